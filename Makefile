@@ -1,0 +1,105 @@
+# Two commands do all the set-up: `make run` and `make test`. `make help` lists the rest.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+VENV ?= .venv
+BIN := $(VENV)/bin
+PYTHON ?= $(shell sh devstack/find-python)
+
+## run: run the whole system here, on embedded PostgreSQL and NATS (PORT=3000, DEMO=0 leaves the simulator out)
+.PHONY: run
+run: $(BIN)/sluice
+	@exec $(BIN)/python -m devstack
+
+## test: run all tests, on the same embedded parts
+.PHONY: test
+test: $(BIN)/sluice $(VENV)/.test
+	@$(BIN)/python -m pytest $(ARGS)
+
+## check: format, lint, types, layers, spelling, generated code
+.PHONY: check
+check: $(VENV)/.test
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/codespell
+
+## fix: format and repair what can be repaired automatically
+.PHONY: fix
+fix: $(VENV)/.test
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+## bench: measure ingest against a textbook handler, in one run on the same PostgreSQL and NATS
+.PHONY: bench
+bench: $(VENV)/.test
+	@$(BIN)/python -m bench $(ARGS)
+
+## proto: generate the message's code from proto/
+.PHONY: proto
+proto: $(VENV)/.test
+	@$(BIN)/python -m grpc_tools.protoc -Iproto --python_out=. --pyi_out=. proto/sluice/contract/v1/event.proto
+
+## docs: write docs/settings.md from the settings themselves
+.PHONY: docs
+docs: $(VENV)/.stack
+	@$(BIN)/python -m devstack.settings_page
+
+## lock: pin what pyproject.toml asks for, with hashes, for every platform
+LOCK := $(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 --no-annotate --custom-compile-command "make lock"
+.PHONY: lock
+lock: $(VENV)/.test
+	@$(LOCK) pyproject.toml -o requirements/run.txt
+	@$(LOCK) --group stack -c requirements/run.txt -o requirements/stack.txt
+	@$(LOCK) --group test -c requirements/run.txt -c requirements/stack.txt -o requirements/test.txt
+	@$(LOCK) --group build -c requirements/test.txt -o requirements/build.txt
+
+## image: build the container image with docker, podman or buildah (IMAGE=name:tag, BASE=image, TARGET=run or dev)
+IMAGE ?= sluice:dev
+TARGET ?= run
+BUILDER ?= $(shell for tool in docker podman buildah; do $$tool info >/dev/null 2>&1 && echo $$tool && break; done)
+BUILD = $(if $(filter buildah,$(BUILDER)),buildah build --layers,$(BUILDER) build)
+.PHONY: image
+image:
+	@test -n "$(BUILDER)" || { echo "Nothing here can build an image: start docker, or install podman or buildah (apt-get install buildah)." >&2; exit 1; }
+	@$(BUILD) --target $(TARGET) $(if $(BASE),--build-arg BASE=$(BASE)) $(if $(BUILD_BASE),--build-arg BUILD_BASE=$(BUILD_BASE)) --tag $(IMAGE) .
+
+## chart: write the chart's README from its values, and test the chart
+.PHONY: chart
+chart: $(VENV)/.test
+	@$(BIN)/python -m tests.chart.readme
+	@$(BIN)/python -m pytest -q tests/chart $(ARGS)
+
+## clean: remove the environment; data under .local/ stays
+.PHONY: clean
+clean:
+	@rm -rf $(VENV) build ./*.egg-info
+
+## help: show this list
+.PHONY: help
+help:
+	@sed -n 's/^## //p' $(MAKEFILE_LIST) | awk -F': ' '{ printf "  make %-8s %s\n", $$1, $$2 }'
+
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
+
+$(VENV)/.made:
+	@test -n "$(PYTHON)" || { sh devstack/find-python --explain; exit 1; }
+	@echo "Making an environment in $(VENV) with $(PYTHON)"
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.stack: $(VENV)/.made requirements/run.txt requirements/stack.txt
+	@echo "Installing what Sluice runs on (once; under two minutes)"
+	@$(PIP) -r requirements/run.txt -r requirements/stack.txt
+	@touch $@
+
+# The commands `sluice`, `sluice-ingest`, ..., which run this folder's code
+$(BIN)/sluice: $(VENV)/.stack pyproject.toml requirements/build.txt
+	@$(PIP) -r requirements/build.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-index --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.stack requirements/test.txt
+	@echo "Installing the tools for tests and checks (once)"
+	@$(PIP) -r requirements/test.txt
+	@touch $@

@@ -1,0 +1,114 @@
+{{- /*
+One service: .root, .component, .values (its values), .settings (its own environment), .secrets (value → file),
+.files (setting → file), .isPublic (it listens on 8080 too), .replicas (absent where something scales it).
+*/ -}}
+{{- define "sluice.deployment" -}}
+{{- $preStop := .values.preStopSeconds | default 0 | int -}}
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  {{- include "sluice.metadata" . | nindent 2 }}
+spec:
+  {{- with .replicas }}
+  replicas: {{ . }}
+  {{- end }}
+  revisionHistoryLimit: 3
+  strategy:
+    type: RollingUpdate
+    rollingUpdate: {maxUnavailable: 0, maxSurge: 1}
+  selector:
+    matchLabels:
+      {{- include "sluice.selectorLabels" . | nindent 6 }}
+  template:
+    metadata:
+      labels:
+        {{- include "sluice.labels" . | nindent 8 }}
+      annotations:
+        kubectl.kubernetes.io/default-container: {{ .component }}
+    spec:
+      {{- include "sluice.podCommon" . | nindent 6 }}
+      terminationGracePeriodSeconds: {{ add $preStop (.values.drainSeconds | int) 10 }}
+      topologySpreadConstraints:
+        {{- include "sluice.spread" (dict "root" .root "component" .component "key" "topology.kubernetes.io/zone" "unsatisfiable" "ScheduleAnyway") | nindent 8 }}
+        {{- include "sluice.spread" (dict "root" .root "component" .component "key" "kubernetes.io/hostname" "unsatisfiable" "DoNotSchedule") | nindent 8 }}
+      containers:
+        - name: {{ .component }}
+          {{- include "sluice.containerCommon" . | nindent 10 }}
+          command: {{ include "sluice.command" . }}
+          ports:
+            {{- if .isPublic }}
+            - {name: http, containerPort: 8080, protocol: TCP}
+            {{- end }}
+            - {name: admin, containerPort: 9090, protocol: TCP}
+          env:
+            {{- include "sluice.fileSettings" . | nindent 12 }}
+            {{- $settings := merge (dict "DRAIN_SECONDS" (.values.drainSeconds | toString)) .settings (include "sluice.settings" . | fromYaml) }}
+            {{- range $name, $value := merge $settings .values.env }}
+            - name: {{ $name }}
+              value: {{ $value | quote }}
+            {{- end }}
+          resources:
+            {{- toYaml .values.resources | nindent 12 }}
+          {{- include "sluice.probes" . | nindent 10 }}
+          {{- with $preStop }}
+          lifecycle:
+            preStop:
+              sleep: {seconds: {{ . }}}
+          {{- end }}
+      volumes:
+        {{- include "sluice.volumes" . | nindent 8 }}
+{{- end -}}
+
+{{- define "sluice.settings" -}}
+ADMIN_PORT: "9090"
+APP_ENV: {{ .root.Values.appEnv | quote }}
+LOG_LEVEL: {{ .root.Values.logLevel | quote }}
+DATABASE_STATEMENT_CACHE: {{ not .root.Values.database.transactionPooler | quote }}
+{{- if .isPublic }}
+LISTEN_PORT: "8080"
+{{- end }}
+{{- with .values.poolSize }}
+DATABASE_POOL_MAX_SIZE: {{ . | quote }}
+{{- end }}
+{{- if .root.Values.secrets.natsCa.key }}
+SSL_CERT_FILE: /run/sluice/nats-ca.crt
+{{- end }}
+{{- end -}}
+
+{{- /* Liveness asks whether the event loop turns and is patient; readiness is red from SIGTERM on. No probe asks a database. */ -}}
+{{- define "sluice.probes" -}}
+startupProbe:
+  httpGet: {path: /livez, port: admin}
+  periodSeconds: 2
+  timeoutSeconds: 2
+  failureThreshold: 60
+livenessProbe:
+  httpGet: {path: /livez, port: admin}
+  periodSeconds: 10
+  timeoutSeconds: 3
+  failureThreshold: 6
+readinessProbe:
+  httpGet: {path: /readyz, port: admin}
+  periodSeconds: 5
+  timeoutSeconds: 2
+  failureThreshold: 3
+{{- end -}}
+
+{{- /* nodeTaintsPolicy: a tainted control plane is no place that pods must be spread to. */ -}}
+{{- define "sluice.spread" -}}
+- topologyKey: {{ .key }}
+  maxSkew: 1
+  whenUnsatisfiable: {{ .unsatisfiable }}
+  nodeTaintsPolicy: Honor
+  matchLabelKeys: [pod-template-hash]
+  labelSelector:
+    matchLabels:
+      {{- include "sluice.selectorLabels" . | nindent 6 }}
+{{- end -}}
+
+{{- /* The Deployment with the escape hatch `deployment` merged over it. */ -}}
+{{- define "sluice.mergedDeployment" -}}
+{{- $made := include "sluice.deployment" . | fromYaml -}}
+{{- with $made.Error -}}{{- fail (printf "the Deployment of %s is no YAML: %s" $.component .) -}}{{- end -}}
+{{- toYaml (mergeOverwrite $made (deepCopy .values.deployment)) -}}
+{{- end -}}

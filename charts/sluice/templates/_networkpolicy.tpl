@@ -1,0 +1,52 @@
+{{- define "sluice.policyOf" -}}
+podSelector:
+  matchLabels:
+    {{- include "sluice.selectorLabels" . | nindent 4 }}
+policyTypes: [Ingress, Egress]
+{{- end -}}
+
+{{- /*
+One arrival: .from (peers from values), .part (a part of ours, or none), .port. No rule at all where that is nobody, for
+a rule without peers would let everybody in.
+*/ -}}
+{{- define "sluice.arrival" -}}
+{{- if or .from .part -}}
+- from:
+    {{- with .from }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+    {{- with .part }}
+    - podSelector:
+        matchLabels:
+          {{- include "sluice.selectorLabels" (dict "root" $.root "component" .) | nindent 10 }}
+    {{- end }}
+  ports:
+    - {protocol: TCP, port: {{ .port }}}
+{{- end -}}
+{{- end -}}
+
+{{- define "sluice.toDns" -}}
+- to:
+    {{- toYaml .Values.networkPolicy.dnsTo | nindent 4 }}
+  ports:
+    - {protocol: UDP, port: 53}
+    - {protocol: TCP, port: 53}
+{{- end -}}
+
+{{- define "sluice.toDatabase" -}}
+- ports:
+    - {protocol: TCP, port: {{ .Values.networkPolicy.databasePort }}}
+  {{- with .Values.networkPolicy.databaseTo }}
+  to:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- end -}}
+
+{{- define "sluice.toNats" -}}
+- ports:
+    - {protocol: TCP, port: {{ .Values.networkPolicy.natsPort }}}
+  {{- with .Values.networkPolicy.natsTo }}
+  to:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- end -}}

@@ -1,0 +1,1 @@
+"""The one-command stack: embedded PostgreSQL and NATS, the three services, the gateway."""

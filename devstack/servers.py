@@ -1,0 +1,91 @@
+"""PostgreSQL and NATS under one roof: started together, kept alive, ended together; or those of somebody else."""
+
+import asyncio
+from collections.abc import Callable
+
+from devstack.folder import StackFolder
+from devstack.nats import NatsServer
+from devstack.postgres import LOGIN_ROLES, PostgresServer
+from devstack.problems import StackProblem
+from devstack.together import together
+from devstack.wiring import Addresses
+
+STOP_SECONDS = 3.0
+_LOOK_SECONDS = 0.1
+_GRACE_SECONDS = 0.3
+_RETRY_SECONDS = 2.0
+
+
+class Servers:
+    """Our own two servers."""
+
+    def __init__(self, folder: StackFolder) -> None:
+        self._folder = folder
+        self._postgres: PostgresServer | None = None
+        self._nats: NatsServer | None = None
+
+    @property
+    def postgres(self) -> PostgresServer:
+        """PostgreSQL, once started."""
+        if self._postgres is None:
+            raise StackProblem("This stack has no PostgreSQL of its own.")
+        return self._postgres
+
+    @property
+    def nats(self) -> NatsServer:
+        """NATS, once started."""
+        if self._nats is None:
+            raise StackProblem("This stack has no NATS of its own.")
+        return self._nats
+
+    async def start(self) -> None:
+        """Start both. Raises StackProblem."""
+        await together(self._start_postgres(), self._start_nats())
+
+    def addresses(self) -> Addresses:
+        """Where they are, for each service by its own role."""
+        urls = {role: self.postgres.url(user=role) for role in LOGIN_ROLES}
+        return Addresses(database_urls=urls, nats_url=self.nats.url)
+
+    async def stop(self) -> None:
+        """End whichever runs."""
+        running = [server for server in (self._postgres, self._nats) if server is not None]
+        await together(*(server.stop(within_seconds=STOP_SECONDS) for server in running))
+
+    def kill(self) -> None:
+        """End whichever runs, at once."""
+        for server in (self._postgres, self._nats):
+            if server is not None:
+                server.kill()
+
+    async def keep_alive(self, on_restart: Callable[[str], None]) -> None:
+        """For ever: start again what died without being asked to."""
+        await together(_keep_alive("PostgreSQL", self.postgres, on_restart), _keep_alive("NATS", self.nats, on_restart))
+
+    async def _start_postgres(self) -> None:
+        self._postgres = await PostgresServer.start(self._folder.postgres)
+
+    async def _start_nats(self) -> None:
+        self._nats = await NatsServer.start(self._folder.nats)
+
+
+def _is_missing(server: PostgresServer | NatsServer) -> bool:
+    return server.exit_code is not None and server.is_wanted
+
+
+async def _keep_alive(name: str, server: PostgresServer | NatsServer, on_restart: Callable[[str], None]) -> None:
+    while True:
+        await asyncio.sleep(_LOOK_SECONDS)
+        if not _is_missing(server):
+            continue
+        await asyncio.sleep(_GRACE_SECONDS)  # whoever killed it on purpose says so now
+        if not _is_missing(server):
+            continue
+        try:
+            await server.restart()
+        except StackProblem as problem:
+            server.is_wanted = True
+            on_restart(f"{name} died and cannot be started again yet: {problem}")
+            await asyncio.sleep(_RETRY_SECONDS)
+        else:
+            on_restart(f"{name} died and was started again.")

@@ -1,0 +1,84 @@
+"""``python -m healthd``: looks at every part of Sluice on its own schedule and says how it is."""
+
+from contextlib import AbstractAsyncContextManager
+from functools import partial
+
+import aiohttp
+from aiohttp import web
+
+from healthd import metrics
+from healthd.app import answer, make_app, serve
+from healthd.board import Board
+from healthd.poll import DatabasePoll, Poll, ServicePoll, StreamPoll, poll_until
+from healthd.replicas import ServiceWatch
+from healthd.settings import Settings
+from sluice.chassis.command_line import explain
+from sluice.chassis.jetstream import JetStream, StreamSpec
+from sluice.chassis.postgres import Database
+from sluice.chassis.service import Service, run
+from sluice.chassis.settings import load
+from sluice.contract.subjects import ALL_SUBJECTS, STREAM
+
+NAME = "healthd"
+WATCHED = StreamSpec(STREAM, (ALL_SUBJECTS,), is_ours=False)
+
+
+def main() -> None:
+    """Read the settings from the environment and run until SIGTERM."""
+    explain("sluice-healthd", "Look at every part of Sluice on its own schedule and say how it is.", Settings)
+    settings = load(Settings)
+    run(NAME, settings, partial(watch, settings))
+
+
+async def watch(settings: Settings, service: Service) -> None:
+    """Answer at once with what is known, nothing at first; look until told to stop."""
+    board = Board((target.name for target in settings.targets), settings.limits)
+    metrics.publish(board)
+    _show_on_admin_port(board, service)
+    app = make_app(board, with_details=settings.health_details)
+    async with (
+        _database(settings) as database,
+        JetStream.open(settings, name=NAME, group=service.group, stream=WATCHED, consumer=None) as stream,
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True, limit=0), trust_env=False) as session,
+        serve(app, host=settings.listen_host, port=settings.listen_port),
+    ):
+        service.probes.add_status("pool", database.status)
+        service.probes.add_status("stream", stream.status)
+        polls: list[Poll] = [
+            DatabasePoll(
+                board, database, count_limit=settings.health_count_limit, within_seconds=settings.look_seconds
+            ),
+            StreamPoll(board, stream, within_seconds=settings.look_seconds),
+            *_service_polls(settings, board, session),
+        ]
+        await poll_until(service.stop, polls, board, period_seconds=settings.health_period_seconds)
+
+
+def _database(settings: Settings) -> AbstractAsyncContextManager[Database]:
+    """One connection, whatever pool the other services were given."""
+    return Database.connect(
+        settings.database_url.get_secret_value(),
+        application_name=f"sluice-{NAME}",
+        min_size=1,
+        max_size=1,
+        command_seconds=settings.look_seconds,
+        statement_cache=settings.database_statement_cache,
+    )
+
+
+def _service_polls(settings: Settings, board: Board, session: aiohttp.ClientSession) -> list[Poll]:
+    watches = (ServiceWatch(target, session, within_seconds=settings.look_seconds) for target in settings.targets)
+    return [ServicePoll(board, watch) for watch in watches]
+
+
+def _show_on_admin_port(board: Board, service: Service) -> None:
+    """The admin port is for operators: always with details."""
+
+    async def health(_: web.Request) -> web.Response:
+        return answer(board, with_details=True)
+
+    service.probes.add_page("/api/health", health)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""A replica's ``/status``, read with suspicion: whatever it sends, the result is bounded and typed."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from healthd.snapshot import Configured, PoolSeen, ReplicaSeen
+
+_Count = Annotated[int, Field(ge=0, le=1_000_000)]
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+
+class _Pool(_Answer):
+    size: _Count = 0
+    idle: _Count = 0
+    busy: _Count = 0
+    max: _Count = 0
+    waiters: _Count = 0
+
+
+class _Stream(_Answer):
+    connected: bool | None = None
+
+
+class _Configuration(_Answer):
+    stripe_webhook_secret: str = ""
+    stripe_secret_key: str = ""
+
+
+class _Status(_Answer):
+    version: Annotated[str, Field(max_length=64)] | None = None
+    uptime_seconds: Annotated[float, Field(ge=0)] | None = None
+    ready: bool = False
+    draining: bool = False
+    pool: _Pool | None = None
+    stream: _Stream | None = None
+    configuration: _Configuration = _Configuration()
+
+
+def parse_answer(address: str, body: bytes) -> ReplicaSeen:
+    """A live replica and what it says of itself; one that cannot be understood is live, not ready, and unknown."""
+    try:
+        status = _Status.model_validate_json(body)
+    except ValidationError:
+        return ReplicaSeen(address)
+    return ReplicaSeen(
+        address,
+        is_ready=status.ready,
+        is_draining=status.draining,
+        version=status.version,
+        uptime_seconds=status.uptime_seconds,
+        pool=_pool(status.pool),
+        stream_connected=status.stream.connected if status.stream else None,
+        webhook_secret=_configured(status.configuration.stripe_webhook_secret),
+        secret_key=_configured(status.configuration.stripe_secret_key),
+    )
+
+
+def _pool(pool: _Pool | None) -> PoolSeen | None:
+    if pool is None:
+        return None
+    return PoolSeen(size=pool.size, idle=pool.idle, busy=pool.busy, limit=pool.max, waiters=pool.waiters)
+
+
+def _configured(said: str) -> Configured:
+    return Configured(said) if said in (Configured.OK, Configured.MISSING) else Configured.UNKNOWN

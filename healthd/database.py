@@ -1,0 +1,64 @@
+"""Looks at PostgreSQL, through the one connection that healthd has."""
+
+import asyncio
+import time
+
+import asyncpg
+
+from healthd.snapshot import DatabaseSeen, Problem, SchemaSeen, WebhooksSeen
+from sluice.chassis.postgres import Database
+from sluice.chassis.sql import load_queries
+from sluice.failures import DatabaseUnavailable
+
+_SQL = load_queries(__file__, "poll.sql")
+_SERVER_SHARE_MS = 800  # the server gives up a little before us, and says why
+
+
+async def look_at_database(database: Database, *, within_seconds: float) -> DatabaseSeen:
+    """Whether it answers, how fast, and how full it is. Raises one of DATABASE_ERRORS."""
+    async with asyncio.timeout(within_seconds), database.acquire(within_seconds=within_seconds) as connection:
+        started = time.perf_counter()
+        await connection.execute(_SQL["ping"])
+        latency_seconds = time.perf_counter() - started
+        (row,) = await connection.fetch(_SQL["look_at_server"])
+    return DatabaseSeen(
+        latency_seconds=latency_seconds,
+        connections=row["connections"],
+        connections_limit=row["connections_limit"],
+    )
+
+
+async def look_at_webhooks(database: Database, *, count_limit: int, within_seconds: float) -> WebhooksSeen:
+    """What waits, fails and died; each kind counted up to ``count_limit``. Raises one of DATABASE_ERRORS."""
+    async with (
+        asyncio.timeout(within_seconds),
+        database.acquire(within_seconds=within_seconds) as connection,
+        connection.transaction(readonly=True),
+    ):
+        await connection.execute(_SQL["limit_statement"], str(int(within_seconds * _SERVER_SHARE_MS)))
+        (row,) = await connection.fetch(_SQL["count_webhooks"], count_limit)
+    return WebhooksSeen(**dict(row), is_lower_bound=max(row["backlog"], row["dead"]) >= count_limit)
+
+
+async def look_at_schema(database: Database, *, within_seconds: float) -> SchemaSeen:
+    """What somebody should mend, as the migration's own check says. Raises one of DATABASE_ERRORS."""
+    async with asyncio.timeout(within_seconds), database.acquire(within_seconds=within_seconds) as connection:
+        rows = await connection.fetch(_SQL["look_at_schema"])
+    return SchemaSeen(tuple(row["name"] for row in rows))
+
+
+def problem_of(error: Exception) -> Problem:
+    """The short name of what went wrong; never its text, which may hold an address."""
+    match error:
+        case TimeoutError() | asyncpg.QueryCanceledError():
+            return Problem.TIMED_OUT
+        case asyncpg.UndefinedTableError() | asyncpg.UndefinedColumnError() | asyncpg.UndefinedFunctionError():
+            return Problem.NO_SCHEMA
+        case asyncpg.InsufficientPrivilegeError():
+            return Problem.FORBIDDEN
+        case DatabaseUnavailable() | OSError() | asyncpg.InterfaceError() | asyncpg.InternalClientError():
+            return Problem.UNREACHABLE
+        case asyncpg.PostgresConnectionError():
+            return Problem.UNREACHABLE
+        case _:
+            return Problem.BAD_ANSWER

@@ -1,0 +1,139 @@
+"""What one look at one source says is wrong. Pure: no clock, no I/O."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from healthd.reasons import KEY_HOLDER, NOTHING, VITAL, Finding, Findings, Reason
+from healthd.snapshot import (
+    Configured,
+    DatabaseSeen,
+    Problem,
+    SchemaSeen,
+    ServiceSeen,
+    Sight,
+    StreamSeen,
+    WebhooksSeen,
+)
+
+SECRET_READABLE = "secret_readable"  # noqa: S105  a name in sluice_schema_findings(), no secret
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Where a figure becomes a finding."""
+
+    stale_seconds: float = 15.0
+    backlog_age_seconds: float = 300.0
+    connections_share: float = 0.9
+    replicas_at_least: Mapping[str, int] = field(default_factory=dict)
+    """For each service that has a minimum, how many addresses its name must have."""
+
+
+def service_findings(name: str, sight: Sight[ServiceSeen], limits: Limits | None = None) -> Findings:
+    """What the newest look at a service says."""
+    if sight.problem is not None or sight.seen is None:
+        return frozenset({Finding(Reason.SERVICE_UNKNOWN, name)})
+    service = sight.seen
+    found = {Finding(reason, name) for reason in _service_reasons(service)}
+    if len(service.replicas) < (limits or Limits()).replicas_at_least.get(name, 0):
+        found.add(Finding(Reason.REPLICA_MISSING, name))
+    return frozenset(found) | _stripe_findings(name, service)
+
+
+def _service_reasons(service: ServiceSeen) -> Iterable[Reason]:
+    if not service.live:
+        yield Reason.SERVICE_DOWN
+    elif not service.ready:
+        yield Reason.SERVICE_NOT_READY
+    if len(service.live) < len(service.replicas):
+        yield Reason.REPLICA_DOWN
+    if any(replica.pool is not None and replica.pool.is_exhausted for replica in service.live):
+        yield Reason.POOL_EXHAUSTED
+
+
+def _stripe_findings(name: str, service: ServiceSeen) -> Findings:
+    if name == VITAL:
+        said = webhook_secret_of(service)
+        missing, unknown = Reason.WEBHOOK_SECRET_MISSING, Reason.WEBHOOK_SECRET_UNKNOWN
+    elif name == KEY_HOLDER:
+        said = secret_key_of(service)
+        missing, unknown = Reason.SECRET_KEY_MISSING, Reason.SECRET_KEY_UNKNOWN
+    else:
+        return NOTHING
+    match said:
+        case Configured.OK:
+            return NOTHING
+        case Configured.MISSING:
+            return frozenset({Finding(missing)})
+        case Configured.UNKNOWN:
+            return frozenset({Finding(unknown)})
+
+
+def webhook_secret_of(service: ServiceSeen) -> Configured:
+    """Whether every replica that answers holds the webhook signing secret."""
+    return _weakest(replica.webhook_secret for replica in service.live)
+
+
+def secret_key_of(service: ServiceSeen) -> Configured:
+    """Whether every replica that answers holds Stripe's API key."""
+    return _weakest(replica.secret_key for replica in service.live)
+
+
+def _weakest(said: Iterable[Configured]) -> Configured:
+    everything = set(said)
+    for weaker in (Configured.MISSING, Configured.UNKNOWN):
+        if weaker in everything:
+            return weaker
+    return Configured.OK if everything else Configured.UNKNOWN
+
+
+def database_findings(sight: Sight[DatabaseSeen], limits: Limits) -> Findings:
+    """What the newest look at PostgreSQL says."""
+    found = set[Reason]()
+    if sight.problem is not None:
+        found.add(Reason.DATABASE_DOWN)
+    if sight.seen is not None:
+        found.update(_database_reasons(sight.seen, limits))
+    return about_nobody(found)
+
+
+def _database_reasons(database: DatabaseSeen, limits: Limits) -> Iterable[Reason]:
+    if database.connections >= database.connections_limit * limits.connections_share:
+        yield Reason.CONNECTIONS_SCARCE
+
+
+def webhooks_findings(sight: Sight[WebhooksSeen], limits: Limits) -> Findings:
+    """What the newest count of the journal says."""
+    found = set[Reason]()
+    if sight.problem is Problem.NO_SCHEMA:
+        found.add(Reason.SCHEMA_MISSING)
+    if sight.problem is not None:
+        found.add(Reason.WEBHOOKS_UNKNOWN)
+    if sight.seen is not None:
+        found.update(_webhooks_reasons(sight.seen, limits))
+    return about_nobody(found)
+
+
+def _webhooks_reasons(webhooks: WebhooksSeen, limits: Limits) -> Iterable[Reason]:
+    if webhooks.oldest_unprocessed_age_seconds > limits.backlog_age_seconds:
+        yield Reason.BACKLOG_OLD
+    if webhooks.dead > 0:
+        yield Reason.DEAD_WEBHOOKS
+
+
+def schema_findings(sight: Sight[SchemaSeen]) -> Findings:
+    """What the newest look at the schema says; what is wrong with it has its cure in ``sluice_schema_findings()``."""
+    found = {Reason.SCHEMA_UNKNOWN} if sight.problem is not None else set[Reason]()
+    for name in sight.seen.findings if sight.seen else ():
+        found.add(Reason.SECRET_EXPOSED if name == SECRET_READABLE else Reason.SCHEMA_FAULT)
+    return about_nobody(found)
+
+
+def stream_findings(sight: Sight[StreamSeen]) -> Findings:
+    """What the newest look at JetStream says."""
+    return about_nobody({Reason.STREAM_DOWN} if sight.problem is not None else set())
+
+
+def about_nobody(reasons: Iterable[Reason]) -> Findings:
+    """Findings that name no service."""
+    return frozenset(Finding(reason) for reason in reasons)

@@ -1,0 +1,100 @@
+"""Looks at every replica of a service, through its admin port."""
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+
+import aiohttp
+from yarl import URL
+
+from healthd.answer import parse_answer
+from healthd.settings import Target
+from healthd.snapshot import Problem, ReplicaSeen, ServiceSeen
+
+REPLICAS_AT_MOST = 100
+"""Of one service; keeps a wildcard name from becoming a flood of requests and of labels."""
+ANSWER_BYTES_AT_MOST = 256 * 1024
+_GONE = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
+
+Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
+
+
+class Unresolved(Exception):
+    """The resolver did not answer; what the name stands for is not known."""
+
+
+async def resolve(host: str, port: int) -> Sequence[str]:
+    """Every address of a name; none when no such name exists. Raises Unresolved when nobody can tell."""
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except socket.gaierror as error:
+        if error.errno in _GONE:
+            return ()
+        raise Unresolved from error
+    return sorted({str(address[0]) for *_, address in found})
+
+
+class ServiceWatch:
+    """One service: resolves its name anew for each look, then asks all replicas at the same time."""
+
+    def __init__(
+        self, target: Target, session: aiohttp.ClientSession, *, within_seconds: float, resolver: Resolve = resolve
+    ) -> None:
+        self.target = target
+        self._session = session
+        self._within_seconds = within_seconds
+        self._resolver = resolver
+        self._addresses: Sequence[str] = ()
+
+    async def look(self) -> ServiceSeen:
+        """Every replica, live or not. Raises Unresolved when the name never resolved and does not now."""
+        addresses = await self._find()
+        async with asyncio.TaskGroup() as group:
+            asked = [group.create_task(self._ask(address)) for address in addresses[:REPLICAS_AT_MOST]]
+        return ServiceSeen(tuple(task.result() for task in asked))
+
+    async def _find(self) -> Sequence[str]:
+        """The addresses now, or the last known ones while the resolver is away."""
+        try:
+            async with asyncio.timeout(self._within_seconds):
+                self._addresses = await self._resolver(self.target.host, self.target.port)
+        except (TimeoutError, OSError, Unresolved) as error:
+            if not self._addresses:
+                raise Unresolved from error
+        return self._addresses
+
+    async def _ask(self, address: str) -> ReplicaSeen:
+        try:
+            async with asyncio.timeout(self._within_seconds):
+                return await self._read(address)
+        except TimeoutError:
+            problem = Problem.TIMED_OUT
+        except (aiohttp.ClientError, OSError):
+            problem = Problem.UNREACHABLE
+        return ReplicaSeen(self._name(address), problem)
+
+    async def _read(self, address: str) -> ReplicaSeen:
+        live, _ = await self._get(address, "/livez")
+        if not live:
+            return ReplicaSeen(self._name(address), Problem.BAD_ANSWER)
+        is_good, body = await self._get(address, "/status")
+        return parse_answer(self._name(address), body if is_good else b"")
+
+    async def _get(self, address: str, path: str) -> tuple[bool, bytes]:
+        url = URL.build(scheme="http", host=address, port=self.target.port, path=path)
+        host = f"{self.target.host}:{self.target.port}"
+        async with self._session.get(url, headers={"Host": host}, allow_redirects=False) as response:
+            return response.status == 200, await _read_bounded(response)  # noqa: PLR2004
+
+    def _name(self, address: str) -> str:
+        return f"[{address}]:{self.target.port}" if ":" in address else f"{address}:{self.target.port}"
+
+
+async def _read_bounded(response: aiohttp.ClientResponse) -> bytes:
+    """The body, or nothing where it is longer than an answer can be."""
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > ANSWER_BYTES_AT_MOST:
+            return b""
+    return bytes(body)

@@ -1,0 +1,143 @@
+"""The JSON of ``GET /api/health``: made of enums, numbers and names that we chose, never of an error's text."""
+
+from datetime import datetime
+
+from healthd.findings import secret_key_of, webhook_secret_of
+from healthd.reasons import KEY_HOLDER, VITAL, Part
+from healthd.snapshot import ReplicaSeen, Seen, ServiceSeen, Sight, Snapshot
+from healthd.verdict import Verdict
+from sluice.chassis.probes import JsonValue
+
+
+def brief(snapshot: Snapshot, verdict: Verdict, *, now: float, at: datetime) -> dict[str, JsonValue]:
+    """What anybody may know: overall, database, Stripe's configuration."""
+    return {
+        "status": verdict.status.value,
+        "timestamp": at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "database": _database(snapshot, verdict, now),
+        "stripe": {
+            "status": verdict.of(Part.STRIPE).value,
+            "webhook_secret": webhook_secret_of(_seen(snapshot, VITAL)).value,
+            "secret_key": secret_key_of(_seen(snapshot, KEY_HOLDER)).value,
+        },
+    }
+
+
+def detailed(snapshot: Snapshot, verdict: Verdict, *, now: float, at: datetime) -> dict[str, JsonValue]:
+    """The same, and what an operator wants to see besides."""
+    return {
+        **brief(snapshot, verdict, now=now, at=at),
+        "reasons": [_reason(finding.reason.value, finding.subject) for finding in verdict.findings],
+        "services": {
+            name: _service(sight, verdict.of(Part.SERVICES, name).value, now)
+            for name, sight in snapshot.services.items()
+        },
+        "connections": _connections(snapshot),
+        "webhooks": _webhooks(snapshot, verdict, now),
+        "schema": _schema(snapshot, verdict, now),
+        "stream": _stream(snapshot, verdict, now),
+    }
+
+
+def _database(snapshot: Snapshot, verdict: Verdict, now: float) -> dict[str, JsonValue]:
+    sight = snapshot.database
+    return {
+        "status": verdict.of(Part.DATABASE).value,
+        "latency_ms": round(sight.seen.latency_seconds * 1000, 3) if sight.seen else None,
+        "age_seconds": _age(sight, now),
+    }
+
+
+def _service(sight: Sight[ServiceSeen], status: str, now: float) -> dict[str, JsonValue]:
+    seen = sight.seen or ServiceSeen()
+    return {
+        "status": status,
+        **_looked(sight, now),
+        "live": len(seen.live),
+        "ready": len(seen.ready),
+        "replicas": [_replica(replica) for replica in seen.replicas],
+    }
+
+
+def _replica(replica: ReplicaSeen) -> dict[str, JsonValue]:
+    return {
+        "address": replica.address,
+        "live": replica.is_live,
+        "ready": replica.is_ready,
+        "draining": replica.is_draining,
+        "problem": replica.problem.value if replica.problem else None,
+        "version": replica.version,
+        "uptime_seconds": replica.uptime_seconds,
+        "stream_connected": replica.stream_connected,
+        "pool": _pool(replica),
+    }
+
+
+def _pool(replica: ReplicaSeen) -> JsonValue:
+    if replica.pool is None:
+        return None
+    return {
+        "idle": replica.pool.idle,
+        "busy": replica.pool.busy,
+        "max": replica.pool.limit,
+        "waiters": replica.pool.waiters,
+        "utilisation": round(replica.pool.utilisation, 3),
+    }
+
+
+def _connections(snapshot: Snapshot) -> JsonValue:
+    seen = snapshot.database.seen
+    return {"used": seen.connections, "max": seen.connections_limit} if seen else None
+
+
+def _webhooks(snapshot: Snapshot, verdict: Verdict, now: float) -> dict[str, JsonValue]:
+    sight = snapshot.webhooks
+    about: dict[str, JsonValue] = {"status": verdict.of(Part.WEBHOOKS).value, **_looked(sight, now)}
+    if sight.seen is None:
+        return about
+    return {
+        **about,
+        "backlog": sight.seen.backlog,
+        "failing": sight.seen.failing,
+        "parked": sight.seen.parked,
+        "dead": sight.seen.dead,
+        "oldest_unprocessed_age_seconds": round(sight.seen.oldest_unprocessed_age_seconds, 3),
+        "is_lower_bound": sight.seen.is_lower_bound,
+    }
+
+
+def _schema(snapshot: Snapshot, verdict: Verdict, now: float) -> dict[str, JsonValue]:
+    sight = snapshot.schema
+    return {
+        "status": verdict.of(Part.SCHEMA).value,
+        **_looked(sight, now),
+        "findings": list(sight.seen.findings) if sight.seen else None,
+    }
+
+
+def _stream(snapshot: Snapshot, verdict: Verdict, now: float) -> dict[str, JsonValue]:
+    sight = snapshot.stream
+    return {
+        "status": verdict.of(Part.STREAM).value,
+        **_looked(sight, now),
+        "pending": sight.seen.pending if sight.seen else None,
+        "ack_pending": sight.seen.ack_pending if sight.seen else None,
+    }
+
+
+def _looked(sight: Sight[Seen], now: float) -> dict[str, JsonValue]:
+    return {"age_seconds": _age(sight, now), "problem": sight.problem.value if sight.problem else None}
+
+
+def _age(sight: Sight[Seen], now: float) -> float | None:
+    age = sight.age_seconds(now)
+    return None if age is None else round(age, 3)
+
+
+def _reason(reason: str, subject: str) -> JsonValue:
+    return {"reason": reason, "service": subject} if subject else {"reason": reason}
+
+
+def _seen(snapshot: Snapshot, name: str) -> ServiceSeen:
+    sight = snapshot.services.get(name)
+    return sight.seen if sight and sight.seen else ServiceSeen()

@@ -1,0 +1,112 @@
+"""What healthd can be told; none of it is a secret of Stripe's."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Self
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import Field, model_validator
+
+from healthd.findings import Limits
+from healthd.reasons import KEY_HOLDER, VITAL
+from sluice.chassis.settings import ServiceSettings
+
+_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+_SECONDS = Annotated[float, Field(gt=0, le=3600)]
+_LOOK_SECONDS_AT_MOST = 2.0
+_PERIODS_UNTIL_STALE = 3
+_STEP_SHARE = 0.8  # three slow steps, all that a look has, still fit in three periods
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A service's name, and the host and port that stand for all of its replicas' admin ports."""
+
+    name: str
+    host: str
+    port: int
+
+
+class Settings(ServiceSettings):
+    """healthd's own settings."""
+
+    listen_host: str = Field("0.0.0.0", description="address of the public GET /api/health")  # noqa: S104  an Ingress comes from outside
+    listen_port: int = Field(8080, ge=0, le=65_535, description="port of the public GET /api/health")
+    health_targets: str = Field(
+        description="every service and its admin address: ingest=http://host:9090,processor=http://host:9090"
+    )
+    health_replicas: str = Field("", description="replicas that each must have at least: ingest=2,processor=2")
+    health_details: bool = Field(False, description="tell services, backlog and reasons on the public port too")
+    health_period_seconds: _SECONDS = Field(5.0, description="seconds between two looks at the same thing")
+    health_backlog_age_seconds: _SECONDS = Field(300.0, description="age of unprocessed work that is degraded")
+    health_count_limit: int = Field(10_000, ge=1, le=1_000_000, description="rows counted at most, per kind")
+
+    @property
+    def targets(self) -> Sequence[Target]:
+        """The services to watch, in the order given."""
+        return parse_targets(self.health_targets)
+
+    @property
+    def look_seconds(self) -> float:
+        """Deadline of one step of a look: resolving, asking one replica, one group of statements."""
+        return min(_LOOK_SECONDS_AT_MOST, self.health_period_seconds * _STEP_SHARE)
+
+    @property
+    def limits(self) -> Limits:
+        """Where a figure becomes a finding."""
+        return Limits(
+            stale_seconds=_PERIODS_UNTIL_STALE * self.health_period_seconds,
+            backlog_age_seconds=self.health_backlog_age_seconds,
+            replicas_at_least=parse_replicas(self.health_replicas),
+        )
+
+    @model_validator(mode="after")
+    def _names_what_must_run(self) -> Self:
+        missing = {VITAL, KEY_HOLDER} - {target.name for target in self.targets}
+        if missing:
+            raise ValueError(f"HEALTH_TARGETS does not name {' and '.join(sorted(missing))}; add its admin address")
+        if unknown := parse_replicas(self.health_replicas).keys() - {target.name for target in self.targets}:
+            raise ValueError(f"HEALTH_REPLICAS names {' and '.join(sorted(unknown))}, which HEALTH_TARGETS does not")
+        return self
+
+
+def parse_replicas(text: str) -> Mapping[str, int]:
+    """``name=number`` items, separated by commas. Raises ValueError."""
+    pairs = [item.partition("=") for item in text.replace(" ", "").split(",") if item]
+    if not all(number.isascii() and number.isdigit() for _, _, number in pairs):
+        raise ValueError("HEALTH_REPLICAS wants items like ingest=2, a number of replicas behind each name")
+    return {name: int(number) for name, _, number in pairs}
+
+
+def parse_targets(text: str) -> Sequence[Target]:
+    """``name=http://host:port`` items, separated by commas. Raises ValueError."""
+    targets = [_parse_target(item.strip()) for item in text.split(",") if item.strip()]
+    if len({target.name for target in targets}) < len(targets):
+        raise ValueError("HEALTH_TARGETS names a service twice; one name stands for all of its replicas")
+    return tuple(targets)
+
+
+def _parse_target(item: str) -> Target:
+    name, _, url = item.partition("=")
+    if not _NAME.fullmatch(name):
+        raise ValueError("HEALTH_TARGETS wants items like ingest=http://host:9090, names in lower case")
+    address = _admin_address(url.strip())
+    if address is None:
+        raise ValueError(f"HEALTH_TARGETS wants {name}=http://host:port, with nothing behind the port")
+    return Target(name, *address)
+
+
+def _admin_address(url: str) -> tuple[str, int] | None:
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:  # its text quotes the URL
+        return None
+    if parts.scheme != "http" or not host or not port or _has_more(parts):
+        return None
+    return host, port
+
+
+def _has_more(parts: SplitResult) -> bool:
+    return parts.path not in ("", "/") or bool(parts.query or parts.fragment or "@" in parts.netloc)

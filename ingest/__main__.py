@@ -1,0 +1,20 @@
+"""``python -m ingest``, also ``sluice-ingest``: receive Stripe's webhooks."""
+
+from ingest.app import SECRET_NAME, serve
+from ingest.settings import IngestSettings
+from sluice.chassis.command_line import explain
+from sluice.chassis.service import run
+from sluice.chassis.settings import load
+
+_PURPOSE = "Receive Stripe's webhooks, record each in PostgreSQL, answer 200, and ring JetStream's bell."
+_SECRET = "secrets that sign platform webhooks, with commas (without one they are answered 503)"  # noqa: S105  says what it is
+
+
+def main() -> None:
+    """Run ingest until SIGTERM or SIGINT."""
+    explain("sluice-ingest", _PURPOSE, IngestSettings, besides={SECRET_NAME: _SECRET})
+    run("ingest", load(IngestSettings), serve)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""ingest put together: what runs, in which order it starts, and in which it ends."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+
+from ingest import metrics
+from ingest.body import BodyReader
+from ingest.connection import Listening, listen
+from ingest.descriptors import allow_many_files
+from ingest.journal import Journal
+from ingest.publisher import Publisher
+from ingest.receive import Receiver
+from ingest.refusals import Refusals
+from ingest.relay import Relay
+from ingest.settings import IngestSettings
+from ingest.tenants import Tenants
+from sluice.chassis import logs
+from sluice.chassis.jetstream import JetStream, StreamSpec
+from sluice.chassis.postgres import Database
+from sluice.chassis.secret import RotatingSecret
+from sluice.chassis.service import Service
+from sluice.contract.subjects import ALL_SUBJECTS, STREAM
+
+SECRET_NAME = "STRIPE_WEBHOOK_SECRET"  # noqa: S105  the name of a setting
+_FINISH_SECONDS = 3.0  # a request that has its body is answered within 2.5 s
+
+
+async def serve(service: Service) -> None:
+    """Run ingest until ``service.stop`` is set; it starts, and stays, without PostgreSQL and NATS."""
+    settings = service.settings
+    if not isinstance(settings, IngestSettings):
+        raise TypeError("ingest needs its own settings")
+    secret = RotatingSecret(SECRET_NAME)
+    allow_many_files(settings.connections_max)
+    stream_spec = StreamSpec(name=STREAM, subjects=(ALL_SUBJECTS,))
+    async with (
+        Database.open(settings, "sluice-ingest") as database,
+        JetStream.open(settings, name="ingest", group=service.group, stream=stream_spec, consumer=None) as stream,
+        _receiving(service, settings, secret, database, stream) as listening,
+    ):
+        logs.get_logger().info("ingest_listening", host=listening.host, port=listening.port)
+        _warn_without_secret(secret)
+        _report(service, secret, database, stream)
+        service.probes.add_status("listening", lambda: {"host": listening.host, "port": listening.port})
+        await service.stop.wait()
+        await asyncio.sleep(min(settings.linger_seconds, settings.drain_seconds / 4))  # until load balancers know
+
+
+@asynccontextmanager
+async def _receiving(
+    service: Service, settings: IngestSettings, secret: RotatingSecret, database: Database, stream: JetStream
+) -> AsyncIterator[Listening]:
+    """The tasks behind the public port; they outlive it, so that what was taken in is answered."""
+    refusals = Refusals(service.errors, is_production=settings.is_production)
+    publisher = Publisher(stream)
+    journal = Journal(
+        database, on_recorded=publisher.hand_over, on_failure=refusals.not_written, limits=settings.journal_limits
+    )
+    tenants = Tenants(database, limits=settings.tenant_limits)
+    relay = Relay(database, stream, publisher, limits=settings.relay_limits)
+    receiver = Receiver(
+        secrets=secret.values,
+        tenants=tenants,
+        journal=journal,
+        bodies=BodyReader(settings.body_limits),
+        refusals=refusals,
+        is_draining=service.stop.is_set,
+        answer_seconds=settings.answer_seconds,
+    )
+    metrics.JOURNAL_QUEUE_ROWS.set_function(lambda: journal.waiting_rows)
+    metrics.JOURNAL_QUEUE_BYTES.set_function(lambda: journal.waiting_bytes)
+    service.probes.add_status("journal", lambda: {"rows": journal.waiting_rows, "bytes": journal.waiting_bytes})
+    service.probes.add_status("relay", lambda: {"waiting": publisher.waiting_rows})
+    async with (
+        _running(service, journal.run, tenants.run, publisher.run, relay.run),
+        listen(
+            receiver,
+            settings.listen_host,
+            settings.listen_port,
+            limits=settings.connection_limits,
+            reuse_port=settings.listen_reuse_port,
+            finish_seconds=min(_FINISH_SECONDS, settings.drain_seconds / 2),
+        ) as listening,
+    ):
+        yield listening
+
+
+@asynccontextmanager
+async def _running(service: Service, *jobs: Callable[[], Coroutine[None, None, None]]) -> AsyncIterator[None]:
+    tasks = [service.group.create_task(job(), name=job.__qualname__) for job in jobs]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+
+
+def _warn_without_secret(secret: RotatingSecret) -> None:
+    if not secret.values():
+        fix = f"set {SECRET_NAME} or {SECRET_NAME}_FILE; until then the platform's webhooks are answered 503"
+        logs.get_logger().error("stripe_webhook_secret_missing", fix=fix)
+
+
+def _report(service: Service, secret: RotatingSecret, database: Database, stream: JetStream) -> None:
+    """Readiness looks at the configuration alone: without PostgreSQL ingest answers 503 itself, and needs no NATS."""
+    service.probes.add_readiness("stripe_webhook_secret", lambda: bool(secret.values()))
+    service.probes.add_status(
+        "configuration", lambda: {"stripe_webhook_secret": "ok" if secret.values() else "missing"}
+    )
+    service.probes.add_status("pool", database.status)
+    service.probes.add_status("stream", stream.status)

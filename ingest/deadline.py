@@ -1,0 +1,40 @@
+"""The deadline of everybody who waits alike: one timer for all of them, for one each costs more than verifying does."""
+
+import asyncio
+from collections import deque
+from typing import Any
+
+from sluice.failures import Failure
+
+_LOOK_SECONDS = 0.05
+
+
+class Deadline:
+    """
+    Fails futures that are not done in time; at most 50 ms late.
+
+    Args:
+        seconds: how long each has, from ``watch``; equal for all, so that the first to come is the first to be late.
+        failure: what a late one raises.
+    """
+
+    def __init__(self, seconds: float, failure: type[Failure]) -> None:
+        self._seconds = seconds
+        self._failure = failure
+        self._watched: deque[tuple[float, asyncio.Future[Any]]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def watch(self, future: "asyncio.Future[Any]") -> None:
+        """From now on, until it is done."""
+        loop = future.get_loop()
+        self._watched.append((loop.time() + self._seconds, future))
+        if self._timer is None:
+            self._timer = loop.call_later(_LOOK_SECONDS, self._look, loop)
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        now = loop.time()
+        while self._watched and (self._watched[0][1].done() or self._watched[0][0] <= now):
+            _, future = self._watched.popleft()
+            if not future.done():
+                future.set_exception(self._failure())
+        self._timer = loop.call_later(_LOOK_SECONDS, self._look, loop) if self._watched else None

@@ -1,0 +1,287 @@
+"""
+The group commit: all webhooks that arrive while a write is under way go out together in the next one.
+
+There is no timer. An idle journal writes at once; a busy one writes larger batches. Whoever calls ``record`` is
+answered after the commit of a write that holds their own delivery, whether it was new or a repeat.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import asyncpg
+
+from ingest import metrics
+from ingest.deadline import Deadline
+from ingest.failures import NotRecorded, OutOfTime, TooMuchAtOnce
+from ingest.notices import NOTICES
+from sluice.chassis.postgres import DATABASE_ERRORS, Connection, Database, Record, is_transient
+from sluice.chassis.sql import load_queries
+from sluice.contract.event import StripeEvent
+from sluice.failures import DatabaseUnavailable, Unavailable
+
+_QUERIES = load_queries(__file__, "journal.sql")
+_LEAST_RETRY_SECONDS = 0.3
+_ROW_AT_FAULT = frozenset({"22", "23", "54", "P0", "XX"})  # a value, a constraint, a limit, a trigger, a broken page
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """The event is in the log, and was not before."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlreadyRecorded:
+    """The event was in the log; this delivery of it is recorded beside it."""
+
+
+Receipt: TypeAlias = Recorded | AlreadyRecorded
+_RECORDED, _ALREADY_RECORDED = Recorded(), AlreadyRecorded()
+
+
+@dataclass(frozen=True, slots=True)
+class JournalLimits:
+    """How much waits and for how long, how much goes out at once, how long a write with its one repetition may take."""
+
+    queue_rows: int = 10_000
+    queue_bytes: int = 64 * 1024 * 1024
+    batch_rows: int = 500
+    batch_bytes: int = 4 * 1024 * 1024
+    write_seconds: float = 2
+    receipt_seconds: float = 2.5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Waiting:
+    event: StripeEvent
+    verified_by: str
+    receipt: "asyncio.Future[Receipt]"
+
+
+_Batch: TypeAlias = Sequence[_Waiting]
+
+
+class Journal:
+    """
+    Records webhooks in ``webhook_logs``.
+
+    Args:
+        on_recorded: told of the new events of each write after its commit; it must not block.
+        on_failure: told of each write that failed; it must not block.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        on_recorded: Callable[[Sequence[StripeEvent]], None],
+        on_failure: Callable[[Exception], None],
+        limits: JournalLimits | None = None,
+    ) -> None:
+        self._database = database
+        self._on_recorded = on_recorded
+        self._on_failure = on_failure
+        self._limits = limits or JournalLimits()
+        self._queue: deque[_Waiting] = deque()
+        self._bytes = 0
+        self._arrived = asyncio.Event()
+        self._deadline = Deadline(self._limits.receipt_seconds, OutOfTime)
+
+    @property
+    def waiting_rows(self) -> int:
+        """Webhooks that wait for the next write."""
+        return len(self._queue)
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes of the bodies that wait or are being written."""
+        return self._bytes
+
+    async def record(self, event: StripeEvent, *, verified_by: str) -> Receipt:
+        """
+        Return once this delivery is committed.
+
+        Raises:
+            TooMuchAtOnce: too much waits already.
+            OutOfTime, DatabaseUnavailable, NotRecorded: it may be recorded nevertheless; the sender should try again.
+        """
+        size = len(event.body)
+        if len(self._queue) >= self._limits.queue_rows or self._bytes + size > self._limits.queue_bytes:
+            raise TooMuchAtOnce
+        receipt: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
+        self._queue.append(_Waiting(event, verified_by, receipt))
+        self._bytes += size
+        self._deadline.watch(receipt)
+        self._arrived.set()
+        return await receipt
+
+    async def run(self) -> None:
+        """Write what arrives, one batch at a time, for ever."""
+        while True:
+            await self._arrived.wait()
+            self._arrived.clear()
+            while self._queue:
+                await self._write_next()
+
+    async def _write_next(self) -> None:
+        batch, size = self._take()
+        try:
+            await self._write(batch)
+        finally:
+            self._bytes -= size
+            _refuse(batch, NotRecorded)  # whoever has no answer yet, should this task be cancelled
+
+    def _take(self) -> tuple[_Batch, int]:
+        """The next batch, without those who no longer wait; and the bytes that it and those held."""
+        batch: list[_Waiting] = []
+        size = batch_bytes = 0
+        while self._queue and len(batch) < self._limits.batch_rows:
+            body_bytes = len(self._queue[0].event.body)
+            if batch and batch_bytes + body_bytes > self._limits.batch_bytes:
+                break
+            waiting = self._queue.popleft()
+            size += body_bytes
+            if not waiting.receipt.done():
+                batch.append(waiting)
+                batch_bytes += body_bytes
+        return batch, size
+
+    async def _write(self, batch: _Batch) -> None:
+        if not batch:
+            return
+        began = time.monotonic()
+        try:
+            await self._insert_again_if_unsure(batch, began + self._limits.write_seconds)
+        except DATABASE_ERRORS as error:
+            await self._not_written(batch, error)
+            return
+        metrics.JOURNAL_WRITE_SECONDS.observe(time.monotonic() - began)
+        metrics.JOURNAL_BATCH_ROWS.observe(len(batch))
+
+    async def _insert_again_if_unsure(self, batch: _Batch, deadline: float) -> None:
+        """
+        Insert; once more, on another connection, where the first answer was lost.
+
+        The statement is keyed by event id, so repeating one that had committed changes nothing but the repeats' count.
+        """
+        columns = _columns(batch)
+        try:
+            await self._insert(batch, columns, deadline)
+        except DATABASE_ERRORS as error:
+            if not _is_worth_repeating(error) or deadline - time.monotonic() < _LEAST_RETRY_SECONDS:
+                raise
+            metrics.JOURNAL_FAILURES.labels("repetition").inc()
+            NOTICES.failed("journal_write_repeated", error)
+        else:
+            return
+        await self._insert(batch, columns, deadline)
+
+    async def _insert(self, batch: _Batch, columns: Sequence[Sequence[object]], deadline: float) -> None:
+        connection: Connection
+        async with self._database.acquire(within_seconds=_left(deadline)) as connection:
+            rows = await connection.fetch(_QUERIES["record"], *columns, timeout=_left(deadline))
+            await _fill(connection, batch, rows, deadline)
+            self._written(batch, rows)  # it is committed; nobody waits until the connection is back in its pool
+
+    def _written(self, batch: _Batch, rows: Sequence[Record]) -> None:
+        new = {row["stripe_event_id"] for row in rows if row["is_new"]}
+        _note_other_bodies(rows)
+        recorded = []
+        for waiting in batch:
+            is_new = waiting.event.stripe_event_id in new
+            if is_new:
+                new.discard(waiting.event.stripe_event_id)
+                recorded.append(waiting.event)
+            if not waiting.receipt.done():
+                waiting.receipt.set_result(_RECORDED if is_new else _ALREADY_RECORDED)
+        if recorded:
+            self._on_recorded(recorded)
+
+    async def _not_written(self, batch: _Batch, error: Exception) -> None:
+        """PostgreSQL away: refuse all who wait. A row that it refuses: find it by halving, and spare the others."""
+        if len(batch) > 1 and _is_about_a_row(error):
+            metrics.JOURNAL_FAILURES.labels("halving").inc()
+            middle = len(batch) // 2
+            await self._write(batch[:middle])
+            await self._write(batch[middle:])
+            return
+        metrics.JOURNAL_FAILURES.labels("refusal").inc()
+        self._on_failure(error)
+        if is_transient(error):
+            _refuse(batch, DatabaseUnavailable)
+            self._refuse_queue()
+        else:
+            _refuse(batch, NotRecorded)
+
+    def _refuse_queue(self) -> None:
+        _refuse(self._queue, DatabaseUnavailable)
+        self._bytes -= sum(len(waiting.event.body) for waiting in self._queue)
+        self._queue.clear()
+
+
+def _columns(batch: _Batch) -> Sequence[Sequence[object]]:
+    """The arguments of the statement, sorted by id so that two processes never lock each other's rows crosswise."""
+    ordered = sorted(batch, key=lambda waiting: waiting.event.stripe_event_id)
+    firsts: dict[str, _Waiting] = {}
+    differs = []
+    for waiting in ordered:
+        first = firsts.setdefault(waiting.event.stripe_event_id, waiting)
+        differs.append(None if first is waiting else first.event.body != waiting.event.body)
+    events = [waiting.event for waiting in ordered]
+    return (
+        [event.stripe_event_id for event in events],
+        [event.type for event in events],
+        [event.created for event in events],
+        [event.livemode for event in events],
+        [event.account for event in events],
+        [event.api_version for event in events],
+        [event.object_id for event in events],
+        [event.tenant for event in events],
+        [waiting.verified_by for waiting in ordered],
+        [event.body for event in events],
+        differs,
+    )
+
+
+def _note_other_bodies(rows: Sequence[Record]) -> None:
+    for row in rows:
+        if row["body_differs"]:
+            metrics.BODY_DIFFERS.inc()
+            NOTICES.warn("webhook_body_differs", stripe_event_id=row["stripe_event_id"])
+
+
+async def _fill(connection: Connection, batch: _Batch, rows: Sequence[Record], deadline: float) -> None:
+    """Fill the rows that an earlier application left; refuse who finds one held, since a 200 would lose the webhook."""
+    unfilled = {row["stripe_event_id"] for row in rows if row["is_unfilled"]}
+    if not unfilled:
+        return
+    waiting = [waiting for waiting in batch if waiting.event.stripe_event_id in unfilled]
+    firsts = {waiting.event.stripe_event_id: waiting for waiting in reversed(waiting)}
+    columns = _columns(list(firsts.values()))
+    filled = await connection.fetch(_QUERIES["fill"], *columns, timeout=_left(deadline))
+    held = unfilled - {row["stripe_event_id"] for row in filled}
+    _refuse([one for one in waiting if one.event.stripe_event_id in held], NotRecorded)
+
+
+def _refuse(batch: "_Batch | deque[_Waiting]", failure: type[Unavailable]) -> None:
+    for waiting in batch:
+        if not waiting.receipt.done():
+            waiting.receipt.set_exception(failure())
+
+
+def _is_worth_repeating(error: Exception) -> bool:
+    """Whether another connection may do better; where none was to be had, there is no other."""
+    return is_transient(error) and not isinstance(error, DatabaseUnavailable)
+
+
+def _is_about_a_row(error: Exception) -> bool:
+    if isinstance(error, ValueError):  # asyncpg cannot encode a value
+        return True
+    return isinstance(error, asyncpg.PostgresError) and (error.sqlstate or "")[:2] in _ROW_AT_FAULT
+
+
+def _left(deadline: float) -> float:
+    return max(deadline - time.monotonic(), 0.01)

@@ -1,0 +1,94 @@
+"""Which handlers an event gets, and what they say together, within one time budget."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from processor import metrics
+from processor.retries import HandlerFailed
+from processor.verdicts import Handled, Unsupported
+from sluice.contract.event import StripeEvent
+from sluice.outcomes import Applied, Ignored, Outcome, Parked, combine
+from sluice.registry import BatchHandler, Registry, Transaction
+
+TEST_MODE = Ignored("a test-mode event in production")
+NO_HANDLER = Ignored("no handler for this type")
+THIN = Unsupported("thin events (v2.core.event) are not supported yet")
+
+
+@dataclass(frozen=True)
+class Dispatcher:
+    """Calls each handler once with all events of a batch that concern it."""
+
+    registry: Registry
+    is_production: bool = False
+    handler_seconds: float = 4
+
+    async def handle(self, events: Sequence[StripeEvent], tx: Transaction) -> Mapping[str, Handled]:
+        """
+        What became of each event, by id.
+
+        Raises:
+            HandlerFailed: one of the handlers raised, timed out or gave no sensible answer.
+            MalformedEvent: a body is no JSON object.
+        """
+        screened = {event.stripe_event_id: self._screen(event) for event in events}
+        wanted = [event for event in events if screened[event.stripe_event_id] is None]
+        answers = await self._ask(wanted, tx)
+        return {event_id: verdict or answers[event_id] for event_id, verdict in screened.items()}
+
+    def _screen(self, event: StripeEvent) -> Handled | None:
+        """What is clear without any handler; None: ask them."""
+        if self.is_production and not event.livemode:
+            return TEST_MODE
+        if event.is_thin:
+            return THIN
+        return None if self.registry.handlers_for(event.type) else NO_HANDLER
+
+    async def _ask(self, events: Sequence[StripeEvent], tx: Transaction) -> Mapping[str, Outcome]:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self.handler_seconds
+        answers: dict[str, Outcome] = {}
+        for handler, concerned in self._by_handler(events):
+            asked = concerned
+            if self.registry.is_patient(handler):
+                asked = [event for event in concerned if not isinstance(answers.get(event.stripe_event_id), Parked)]
+            for event_id, outcome in (await _call(handler, asked, tx, deadline)).items():
+                known = answers.get(event_id)
+                answers[event_id] = outcome if known is None else combine(known, outcome)
+        return answers
+
+    def _by_handler(self, events: Sequence[StripeEvent]) -> Sequence[tuple[BatchHandler, Sequence[StripeEvent]]]:
+        """Each handler with its events, the patient ones last."""
+        concerned: dict[BatchHandler, list[StripeEvent]] = {}
+        for event in events:
+            for handler in dict.fromkeys(self.registry.handlers_for(event.type)):
+                concerned.setdefault(handler, []).append(event)
+        return sorted(concerned.items(), key=lambda asked: self.registry.is_patient(asked[0]))
+
+
+async def _call(
+    handler: BatchHandler, events: Sequence[StripeEvent], tx: Transaction, deadline: float
+) -> Mapping[str, Outcome]:
+    """Let one handler handle its events; whatever it raises leaves the transaction as HandlerFailed."""
+    if not events:
+        return {}
+    try:
+        with metrics.timed_handler(name_of(handler)):
+            async with asyncio.timeout_at(deadline):
+                answers = await handler(events, tx)
+        return {event.stripe_event_id: _checked(answers.get(event.stripe_event_id, Applied())) for event in events}
+    except Exception as error:
+        raise HandlerFailed(name_of(handler), connection_lost=tx.is_closed()) from error
+
+
+def _checked(outcome: Outcome) -> Outcome:
+    if not isinstance(outcome, Applied | Ignored | Parked):
+        raise TypeError("a handler answers Applied, Ignored or Parked")
+    return outcome
+
+
+def name_of(handler: BatchHandler) -> str:
+    """``module.function`` of a handler, as people wrote it."""
+    written = getattr(handler, "__wrapped__", handler)
+    return f"{getattr(written, '__module__', '?')}.{getattr(written, '__qualname__', '?')}"

@@ -1,0 +1,16 @@
+"""``charge.*``: the ledger learns what was captured and how much of it went back."""
+
+from processor.ledger import apply_facts
+from sluice.registry import handles_batch
+
+TYPES = (
+    "charge.captured",
+    "charge.expired",
+    "charge.failed",
+    "charge.pending",
+    "charge.refunded",
+    "charge.succeeded",
+    "charge.updated",
+)
+
+handles_batch(*TYPES)(apply_facts)

@@ -1,0 +1,13 @@
+"""``refund.*`` and the older ``charge.refund.updated``: the ledger learns of money on its way back."""
+
+from processor.ledger import apply_facts
+from sluice.registry import handles_batch
+
+TYPES = (
+    "charge.refund.updated",
+    "refund.created",
+    "refund.failed",
+    "refund.updated",
+)
+
+handles_batch(*TYPES)(apply_facts)

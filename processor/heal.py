@@ -1,0 +1,116 @@
+"""Payments whose events row appeared after them are projected, also when their own event is long dead."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from processor.last_error import describe
+from processor.ledger import Awaited
+from processor.postponed import Postponed
+from processor.retries import Blame, blame
+from processor.throttle import Throttle
+from sluice.chassis.error_log import ErrorLog
+from sluice.chassis.postgres import Database
+from sluice.payments.book import Node
+from sluice.registry import Transaction
+
+Take: TypeAlias = Callable[[Transaction, int, Collection[Node]], Awaitable[Sequence[Awaited]]]
+"""Locks payments that wait for a row which is there now: at most so many, and none of these."""
+Project: TypeAlias = Callable[[Transaction, Sequence[Awaited]], Awaitable[None]]
+"""Shows them on their rows."""
+
+TRANSACTION_SECONDS = 5.0
+PAYMENTS_AT_ONCE = 200
+FAULTS_IN_A_ROUND = 20
+
+
+@dataclass(frozen=True)
+class Projection:
+    """What healing does, in one transaction."""
+
+    take: Take
+    project: Project
+
+
+@dataclass(frozen=True)
+class Healer:
+    """
+    Runs the projection now and then, in short transactions.
+
+    A payment that cannot be projected, as where a trigger or CHECK of the user's refuses it, is found by halving and
+    left out for a while that grows with each failure; the others do not wait for it.
+    """
+
+    database: Database
+    projection: Projection
+    errors: ErrorLog
+    stop: asyncio.Event
+    every_seconds: float = 5
+    postponed: Postponed = field(default_factory=Postponed)
+    reports: Throttle = field(default_factory=lambda: Throttle(burst=5, per_second=1 / 60))
+
+    async def run(self) -> None:
+        """Heal until the stop."""
+        while not self.stop.is_set():
+            await self.run_once()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self.every_seconds):
+                    await self.stop.wait()
+
+    async def run_once(self) -> None:
+        """
+        Heal all that there is, transaction after transaction; but no more than so many faults at once.
+
+        PostgreSQL's absence is nothing new; a fault of the projection goes on record.
+        """
+        limit, faults = PAYMENTS_AT_ONCE, 0
+        while faults < FAULTS_IN_A_ROUND and not self.stop.is_set():
+            taken: list[Awaited] = []
+            try:
+                await self._project(limit, taken)
+            except Exception as error:  # noqa: BLE001 - this loop never ends the service; the next round tries again
+                if not self._may_go_on_after(error, taken):
+                    return
+                faults += len(taken) == 1
+                limit = max(len(taken) // 2, 1)
+            else:
+                if len(taken) < limit:
+                    return
+                limit = min(limit * 2, PAYMENTS_AT_ONCE)
+
+    async def _project(self, limit: int, taken: list[Awaited]) -> None:
+        async with (
+            asyncio.timeout(TRANSACTION_SECONDS),
+            self.database.acquire() as connection,
+            connection.transaction(),
+        ):
+            taken.extend(await self.projection.take(connection, limit, self.postponed.now()))
+            if taken:
+                await self.projection.project(connection, taken)
+
+    def _may_go_on_after(self, error: Exception, taken: Sequence[Awaited]) -> bool:
+        """Whether it was about these payments, so that half of them, or the others, may fare better."""
+        is_fault = blame(error) in (Blame.EVENT, Blame.HOPELESS)
+        if len(taken) == 1 and (is_fault or _took_too_long(error)):
+            self._postpone(taken[0].node, error)
+        elif is_fault and not taken:
+            self._report(f"Looking for payments to heal failed: {describe(error)}")
+        return bool(taken) and (is_fault or _took_too_long(error))
+
+    def _postpone(self, node: Node, error: Exception) -> None:
+        pause_seconds = self.postponed.add(node)
+        self._report(
+            f"Projecting the awaited payment {node.payment_id} ({node.scope}) failed, "
+            f"tried again in {pause_seconds:.0f} s: {describe(error)}"
+        )
+
+    def _report(self, message: str) -> None:
+        if self.reports.permits():
+            self.errors.database(message)
+
+
+def _took_too_long(error: Exception) -> bool:
+    """A slow trigger, or a row that somebody holds."""
+    return isinstance(error, TimeoutError) or blame(error) is Blame.CONTENTION

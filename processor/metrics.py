@@ -1,0 +1,54 @@
+"""Every metric of the processor; no label holds an id, and types that nobody handles are ``other``."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from processor.retries import Blame
+from sluice.chassis import metrics
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600)
+_AGES = (1, 2, 3, 5, 10, 30, 60, 300, 900, 3600, 21_600, 86_400, 259_200)
+_EVENTS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+
+OUTCOMES = metrics.counter(
+    "webhook_events_processed_total", "Messages by what became of them.", labels=("event_type", "outcome")
+)
+DEAD = metrics.counter("webhook_events_dead_total", "Events that died, by their last outcome.", labels=("outcome",))
+FAILURES = metrics.counter(
+    "webhook_transaction_failures_total", "Transactions that failed, by whose fault it was.", labels=("blame",)
+)
+REDELIVERED = metrics.counter("webhook_messages_redelivered_total", "Messages that were delivered more than once.")
+UNREADABLE = metrics.counter("webhook_messages_unreadable_total", "Messages outside the contract, set aside.")
+DELAY_SECONDS = metrics.histogram(
+    "webhook_processing_delay_seconds", "From the receipt to the processed row.", labels=(), buckets=_SECONDS
+)
+AGE_SECONDS = metrics.histogram(
+    "webhook_effect_age_seconds", "From Stripe's created, whole seconds, to the effect.", labels=(), buckets=_AGES
+)
+HANDLER_SECONDS = metrics.histogram(
+    "webhook_handler_duration_seconds", "One call of a handler.", labels=("handler",), buckets=_SECONDS
+)
+MISSING = metrics.counter("webhook_events_missing_total", "Events of the stream whose row PostgreSQL has lost.")
+BATCH_EVENTS = metrics.histogram("webhook_batch_events", "Messages in one fetch.", labels=(), buckets=_EVENTS)
+LAST_TURN = metrics.gauge("processor_last_turn_timestamp_seconds", "When the work loop last turned, Unix time.")
+IN_OUTAGE = metrics.gauge("processor_outage", "1 while work waits for PostgreSQL.")
+ERRORS_SUPPRESSED = metrics.counter(
+    "webhook_error_rows_suppressed_total", "Failures that were too many for a row each in error_logs."
+)
+
+# An increase from nothing is no increase to Prometheus: what alerts and panels count starts at zero.
+for _outcome in ("failed", "parked", "unsupported"):
+    DEAD.labels(_outcome)
+for _blame in Blame:
+    FAILURES.labels(_blame.value)
+
+
+@contextmanager
+def timed_handler(handler: str) -> Iterator[None]:
+    """Observe how long one call of a handler takes, failed ones too."""
+    started = time.monotonic()
+    try:
+        yield
+    finally:
+        HANDLER_SECONDS.labels(handler).observe(time.monotonic() - started)

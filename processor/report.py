@@ -1,0 +1,126 @@
+"""What people learn of the work: metrics, log lines, and rows in ``error_logs``."""
+
+import time
+from collections import OrderedDict
+from collections.abc import Collection
+
+from processor import metrics
+from processor.batches import Batch
+from processor.last_error import describe
+from processor.retries import Blame
+from processor.throttle import Throttle
+from processor.verdicts import Duplicate, Failed, Missing, Postponed, Settled, Verdict, Work, word
+from sluice.chassis.error_log import ErrorLog
+from sluice.chassis.jetstream import IncomingMessage
+from sluice.chassis.logs import get_logger
+from sluice.failures import Defect
+from sluice.outcomes import Parked
+
+log = get_logger()
+_REMEMBERED = 10_000
+
+
+class Reporter:
+    """Says each thing once, with ids and without anybody's data."""
+
+    def __init__(self, errors: ErrorLog, known_types: Collection[str]) -> None:
+        self._errors = errors
+        self._known_types = frozenset(known_types)
+        self._named: OrderedDict[str, None] = OrderedDict()
+        self._throttle = Throttle(burst=50, per_second=5)
+
+    def answered(self, work: Work, verdict: Verdict) -> None:
+        """One message has its verdict, committed."""
+        outcome = word(verdict.outcome) if isinstance(verdict, Settled) else type(verdict).__name__.lower()
+        event_type = work.event.type if work.event.type in self._known_types else "other"
+        metrics.OUTCOMES.labels(event_type, outcome).inc()
+        log.debug("event_processed", event_id=work.event_id, event_type=event_type, outcome=outcome)
+        if isinstance(verdict, Settled):
+            self._settled(work, verdict)
+        elif isinstance(verdict, Missing):
+            self._missing(work)
+        elif isinstance(verdict, Failed) and verdict.is_dead:
+            self._died(work, "failed", verdict.error)
+
+    def failed(self, work: Work, verdict: Failed | Postponed | Duplicate, error: Exception) -> None:
+        """One attempt is on record as failed; its death, if it was the last, is told by ``answered``."""
+        if not isinstance(verdict, Failed) or verdict.is_dead:
+            return
+        if not self._throttle.permits():
+            metrics.ERRORS_SUPPRESSED.inc()
+            return
+        self._errors.webhook(
+            f"Attempt {verdict.attempt} of {work.event_id} failed: {verdict.error}",
+            error=_without_values(error),
+            event_id=work.event_id,
+            request_data=_about(work),
+        )
+
+    def transaction_failed(self, batch: Batch, error: Exception, whose: Blame) -> None:
+        """One transaction was rolled back."""
+        metrics.FAILURES.labels(whose.value).inc()
+        log.warning("batch_failed", events=len(batch.works), blame=whose.value, error=describe(error))
+
+    def unreadable(self, message: IncomingMessage, error: Exception) -> None:
+        """One message does not follow the contract; it stays in the stream, acknowledged."""
+        metrics.UNREADABLE.inc()
+        if self._is_new(f"sequence {message.sequence}"):
+            text = f"Message {message.sequence} of the stream is outside the contract and was set aside"
+            self._errors.webhook(text, severity="critical", error=error)
+
+    def left_unacknowledged(self, batches: Collection[Batch]) -> None:
+        """Time is up, or the service stops: these messages come again."""
+        events = sum(len(batch.works) for batch in batches)
+        if events:
+            log.warning("messages_left", events=events)
+
+    def _settled(self, work: Work, verdict: Settled) -> None:
+        if verdict.delay_seconds is not None:
+            metrics.DELAY_SECONDS.observe(max(0.0, verdict.delay_seconds))
+            metrics.AGE_SECONDS.observe(max(0.0, time.time() - work.event.created))
+        if verdict.is_dead:
+            outcome = verdict.outcome
+            reason = f"waits for {outcome.waiting_for}" if isinstance(outcome, Parked) else "nobody can apply it yet"
+            self._died(work, word(outcome), reason)
+
+    def _missing(self, work: Work) -> None:
+        if self._is_new(work.event_id):
+            metrics.MISSING.inc()
+            self._errors.webhook(
+                f"{work.event_id} is in the stream but not in webhook_logs: PostgreSQL lost it. "
+                f"It was not processed; restore it from message {work.message.sequence} of the stream.",
+                severity="critical",
+                event_id=work.event_id,
+                request_data=_about(work),
+            )
+
+    def _died(self, work: Work, outcome: str, reason: str) -> None:
+        metrics.DEAD.labels(outcome).inc()
+        self._errors.webhook(
+            f"{work.event_id} is dead ({outcome}): {reason}",
+            severity="critical",
+            event_id=work.event_id,
+            request_data=_about(work),
+        )
+
+    def _is_new(self, name: str) -> bool:
+        if name in self._named:
+            return False
+        self._named[name] = None
+        if len(self._named) > _REMEMBERED:
+            self._named.popitem(last=False)
+        return True
+
+
+def _without_values(error: Exception) -> Exception:
+    """The same trace under a message that quotes nothing of the event."""
+    return Defect(describe(error)).with_traceback((error.__cause__ or error).__traceback__)
+
+
+def _about(work: Work) -> dict[str, str | int | None]:
+    return {
+        "event_type": work.event.type,
+        "object_id": work.event.object_id,
+        "account": work.event.account,
+        "attempt": work.attempt + 1,
+    }

@@ -1,0 +1,64 @@
+"""A failure goes on record in a transaction of its own, never in the one that failed."""
+
+from dataclasses import dataclass, field
+
+from processor.last_error import describe
+from processor.retries import Blame, Patience, Schedule
+from processor.verdicts import Duplicate, Failed, Postponed, Work
+from sluice.chassis.postgres import Database
+from sluice.chassis.sql import load_queries
+
+QUERIES = load_queries(__file__, "setbacks.sql")
+
+
+@dataclass(frozen=True)
+class Setbacks:
+    """Counts attempts in PostgreSQL, sets the next one, and buries what has no other."""
+
+    database: Database
+    schedule: Schedule = field(default_factory=Schedule)
+    patience: Patience = field(default_factory=Patience)
+
+    async def record(self, work: Work, error: BaseException, blame: Blame) -> Failed | Postponed | Duplicate:
+        """
+        Put on record what became of one event; when this returns, the message can be acknowledged.
+
+        A lock that others hold is no failure: the event comes back later, and gives up its place in the consumer.
+
+        Raises:
+            DatabaseUnavailable: nothing is on record; the message stays unacknowledged.
+        """
+        if blame in (Blame.COLLISION, Blame.CONTENTION):
+            return await self._postpone(work, error)
+        if blame is Blame.HOPELESS:
+            return await self._write(work, "bury", describe(error))
+        attempt = work.attempt + 1
+        return await self._write(
+            work,
+            "record_failure",
+            describe(error),
+            self.schedule.delay_seconds(attempt),
+            self.schedule.is_last(attempt),
+            self.patience.patience_seconds,
+        )
+
+    async def _postpone(self, work: Work, error: BaseException) -> Postponed | Duplicate:
+        text = f"postponed: {describe(error)}"
+        rows = await self.database.fetch(QUERIES["postpone"], work.event_id, work.attempt, text)
+        return Postponed() if rows else Duplicate()
+
+    async def _write(self, work: Work, query: str, text: str, *more: float) -> Failed | Duplicate:
+        rows = await self.database.fetch(QUERIES[query], work.event_id, work.attempt, text, *more)
+        if not rows:
+            return Duplicate()
+        return Failed(error=text, attempt=work.attempt + 1, is_dead=rows[0]["is_dead"])
+
+    async def is_database_back(self) -> bool:
+        """
+        Whether PostgreSQL answers and takes writes.
+
+        Raises:
+            DatabaseUnavailable: it does not answer.
+        """
+        rows = await self.database.fetch(QUERIES["is_writable"])
+        return bool(rows and rows[0]["is_writable"])

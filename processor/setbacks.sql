@@ -1,0 +1,52 @@
+-- record_failure --
+-- $1 stripe_event_id  $2 attempt that failed  $3 what went wrong  $4 seconds until the next attempt
+-- $5 whether it was the last attempt  $6 patience in seconds. No row returned: it is over, or on record already.
+-- An event that was ever parked lives by its patience, however often it looked for its row.
+UPDATE webhook_logs
+SET processing_attempts = processing_attempts + 1,
+    last_error = $3,
+    outcome = 'failed',
+    published_at = NULL,
+    solo_starts = 0,
+    next_attempt_at = now() + $4::float8 * interval '1 second',
+    dead_at = CASE WHEN CASE WHEN parked_at IS NULL THEN $5::boolean
+                             ELSE parked_at <= now() - $6::float8 * interval '1 second' END THEN now() END
+WHERE stripe_event_id = $1
+  AND processing_attempts = $2
+  AND NOT processed
+  AND dead_at IS NULL
+RETURNING dead_at IS NOT NULL AS is_dead;
+
+-- bury --
+-- $1 stripe_event_id  $2 attempt  $3 why no other attempt can succeed.
+UPDATE webhook_logs
+SET processing_attempts = processing_attempts + 1,
+    last_error = $3,
+    outcome = 'failed',
+    published_at = NULL,
+    solo_starts = 0,
+    dead_at = now()
+WHERE stripe_event_id = $1
+  AND processing_attempts = $2
+  AND NOT processed
+  AND dead_at IS NULL
+RETURNING true AS is_dead;
+
+-- postpone --
+-- $1 stripe_event_id  $2 attempt  $3 what stood in the way. Nothing failed, so no attempt is counted: the relay brings
+-- the event back, each time a little later. No row returned: it is over, or on record already.
+UPDATE webhook_logs
+SET last_error = $3,
+    published_at = NULL,
+    solo_starts = 0,
+    next_attempt_at = now() + (0.85 + 0.3 * random())
+        * least(interval '5 minutes', interval '2 seconds' * 2 ^ least(publications, 8))
+WHERE stripe_event_id = $1
+  AND processing_attempts = $2
+  AND NOT processed
+  AND dead_at IS NULL
+RETURNING stripe_event_id;
+
+-- is_writable --
+-- Whether this server takes writes: not a standby, not the old primary after a failover.
+SELECT NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off' AS is_writable;

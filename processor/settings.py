@@ -1,0 +1,48 @@
+"""Everything that a person configures about the processor."""
+
+from typing import Self
+
+from pydantic import Field, SecretStr, model_validator
+
+from sluice.chassis.settings import ServiceSettings
+
+HOUR = 3600
+DAY = 24 * HOUR
+_HANDLING_SHARE = 0.8
+"""How much of a transaction's time the handlers get; the rest is for claiming, settling and committing."""
+
+
+class ProcessorSettings(ServiceSettings):
+    """How the processor works; each name is an environment variable in capitals."""
+
+    stripe_secret_key: SecretStr | None = Field(
+        None, description="for handlers that ask Stripe; without it health is degraded"
+    )
+    batch_size: int = Field(100, ge=1, le=1000, description="events in one transaction at most")
+    ack_wait_seconds: float = Field(30, ge=1, description="after how long an unacknowledged message comes again")
+    max_ack_pending: int = Field(2000, ge=1, description="unacknowledged messages of all processors together")
+    handler_seconds: float = Field(4, gt=0, description="time budget of all handlers of one transaction")
+    lock_seconds: float = Field(2, gt=0, description="how long a statement waits for a locked row")
+    attempts: int = Field(16, ge=1, description="failed attempts after which an event is dead")
+    attempts_over_seconds: float = Field(72 * HOUR, ge=0, description="over how long the attempts are spread")
+    parked_patience_seconds: float = Field(7 * DAY, ge=0, description="how long an event waits for its events row")
+    solo_starts: int = Field(3, ge=1, description="runs alone that may end with their process before death")
+    heal_seconds: float = Field(5, gt=0, description="how often late events rows get their payments")
+
+    @property
+    def transaction_seconds(self) -> float:
+        """Time budget of one whole transaction: claim, handle, settle, commit."""
+        return self.handler_seconds / _HANDLING_SHARE
+
+    @property
+    def hold_seconds(self) -> float:
+        """How long fetched messages may wait for their transaction to begin; it ends before they come again."""
+        return self.ack_wait_seconds / 2 - self.transaction_seconds
+
+    @model_validator(mode="after")
+    def _a_transaction_ends_before_its_message_comes_again(self) -> Self:
+        if self.hold_seconds < 0:
+            raise ValueError("HANDLER_SECONDS must be at most 0.4 of ACK_WAIT_SECONDS; raise the latter")
+        if self.lock_seconds >= self.handler_seconds:
+            raise ValueError("LOCK_SECONDS must be below HANDLER_SECONDS; lower the former")
+        return self

@@ -1,0 +1,121 @@
+"""One turn: what one fetch brought is run, halved where it fails, put on record, and acknowledged after the commit."""
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from processor.batches import Batch, plan, run_alone
+from processor.outage import Outage
+from processor.process import Processor
+from processor.redelivery import Redelivery
+from processor.report import Reporter
+from processor.retries import Blame, blame
+from processor.setbacks import Setbacks
+from processor.verdicts import Suspect, Verdict, Work, is_answered
+from sluice.chassis.jetstream import IncomingMessage
+from sluice.contract import codec
+from sluice.failures import Unavailable, UnknownContractVersion
+
+_MOST_COLLISIONS = 5
+
+
+@dataclass(frozen=True)
+class Turns:
+    """Brings every message of a fetch to its end, or leaves it unacknowledged to come again."""
+
+    processor: Processor
+    setbacks: Setbacks
+    redelivery: Redelivery
+    reporter: Reporter
+    outage: Outage
+    stop: asyncio.Event
+    hold_seconds: float = 15
+    """How long messages are held at most before the next transaction; below half of ``ack_wait``."""
+
+    async def take(self, messages: Sequence[IncomingMessage]) -> None:
+        """Work through the messages; what is not answered when time is up, or at a stop, comes again."""
+        loop = asyncio.get_running_loop()
+        expires = loop.time() + self.hold_seconds
+        batches = deque(plan(await self._read(messages)))
+        while batches:
+            batches.extendleft(reversed(await self._attempt(batches.popleft())))
+            if self.stop.is_set() or loop.time() > expires:
+                self.reporter.left_unacknowledged(batches)
+                return
+
+    async def _read(self, messages: Sequence[IncomingMessage]) -> Sequence[Work]:
+        works = []
+        for message in messages:
+            try:
+                works.append(_work(message))
+            except UnknownContractVersion as error:
+                self.reporter.unreadable(message, error)
+                await _acknowledge(message)
+        return works
+
+    async def _attempt(self, batch: Batch) -> Sequence[Batch]:
+        """Run one batch; what has to run after it, next before the others."""
+        try:
+            verdicts = await self._run(batch)
+        except Exception as error:  # noqa: BLE001 - blame() has an answer for every kind
+            return await self._failed(batch, error)
+        self.outage.work_succeeded()
+        return await self._answer(batch, verdicts)
+
+    async def _run(self, batch: Batch) -> Mapping[str, Verdict]:
+        if batch.alone:
+            dead = await self.redelivery.begin(batch.works[0])
+            if dead is not None:
+                return {batch.works[0].event_id: dead}
+        return await self.processor.process(batch.works, alone=batch.alone, has_waited=batch.has_waited)
+
+    async def _answer(self, batch: Batch, verdicts: Mapping[str, Verdict]) -> Sequence[Batch]:
+        for work in batch.works:
+            verdict = verdicts[work.event_id]
+            self.reporter.answered(work, verdict)
+            if is_answered(verdict):
+                await _acknowledge(work.message)
+        return [run_alone(work) for work in batch.works if isinstance(verdicts[work.event_id], Suspect)]
+
+    async def _failed(self, batch: Batch, error: Exception) -> Sequence[Batch]:
+        whose = blame(error)
+        self.reporter.transaction_failed(batch, error, whose)
+        if batch.alone:
+            self.redelivery.end(batch.works[0])
+        if whose is Blame.OUTAGE:
+            return await self._wait(batch)
+        if len(batch.works) > 1:
+            return batch.halves(has_waited=whose is Blame.CONTENTION)
+        if whose is Blame.COLLISION and batch.collisions < _MOST_COLLISIONS:
+            return (batch.after_collision(),)
+        return await self._record(batch, error, whose)
+
+    async def _record(self, batch: Batch, error: Exception, whose: Blame) -> Sequence[Batch]:
+        work = batch.works[0]
+        try:
+            verdict = await self.setbacks.record(work, error, whose)
+        except Exception as problem:  # noqa: BLE001 - without a record there is no acknowledgement, whatever the reason
+            self.reporter.transaction_failed(batch, problem, Blame.OUTAGE)
+            return await self._wait(batch)
+        self.reporter.failed(work, verdict, error)
+        return await self._answer(batch, {work.event_id: verdict})
+
+    async def _wait(self, batch: Batch) -> Sequence[Batch]:
+        self.outage.begin()
+        await self.outage.pause()
+        return (batch,)
+
+
+def _work(message: IncomingMessage) -> Work:
+    envelope = codec.decode(message.payload)
+    if "\x00" in envelope.event.stripe_event_id:
+        raise UnknownContractVersion
+    return Work(event=envelope.event, attempt=envelope.attempt, message=message)
+
+
+async def _acknowledge(message: IncomingMessage) -> None:
+    try:
+        await message.ack()
+    except Unavailable:
+        return  # it comes again and meets what its row says

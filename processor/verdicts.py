@@ -1,0 +1,97 @@
+"""What became of one message: a handler's outcome, or why no handler was asked."""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from sluice.chassis.jetstream import IncomingMessage
+from sluice.contract.event import StripeEvent
+from sluice.outcomes import Applied, Ignored, Parked
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """One message of the stream, read: run the event if this is still its attempt."""
+
+    event: StripeEvent
+    attempt: int
+    message: IncomingMessage
+
+    @property
+    def event_id(self) -> str:
+        """The event's key in ``webhook_logs``."""
+        return self.event.stripe_event_id
+
+    @property
+    def is_redelivered(self) -> bool:
+        """Whether somebody held this message before and never said what became of it."""
+        return self.message.deliveries > 1
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """The event was processed, or died, before; or this message belongs to an attempt that has passed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Locked:
+    """Another processor holds the row this moment; the message comes again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """A run of this event ended with its whole process, so it runs alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """PostgreSQL does not know the event: a failover lost the row. The message stays in the stream."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unsupported:
+    """Nobody can apply such an event yet; dead, so that it is seen."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Postponed:
+    """Somebody held a lock for too long, which is on record now; the relay brings the event back when due."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The event's own failure, on record now; the relay brings it back when due, unless it is dead."""
+
+    error: str
+    attempt: int
+    is_dead: bool
+
+
+Handled: TypeAlias = Applied | Ignored | Parked | Unsupported
+"""An event whose row was claimed."""
+Unclaimed: TypeAlias = Duplicate | Locked | Suspect | Missing
+"""An event whose row was not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A handled event and what its row says since the commit."""
+
+    outcome: Handled
+    is_dead: bool = False
+    delay_seconds: float | None = None
+    """From the receipt to the settled row; None unless it is processed."""
+
+
+Verdict: TypeAlias = Settled | Unclaimed | Failed | Postponed
+
+
+def word(outcome: Handled) -> str:
+    """What ``webhook_logs.outcome`` says."""
+    return type(outcome).__name__.lower()
+
+
+def is_answered(verdict: Verdict) -> bool:
+    """Whether the message has done its duty and is acknowledged; else it comes again, or runs alone."""
+    return not isinstance(verdict, Locked | Suspect)

@@ -1,0 +1,90 @@
+"""A session of one's own: a connection to PostgreSQL that is refused when a transaction pooler sits in between."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TypeAlias
+from uuid import uuid4
+
+import asyncpg
+
+from sluice.failures import DatabaseUnavailable, Rejected
+
+Session: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+_CONNECT_SECONDS = 10
+_STATEMENT_SECONDS = 10
+_STRANGERS = 3
+
+
+class PoolerRefused(Rejected):
+    """
+    This address leads to a pooler in transaction mode, where a session belongs to nobody.
+
+    Use the direct address of PostgreSQL, or the pooler's session mode.
+    """
+
+    code = "transaction_pooler"
+
+
+@asynccontextmanager
+async def direct_connection(dsn: str) -> AsyncIterator[Session]:
+    """
+    One session that stays the same from statement to statement.
+
+    Raises:
+        PoolerRefused: statements of one connection reach different sessions.
+        DatabaseUnavailable: nobody answers at this address, or it lets us in no more.
+    """
+    async with connection_to(dsn) as connection:
+        await _refuse_pooler(connection, dsn)
+        yield connection
+
+
+@asynccontextmanager
+async def connection_to(dsn: str) -> AsyncIterator[Session]:
+    """A plain connection without prepared statements. Raises DatabaseUnavailable."""
+    try:
+        connection = await asyncpg.connect(dsn, timeout=_CONNECT_SECONDS, statement_cache_size=0)
+    except (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresError) as error:
+        raise DatabaseUnavailable(f"PostgreSQL lets us not in: {str(error) or type(error).__name__}.") from error
+    try:
+        yield connection
+    finally:
+        if not connection.is_closed():
+            await _close(connection)
+
+
+async def _close(connection: Session) -> None:
+    try:
+        await connection.close(timeout=_STATEMENT_SECONDS)
+    except (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresError):
+        connection.terminate()
+
+
+async def _refuse_pooler(connection: Session, dsn: str) -> None:
+    """
+    Mark our session, then look for the mark from connections that hold a transaction, and miss it in our own.
+
+    A pooler that gives each transaction any idle session hands ours to one of them. A setting of our own invention is
+    nothing that a pooler carries over; ``pg_backend_pid`` alone would stay the same on an idle pooler.
+    """
+    mark = uuid4().hex
+    await connection.execute(f"SET sluice.session = '{mark}'", timeout=_STATEMENT_SECONDS)
+    async with AsyncExitStack() as strangers:
+        for _ in range(_STRANGERS):
+            stranger = await strangers.enter_async_context(connection_to(dsn))
+            await strangers.enter_async_context(stranger.transaction())
+            if mark in await _marks(stranger, 1):
+                raise PoolerRefused
+        if {mark} != set(await _marks(connection, _STRANGERS)):
+            raise PoolerRefused
+
+
+async def _marks(connection: Session, times: int) -> Sequence[str | None]:
+    """What the session that answers is marked with; in one round trip each, which no pooler can tear apart."""
+    found = []
+    for _ in range(times):
+        async with connection.transaction():
+            query = "SELECT current_setting('sluice.session', true)"
+            found.append(await connection.fetchval(query, timeout=_STATEMENT_SECONDS))
+    return found

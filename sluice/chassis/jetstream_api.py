@@ -1,0 +1,152 @@
+"""JetStream's management interface: JSON over requests, so that fields which a client library does not know survive."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+from typing import Any, TypeAlias
+
+import orjson
+
+from sluice.chassis import logs
+from sluice.chassis.stream import ConsumerSpec, ConsumerState, StreamSpec
+from sluice.failures import StreamUnavailable
+
+Ask: TypeAlias = Callable[[str, bytes], Awaitable[bytes]]  # subject, payload -> payload of the answer
+_Json: TypeAlias = dict[str, Any]
+
+_NANOSECONDS = 1_000_000_000
+_NOT_FOUND = 404
+
+
+class ApiRefused(StreamUnavailable):
+    """JetStream refused a request."""
+
+    def __init__(self, subject: str, error: Mapping[str, object]) -> None:
+        super().__init__(f"{subject}: {error.get('description')} ({error.get('err_code')})")
+        self.status = error.get("code")
+
+
+def is_stored(answer: bytes) -> bool:
+    """
+    Whether JetStream's answer to a message says that it was stored now; False: it had one with its id already.
+
+    Raises:
+        StreamUnavailable: JetStream refused it; or these are not its words: whoever subscribes may answer too.
+    """
+    try:
+        said = orjson.loads(answer)
+    except orjson.JSONDecodeError:
+        said = None
+    match said:
+        case {"error": {"description": description, "err_code": code}}:
+            raise StreamUnavailable(f"JetStream refused: {description} ({code})")
+        case {"stream": str(), "seq": int()}:
+            return not said.get("duplicate", False)
+        case _:
+            raise StreamUnavailable("somebody else answered in JetStream's stead")
+
+
+async def ensure_stream(ask: Ask, spec: StreamSpec) -> None:
+    """Create the stream, or change what we own of it to what the spec says."""
+    wanted = _stream_config(spec)
+    try:
+        present = await _call(ask, f"STREAM.INFO.{spec.name}", {})
+    except ApiRefused as error:
+        if error.status != _NOT_FOUND:
+            raise
+        await _call(ask, f"STREAM.CREATE.{spec.name}", wanted)
+        logs.get_logger().info("stream_created", stream=spec.name)
+        return
+    if changed := _difference(wanted, present["config"]):
+        await _update(ask, f"STREAM.UPDATE.{spec.name}", present["config"] | wanted, changed)
+
+
+async def ensure_consumer(ask: Ask, stream: str, spec: ConsumerSpec) -> None:
+    """Create the consumer, at new messages, or change what we own of it to what the spec says."""
+    wanted = _consumer_config(spec)
+    create = f"CONSUMER.CREATE.{stream}.{spec.durable}"
+    try:
+        present = await _call(ask, f"CONSUMER.INFO.{stream}.{spec.durable}", {})
+    except ApiRefused as error:
+        if error.status != _NOT_FOUND:
+            raise
+        config = wanted | {"deliver_policy": "new"}
+        await _call(ask, create, {"stream_name": stream, "config": config, "action": "create"})
+        logs.get_logger().info("consumer_created", stream=stream, consumer=spec.durable)
+        return
+    if changed := _difference(wanted, present["config"]):
+        config = {name: value for name, value in present["config"].items() if name != "backoff"} | wanted
+        await _update(ask, create, {"stream_name": stream, "config": config, "action": "update"}, changed)
+
+
+async def consumer_state(ask: Ask, stream: str, durable: str) -> ConsumerState:
+    """
+    How far a consumer is.
+
+    Raises:
+        StreamUnavailable: there is no such consumer, or no answer.
+    """
+    info = await _call(ask, f"CONSUMER.INFO.{stream}.{durable}", {})
+    return ConsumerState(
+        pending=info["num_pending"],
+        ack_pending=info["num_ack_pending"],
+        ack_floor_stored_at=await _stored_at(ask, stream, info["ack_floor"]["stream_seq"]),
+    )
+
+
+async def _stored_at(ask: Ask, stream: str, sequence: int) -> datetime | None:
+    if not sequence:
+        return None
+    try:
+        answer = await _call(ask, f"STREAM.MSG.GET.{stream}", {"seq": sequence})
+    except ApiRefused as error:
+        if error.status != _NOT_FOUND:
+            raise
+        return None
+    return datetime.fromisoformat(answer["message"]["time"])
+
+
+async def _update(ask: Ask, subject: str, request: _Json, changed: list[str]) -> None:
+    """Change what may be changed; what the server refuses to change is said aloud and left as it is."""
+    try:
+        await _call(ask, subject, request)
+    except ApiRefused as error:
+        logs.get_logger().error("stream_configuration_differs", fields=changed, reason=str(error))
+        return
+    logs.get_logger().info("stream_configuration_updated", subject=subject, fields=changed)
+
+
+async def _call(ask: Ask, subject: str, request: _Json) -> _Json:
+    answer: _Json = orjson.loads(await ask(f"$JS.API.{subject}", orjson.dumps(request) if request else b""))
+    if error := answer.get("error"):
+        raise ApiRefused(subject, error)
+    return answer
+
+
+def _difference(wanted: _Json, present: _Json) -> list[str]:
+    changed = [name for name, value in wanted.items() if present.get(name) != value]
+    return changed + (["backoff"] if present.get("backoff") else [])
+
+
+def _stream_config(spec: StreamSpec) -> _Json:
+    config: _Json = {
+        "name": spec.name,
+        "subjects": list(spec.subjects),
+        "storage": "file",
+        "retention": "limits",
+        "discard": "old",
+        "max_age": int(spec.max_age_seconds * _NANOSECONDS),
+        "max_bytes": spec.max_bytes,
+        "duplicate_window": int(spec.duplicate_window_seconds * _NANOSECONDS),
+    }
+    return config if spec.replicas is None else config | {"num_replicas": spec.replicas}
+
+
+def _consumer_config(spec: ConsumerSpec) -> _Json:
+    return {
+        "name": spec.durable,
+        "durable_name": spec.durable,
+        "ack_policy": "explicit",
+        "ack_wait": int(spec.ack_wait_seconds * _NANOSECONDS),
+        "max_deliver": -1,
+        "max_ack_pending": spec.max_ack_pending,
+    }

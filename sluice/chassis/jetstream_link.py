@@ -1,0 +1,236 @@
+"""One connection to NATS: requests and pulls over one inbox. It lives once; the supervisor makes the next one."""
+
+import asyncio
+import itertools
+from collections import deque
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+import orjson
+from nats.aio.client import Client
+from nats.aio.msg import Msg as Message
+
+from sluice.chassis import logs
+from sluice.chassis.jetstream_frames import Request
+from sluice.failures import StreamUnavailable
+
+_CONNECT_SECONDS = 5
+_CLOSE_SECONDS = 1
+_PULL_GRACE_SECONDS = 1.0
+_NANOSECONDS = 1_000_000_000
+_UNSENT_BYTES_MAX = 8 * 1024 * 1024
+
+__all__ = ["NO_MESSAGES", "Link", "Message", "NoAnswer", "checked"]
+
+NO_MESSAGES: Final = frozenset({"404", "408"})
+Status: TypeAlias = str
+
+
+class NoAnswer(StreamUnavailable):
+    """Nobody listens there: the stream or the consumer is gone."""
+
+
+@dataclass(slots=True, eq=False)
+class _Answers:
+    """What has come so far in answer to requests that were sent together."""
+
+    messages: list[Message | None]
+    missing: int
+    complete: "asyncio.Future[None]"
+
+    def take(self, place: int, message: Message) -> None:
+        if self.messages[place] is None:
+            self.messages[place] = message
+            self.missing -= 1
+        if not self.missing:
+            self.end()
+
+    def end(self) -> None:
+        if not self.complete.done():
+            self.complete.set_result(None)
+
+
+class Link:
+    """
+    A NATS client that never reconnects: when it is lost, so is this object, and nothing is buffered or revived.
+
+    nats-py's own reconnection buffers what is published, stops for good on several errors and can hang in
+    callbacks; with ``allow_reconnect=False`` none of that code runs.
+    """
+
+    def __init__(self) -> None:
+        self._client = Client()
+        self._inbox = ""
+        self._tokens = itertools.count()
+        self._answers: dict[str, tuple[_Answers, int]] = {}
+        self._messages: deque[Message] = deque()
+        self._pull: tuple[str, int, asyncio.Future[Status]] | None = None
+        self.closed = asyncio.Event()
+
+    @property
+    def is_alive(self) -> bool:
+        """The client believes in its connection."""
+        return self._client.is_connected and not self.closed.is_set()
+
+    @property
+    def max_payload(self) -> int:
+        """The largest message, headers included, that the server takes; in bytes."""
+        return int(self._client.max_payload)
+
+    async def connect(self, servers: list[str], name: str) -> None:
+        """Connect, or raise what stood in the way."""
+        async with asyncio.timeout(_CONNECT_SECONDS):
+            await self._client.connect(
+                servers,
+                name=name,
+                allow_reconnect=False,
+                max_reconnect_attempts=1,
+                reconnect_time_wait=0,
+                connect_timeout=2,
+                ping_interval=10,
+                max_outstanding_pings=2,
+                pending_size=0,
+                error_cb=_note_error,
+                closed_cb=self._on_closed,
+            )
+            self._inbox = self._client.new_inbox()
+            await self._client.subscribe(f"{self._inbox}.*", cb=self._on_message)
+
+    async def ask(
+        self, subject: str, payload: bytes, headers: Mapping[str, str] | None, within_seconds: float
+    ) -> bytes:
+        """
+        Send a request and return the payload of its answer.
+
+        Raises:
+            NoAnswer: nobody listens on that subject.
+            StreamUnavailable: the connection was lost, or no answer came in that time; the request may have arrived.
+        """
+        (answer,) = await self.ask_all([Request.of(subject, payload, headers)], within_seconds)
+        return checked(answer, within_seconds)
+
+    async def ask_all(self, requests: Sequence[Request], within_seconds: float) -> Sequence[Message | None]:
+        """
+        Send requests in one piece and return the answer to each; None where none came in that time.
+
+        Raises:
+            StreamUnavailable: the connection was lost before, and nothing was sent.
+        """
+        if not requests:
+            return []
+        answers = _Answers([None] * len(requests), len(requests), asyncio.get_running_loop().create_future())
+        tokens = [str(next(self._tokens)) for _ in requests]
+        self._answers.update((token, (answers, place)) for place, token in enumerate(tokens))
+        try:
+            async with asyncio.timeout(within_seconds):
+                await self._write(
+                    b"".join(
+                        [request.to_bytes(self._reply(token)) for request, token in zip(requests, tokens, strict=True)]
+                    )
+                )
+                await answers.complete
+        except TimeoutError:
+            pass  # whoever asked sees which answers are missing
+        finally:
+            for token in tokens:
+                del self._answers[token]
+        return answers.messages
+
+    async def pull(self, subject: str, batch: int, within_seconds: float) -> tuple[list[Message], Status | None]:
+        """
+        Up to ``batch`` messages as soon as there is one; and the status that ended the request, if one did.
+
+        One pull at a time. A message that comes for a pull that was given up is kept for the next one.
+        """
+        if not self._messages:
+            status = await self._request_messages(subject, batch, within_seconds)
+        else:
+            status = None
+        taken = [self._messages.popleft() for _ in range(min(batch, len(self._messages)))]
+        return taken, status
+
+    async def _request_messages(self, subject: str, batch: int, within_seconds: float) -> Status | None:
+        token = str(next(self._tokens))
+        done: asyncio.Future[Status] = asyncio.get_running_loop().create_future()
+        self._pull = (token, batch, done)
+        request = {"batch": batch, "expires": int(within_seconds * _NANOSECONDS), "no_wait": True}
+        try:
+            async with asyncio.timeout(within_seconds + _PULL_GRACE_SECONDS):
+                await self._write(Request.of(subject, orjson.dumps(request)).to_bytes(self._reply(token)))
+                return await done
+        except TimeoutError:
+            return None if self._messages else "silence"
+        finally:
+            self._pull = None
+
+    async def say(self, subject: str, payload: bytes) -> None:
+        """Send without an answer; raises StreamUnavailable when the connection is known to be lost."""
+        await self._write(Request.of(subject, payload).to_bytes())
+
+    async def close(self) -> None:
+        """End the connection, within a second; what was sent before is flushed if the peer takes it."""
+        with suppress(Exception):
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await self._client.close()
+        await self._on_closed()
+
+    async def _write(self, frames: bytes) -> None:
+        """Put bytes into nats-py's buffer; its flusher sends whatever is in there in one piece."""
+        if not self.is_alive:
+            raise StreamUnavailable("the connection to NATS is lost")
+        if self._client.pending_data_size > _UNSENT_BYTES_MAX:
+            raise StreamUnavailable("NATS takes nothing off us")
+        is_flush_due = self._client.pending_data_size == 0  # else one is under way
+        await self._client._send_command(frames)  # noqa: SLF001 - publish() formats and flushes one message at a time
+        if is_flush_due:
+            await self._client._flush_pending()  # noqa: SLF001
+
+    def _reply(self, token: str) -> bytes:
+        return f"{self._inbox}.{token}".encode()
+
+    async def _on_message(self, message: Message) -> None:
+        head, _, token = message.subject.rpartition(".")
+        if head != self._inbox:
+            self._take(message)
+        elif (waiting := self._answers.get(token)) is not None:
+            answers, place = waiting
+            answers.take(place, message)
+        elif self._pull is not None and self._pull[0] == token:
+            self._end_pull((message.headers or {}).get("Status", ""))
+
+    def _take(self, message: Message) -> None:
+        self._messages.append(message)
+        if self._pull is not None and len(self._messages) >= self._pull[1]:
+            self._end_pull("")
+
+    def _end_pull(self, status: Status) -> None:
+        if self._pull is not None and not self._pull[2].done():
+            self._pull[2].set_result(status)
+
+    async def _on_closed(self) -> None:
+        """Let nobody wait any longer for an answer; never raises."""
+        self.closed.set()
+        for answers, _ in self._answers.values():
+            answers.end()
+        self._end_pull("lost")
+
+
+def checked(answer: Message | None, within_seconds: float) -> bytes:
+    """
+    The payload of an answer.
+
+    Raises:
+        NoAnswer: nobody listens on that subject.
+        StreamUnavailable: no answer came.
+    """
+    if answer is None:
+        raise StreamUnavailable(f"no answer from NATS within {within_seconds:g} s")
+    if answer.headers and answer.headers.get("Status") == "503":
+        raise NoAnswer
+    return answer.data
+
+
+async def _note_error(error: Exception) -> None:
+    logs.get_logger().debug("nats_error", error=type(error).__name__)

@@ -1,0 +1,96 @@
+"""Logs: one JSON object a line on stderr, or something prettier where a person looks on."""
+
+import logging
+import sys
+from collections.abc import Mapping
+from typing import cast
+
+import orjson
+import structlog
+from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
+
+from sluice.chassis.redact import redact
+
+_MESSAGE_CHARACTERS = 2_000
+_TRACE_CHARACTERS = 16_000
+
+
+def configure(service_name: str, level: str) -> None:
+    """Send the logs of this process, those of libraries too, to stderr with secrets taken out."""
+    threshold = logging.getLevelNamesMapping()[level.upper()]
+    structlog.configure(
+        processors=_processors(service_name),
+        wrapper_class=structlog.make_filtering_bound_logger(threshold),
+        logger_factory=_StderrLogger,
+        cache_logger_on_first_use=False,
+    )
+    logging.basicConfig(level=max(threshold, logging.INFO), handlers=[_LibraryHandler()], force=True)
+
+
+class _StderrLogger:
+    """Writes whole lines to what stderr is at that moment."""
+
+    def __init__(self, *_: object) -> None:
+        """Structlog passes what ``get_logger`` was called with; there is nothing to configure."""
+
+    def _write(self, line: str) -> None:
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
+
+    msg = debug = info = warning = error = critical = exception = log = _write
+
+
+def get_logger() -> FilteringBoundLogger:
+    """The logger: ``log.info("event_processed", event_id=…)``, a static name and identifiers beside it."""
+    return cast("FilteringBoundLogger", structlog.get_logger())
+
+
+def _processors(service_name: str) -> list[Processor]:
+    def name_service(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+        return {"service": service_name, **event}
+
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.format_exc_info,
+        _redact_values,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    if sys.stderr.isatty():
+        return [*shared, structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+    return [*shared, name_service, _render_json]
+
+
+def _render_json(_: WrappedLogger, __: str, event: EventDict) -> str:
+    return orjson.dumps(event, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+def _redact_values(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    return {
+        name: redact(value, limit=_TRACE_CHARACTERS if name == "exception" else _MESSAGE_CHARACTERS)
+        if isinstance(value, str)
+        else _redact_object(value)
+        for name, value in event.items()
+    }
+
+
+def _redact_object(value: object) -> object:
+    match value:
+        case None | bool() | int() | float():
+            return value
+        case Mapping():
+            return {str(key): _redact_object(item) for key, item in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [_redact_object(item) for item in value]
+        case _:
+            return redact(str(value))
+
+
+class _LibraryHandler(logging.Handler):
+    """What libraries say through the standard library, in our format."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            get_logger().log(record.levelno, record.getMessage(), logger=record.name, exc_info=record.exc_info)
+        except Exception:  # noqa: BLE001  a log line must never break the work it tells of
+            self.handleError(record)

@@ -1,0 +1,147 @@
+"""The life of a service: logs, event loop, signals, admin port, one group of tasks, a bounded end, an exit code."""
+
+import asyncio
+import gc
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator
+
+from sluice.chassis import logs, loop_lag
+from sluice.chassis.error_log import ErrorLog
+from sluice.chassis.probes import PortTaken, Probes
+from sluice.chassis.settings import EXIT_CONFIGURATION, ServiceSettings
+
+Main = Callable[["Service"], Awaitable[None]]
+
+_CRASHED = 1
+
+
+class Service:
+    """
+    What a service's ``main`` gets.
+
+    ``stop`` is set by SIGTERM and SIGINT, and when ``main`` returns; readiness is red from then on, and everything
+    must have ended ``drain_seconds`` later. A task of ``group`` that raises ends the service.
+    """
+
+    group: asyncio.TaskGroup
+
+    def __init__(self, name: str, settings: ServiceSettings) -> None:
+        self.name = name
+        self.settings = settings
+        self.stop = asyncio.Event()
+        self.probes = Probes(name)
+        self.errors = ErrorLog(
+            settings.database_url.get_secret_value(), service=name, statement_cache=settings.database_statement_cache
+        )
+        self.started_at = time.monotonic()
+
+
+def run(name: str, settings: ServiceSettings, main: Main) -> None:
+    """
+    Run ``main`` until it returns after SIGTERM or SIGINT.
+
+    Returns after a clean stop. Else ends the process: with 1 after a crash or a drain that took too long, with 78
+    where a port is taken.
+    """
+    logs.configure(name, settings.log_level)
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        code = runner.run(_live(name, settings, main))
+    if code:
+        raise SystemExit(code)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop  # noqa: PLC0415  not on every platform
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+async def _live(name: str, settings: ServiceSettings, main: Main) -> int:
+    service = Service(name, settings)
+    _listen_for_signals(service)
+    try:
+        async with service.probes.serve(settings.admin_host, settings.admin_port):
+            return await _work_with_error_log(service, main)
+    except PortTaken as error:
+        return _misconfigured(error)
+
+
+def _listen_for_signals(service: Service) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, service.stop.set)
+
+
+async def _work_with_error_log(service: Service, main: Main) -> int:
+    """The error log outlives the work, so that it can store why the work ended."""
+    done = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(service.errors.run(done), name="error_log")
+        lag = group.create_task(loop_lag.watch(), name="loop_lag")
+        try:
+            return await _work_to_an_end(service, main)
+        finally:
+            lag.cancel()
+            done.set()
+
+
+async def _work_to_an_end(service: Service, main: Main) -> int:
+    log = logs.get_logger()
+    log.info("service_started", admin_port=service.probes.port)
+    try:
+        await _work(service, main)
+    except TimeoutError:
+        log.critical("drain_took_too_long", drain_seconds=service.settings.drain_seconds)
+        return _CRASHED
+    except Exception as error:
+        causes = list(_leaves(error))
+        if all(isinstance(cause, PortTaken) for cause in causes):
+            return _misconfigured(*causes)
+        for cause in causes:
+            log.critical("service_crashed", error=type(cause).__name__, exc_info=cause)
+            service.errors.general(f"{service.name} crashed: {cause!r}", severity="critical", error=cause)
+        return _CRASHED
+    log.info("service_stopped", uptime_seconds=round(time.monotonic() - service.started_at, 3))
+    return 0
+
+
+def _misconfigured(*faults: BaseException) -> int:
+    """A sentence each, no trace."""
+    for fault in faults:
+        sys.stderr.write(f"{fault}\n")
+    return EXIT_CONFIGURATION
+
+
+async def _work(service: Service, main: Main) -> None:
+    async with asyncio.timeout(None) as deadline, asyncio.TaskGroup() as group:
+        service.group = group
+        group.create_task(_wind_down(service, deadline), name="wind_down")
+        _calm_the_collector()
+        await main(service)
+        service.stop.set()
+
+
+async def _wind_down(service: Service, deadline: asyncio.Timeout) -> None:
+    await service.stop.wait()
+    service.probes.is_draining = True
+    logs.get_logger().info("service_draining", drain_seconds=service.settings.drain_seconds)
+    deadline.reschedule(asyncio.get_running_loop().time() + service.settings.drain_seconds)
+
+
+def _calm_the_collector() -> None:
+    """What is imported by now lives as long as we do, and what comes mostly dies by its count: look seldom."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from _leaves(inner)
+    else:
+        yield error

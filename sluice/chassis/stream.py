@@ -1,0 +1,78 @@
+"""What services say to each other's streams, in words of our own."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+HOUR = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSpec:
+    """
+    A stream as we want it: on disk, old messages discarded first.
+
+    ``max_bytes`` is reserved on the server's disk. ``replicas`` None leaves the number to whoever runs NATS. A stream
+    that is not ours (``is_ours`` False) is only looked at, never created or changed.
+    """
+
+    name: str
+    subjects: Sequence[str]
+    max_age_seconds: float = 72 * HOUR
+    max_bytes: int = 1024**3
+    duplicate_window_seconds: float = 120
+    replicas: int | None = None
+    is_ours: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerSpec:
+    """A durable pull consumer that never gives up; one created anew starts at new messages."""
+
+    durable: str
+    ack_wait_seconds: float = 30
+    max_ack_pending: int = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingMessage:
+    """A message to be stored; ``message_id`` is what JetStream knows a duplicate by."""
+
+    subject: str
+    message_id: str
+    payload: bytes
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class IncomingMessage:
+    """A message that we hold until ``ack_wait`` passes; ``deliveries`` is 1 the first time."""
+
+    subject: str
+    payload: bytes
+    headers: Mapping[str, str]
+    deliveries: int
+    sequence: int
+    stored_at: datetime
+    _acknowledge: Callable[[], Awaitable[None]]
+
+    async def ack(self) -> None:
+        """Say that we are done with it; best effort, for a message whose ack is lost comes again."""
+        await self._acknowledge()
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerState:
+    """
+    How far a consumer is.
+
+    Args:
+        pending: messages not yet delivered.
+        ack_pending: messages delivered and not yet acknowledged.
+        ack_floor_stored_at: when the newest message below which all are acknowledged was stored; None if there is
+            none, or it is no longer in the stream.
+    """
+
+    pending: int
+    ack_pending: int
+    ack_floor_stored_at: datetime | None

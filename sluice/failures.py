@@ -1,0 +1,61 @@
+"""
+What went wrong, sorted by what the caller must do about it.
+
+    Failure
+    ├── Rejected      never try again    HTTP 400 or 413    dead at once
+    ├── Unavailable   try again later    HTTP 503           left unacknowledged
+    └── Defect        ours; raise alarm  HTTP 500           tried again, then dead
+
+Each edge (HTTP in ingest, acknowledgement in processor) has one table that translates these.
+"""
+
+
+class Failure(Exception):
+    """Something that Sluice expected might go wrong; the docstring of a subclass is its default message."""
+
+    code = "failure"
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or (type(self).__doc__ or self.code).strip())
+
+
+class Rejected(Failure):
+    """This input can never be accepted."""
+
+    code = "rejected"
+
+
+class Unavailable(Failure):
+    """Something that this work needs is away; try again later."""
+
+    code = "unavailable"
+
+
+class Defect(Failure):
+    """Sluice itself is at fault."""
+
+    code = "defect"
+
+
+class MalformedEvent(Rejected):
+    """The body is not a Stripe event."""
+
+    code = "malformed_event"
+
+
+class UnknownContractVersion(Defect):
+    """A message on the stream does not follow the contract that this version of Sluice knows."""
+
+    code = "unknown_contract_version"
+
+
+class DatabaseUnavailable(Unavailable):
+    """PostgreSQL did not answer in time."""
+
+    code = "database_unavailable"
+
+
+class StreamUnavailable(Unavailable):
+    """NATS JetStream did not answer in time."""
+
+    code = "stream_unavailable"

@@ -1,0 +1,1 @@
+"""The operator's command line: ``sluice status | why | send | migrate``."""

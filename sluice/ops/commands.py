@@ -1,0 +1,51 @@
+"""The commands, each loaded when it is asked for, so that ``--help`` is quick."""
+
+from collections.abc import Mapping
+from importlib import import_module
+from types import MappingProxyType
+
+import click
+
+_COMMANDS: Mapping[str, str] = MappingProxyType(
+    {
+        "status": "sluice.ops.status.command",
+        "why": "sluice.ops.why.command",
+        "send": "sluice.ops.send.command",
+        "migrate": "sluice.ops.migrate",
+    }
+)
+EXAMPLES = """\b
+Examples:
+  sluice status                    how it stands, in one screen
+  sluice status --since 48h        the five criteria after a deployment
+  sluice why pi_3Qw9…              the whole story of one payment
+  sluice send --story refund_full  one payment's life, sent as Stripe would
+  sluice migrate --check           what a migration would meet"""
+
+
+class _OnDemand(click.Group):
+    """A group whose commands are imported when somebody names them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order in which an operator needs them."""
+        del ctx
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name, from its own module."""
+        del ctx
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = import_module(_COMMANDS[cmd_name]).command
+        return command
+
+
+@click.group(cls=_OnDemand, epilog=EXAMPLES, context_settings={"help_option_names": ["-h", "--help"]})
+def sluice() -> None:
+    """
+    See what Sluice does, and why.
+
+    DATABASE_URL (or DATABASE_URL_FILE) says which database. Where neither is set, the stack that `make run` started
+    here is meant (.local/stack.env). A member of the role sluice_migrator may use status, why and migrate. Exit
+    codes: 0 well, 1 a check failed, 2 called in a wrong way.
+    """

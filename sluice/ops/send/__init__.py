@@ -1,0 +1,1 @@
+"""``sluice send``: the simulator, by hand."""

@@ -1,0 +1,1 @@
+"""``sluice status``: how it stands, and the criteria after a deployment."""

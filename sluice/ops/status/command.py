@@ -1,0 +1,51 @@
+"""``sluice status``."""
+
+import asyncio
+from collections.abc import Sequence
+
+import click
+from rich.console import Console
+
+from sluice.ops.connection import connected
+from sluice.ops.durations import Span
+from sluice.ops.output import print_json
+from sluice.ops.status.criteria import Criterion, Verdict, judge
+from sluice.ops.status.evidence import gather
+from sluice.ops.status.screen import show, show_criteria
+from sluice.ops.status.snapshot import Snapshot, take
+from sluice.ops.surroundings import Surroundings, look_around
+
+
+@click.command(name="status")
+@click.option(
+    "--since", type=Span(), metavar="SPAN", help="Judge the time after a deployment instead, such as 48h or 7d."
+)
+@click.option("--json", "as_json", is_flag=True, help="For machines.")
+def command(*, since: float | None, as_json: bool) -> None:
+    """
+    How it stands, in one screen.
+
+    Backlog, age of the oldest, dead and parked webhooks, the pools of the services, the server's connections, errors
+    that nobody has resolved. Services are asked at INGEST_ADMIN_URL, PROCESSOR_ADMIN_URL and HEALTHD_ADMIN_URL.
+
+    With --since, the five criteria after a deployment as pass, fail or unknown; exit code 1 when one fails.
+    """
+    surroundings = look_around()
+    if since is None:
+        snapshot = asyncio.run(_snapshot(surroundings))
+        print_json(snapshot) if as_json else show(Console(), snapshot)
+        return
+    criteria = asyncio.run(_criteria(surroundings, since))
+    print_json(list(criteria)) if as_json else show_criteria(Console(), list(criteria), since)
+    if any(one.verdict is Verdict.FAIL for one in criteria):
+        raise click.exceptions.Exit(1)
+
+
+async def _snapshot(surroundings: Surroundings) -> Snapshot:
+    async with connected(surroundings.database_url()) as connection:
+        return await take(connection, surroundings)
+
+
+async def _criteria(surroundings: Surroundings, window_seconds: float) -> Sequence[Criterion]:
+    async with connected(surroundings.database_url()) as connection:
+        return judge(await gather(connection, surroundings, window_seconds=window_seconds))

@@ -1,0 +1,75 @@
+"""One screen for people."""
+
+from rich.console import Console, Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+
+from sluice.ops.admin import ServiceSeen
+from sluice.ops.durations import as_words
+from sluice.ops.status.criteria import Criterion, Verdict
+from sluice.ops.status.snapshot import Snapshot
+
+_STYLES = {Verdict.PASS: "green", Verdict.FAIL: "bold red", Verdict.UNKNOWN: "yellow"}
+
+
+def show(console: Console, snapshot: Snapshot) -> None:
+    """Print how it stands."""
+    console.print(Group(_webhooks(snapshot), _services(snapshot), _errors(snapshot)))
+
+
+def show_criteria(console: Console, criteria: list[Criterion], window_seconds: float) -> None:
+    """Print what is fulfilled, what is not, and what cannot be known."""
+    table = Table(title=f"Criteria after deployment, the last {as_words(window_seconds)}", title_justify="left")
+    table.add_column("", no_wrap=True)
+    table.add_column("criterion", ratio=2)
+    table.add_column("evidence", ratio=4, overflow="fold")
+    for one in criteria:
+        told = one.evidence + (f"\n[dim]To know: {one.to_know}[/]" if one.to_know else "")
+        table.add_row(f"[{_STYLES[one.verdict]}]{one.verdict.value}[/]", one.title, told)
+    console.print(table)
+
+
+def _webhooks(snapshot: Snapshot) -> RenderableType:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim")
+    grid.add_column(justify="right")
+    grid.add_column(style="dim")
+    age = as_words(snapshot.oldest_unprocessed_age_seconds) if snapshot.backlog > snapshot.parked else "none"
+    grid.add_row("backlog", f"{snapshot.backlog:,}", "received and neither processed nor dead")
+    grid.add_row("oldest", age, "age of the oldest unprocessed one that is not parked")
+    grid.add_row("failing", _alarming(snapshot.failing, "yellow"), "failed at least once; tried again when due")
+    grid.add_row("parked", _alarming(snapshot.parked, "yellow"), "waiting for an events row that does not exist yet")
+    grid.add_row("dead", _alarming(snapshot.dead, "bold red"), "given up; see last_error in webhook_logs")
+    grid.add_row("last hour", f"{snapshot.received_last_hour:,}", "received")
+    grid.add_row("", f"{snapshot.processed_last_hour:,}", "processed")
+    return Panel(grid, title="webhooks", title_align="left")
+
+
+def _services(snapshot: Snapshot) -> RenderableType:
+    table = Table(box=None, padding=(0, 2), header_style="dim")
+    table.add_column("service")
+    table.add_column("state")
+    for heading in ("busy", "idle", "max", "waiting", "up for"):
+        table.add_column(heading, justify="right")
+    for service in snapshot.services:
+        table.add_row(*_service(service))
+    share = snapshot.connections / snapshot.max_connections
+    server = f"server connections: {snapshot.connections} of {snapshot.max_connections} ({share:.0%})"
+    return Panel(Group(table, server), title="pools", title_align="left")
+
+
+def _service(service: ServiceSeen) -> list[str]:
+    if service.problem is not None:
+        return [service.name, f"[yellow]unknown: {service.problem}[/]", "", "", "", "", ""]
+    figures = [str(service.pool.get(name, "-")) for name in ("busy", "idle", "max", "waiters")]
+    state = "[green]ready[/]" if service.ready else "[bold red]not ready[/]"
+    return [service.name, state, *figures, as_words(service.uptime_seconds)]
+
+
+def _errors(snapshot: Snapshot) -> RenderableType:
+    told = "   ".join(f"{severity} {count:,}" for severity, count in snapshot.unresolved_errors.items())
+    return Panel(told or "none", title="unresolved rows of error_logs", title_align="left")
+
+
+def _alarming(count: int, style: str) -> str:
+    return f"[{style}]{count:,}[/]" if count else "0"

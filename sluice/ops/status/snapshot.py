@@ -1,0 +1,55 @@
+"""How it stands now, in figures."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sluice.chassis.sql import load_queries
+from sluice.ops.admin import ServiceSeen, look_at
+from sluice.ops.connection import Connection
+from sluice.ops.surroundings import ADMIN_URLS, Surroundings
+
+QUERIES = load_queries(__file__, "status.sql")
+SEVERITIES = ("critical", "high", "error", "warning", "info")
+_LONGEST_LIFE_HOURS = 8 * 24
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One screen of figures."""
+
+    backlog: int
+    """Neither processed nor dead, the parked and the failing included."""
+    oldest_unprocessed_age_seconds: float
+    """Of those that are not parked; 0 when there is none."""
+    failing: int
+    """Failed at least once and tried again when due."""
+    parked: int
+    """Waiting for an ``events`` row that does not exist yet."""
+    dead: int
+    received_last_hour: int
+    processed_last_hour: int
+    connections: int
+    max_connections: int
+    unresolved_errors: Mapping[str, int]
+    services: Sequence[ServiceSeen]
+
+
+async def take(connection: Connection, surroundings: Surroundings) -> Snapshot:
+    """Ask the database and every service whose admin address is known."""
+    rows = await connection.fetchrow(QUERIES["look"], _LONGEST_LIFE_HOURS)
+    server = await connection.fetchrow(QUERIES["count_connections"])
+    errors = {row["severity"]: row["rows"] for row in await connection.fetch(QUERIES["count_errors"])}
+    if rows is None or server is None:
+        raise LookupError("A query that always gives one row gave none.")
+    return Snapshot(
+        **dict(rows.items()),
+        connections=server["used"],
+        max_connections=server["allowed"],
+        unresolved_errors={severity: errors[severity] for severity in SEVERITIES if severity in errors},
+        services=await look_at_services(surroundings),
+    )
+
+
+async def look_at_services(surroundings: Surroundings) -> Sequence[ServiceSeen]:
+    """Every service, the ones whose address is unknown too."""
+    return await look_at({name.removesuffix("_ADMIN_URL").lower(): surroundings.get(name) for name in ADMIN_URLS})

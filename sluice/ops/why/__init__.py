@@ -1,0 +1,1 @@
+"""``sluice why``: the whole story of one payment."""

@@ -1,0 +1,61 @@
+"""``sluice why``."""
+
+import asyncio
+
+import click
+from rich.console import Console
+
+from sluice.ops.connection import connected
+from sluice.ops.output import print_json
+from sluice.ops.surroundings import Surroundings, look_around
+from sluice.ops.why.lookup import tell
+from sluice.ops.why.screen import show
+from sluice.ops.why.story import Story
+
+_LONGEST_ID = 600
+_WIDE = 160
+EXAMPLES = """\b
+Examples:
+  sluice why pi_3Qw9…
+  sluice why 5f0c2e9e-8d1b-4c57-9f0e-2a1f6f1c2b11
+  sluice why evt_1Rk… --json | jq .webhooks"""
+
+
+@click.command(name="why", epilog=EXAMPLES)
+@click.argument("asked", metavar="ID")
+@click.option("--at-most", default=20, show_default=True, type=click.IntRange(1, 1000), help="Payments to show.")
+@click.option("--json", "as_json", is_flag=True, help="For machines.")
+def command(*, asked: str, at_most: int, as_json: bool) -> None:
+    """
+    The whole story of one payment.
+
+    ID is an event (evt_), anything of a payment (pi_, cs_, ch_, re_, du_, in_, sub_), or the id of an events row. Told
+    are the row and which payment decided its status, each payment with its binding and its ledger (what each Stripe
+    event said, and what the payment was from then on), and each webhook: when it came, how often, which secret
+    verified it, its attempts, errors and outcome. Times are UTC,
+    amounts in the currency's smallest unit. Exit code 1 when nothing is known of the ID.
+    """
+    if "\0" in asked or len(asked) > _LONGEST_ID:
+        raise click.UsageError("That can be no id.")
+    story = asyncio.run(_tell(look_around(), asked.strip(), at_most))
+    if as_json:
+        print_json(story)
+    elif not story.is_empty:
+        console = Console()
+        show(console if console.is_terminal else Console(width=_WIDE), story)
+    if story.is_empty:
+        raise click.ClickException(_nothing_known(asked))
+
+
+async def _tell(surroundings: Surroundings, asked: str, at_most: int) -> Story:
+    async with connected(surroundings.database_url()) as connection:
+        return await tell(connection, asked, at_most=at_most)
+
+
+def _nothing_known(asked: str) -> str:
+    if asked.startswith("evt_"):
+        return (
+            f"Nothing is known of {asked}: this Sluice never accepted it. "
+            "Stripe's dashboard shows whether it was sent, where to, and what was answered."
+        )
+    return f"Nothing is known of {asked}: no events row has this id, and no accepted webhook is about it."

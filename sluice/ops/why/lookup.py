@@ -1,0 +1,131 @@
+"""From what a person asked to everything that belongs to it."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+
+from sluice.chassis.sql import load_queries
+from sluice.ops.connection import Connection
+from sluice.ops.why.decided import statuses_after
+from sluice.ops.why.story import ErrorTold, EventsRow, FactTold, Payment, Repeat, Story, Webhook
+
+_QUERIES = load_queries(__file__, "why.sql")
+_EVENT = "evt_"
+_ERRORS_AT_MOST = 200
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """Keys of what belongs to the question, in the order to show it."""
+
+    payments: Sequence[tuple[str, str]] = ()
+    webhooks: Sequence[str] = ()
+    events_row: str | None = None
+
+
+async def tell(connection: Connection, asked: str, *, at_most: int) -> Story:
+    """
+    The whole story of an event, a payment, anything that a payment went through, or an ``events`` row.
+
+    Args:
+        at_most: how many payments to show; an ``events`` row may have very many.
+    """
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        found = await _find(connection, asked, at_most)
+        payments = await _payments(connection, found.payments)
+        rows = {payment.events_id for payment in payments if payment.events_id is not None}
+        if found.events_row is not None:
+            rows.add(found.events_row)
+        keys = {fact.stripe_event_id for payment in payments for fact in payment.facts}
+        return Story(
+            asked=asked,
+            events_rows=await _events_rows(connection, sorted(rows)),
+            payments=payments,
+            webhooks=await _webhooks(connection, keys.union(found.webhooks)),
+        )
+
+
+async def _find(connection: Connection, asked: str, at_most: int) -> _Found:
+    row: str | None = await connection.fetchval(_QUERIES["find_events_row"], asked)
+    if row is not None:
+        payments = await _pairs(connection, "find_payments_of_row", asked, at_most)
+        return _Found(payments, await _keys(connection, "find_unprocessed_webhooks_of_row", asked, at_most), row)
+    if asked.startswith(_EVENT):
+        keys = await _keys(connection, "find_webhooks_of_event", asked, at_most) or [asked]
+        return _Found(await _pairs(connection, "find_payments_by_event", keys, at_most), keys)
+    return await _find_object(connection, asked, at_most)
+
+
+async def _find_object(connection: Connection, asked: str, at_most: int) -> _Found:
+    """A payment is found by its key, what it went through by reading the ledger, anything else by reading the log."""
+    payments = await _pairs(connection, "find_payments", asked, at_most)
+    if not payments:
+        payments = await _pairs(connection, "find_payments_by_object", asked, at_most)
+    if not payments:
+        return _Found((), await _keys(connection, "find_all_webhooks", asked, at_most))
+    scopes, ids = zip(*payments, strict=True)
+    children = await _pairs(connection, "find_children", list(scopes), list(ids), at_most)
+    waiting = await _keys(connection, "find_unprocessed_webhooks", asked, at_most)
+    return _Found([*payments, *(child for child in children if child not in payments)], waiting)
+
+
+async def _pairs(connection: Connection, query: str, *arguments: object) -> list[tuple[str, str]]:
+    rows = await connection.fetch(_QUERIES[query], *arguments)
+    return [(row["scope"], row["payment_id"]) for row in rows]
+
+
+async def _keys(connection: Connection, query: str, *arguments: object) -> list[str]:
+    return [row["stripe_event_id"] for row in await connection.fetch(_QUERIES[query], *arguments)]
+
+
+async def _payments(connection: Connection, pairs: Sequence[tuple[str, str]]) -> Sequence[Payment]:
+    if not pairs:
+        return ()
+    wanted = [list(column) for column in zip(*pairs, strict=True)]
+    facts: dict[tuple[str, str], list[asyncpg.Record]] = {pair: [] for pair in pairs}
+    for row in await connection.fetch(_QUERIES["tell_facts"], *wanted):
+        facts[row["scope"], row["payment_id"]].append(row)
+    rows = await connection.fetch(_QUERIES["tell_payments"], *wanted)
+    return [Payment(**dict(row.items()), facts=_facts(facts[row["scope"], row["payment_id"]])) for row in rows]
+
+
+def _facts(rows: Sequence[asyncpg.Record]) -> Sequence[FactTold]:
+    told: list[FactTold] = []
+    before: str | None = None
+    for row, after in zip(rows, statuses_after(rows), strict=True):
+        shown = {name: row[name] for name in FactTold.__slots__ if name in row}
+        told.append(FactTold(**shown, status_after=after, decided=after != before))
+        before = after
+    return told
+
+
+async def _events_rows(connection: Connection, ids: Sequence[str]) -> Sequence[EventsRow]:
+    if not ids:
+        return ()
+    may_read = await connection.fetchval("SELECT has_column_privilege('events', 'webhook_secret', 'SELECT')")
+    query = "tell_events_rows" if may_read else "tell_events_rows_without_secret"
+    rows = await connection.fetch(_QUERIES[query], ids)
+    counts = [await connection.fetchval(_QUERIES["count_payments_of_row"], row["id"]) for row in rows]
+    return [EventsRow(**dict(row.items()), payments=count) for row, count in zip(rows, counts, strict=True)]
+
+
+async def _webhooks(connection: Connection, keys: Iterable[str]) -> Sequence[Webhook]:
+    wanted = sorted(keys)
+    if not wanted:
+        return ()
+    repeats = await connection.fetch(_QUERIES["tell_repeats"], wanted)
+    errors = await connection.fetch(_QUERIES["tell_errors"], wanted, _ERRORS_AT_MOST)
+    return [
+        Webhook(
+            **dict(row.items()),
+            repeats=[Repeat(**_about(one)) for one in repeats if one["stripe_event_id"] == row["stripe_event_id"]],
+            errors=[ErrorTold(**_about(one)) for one in errors if one["stripe_event_id"] == row["stripe_event_id"]],
+        )
+        for row in await connection.fetch(_QUERIES["tell_webhooks"], wanted)
+    ]
+
+
+def _about(row: asyncpg.Record) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name != "stripe_event_id"}

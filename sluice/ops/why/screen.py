@@ -1,0 +1,160 @@
+"""The story for people."""
+
+from datetime import UTC, datetime
+
+from rich.console import Console, Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from sluice.ops.why.story import EventsRow, FactTold, Payment, Story, Webhook
+
+_INHERITED = "inherited:"
+_LONGEST_SHOWN = 32
+_BOUND_BY = {
+    "tenant": "the organiser's URL that received it",
+    "metadata": "metadata.event_id",
+    "reference": "client_reference_id",
+    "stored": "the payment intent stored in the row",
+}
+_OUTCOME_STYLES = {
+    "applied": "green",
+    "ignored": "dim",
+    "parked": "yellow",
+    "failed": "bold red",
+    "unsupported": "bold red",
+}
+
+
+def show(console: Console, story: Story) -> None:
+    """Print the whole story: the row, its payments with their ledger, then the webhooks."""
+    for row in story.events_rows:
+        console.print(
+            _events_row(row, shown=sum(one.events_id == row.id and one.status is not None for one in story.payments))
+        )
+    for payment in story.payments:
+        console.print(_payment(payment))
+    if story.webhooks:
+        console.print(_webhooks(story))
+
+
+def _events_row(row: EventsRow, *, shown: int) -> RenderableType:
+    lines = [
+        f"[bold]events row {escape(row.id)}[/] {escape(row.name or '')}: [bold]{row.payment_status or 'no status'}[/]"
+    ]
+    if row.payments == 0:
+        lines.append("  no payment is bound to it, so it keeps the status it had")
+    else:
+        decider = escape(row.stripe_payment_intent_id or "none")
+        lines.append(
+            f"  {decider} decided, of {row.payments:,} payment(s)"
+            + (f"; {shown} shown" if shown < row.payments else "")
+        )
+    lines.append(f"  newest webhook: {_moment(row.last_webhook_received)}")
+    if row.stripe_account_id:
+        lines.append(f"  belongs to account {escape(row.stripe_account_id)}")
+    if row.has_own_secret:
+        lines.append("  has a webhook secret of its own")
+    return "\n".join([*lines, ""])
+
+
+def _payment(payment: Payment) -> RenderableType:
+    status = payment.status or "a link on the way to a payment"
+    title = f"[bold]{escape(payment.payment_id)}[/] ({escape(payment.scope)}): [bold]{status}[/]\n  {_binding(payment)}"
+    table = _table("said at", "so it is", "because", "about", "said by")
+    for fact in payment.facts:
+        table.add_row(*_fact(fact))
+    return Group(Text.from_markup(title), table, "")
+
+
+def _table(first: str, *others: str) -> Table:
+    """Narrow screens fold ids instead of cutting them off: half an id is none."""
+    table = Table(box=None, padding=(0, 1), header_style="dim", pad_edge=False)
+    table.add_column(f"  {first}", no_wrap=True)
+    for heading in others:
+        table.add_column(heading, overflow="fold")
+    return table
+
+
+def _binding(payment: Payment) -> str:
+    if payment.events_id is None:
+        return "bound to no events row: nothing that is known of it names one"
+    by = payment.bound_by or "unknown"
+    source = f"what {by.removeprefix(_INHERITED)} says" if by.startswith(_INHERITED) else _BOUND_BY.get(by, by)
+    bound = f"bound to events row {escape(payment.events_id)} by {escape(source)}"
+    return bound + (", [yellow]which does not exist yet[/]" if payment.awaits_event else "")
+
+
+def _fact(fact: FactTold) -> list[str]:
+    after = fact.status_after or ""
+    return [
+        f"  {_moment(fact.said_at)}",
+        f"[bold]{after}[/]" if fact.decided else f"[dim]{after}[/]",
+        _because(fact),
+        escape(_shortened(fact.object_id or "")),
+        f"[dim]{escape(fact.stripe_event_id)}[/]",
+    ]
+
+
+def _because(fact: FactTold) -> str:
+    words = [fact.kind, *([fact.status] if fact.status else [])]
+    if fact.kind == "charge" and fact.amount:
+        words.append(f"({fact.amount} {fact.currency or ''} went back)")
+    elif fact.kind != "charge" and fact.amount is not None:
+        words.append(f"{fact.amount} {fact.currency or ''}")
+    named = f"; names events row {fact.names_event}" if fact.names_event else ""
+    return escape(" ".join(words).rstrip() + named)
+
+
+def _shortened(object_id: str) -> str:
+    """Ids of Checkout sessions are too long for a screen; their ends tell them apart."""
+    return object_id if len(object_id) <= _LONGEST_SHOWN else f"{object_id[:18]}…{object_id[-6:]}"
+
+
+def _webhooks(story: Story) -> RenderableType:
+    table = _table("received", "event", "type", "outcome", "attempts", "secret")
+    for webhook in story.webhooks:
+        table.add_row(*_webhook(webhook))
+        for line in _remarks(webhook):
+            table.add_row("", f"[dim]{line}[/]")
+    return Group(Text.from_markup("[bold]webhooks[/], in the order of arrival"), table)
+
+
+def _webhook(webhook: Webhook) -> list[str]:
+    style = _OUTCOME_STYLES.get(webhook.outcome or "", "yellow")
+    state = "dead, " if webhook.dead_at else ""
+    return [
+        f"  {_moment(webhook.created_at)}",
+        escape(webhook.stripe_event_id),
+        escape(webhook.webhook_type),
+        f"[{style}]{state}{webhook.outcome or 'waiting'}[/]",
+        str(webhook.processing_attempts),
+        escape(webhook.verified_by or "unknown"),
+    ]
+
+
+def _remarks(webhook: Webhook) -> list[str]:
+    remarks = []
+    if webhook.processed_at:
+        delay = (webhook.processed_at - webhook.created_at).total_seconds()
+        remarks.append(f"processed {delay:.3f} s after the receipt")
+    for repeat in webhook.repeats:
+        differs = ", [yellow]with another body[/]" if repeat.body_differs else ""
+        remarks.append(f"came again {_moment(repeat.received_at)} ({escape(repeat.verified_by or 'unknown')}){differs}")
+    if webhook.last_error:
+        remarks.append(f"last error: {escape(webhook.last_error)}")
+    if webhook.dead_at:
+        remarks.append(f"given up {_moment(webhook.dead_at)}")
+    elif not webhook.processed and webhook.next_attempt_at:
+        remarks.append(
+            f"tried again {_moment(webhook.next_attempt_at)}, published {webhook.publications} time(s) so far"
+        )
+    remarks += [f"{error.severity} {_moment(error.created_at)}: {escape(error.message)}" for error in webhook.errors]
+    return remarks
+
+
+def _moment(moment: datetime | None) -> str:
+    if moment is None:
+        return "never"
+    utc = moment.astimezone(UTC) if moment.tzinfo else moment
+    return f"{utc:%Y-%m-%d %H:%M:%S}"

@@ -1,0 +1,120 @@
+-- find_events_row --
+-- $1 anything that a person asks about. The row whose key it is.
+SELECT id::text AS id
+FROM events
+WHERE id = sluice_event_key($1);
+
+-- find_payments --
+-- $1 a payment's id, or that of an invoice or a subscription on the way to payments  $2 the most to show.
+SELECT scope, payment_id FROM payment WHERE payment_id = $1 ORDER BY scope LIMIT $2;
+
+-- find_payments_by_event --
+-- $1 keys of webhook_logs  $2 the most to show
+SELECT DISTINCT scope, payment_id FROM payment_fact WHERE stripe_event_id = ANY ($1::text[])
+ORDER BY scope, payment_id LIMIT $2;
+
+-- find_payments_by_object --
+-- $1 a refund, dispute, charge or session that a fact is about  $2 the most to show. Reads the whole ledger.
+SELECT DISTINCT scope, payment_id FROM payment_fact WHERE object_id = $1
+ORDER BY scope, payment_id LIMIT $2;
+
+-- find_children --
+-- $1 scopes  $2 ids of invoices or subscriptions  $3 the most to show. The payments below, at any depth.
+WITH RECURSIVE below AS (
+    SELECT scope, payment_id, 0 AS depth
+    FROM unnest($1::text[], $2::text[]) AS wanted (scope, payment_id)
+    UNION
+    SELECT child.scope, child.payment_id, below.depth + 1
+    FROM below
+    JOIN payment AS child ON (child.scope, child.parent_id) = (below.scope, below.payment_id)
+    WHERE below.depth < 5
+)
+SELECT DISTINCT scope, payment_id FROM below WHERE depth > 0 ORDER BY scope, payment_id LIMIT $3;
+
+-- find_payments_of_row --
+-- $1 events.id as text  $2 the most to show. First what decides, then the rest; links on the way last.
+SELECT scope, payment_id
+FROM payment
+WHERE events_id = $1
+ORDER BY rank NULLS LAST, scope, payment_id
+LIMIT $2;
+
+-- count_payments_of_row --
+SELECT count(*) AS payments FROM payment WHERE events_id = $1 AND rank IS NOT NULL;
+
+-- tell_payments --
+-- $1 scopes  $2 payment ids
+SELECT p.scope, p.payment_id, p.parent_id, p.events_id, p.bound_by, p.status, p.awaits_event
+FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS wanted (scope, payment_id, place)
+JOIN payment AS p USING (scope, payment_id)
+ORDER BY wanted.place;
+
+-- tell_facts --
+-- $1 scopes  $2 payment ids. In the order in which Stripe says that things happened.
+SELECT f.scope, f.payment_id, f.stripe_event_id, f.said_at, f.kind, f.object_id, f.status, f.amount, f.amount_captured,
+       f.currency, f.object_created_at, f.parent_id, f.names_event, f.named_by
+FROM unnest($1::text[], $2::text[]) AS wanted (scope, payment_id)
+JOIN payment_fact AS f USING (scope, payment_id)
+ORDER BY f.said_at, f.id;
+
+-- tell_events_rows --
+-- $1 events.id as text
+SELECT id::text AS id, name, payment_status, last_webhook_received, stripe_payment_intent_id, stripe_account_id,
+       webhook_secret IS NOT NULL AS has_own_secret
+FROM events
+WHERE id = ANY (SELECT sluice_event_key(wanted) FROM unnest($1::text[]) AS wanted);
+
+-- tell_events_rows_without_secret --
+-- The same for a role that may not read webhook_secret.
+SELECT id::text AS id, name, payment_status, last_webhook_received, stripe_payment_intent_id, stripe_account_id,
+       NULL::boolean AS has_own_secret
+FROM events
+WHERE id = ANY (SELECT sluice_event_key(wanted) FROM unnest($1::text[]) AS wanted);
+
+-- find_webhooks_of_event --
+-- $1 evt_…  $2 the most to show. Through the platform's URL, and through any organiser's.
+SELECT stripe_event_id
+FROM webhook_logs
+WHERE stripe_event_id IN (SELECT $1 UNION ALL SELECT $1 || '@' || id::text FROM events)
+ORDER BY created_at, id
+LIMIT $2;
+
+-- find_unprocessed_webhooks --
+-- $1 an object's id  $2 the most to show. What is about it and has no effect yet.
+SELECT stripe_event_id FROM webhook_logs WHERE object_id = $1 AND NOT processed ORDER BY created_at, id LIMIT $2;
+
+-- find_all_webhooks --
+-- $1 an object's id  $2 the most to show. Reads the whole log.
+SELECT stripe_event_id FROM webhook_logs WHERE object_id = $1 ORDER BY created_at, id LIMIT $2;
+
+-- find_unprocessed_webhooks_of_row --
+-- $1 events.id as text  $2 the most to show. What came through the row's own URL and has no fact in the ledger yet.
+SELECT stripe_event_id
+FROM webhook_logs
+WHERE tenant = $1 AND NOT processed
+ORDER BY created_at
+LIMIT $2;
+
+-- tell_webhooks --
+-- $1 keys of webhook_logs, in the order of arrival.
+SELECT stripe_event_id, webhook_type, stripe_account_id, livemode, api_version, object_id, stripe_created_at, tenant,
+       verified_by, processed, processing_attempts, last_error, outcome, next_attempt_at, publications, parked_at,
+       processed_at, dead_at, created_at
+FROM webhook_logs
+WHERE stripe_event_id = ANY ($1::text[])
+ORDER BY created_at, id;
+
+-- tell_repeats --
+-- $1 keys of webhook_logs
+SELECT stripe_event_id, received_at, verified_by, body_differs
+FROM webhook_delivery
+WHERE stripe_event_id = ANY ($1::text[])
+ORDER BY received_at, id;
+
+-- tell_errors --
+-- $1 keys of webhook_logs  $2 the most to show
+SELECT event_id AS stripe_event_id, created_at, severity, service, message, resolved
+FROM error_logs
+WHERE event_id = ANY ($1::text[])
+ORDER BY created_at, id
+LIMIT $2;

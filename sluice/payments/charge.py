@@ -1,0 +1,62 @@
+"""``charge.*``: one attempt to take the money speaks, and says how much of it went back."""
+
+from sluice.contract.document import JsonObject
+from sluice.payments.facts import Fact, FactKind
+from sluice.payments.saying import Saying
+from sluice.payments.status import PaymentStatus
+from sluice.payments.values import identifier, text, whole
+
+# charge.updated may come long after and speak of an attempt that others followed: only of capture is it a witness.
+_TELLS_OF_PROGRESS = frozenset({"succeeded", "pending", "failed", "captured"})
+
+
+def facts(saying: Saying) -> tuple[Fact, ...]:
+    """What the charge says of its intent, or of itself where it has none."""
+    charge = saying.thing
+    payment_id = identifier(charge, "payment_intent") or identifier(charge, "id")
+    if payment_id is None:
+        return ()
+    is_captured = _is_captured(charge)
+    return (
+        saying.of(
+            payment_id,
+            FactKind.CHARGE,
+            claims=saying.metadata_claim,
+            status=PaymentStatus.PAID if is_captured else _status_without_capture(charge, saying.verb),
+            amount=_went_back(charge) if is_captured else None,
+            amount_captured=_captured(charge) if is_captured else None,
+            parent_id=identifier(charge, "invoice", "in_"),  # until Basil
+        ),
+    )
+
+
+def _is_captured(charge: JsonObject) -> bool:
+    return charge.get("captured") is True and text(charge, "status") == "succeeded"
+
+
+def _status_without_capture(charge: JsonObject, verb: str) -> PaymentStatus | None:
+    if verb == "expired":
+        return PaymentStatus.EXPIRED
+    match text(charge, "status"):
+        case "succeeded" if charge.get("refunded") is True:
+            return PaymentStatus.CANCELED  # Stripe calls the release of a hold a refund
+        case "succeeded" if verb in _TELLS_OF_PROGRESS:
+            return PaymentStatus.AUTHORIZED
+        case "pending" if verb in _TELLS_OF_PROGRESS:
+            return PaymentStatus.PROCESSING
+        case "failed" if verb in _TELLS_OF_PROGRESS:
+            return PaymentStatus.FAILED
+        case _:
+            return None
+
+
+def _captured(charge: JsonObject) -> int | None:
+    captured = whole(charge, "amount_captured")
+    return whole(charge, "amount") if captured is None else captured
+
+
+def _went_back(charge: JsonObject) -> int:
+    """``amount_refunded`` also counts what a partial capture released, which was never taken."""
+    amount, captured = whole(charge, "amount"), _captured(charge)
+    released = 0 if amount is None or captured is None else max(0, amount - captured)
+    return max(0, (whole(charge, "amount_refunded") or 0) - released)

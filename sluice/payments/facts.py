@@ -1,0 +1,88 @@
+"""The ledger's entries: what one Stripe event says of one payment."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sluice.payments.status import PaymentStatus
+
+
+class FactKind(StrEnum):
+    """What kind of Stripe object is speaking."""
+
+    INTENT = "intent"
+    SESSION = "session"
+    CHARGE = "charge"
+    REFUND = "refund"
+    DISPUTE = "dispute"
+    INVOICE_PAYMENT = "invoice_payment"
+    INVOICE = "invoice"
+    SUBSCRIPTION = "subscription"
+    LINK = "link"
+    """Says only where something belongs, nothing of money."""
+    STORED = "stored"
+    """What an ``events`` row itself said before Sluice overwrote it."""
+
+    @classmethod
+    def _missing_(cls, _value: object) -> "FactKind":
+        """A kind that a later release wrote: its links and claims count, the rest says nothing to this release."""
+        return cls.LINK
+
+    @property
+    def is_of_money(self) -> bool:
+        """Whether such a fact has a say in a payment's status."""
+        return self in _OF_MONEY
+
+
+_OF_PROGRESS = frozenset({FactKind.INTENT, FactKind.SESSION, FactKind.CHARGE, FactKind.INVOICE_PAYMENT})
+_OF_MONEY = _OF_PROGRESS | {FactKind.REFUND, FactKind.DISPUTE}
+
+
+class ClaimedBy(StrEnum):
+    """How a fact names its ``events`` row; the most trusted first."""
+
+    TENANT = "tenant"
+    METADATA = "metadata"
+    REFERENCE = "reference"
+    STORED = "stored"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The ``events`` row that a fact names."""
+
+    events_id: str
+    by: ClaimedBy
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """
+    What one event says of one payment, or of an invoice or subscription on the way to one.
+
+    Amounts are in the currency's smallest unit, times are whole seconds since the Unix epoch.
+    """
+
+    payment_id: str
+    """``pi_…``; ``cs_…`` or ``ch_…`` where there is no intent; ``in_…`` and ``sub_…`` are links to payments."""
+    kind: FactKind
+    said_at: int
+    """When Stripe made the event."""
+    stripe_event_id: str
+    object_id: str | None = None
+    """The object that speaks: this refund, this dispute, this charge, …"""
+    status: str | None = None
+    """Intent, session, charge and invoice payment: a ``PaymentStatus``; refund and dispute: Stripe's own word."""
+    amount: int | None = None
+    """Refund and dispute: its amount; charge: how much of what was captured went back; else what is asked for."""
+    amount_captured: int | None = None
+    currency: str | None = None
+    object_created: int | None = None
+    parent_id: str | None = None
+    """The invoice of a payment, the subscription of an invoice."""
+    claims: tuple[Claim, ...] = ()
+    """The rows that it names, the most trusted first. The ledger keeps the first that can be a key of ``events``."""
+
+    @property
+    def progress(self) -> PaymentStatus | None:
+        """The status that it gives its payment, where nothing else is known; refunds and disputes have none to give."""
+        return PaymentStatus(self.status) if self.status and self.kind in _OF_PROGRESS else None

@@ -1,0 +1,88 @@
+"""``invoice.*``: a link between a subscription and its payments, with a state of its own."""
+
+from dataclasses import dataclass
+
+from sluice.contract.document import JsonObject
+from sluice.contract.event import StripeEvent
+from sluice.payments.facts import Fact, FactKind
+from sluice.payments.saying import Saying, claim_in
+from sluice.payments.values import child, children, identifier, text, whole
+
+PRECEDENCE = ("draft", "open", "uncollectible", "void", "paid", "deleted")
+"""Within one second the later one wins."""
+
+
+def facts(saying: Saying) -> tuple[Fact, ...]:
+    """Which subscription it belongs to, which payments belong to it, which row it names."""
+    invoice_id = identifier(saying.thing, "id", "in_")
+    if invoice_id is None:  # invoice.upcoming speaks of an invoice that does not exist yet
+        return ()
+    subscription = _subscription(saying.thing)
+    own = saying.of(
+        invoice_id,
+        FactKind.INVOICE,
+        claims=saying.metadata_claim,
+        status=text(saying.thing, "status"),
+        amount=whole(saying.thing, "amount_due"),
+        parent_id=subscription,
+    )
+    payments = (saying.of(one, FactKind.LINK, parent_id=invoice_id) for one in sorted(_payments(saying.thing)))
+    return (own, *payments, *_subscription_claim(saying, subscription))
+
+
+def _subscription_claim(saying: Saying, subscription: str | None) -> tuple[Fact, ...]:
+    """An invoice carries a copy of its subscription's metadata."""
+    claims = claim_in(child(_details(saying.thing), "metadata"))
+    return (saying.of(subscription, FactKind.LINK, claims=claims),) if subscription and claims else ()
+
+
+def _details(invoice: JsonObject) -> JsonObject:
+    return child(invoice, "parent", "subscription_details") or child(invoice, "subscription_details")
+
+
+def _subscription(invoice: JsonObject) -> str | None:
+    return identifier(_details(invoice), "subscription", "sub_") or identifier(invoice, "subscription", "sub_")
+
+
+def _payments(invoice: JsonObject) -> set[str]:
+    """The intent itself until Basil; since then the list of payments, where Stripe expanded it."""
+    listed = (identifier(child(one, "payment"), "payment_intent") for one in children(invoice, "payments"))
+    found = {identifier(invoice, "payment_intent"), *listed}
+    return {one for one in found if one is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceState:
+    """What one event says of an invoice; amounts in the currency's smallest unit."""
+
+    scope: str
+    invoice_id: str
+    status: str
+    subscription_id: str | None
+    customer_id: str | None
+    amount_due: int | None
+    amount_paid: int | None
+    currency: str | None
+    said_at: int
+    stripe_event_id: str
+
+
+def state(event: StripeEvent) -> InvoiceState | None:
+    """The invoice as this event shows it; None where it has no id or no status yet."""
+    invoice = event.object
+    invoice_id = identifier(invoice, "id", "in_")
+    status = "deleted" if event.type == "invoice.deleted" else text(invoice, "status")
+    if invoice_id is None or status is None:
+        return None
+    return InvoiceState(
+        scope=event.scope,
+        invoice_id=invoice_id,
+        status=status,
+        subscription_id=_subscription(invoice),
+        customer_id=identifier(invoice, "customer"),
+        amount_due=whole(invoice, "amount_due"),
+        amount_paid=whole(invoice, "amount_paid"),
+        currency=text(invoice, "currency"),
+        said_at=event.created,
+        stripe_event_id=event.stripe_event_id,
+    )

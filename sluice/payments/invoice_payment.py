@@ -1,0 +1,26 @@
+"""``invoice_payment.*`` (since Basil): which payment paid which invoice."""
+
+from sluice.payments.facts import Fact, FactKind
+from sluice.payments.saying import Saying
+from sluice.payments.status import PaymentStatus
+from sluice.payments.values import child, identifier, text, whole
+
+
+def facts(saying: Saying) -> tuple[Fact, ...]:
+    """The payment belongs to the invoice, and has succeeded once the invoice payment is ``paid``."""
+    invoice_payment = saying.thing
+    payment = child(invoice_payment, "payment")
+    payment_id = identifier(payment, "payment_intent") or identifier(payment, "charge")
+    if payment_id is None:
+        return ()
+    is_paid = text(invoice_payment, "status") == "paid"
+    return (
+        saying.of(
+            payment_id,
+            FactKind.INVOICE_PAYMENT,
+            status=PaymentStatus.PAID if is_paid else None,
+            amount=whole(invoice_payment, "amount_requested"),
+            amount_captured=whole(invoice_payment, "amount_paid") if is_paid else None,
+            parent_id=identifier(invoice_payment, "invoice", "in_"),
+        ),
+    )

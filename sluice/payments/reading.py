@@ -1,0 +1,39 @@
+"""From an event to what it says of payments: one module for each family of Stripe's objects."""
+
+from collections.abc import Callable, Mapping
+
+from sluice.contract.event import StripeEvent
+from sluice.payments import (
+    charge,
+    checkout_session,
+    dispute,
+    invoice,
+    invoice_payment,
+    payment_intent,
+    refund,
+    subscription,
+)
+from sluice.payments.facts import Fact
+from sluice.payments.saying import Saying
+
+_FAMILIES: Mapping[str, Callable[[Saying], tuple[Fact, ...]]] = {
+    "charge": charge.facts,
+    "checkout.session": checkout_session.facts,
+    "dispute": dispute.facts,
+    "invoice": invoice.facts,
+    "invoice_payment": invoice_payment.facts,
+    "payment_intent": payment_intent.facts,
+    "refund": refund.facts,
+    "subscription": subscription.facts,
+}
+
+
+def facts_of(event: StripeEvent) -> tuple[Fact, ...]:
+    """
+    What an event says, at most one fact for each payment; empty where it says nothing of any.
+
+    Raises:
+        MalformedEvent: the body is no JSON object.
+    """
+    family = _FAMILIES.get(str(event.object.get("object")))
+    return () if family is None else family(Saying(event))

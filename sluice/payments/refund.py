@@ -1,0 +1,32 @@
+"""``refund.*`` and ``charge.refund.updated``: money on its way back."""
+
+from sluice.payments.facts import Fact, FactKind
+from sluice.payments.saying import Saying
+from sluice.payments.values import child, identifier, text, whole
+
+FAILED = "failed"
+CANCELED = "canceled"
+PRECEDENCE = ("pending", "requires_action", "succeeded", CANCELED, FAILED)
+"""Within one second the later one wins; a refund that succeeded may still fail."""
+
+
+def facts(saying: Saying) -> tuple[Fact, ...]:
+    """What the refund says of the payment that it returns."""
+    refund = saying.thing
+    payment_id = identifier(refund, "payment_intent") or charge_or_its_intent(saying)
+    if payment_id is None:
+        return ()
+    return (
+        saying.of(
+            payment_id,
+            FactKind.REFUND,
+            claims=saying.metadata_claim,
+            status=FAILED if saying.verb == "failed" else text(refund, "status"),
+            amount=whole(refund, "amount"),
+        ),
+    )
+
+
+def charge_or_its_intent(saying: Saying) -> str | None:
+    """The payment behind the ``charge`` field: its intent, where Stripe expanded the charge and it has one."""
+    return identifier(child(saying.thing, "charge"), "payment_intent") or identifier(saying.thing, "charge")

@@ -1,0 +1,69 @@
+"""How an event's words become facts: what all families share."""
+
+from dataclasses import dataclass
+
+from sluice.contract.document import JsonObject
+from sluice.contract.event import StripeEvent
+from sluice.payments.facts import Claim, ClaimedBy, Fact, FactKind
+from sluice.payments.values import child, identifier, moment, text
+
+METADATA_KEY = "event_id"
+
+
+@dataclass(frozen=True, slots=True)
+class Saying:
+    """One event about to be turned into facts."""
+
+    event: StripeEvent
+
+    @property
+    def thing(self) -> JsonObject:
+        """The API object that speaks."""
+        return self.event.object
+
+    @property
+    def verb(self) -> str:
+        """The last word of the event's type: ``payment_intent.succeeded`` says ``succeeded``."""
+        return self.event.type.rpartition(".")[2]
+
+    def of(
+        self,
+        payment_id: str,
+        kind: FactKind,
+        *,
+        claims: tuple[Claim, ...] = (),
+        status: str | None = None,
+        amount: int | None = None,
+        amount_captured: int | None = None,
+        parent_id: str | None = None,
+    ) -> Fact:
+        """A fact of this event about this payment. Through an organiser's URL it names that organiser's row alone."""
+        return Fact(
+            payment_id=payment_id,
+            kind=kind,
+            said_at=self.event.created,
+            stripe_event_id=self.event.stripe_event_id,
+            object_id=identifier(self.thing, "id"),
+            status=status,
+            amount=amount,
+            amount_captured=amount_captured,
+            currency=text(self.thing, "currency"),
+            object_created=moment(self.thing, "created"),
+            parent_id=parent_id,
+            claims=self._tenant_claim or claims,
+        )
+
+    @property
+    def metadata_claim(self) -> tuple[Claim, ...]:
+        """The row that the object's ``metadata.event_id`` names."""
+        return claim_in(child(self.thing, "metadata"))
+
+    @property
+    def _tenant_claim(self) -> tuple[Claim, ...]:
+        return () if self.event.tenant is None else (Claim(self.event.tenant, ClaimedBy.TENANT),)
+
+
+def claim_in(metadata: JsonObject) -> tuple[Claim, ...]:
+    """The row that ``event_id`` in some metadata names."""
+    named = text(metadata, METADATA_KEY)
+    return () if named is None else (Claim(named, ClaimedBy.METADATA),)

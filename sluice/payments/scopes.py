@@ -1,0 +1,15 @@
+"""Whose events may touch an ``events`` row: one account's never another's."""
+
+from sluice.contract.event import PLATFORM
+
+
+def allowed_scopes(events_id: str, account: str | None) -> tuple[str, str, str]:
+    """
+    The scopes (``StripeEvent.scope``) whose payments a row shows.
+
+    Args:
+        events_id: the row's key as text.
+        account: its ``stripe_account_id``; None or empty: the platform's own account.
+    """
+    owner = account or PLATFORM
+    return (f"tenant:{events_id}", f"live:{owner}", f"test:{owner}")

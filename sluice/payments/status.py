@@ -1,0 +1,28 @@
+"""The status of a payment, and which one an ``events`` row with several payments shows."""
+
+from enum import StrEnum
+
+
+class PaymentStatus(StrEnum):
+    """Every status of a payment; an ``events`` row shows that of its payments which stands first here."""
+
+    DISPUTED = "disputed"
+    PAID = "paid"
+    PARTIALLY_REFUNDED = "partially_refunded"
+    CHARGED_BACK = "charged_back"
+    REFUNDED = "refunded"
+    AUTHORIZED = "authorized"
+    PROCESSING = "processing"
+    REQUIRES_ACTION = "requires_action"
+    FAILED = "failed"
+    CANCELED = "canceled"
+    EXPIRED = "expired"
+    PENDING = "pending"
+
+    @property
+    def rank(self) -> int:
+        """Its place in that order, 0 first; ``payment.rank`` in the database."""
+        return _RANKS[self]
+
+
+_RANKS = {status: rank for rank, status in enumerate(PaymentStatus)}

@@ -1,0 +1,67 @@
+"""``customer.subscription.*``: what the invoices of a subscription hang on, with a state of its own."""
+
+from dataclasses import dataclass
+
+from sluice.contract.event import StripeEvent
+from sluice.payments.facts import Fact, FactKind
+from sluice.payments.saying import Saying
+from sluice.payments.values import children, identifier, moment, text
+
+PRECEDENCE = ("incomplete", "trialing", "active", "past_due", "unpaid", "paused", "incomplete_expired", "canceled")
+"""Within one second the later one wins."""
+
+
+def facts(saying: Saying) -> tuple[Fact, ...]:
+    """Which row it names."""
+    subscription_id = identifier(saying.thing, "id", "sub_")
+    if subscription_id is None:
+        return ()
+    return (
+        saying.of(
+            subscription_id,
+            FactKind.SUBSCRIPTION,
+            claims=saying.metadata_claim,
+            status=text(saying.thing, "status"),
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionState:
+    """What one event says of a subscription; times in whole seconds since the Unix epoch."""
+
+    scope: str
+    subscription_id: str
+    status: str
+    customer_id: str | None
+    current_period_end: int | None
+    cancel_at_period_end: bool | None
+    said_at: int
+    stripe_event_id: str
+
+
+def state(event: StripeEvent) -> SubscriptionState | None:
+    """The subscription as this event shows it; None where it has no id or no status."""
+    subscription = event.object
+    subscription_id = identifier(subscription, "id", "sub_")
+    status = text(subscription, "status")
+    if subscription_id is None or status is None:
+        return None
+    ends_by_itself = subscription.get("cancel_at_period_end")
+    return SubscriptionState(
+        scope=event.scope,
+        subscription_id=subscription_id,
+        status=status,
+        customer_id=identifier(subscription, "customer"),
+        current_period_end=_current_period_end(event),
+        cancel_at_period_end=ends_by_itself if isinstance(ends_by_itself, bool) else None,
+        said_at=event.created,
+        stripe_event_id=event.stripe_event_id,
+    )
+
+
+def _current_period_end(event: StripeEvent) -> int | None:
+    """Until Basil a field of the subscription, since then of each of its items: the earliest of them."""
+    own = moment(event.object, "current_period_end")
+    ends = [end for item in children(event.object, "items") if (end := moment(item, "current_period_end")) is not None]
+    return own if own is not None else min(ends, default=None)

@@ -1,0 +1,68 @@
+"""Single values out of Stripe's objects: what is missing, or of a shape that Stripe never sends, is None."""
+
+import re
+from collections.abc import Mapping
+
+from sluice.contract.document import JsonObject
+
+_ID = re.compile(r"[\x21-\x7e]{1,255}")
+_LONGEST_TEXT = 255
+_GREATEST_BIGINT = 2**63 - 1
+_LATEST_SECOND = 253_402_300_799  # 9999-12-31
+_NOTHING: JsonObject = {}
+
+
+def identifier(thing: JsonObject, name: str, *prefixes: str) -> str | None:
+    """
+    The id in a field, which Stripe may have expanded to the whole object.
+
+    Args:
+        prefixes: what it must begin with, where a wrong kind of id would do harm.
+    """
+    value = thing.get(name)
+    if isinstance(value, Mapping):
+        value = value.get("id")
+    if not isinstance(value, str) or _ID.fullmatch(value) is None:
+        return None
+    return value if not prefixes or value.startswith(prefixes) else None
+
+
+def text(thing: JsonObject, name: str) -> str | None:
+    """A short text that PostgreSQL can hold: no NUL, no lone surrogate, no more than 255 characters."""
+    value = thing.get(name)
+    if not isinstance(value, str) or not 0 < len(value) <= _LONGEST_TEXT:
+        return None
+    is_storable = "\0" not in value and not any("\ud800" <= character <= "\udfff" for character in value)
+    return value if is_storable else None
+
+
+def whole(thing: JsonObject, name: str) -> int | None:
+    """A whole number that fits a bigint."""
+    value = thing.get(name)
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None
+    return value if -_GREATEST_BIGINT <= value <= _GREATEST_BIGINT else None
+
+
+def moment(thing: JsonObject, name: str) -> int | None:
+    """A time, in whole seconds since the Unix epoch."""
+    value = whole(thing, name)
+    return value if value is not None and 0 <= value <= _LATEST_SECOND else None
+
+
+def child(thing: JsonObject, *path: str) -> JsonObject:
+    """The object inside the object; empty where there is none."""
+    for name in path:
+        value = thing.get(name)
+        if not isinstance(value, Mapping):
+            return _NOTHING
+        thing = value
+    return thing
+
+
+def children(thing: JsonObject, name: str) -> tuple[JsonObject, ...]:
+    """The objects of one of Stripe's lists (``{"data": […]}``) or of a plain list; empty where there is none."""
+    value = thing.get(name)
+    if isinstance(value, Mapping):
+        value = value.get("data")
+    return tuple(one for one in value if isinstance(one, Mapping)) if isinstance(value, list) else ()

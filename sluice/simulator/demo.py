@@ -1,0 +1,98 @@
+"""The demo's rows in the business table ``events``: one for each story, found again by name on the next day."""
+
+import secrets
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from sluice.chassis.sql import load_queries
+from sluice.simulator.identity import Ids
+from sluice.simulator.stories import STORIES, Account, Story
+from sluice.simulator.telling import Subject
+
+if TYPE_CHECKING:
+    from asyncpg import Connection, Record
+    from asyncpg.pool import PoolConnectionProxy
+
+    AnyConnection = Connection[Record] | PoolConnectionProxy[Record]
+
+_QUERIES = load_queries(__file__, "demo.sql")
+_NAMESPACE = uuid.UUID("5ad1ce00-0000-4000-8000-000000000000")
+
+
+@dataclass(frozen=True, slots=True)
+class DemoEvent:
+    """One ``events`` row that a story is about."""
+
+    id: str
+    """``events.id`` as text, whatever its type."""
+    name: str
+    expected_status: str
+    story: str
+    webhook_secret: str | None = field(default=None, repr=False)
+    """The organiser's own secret, for stories of a tenant."""
+    stripe_account_id: str | None = None
+
+    @property
+    def subject(self) -> Subject:
+        """What the story's payment is for; a tenant's account sends no ``account``, for the endpoint is its own."""
+        story = STORIES[self.story]
+        account = self.stripe_account_id if story.account is Account.CONNECTED else None
+        return Subject(self.name, self.id, account)
+
+
+def demo_name(story: Story) -> str:
+    """The name of a story's row: nobody takes it for one of their own, and nothing else is ever touched."""
+    return f"{story.title} (Sluice demo)"
+
+
+async def create_demo_events(connection: "AnyConnection") -> Sequence[DemoEvent]:
+    """
+    Make, or find again by name, an ``events`` row for each story; ids may be uuid, bigint or text.
+
+    Raises:
+        asyncpg.PostgresError: the table asks for more than a name, or Sluice's migration has not run.
+    """
+    async with connection.transaction():
+        await connection.execute(_QUERIES["take_turns"])
+        key = await connection.fetchrow(_QUERIES["describe_key"])
+        if key is None:
+            raise LookupError("There is no table events; run `sluice migrate` first.")
+        return [
+            await _row_of(connection, story, key["type"], has_default=key["has_default"]) for story in STORIES.values()
+        ]
+
+
+async def _row_of(connection: "AnyConnection", story: Story, key_type: str, *, has_default: bool) -> DemoEvent:
+    wanted_account = None if story.account is Account.PLATFORM else Ids(story.name).make("acct")
+    wanted_secret = f"whsec_{secrets.token_urlsafe(24)}" if story.account is Account.TENANT else None
+    found = await connection.fetchrow(_QUERIES["find"], demo_name(story))
+    if found is None:
+        columns = (demo_name(story), wanted_account, wanted_secret)
+        if has_default:
+            found = await connection.fetchrow(_QUERIES["create"], *columns)
+        else:
+            found = await connection.fetchrow(
+                _QUERIES["create_with_key"], *columns, await _key(connection, story, key_type)
+            )
+    elif (found["stripe_account_id"], found["webhook_secret"] is None) != (wanted_account, wanted_secret is None):
+        found = await connection.fetchrow(_QUERIES["repair"], found["id"], wanted_account, wanted_secret)
+    if found is None:
+        raise LookupError(f"The events row {demo_name(story)!r} vanished while it was made.")
+    return DemoEvent(
+        id=found["id"],
+        name=demo_name(story),
+        expected_status=story.expected_status,
+        story=story.name,
+        webhook_secret=found["webhook_secret"],
+        stripe_account_id=found["stripe_account_id"],
+    )
+
+
+async def _key(connection: "AnyConnection", story: Story, key_type: str) -> str:
+    if key_type == "uuid":
+        return str(uuid.uuid5(_NAMESPACE, story.name))
+    if key_type == "text":
+        return f"demo-{story.name.replace('_', '-')}"
+    return str(await connection.fetchval(_QUERIES["next_number"]))

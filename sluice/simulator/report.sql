@@ -1,0 +1,13 @@
+-- count_logged --
+-- $1 keys of webhook_logs that were sent. Key, whether it is settled (processed or dead), and its repeats.
+SELECT w.stripe_event_id,
+       (w.processed OR w.dead_at IS NOT NULL) AS settled,
+       (SELECT count(*) FROM webhook_delivery AS d WHERE d.stripe_event_id = w.stripe_event_id) AS repeats
+FROM webhook_logs AS w
+WHERE w.stripe_event_id = ANY ($1::text[]);
+
+-- read_statuses --
+-- $1 events.id as text
+SELECT id::text AS id, payment_status
+FROM events
+WHERE id = ANY (SELECT sluice_event_key(wanted) FROM unnest($1::text[]) AS wanted);

@@ -1,0 +1,23 @@
+"""``--help`` of a service."""
+
+import pytest
+
+from sluice.chassis.command_line import explain
+from sluice.chassis.settings import ServiceSettings
+
+
+def test_help_tells_each_setting_and_which_are_required(capsys: pytest.CaptureFixture[str]) -> None:
+    """One line for each setting, those besides first."""
+    with pytest.raises(SystemExit) as ended:
+        explain("sluice-x", "Do x.", ServiceSettings, besides={"X_SECRET": "opens x"}, arguments=["--help"])
+    lines = capsys.readouterr().out.splitlines()
+    assert ended.value.code == 0
+    assert [line.split()[0] for line in lines[-11:]] == ["X_SECRET", *map(str.upper, ServiceSettings.model_fields)]
+    assert [line for line in lines if line.endswith("(required)")] == [lines[-10]]
+
+
+def test_other_arguments_are_refused() -> None:
+    """Nothing can be set on the command line, where everybody would see it."""
+    with pytest.raises(SystemExit) as ended:
+        explain("sluice-x", "Do x.", ServiceSettings, arguments=["--port=1"])
+    assert ended.value.code == 2

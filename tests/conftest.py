@@ -1,0 +1,148 @@
+"""Real servers for every test: one PostgreSQL for the session, a database of its own and a NATS for each test."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import asyncpg
+import pytest
+import pytest_asyncio
+
+from devstack.nats import NatsServer
+from devstack.postgres import PostgresServer
+from devstack.roles import make_login_roles
+from devstack.schema import apply_migrations
+
+if TYPE_CHECKING:
+    from devstack.stack import Stack
+    from sluice.chassis.postgres import Database
+
+TEMPLATE = "sluice_template"
+# What makes a database survive a power cut costs more than the tests: each DROP DATABASE would write everything out.
+# No test cuts the power, and what a commit means to a PostgreSQL that is killed stays as it is.
+UNPLUGGED = {"fsync": "off", "full_page_writes": "off", "checkpoint_flush_after": "0", "backend_flush_after": "0"}
+_numbers = count(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quiet_environment() -> None:
+    """A shell that points at production never reaches a test."""
+    for name in ("DATABASE_URL", "NATS_URL", "APP_ENV", "NODE_ENV", "STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET"):
+        os.environ.pop(name, None)
+
+
+@pytest.fixture(scope="session")
+def session_folder() -> Iterator[Path]:
+    """A folder that PostgreSQL's unprivileged user can reach too; gone when the session ends."""
+    folder = Path(tempfile.mkdtemp(prefix="sluice-test-"))
+    folder.chmod(0o711)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def postgres_server(session_folder: Path) -> AsyncIterator[PostgresServer]:
+    """One PostgreSQL for the session; a test that stops it starts its own instead, as durable as in production."""
+    server = await PostgresServer.start(session_folder / "postgres", settings=UNPLUGGED)
+    yield server
+    await server.stop()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def _template(postgres_server: PostgresServer) -> str:
+    """A database with all migrations, from which each test's own is cloned."""
+    await _execute(postgres_server, f"CREATE DATABASE {TEMPLATE}")
+    await apply_migrations(postgres_server.url(TEMPLATE))
+    await make_login_roles(postgres_server.url(TEMPLATE), postgres_server)
+    return TEMPLATE
+
+
+@pytest_asyncio.fixture
+async def empty_database_url(postgres_server: PostgresServer) -> AsyncIterator[str]:
+    """The superuser's address of a database of this test's own, with nothing in it."""
+    async with _fresh_database(postgres_server, "template0") as name:
+        yield postgres_server.url(name)
+
+
+@pytest_asyncio.fixture
+async def database_url(postgres_server: PostgresServer, _template: str) -> AsyncIterator[str]:
+    """The superuser's address of a database of this test's own, with all migrations."""
+    async with _fresh_database(postgres_server, _template) as name:
+        yield postgres_server.url(name)
+
+
+@pytest.fixture
+def role_url(postgres_server: PostgresServer, database_url: str) -> Callable[[str], str]:
+    """The address of this test's database for one of the login roles ingest, processor and healthd."""
+    name = database_url.rsplit("/", 1)[1]
+
+    def url_for(role: str) -> str:
+        return postgres_server.url(name, role)
+
+    return url_for
+
+
+@pytest_asyncio.fixture
+async def database(database_url: str) -> AsyncIterator["Database"]:
+    """A pool on this test's database, as the services have it."""
+    from sluice.chassis.postgres import Database  # noqa: PLC0415 - only the tests that want it pay for it
+
+    async with Database.connect(database_url, application_name="test") as database:
+        yield database
+
+
+@pytest_asyncio.fixture
+async def nats_server() -> AsyncIterator[NatsServer]:
+    """A NATS with JetStream and an empty store, for this test alone."""
+    with tempfile.TemporaryDirectory(prefix="sluice-nats-", ignore_cleanup_errors=True) as folder:
+        server = await NatsServer.start(Path(folder))
+        yield server
+        await server.stop()
+
+
+@pytest.fixture
+def nats_url(nats_server: NatsServer) -> str:
+    """The address of this test's NATS."""
+    return nats_server.url
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stack() -> AsyncIterator["Stack"]:
+    """
+    The whole system, for all tests of a module, in a folder and on ports of its own.
+
+    It lives in the module's event loop: such a module says ``pytestmark = pytest.mark.asyncio(loop_scope="module")``.
+    """
+    from devstack.options import Options  # noqa: PLC0415 - few tests need the whole
+    from devstack.stack import Stack  # noqa: PLC0415
+
+    folder = Path(tempfile.mkdtemp(prefix="sluice-stack-"))
+    folder.chmod(0o711)
+    try:
+        async with Stack(Options(folder=folder / "local", port=0)) as stack:
+            yield stack
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@asynccontextmanager
+async def _fresh_database(server: PostgresServer, template: str) -> AsyncIterator[str]:
+    name = f"test_{os.getpid()}_{next(_numbers)}"
+    await _execute(server, f"CREATE DATABASE {name} TEMPLATE {template}")
+    try:
+        yield name
+    finally:
+        await _execute(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+async def _execute(server: PostgresServer, statement: str) -> None:
+    connection = await asyncpg.connect(server.url("postgres"), timeout=30)
+    try:
+        await connection.execute(statement, timeout=60)
+    finally:
+        await connection.close(timeout=5)

@@ -1,0 +1,98 @@
+"""A StripeEvent as a message."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sluice.contract.codec import Envelope, cloudevents_headers, decode, encode
+from sluice.contract.event import StripeEvent
+from sluice.contract.subjects import message_id, subject_for
+from sluice.failures import UnknownContractVersion
+
+ROOT = Path(__file__).parents[2]
+names = st.text(st.characters(codec="ascii", categories=["Ll", "Nd"]), min_size=1, max_size=40)
+events = st.builds(
+    StripeEvent,
+    stripe_event_id=names,
+    type=st.lists(names, min_size=1, max_size=4).map(".".join),
+    created=st.integers(0, 2**40),
+    livemode=st.booleans(),
+    account=st.none() | names,
+    api_version=st.none() | names,
+    object_id=st.none() | names,
+    tenant=st.none() | names,
+    body=st.binary(),
+)
+
+
+@given(events, st.integers(0, 1000))
+def test_what_is_encoded_is_decoded_the_same(event: StripeEvent, attempt: int) -> None:
+    """No field is lost on the way, an absent one stays absent."""
+    assert decode(encode(Envelope(event, attempt))) == Envelope(event, attempt)
+
+
+@given(events)
+def test_a_body_can_stay_behind(event: StripeEvent) -> None:
+    """By reference, everything but the body travels."""
+    travelled = decode(encode(Envelope(event, 0).by_reference()))
+    assert travelled.is_by_reference
+    assert travelled.event.stripe_event_id == event.stripe_event_id
+
+
+@pytest.mark.parametrize("message", [b"", b"\xff\xff", b"junk"])
+def test_foreign_bytes_are_refused(message: bytes) -> None:
+    """A message of another contract is told apart, never half read."""
+    with pytest.raises(UnknownContractVersion):
+        decode(message)
+
+
+@given(events)
+def test_a_subject_has_no_empty_token(event: StripeEvent) -> None:
+    """NATS refuses empty tokens, whatever the type."""
+    tokens = subject_for(event).split(".")
+    assert tokens[0] == "stripe"
+    assert tokens[1] in {"live", "test"}
+    assert tokens[2] == (event.account or "platform")
+    assert all(tokens)
+
+
+@pytest.mark.parametrize("event_type", [".", "a..b", ".a", "a."])
+def test_a_strange_type_still_has_a_subject(event_type: str) -> None:
+    """Dots at the ends or in a row do not make an empty token."""
+    event = StripeEvent("evt_1", event_type, 0, True, None, None, None, None, b"")
+    assert all(subject_for(event).split("."))
+
+
+def test_each_publication_has_an_id_of_its_own() -> None:
+    """JetStream's duplicate window must never swallow a deliberate repeat."""
+    event = StripeEvent("evt_1", "a", 0, True, None, None, None, None, b"")
+    assert message_id(event, publication=1) != message_id(event, publication=2)
+
+
+def test_headers_follow_cloudevents() -> None:
+    """A subscriber that knows CloudEvents needs no protobuf to route."""
+    event = StripeEvent("evt_1", "charge.failed", 0, True, None, None, None, None, b"")
+    headers = cloudevents_headers(event)
+    assert headers["ce-type"] == "com.stripe.charge.failed"
+    assert headers["ce-time"] == "1970-01-01T00:00:00Z"
+
+
+def test_the_generated_code_is_what_the_proto_says(tmp_path: Path) -> None:
+    """Nobody edits the generated code, and nobody forgets `make proto`."""
+    proto = "proto/sluice/contract/v1/event.proto"
+    command = [
+        sys.executable,
+        "-m",
+        "grpc_tools.protoc",
+        "-Iproto",
+        f"--python_out={tmp_path}",
+        f"--pyi_out={tmp_path}",
+    ]
+    subprocess.run([*command, proto], cwd=ROOT, check=True)
+    for name in ("event_pb2.py", "event_pb2.pyi"):
+        committed = ROOT / "sluice/contract/v1" / name
+        assert (tmp_path / "sluice/contract/v1" / name).read_text() == committed.read_text()

@@ -1,0 +1,62 @@
+"""Handlers find their events."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, cast
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sluice import Applied, Ignored, Outcome, Parked, StripeEvent, handles, handles_batch
+from sluice.outcomes import combine
+from sluice.registry import Registry
+
+if TYPE_CHECKING:
+    from sluice import Transaction
+
+
+def event(name: str) -> StripeEvent:
+    """An event of type ``a``."""
+    return StripeEvent(name, "a", 0, True, None, None, None, None, b"{}")
+
+
+NO_DATABASE = cast("Transaction", None)  # no handler here touches it
+
+
+async def test_a_handler_of_one_event_runs_once_for_each_of_a_batch() -> None:
+    """What is written for one event serves a whole batch, and None means Applied."""
+    registry = Registry()
+    seen: list[str] = []
+
+    @handles("a", "b", registry=registry)
+    async def handler(event: StripeEvent, tx: "Transaction") -> Outcome | None:
+        seen.append(event.stripe_event_id)
+        return Ignored("second") if event.stripe_event_id == "evt_2" else None
+
+    (batch_handler,) = registry.handlers_for("a")
+    outcomes = await batch_handler([event("evt_1"), event("evt_2")], NO_DATABASE)
+    assert seen == ["evt_1", "evt_2"]
+    assert outcomes == {"evt_1": Applied(), "evt_2": Ignored("second")}
+
+
+async def test_two_handlers_of_one_type_both_take_part() -> None:
+    """A team's own handler does not push out the one that Sluice brings."""
+    registry = Registry()
+
+    @handles_batch("a", registry=registry)
+    async def first(events: Sequence[StripeEvent], tx: "Transaction") -> Mapping[str, Outcome]:
+        return {}
+
+    @handles_batch("a", registry=registry)
+    async def second(events: Sequence[StripeEvent], tx: "Transaction") -> Mapping[str, Outcome]:
+        return {}
+
+    assert registry.handlers_for("a") == (first, second)
+    assert registry.handlers_for("unknown") == ()
+    assert registry.types == {"a"}
+
+
+@given(st.permutations([Applied(), Ignored("x"), Parked("y")]))
+def test_waiting_beats_done_beats_ignored(outcomes: list[Outcome]) -> None:
+    """An event is settled only when no handler waits."""
+    first, second, third = outcomes
+    assert combine(combine(first, second), third) == Parked("y")

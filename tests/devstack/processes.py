@@ -1,0 +1,11 @@
+"""Whether a process still runs."""
+
+import psutil
+
+
+def has_ended(pid: int) -> bool:
+    """Gone, or a zombie that nobody has reaped yet."""
+    try:
+        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True

@@ -1,0 +1,113 @@
+"""The metrics show the board, in names of their own, and forget what is gone."""
+
+import math
+from dataclasses import replace
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from healthd import metrics
+from healthd.board import Board
+from healthd.snapshot import Problem, ServiceSeen, Sight, WebhooksSeen
+from sluice.chassis.metrics import render
+from tests.healthd.builders import DATABASE, LIMITS, NOW, OTHER_REPLICA, REPLICA, seen
+
+
+class Clock:
+    """Time as the test wants it."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> float:
+        """Now, in seconds."""
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """A clock that stands still."""
+    return Clock()
+
+
+@pytest.fixture
+def board(clock: Clock) -> Board:
+    """A board that has seen nothing yet."""
+    return Board(["ingest", "processor"], LIMITS, clock=clock)
+
+
+def scraped(board: Board) -> dict[tuple[str, ...], float]:
+    """Every ``healthd_*`` sample: name and label values, in the labels' order."""
+    metrics.publish(board)
+    return {
+        (sample.name, *(sample.labels[name] for name in sorted(sample.labels))): sample.value
+        for family in text_string_to_metric_families(render().decode())
+        for sample in family.samples
+        if sample.name.startswith("healthd_")
+    }
+
+
+def test_figures_appear_as_they_were_seen(board: Board) -> None:
+    """Pool utilisation of each replica, the server's connections against its limit, the journal's counts."""
+    board.put_service("ingest", seen(ServiceSeen((REPLICA,))))
+    board.put_database(seen(DATABASE))
+    board.put_webhooks(seen(WebhooksSeen(backlog=7, failing=1, parked=2, dead=3, oldest_unprocessed_age_seconds=4.5)))
+    samples = scraped(board)
+    replica = REPLICA.address
+    assert samples["healthd_pool_utilisation", replica, "ingest"] == 0.1
+    assert samples["healthd_pool_connections", replica, "ingest", "idle"] == 3
+    assert samples["healthd_pool_connections", replica, "ingest", "busy"] == 1
+    assert samples["healthd_pool_connections_max", replica, "ingest"] == 10
+    assert samples["healthd_target_up", replica, "ingest"] == 1
+    assert samples["healthd_service_live_replicas", "ingest"] == 1
+    assert (samples["healthd_database_connections",], samples["healthd_database_connections_max",]) == (12, 100)
+    assert [samples[f"healthd_webhooks_{name}",] for name in ("backlog", "failing", "parked", "dead")] == [7, 1, 2, 3]
+    assert samples["healthd_oldest_unprocessed_age_seconds",] == 4.5
+
+
+def test_a_replica_that_is_gone_is_gone_from_the_metrics(board: Board) -> None:
+    """Labels follow the addresses of the newest look, so a rolling update leaves nothing behind."""
+    board.put_service("ingest", seen(ServiceSeen((REPLICA, OTHER_REPLICA))))
+    assert ("healthd_target_up", OTHER_REPLICA.address, "ingest") in scraped(board)
+    board.put_service("ingest", seen(ServiceSeen((REPLICA,))))
+    assert not [key for key in scraped(board) if OTHER_REPLICA.address in key]
+
+
+def test_a_dead_replica_is_zero_and_has_no_pool(board: Board) -> None:
+    """What is down is said to be down; its last pool figures are not repeated as if they were true."""
+    dead = replace(REPLICA, problem=Problem.UNREACHABLE, pool=None, is_ready=False)
+    board.put_service("ingest", seen(ServiceSeen((dead,))))
+    samples = scraped(board)
+    assert samples["healthd_target_up", REPLICA.address, "ingest"] == 0
+    assert ("healthd_pool_utilisation", REPLICA.address, "ingest") not in samples
+
+
+def test_what_is_not_known_is_no_number(board: Board, clock: Clock) -> None:
+    """Before the first look, and after three periods without a good one, a figure is NaN and its age tells why."""
+    assert math.isnan(scraped(board)["healthd_webhooks_backlog",])
+    assert math.isnan(scraped(board)["healthd_database_up",])
+    board.put_webhooks(seen(WebhooksSeen(backlog=7)))
+    clock.now += LIMITS.stale_seconds
+    assert scraped(board)["healthd_webhooks_backlog",] == 7
+    clock.now += 0.1
+    assert math.isnan(scraped(board)["healthd_webhooks_backlog",])
+
+
+def test_ages_grow_without_another_look(board: Board, clock: Clock) -> None:
+    """A poller that hangs shows in its age at the next scrape."""
+    board.put_database(seen(DATABASE))
+    metrics.publish(board)
+    clock.now += 42
+    assert 'healthd_poll_age_seconds{source="database"} 42.0' in render().decode()
+
+
+def test_the_verdict_and_its_reasons_are_metrics_too(board: Board) -> None:
+    """One status is 1 at any time, and a reason is there only while it holds."""
+    board.put_database(Sight().missed(Problem.UNREACHABLE, at=NOW))
+    samples = scraped(board)
+    assert samples["healthd_status", "unhealthy"] == 1
+    assert sum(value for key, value in samples.items() if key[0] == "healthd_status") == 1
+    assert samples["healthd_finding", "database_down", ""] == 1
+    for _ in range(2):
+        board.put_database(seen(DATABASE))
+    assert ("healthd_finding", "database_down", "") not in scraped(board)

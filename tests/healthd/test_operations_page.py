@@ -1,0 +1,111 @@
+"""The pages for operators are as true as the code: their SQL runs and does what they say, their lists are complete."""
+
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+
+from healthd.reasons import Reason
+from sluice.chassis.metrics import render
+from sluice.chassis.postgres import Database
+
+PAGES = {name: Path("docs", name).read_text(encoding="utf-8") for name in ("operations.md", "runbook.md")}
+PAGE = "".join(PAGES.values())
+BLOCKS: list[str] = re.findall(r"^ *```sql\n(.*?)^ *```", PAGE, re.MULTILINE | re.DOTALL)
+STATEMENTS = [part.strip() for block in BLOCKS for part in block.split(";") if part.strip()]
+
+# What the application that Sluice replaces told its operators to run.
+EARLIER_QUERIES = [
+    "SELECT * FROM webhook_logs ORDER BY created_at DESC LIMIT 10",
+    "SELECT * FROM webhook_logs WHERE processed = false ORDER BY created_at DESC",
+    (
+        "SELECT stripe_event_id, webhook_type, processing_attempts, last_error FROM webhook_logs "
+        "WHERE processing_attempts > 0 ORDER BY created_at DESC"
+    ),
+    "SELECT * FROM error_logs ORDER BY created_at DESC LIMIT 20",
+    "SELECT * FROM error_logs WHERE severity = 'critical' ORDER BY created_at DESC",
+    "SELECT * FROM error_logs WHERE resolved = false ORDER BY created_at DESC",
+    "SELECT id, name, payment_status, last_webhook_received FROM events ORDER BY created_at DESC",
+    "SELECT * FROM events WHERE payment_status = 'failed'",
+]
+CHASSIS = (
+    "sluice.chassis.postgres",
+    "sluice.chassis.jetstream",
+    "sluice.chassis.error_log",
+    "sluice.chassis.secret",
+    "sluice.chassis.loop_lag",
+)
+MEASURED = ("ingest.metrics", "processor.metrics", "healthd.metrics", *CHASSIS)
+
+
+@pytest.mark.parametrize("query", EARLIER_QUERIES)
+def test_the_earlier_queries_are_there_word_for_word(query: str) -> None:
+    """Nobody has to learn new queries for what they could ask before."""
+    without_comments = [re.sub(r"--.*", "", statement) for statement in STATEMENTS]
+    assert query in [" ".join(statement.split()) for statement in without_comments]
+
+
+async def test_every_statement_runs(database: Database) -> None:
+    """On a migrated database each of them is accepted as it stands."""
+    assert len(STATEMENTS) > len(EARLIER_QUERIES)
+    for statement in STATEMENTS:
+        await database.fetch(statement)
+
+
+async def test_a_replayed_row_is_due_and_never_tried(database: Database) -> None:
+    """The statement of the runbook makes a dead row one that the relay publishes; it touches no other."""
+    await database.execute(
+        "INSERT INTO webhook_logs (stripe_event_id, webhook_type, processed, processing_attempts, outcome, dead_at) "
+        "VALUES ('evt_…', 'a', false, 16, 'failed', now()), ('evt_other', 'a', false, 16, 'failed', now())"
+    )
+    await database.execute(_statement("dead_at = NULL"))
+    replayed = await database.fetch(
+        "SELECT stripe_event_id, processing_attempts FROM webhook_logs "
+        "WHERE NOT processed AND dead_at IS NULL AND published_at IS NULL AND next_attempt_at <= now()"
+    )
+    assert [tuple(row) for row in replayed] == [("evt_…", 0)]
+    assert await database.fetch("SELECT FROM webhook_logs WHERE stripe_event_id = 'evt_other' AND dead_at IS NOT NULL")
+
+
+async def test_a_row_that_is_written_off_is_no_longer_dead_to_health(database: Database) -> None:
+    """It keeps what is known of it, and no longer counts as dead."""
+    await database.execute(
+        "INSERT INTO webhook_logs (stripe_event_id, webhook_type, last_error, dead_at) "
+        "VALUES ('evt_…', 'a', 'why', now())"
+    )
+    await database.execute(_statement("outcome = 'ignored'"))
+    rows = await database.fetch("SELECT last_error FROM webhook_logs WHERE processed AND dead_at IS NOT NULL")
+    assert [row["last_error"] for row in rows] == ["why"]
+
+
+def _statement(wanted: str) -> str:
+    (statement,) = [one for one in STATEMENTS if one.startswith("UPDATE") and wanted in one]
+    return statement
+
+
+@pytest.mark.parametrize("module", MEASURED)
+def test_every_metric_is_explained(module: str) -> None:
+    """Whoever adds a metric says here what it means."""
+    importlib.import_module(module)
+    names = re.findall(r"^# TYPE (\S+) ", render().decode(), re.MULTILINE)
+    ours = [name for name in names if not name.startswith(("python_", "process_", "test_"))]  # test_: other tests' own
+    assert not [name for name in ours if f"`{name}" not in PAGE]
+
+
+def test_every_reason_is_explained() -> None:
+    """Health gives no reason that the page does not know."""
+    assert not [reason.value for reason in Reason if f"`{reason.value}`" not in PAGE]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_links_to_sections_lead_somewhere(name: str) -> None:
+    """Every anchor is a heading, on this page or on the other."""
+    links = re.findall(r"\]\((operations\.md|runbook\.md)?#([^)]+)\)", PAGES[name])
+    assert links
+    assert not [(page, anchor) for page, anchor in links if anchor not in _anchors(PAGES[page or name])]
+
+
+def _anchors(page: str) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", page, re.MULTILINE)
+    return {re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-") for heading in headings}

@@ -1,0 +1,170 @@
+"""healthd asks every replica behind a name, and waits for none of them for long."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+
+import aiohttp
+import pytest
+import pytest_asyncio
+
+from devstack.ports import free_port
+from healthd.answer import parse_answer
+from healthd.replicas import ANSWER_BYTES_AT_MOST, ServiceWatch, Unresolved, resolve
+from healthd.settings import Target
+from healthd.snapshot import Configured, PoolSeen, Problem
+from tests.healthd.admin import Admin, serving
+
+
+@pytest_asyncio.fixture
+async def session() -> AsyncIterator[aiohttp.ClientSession]:
+    """The session that healthd looks through."""
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as session:
+        yield session
+
+
+class Names:
+    """A resolver whose answer a test changes."""
+
+    def __init__(self, *addresses: str) -> None:
+        self.addresses: Sequence[str] = addresses
+        self.is_away = False
+
+    async def __call__(self, *_: object) -> Sequence[str]:
+        """What the name stands for now."""
+        if self.is_away:
+            raise Unresolved
+        return self.addresses
+
+
+def watch(session: aiohttp.ClientSession, port: int, names: Names, *, within_seconds: float = 2.0) -> ServiceWatch:
+    """A watch on "ingest.test", whose addresses the resolver makes up."""
+    target = Target("ingest", "ingest.test", port)
+    return ServiceWatch(target, session, within_seconds=within_seconds, resolver=names)
+
+
+async def test_a_replica_is_seen_with_all_that_it_says(session: aiohttp.ClientSession) -> None:
+    """Readiness, version, pool and configuration come from the replica's own status."""
+    async with serving(Admin()) as port:
+        service = await watch(session, port, Names("127.0.0.1")).look()
+    (replica,) = service.replicas
+    assert (replica.address, replica.is_live, replica.is_ready) == (f"127.0.0.1:{port}", True, True)
+    assert replica.pool == PoolSeen(size=3, idle=1, busy=2, limit=8)
+    assert replica.version == "1.2.3"
+    assert (replica.webhook_secret, replica.secret_key) == (Configured.OK, Configured.OK)
+
+
+async def test_each_address_of_a_name_is_one_replica(session: aiohttp.ClientSession) -> None:
+    """Two replicas behind one name, one of them without the webhook secret: both are seen, each as it is."""
+    first, second = Admin(), Admin()
+    second.status = {"ready": True, "configuration": {"stripe_webhook_secret": "missing"}}
+    async with serving(first) as port, serving(second, host="::1", port=port):
+        service = await watch(session, port, Names("127.0.0.1", "::1")).look()
+    assert [replica.address for replica in service.live] == [f"127.0.0.1:{port}", f"[::1]:{port}"]
+    assert [replica.webhook_secret for replica in service.live] == [Configured.OK, Configured.MISSING]
+    assert first.asked == second.asked == [f"ingest.test:{port}"]
+
+
+async def test_a_hanging_replica_costs_its_deadline_and_hides_nobody(session: aiohttp.ClientSession) -> None:
+    """One replica accepts and never answers: the look ends in time, and its neighbour is seen."""
+    well, hanging = Admin(), Admin()
+    hanging.is_hanging = True
+    async with serving(well) as port, serving(hanging, host="::1", port=port):
+        started = time.monotonic()
+        service = await watch(session, port, Names("127.0.0.1", "::1"), within_seconds=0.3).look()
+        assert time.monotonic() - started < 2
+    assert [replica.problem for replica in service.replicas] == [None, Problem.TIMED_OUT]
+
+
+async def test_a_dead_replica_is_told_from_a_live_one(session: aiohttp.ClientSession) -> None:
+    """Nobody listens there."""
+    service = await watch(session, free_port(), Names("127.0.0.1")).look()
+    assert [replica.problem for replica in service.replicas] == [Problem.UNREACHABLE]
+
+
+async def test_a_replica_that_is_not_live_is_down(session: aiohttp.ClientSession) -> None:
+    """Its liveness probe fails although something answers."""
+    admin = Admin()
+    admin.is_live = False
+    async with serving(admin) as port:
+        service = await watch(session, port, Names("127.0.0.1")).look()
+    assert [replica.problem for replica in service.replicas] == [Problem.BAD_ANSWER]
+
+
+async def test_names_are_resolved_anew_for_each_look(session: aiohttp.ClientSession) -> None:
+    """A replica that has left the name is forgotten, one that has joined is asked."""
+    names = Names("127.0.0.1")
+    async with serving(Admin()) as port, serving(Admin(), host="::1", port=port):
+        service_watch = watch(session, port, names)
+        assert [replica.address for replica in (await service_watch.look()).replicas] == [f"127.0.0.1:{port}"]
+        names.addresses = ["::1"]
+        assert [replica.address for replica in (await service_watch.look()).replicas] == [f"[::1]:{port}"]
+
+
+async def test_while_the_resolver_is_away_the_last_addresses_serve(session: aiohttp.ClientSession) -> None:
+    """A DNS outage of ours is no outage of theirs; only a name that never resolved is unknown."""
+    names = Names("127.0.0.1")
+    async with serving(Admin()) as port:
+        service_watch = watch(session, port, names)
+        names.is_away = True
+        with pytest.raises(Unresolved):
+            await service_watch.look()
+        names.is_away = False
+        await service_watch.look()
+        names.is_away = True
+        assert len((await service_watch.look()).live) == 1
+
+
+async def test_a_name_without_addresses_has_no_replicas(session: aiohttp.ClientSession) -> None:
+    """A headless service without pods resolves to nothing, which is not the same as not knowing."""
+    assert (await watch(session, 9090, Names()).look()).replicas == ()
+
+
+async def test_a_resolver_that_hangs_is_given_up(session: aiohttp.ClientSession) -> None:
+    """Looking up a name has a deadline like everything else."""
+
+    async def hang(host: str, port: int) -> Sequence[str]:
+        await asyncio.Event().wait()
+        return ()
+
+    target = Target("ingest", "ingest.test", 9090)
+    with pytest.raises(Unresolved):
+        await ServiceWatch(target, session, within_seconds=0.1, resolver=hang).look()
+
+
+async def test_the_real_resolver_finds_addresses_and_knows_when_there_are_none() -> None:
+    """An address stands for itself; a name that cannot exist stands for nothing."""
+    assert await resolve("127.0.0.1", 80) == ["127.0.0.1"]
+    with suppress(Unresolved):  # where no resolver can be reached
+        assert await resolve("nobody.invalid", 80) == ()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"not json",
+        b"[]",
+        b'{"ready": "perhaps"}',
+        b'{"pool": {"max": -1}}',
+        b'{"uptime_seconds": Infinity, "ready": true}',
+        b'{"uptime_seconds": NaN}',
+        b"\xff",
+    ],
+)
+def test_an_answer_that_makes_no_sense_leaves_a_live_replica_of_which_nothing_is_known(body: bytes) -> None:
+    """It is live, for it answered; it is not ready, and its secrets are unknown."""
+    replica = parse_answer("10.0.0.1:9090", body)
+    assert replica.is_live
+    assert not replica.is_ready
+    assert (replica.webhook_secret, replica.secret_key) == (Configured.UNKNOWN, Configured.UNKNOWN)
+
+
+async def test_an_endless_answer_is_not_read_to_its_end(session: aiohttp.ClientSession) -> None:
+    """A status longer than any status can be is treated as nonsense."""
+    admin = Admin()
+    admin.status = b'{"ready": true, "padding": "' + b"x" * ANSWER_BYTES_AT_MOST + b'"}'
+    async with serving(admin) as port:
+        (replica,) = (await watch(session, port, Names("127.0.0.1")).look()).replicas
+    assert (replica.is_live, replica.is_ready) == (True, False)

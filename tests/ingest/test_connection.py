@@ -1,0 +1,185 @@
+"""The public port against slow, silent, deaf and many clients, and against what is no HTTP."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from ingest.receive import PLATFORM_PATH
+from tests.ingest.running import NOWHERE, Ingest, running
+from tests.ingest.webhooks import signed, webhook
+
+
+@asynccontextmanager
+async def raw(port: int) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A connection on which anything can be sent; a second of silence fails the test."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        async with asyncio.timeout(8):
+            yield reader, writer
+    finally:
+        writer.transport.abort()
+
+
+def request(body: bytes, *lines: str, length: int | None = None) -> bytes:
+    """The bytes of a request, with more header lines."""
+    headers = {"Host": "localhost", **signed(body), "Content-Length": len(body) if length is None else length}
+    head = [f"POST {PLATFORM_PATH} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()), *lines]
+    return "\r\n".join(head).encode() + b"\r\n\r\n"
+
+
+async def status(reader: asyncio.StreamReader) -> int:
+    """The status of the next answer, whose head and body are read."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = next(int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:"))
+    await reader.readexactly(length)
+    return int(head.split(b" ", 2)[1])
+
+
+async def test_a_client_that_sends_no_request_is_cut_off(database_url: str) -> None:
+    """Silent, or with headers that come in drops."""
+    async with running(database_url, NOWHERE, head_seconds=0.3) as ingest:
+        for beginning in (b"", b"POST /api/stripe-webhook HTTP/1.1\r\nX-Slow: "):
+            async with raw(ingest.port) as (reader, writer):
+                writer.write(beginning)
+                assert await _is_cut(reader)
+
+
+async def _is_cut(reader: asyncio.StreamReader) -> bool:
+    try:
+        return await reader.read() == b""
+    except ConnectionError:
+        return True
+
+
+async def test_a_slow_body_is_answered_503_in_time(database_url: str) -> None:
+    """Never a hang: Stripe may try again on a better day."""
+    body = webhook()
+    async with running(database_url, NOWHERE, body_seconds=0.3) as ingest, raw(ingest.port) as (reader, writer):
+        writer.write(request(body) + body[:10])
+        assert await status(reader) == 503
+        assert await _is_cut(reader)
+
+
+async def test_a_client_that_reads_no_answers_is_cut_off(database_url: str) -> None:
+    """It sends and sends; when its buffers and ours are full, it has a moment to read, then it is gone."""
+    async with running(database_url, NOWHERE, write_seconds=0.3) as ingest, raw(ingest.port) as (_, writer):
+        with pytest.raises(ConnectionError):
+            await _send_for_ever(writer)
+
+
+async def _send_for_ever(writer: asyncio.StreamWriter) -> None:
+    while True:
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 1000)
+        await writer.drain()
+
+
+async def test_one_connection_too_many_is_told_so(database_url: str) -> None:
+    """With 503 and Retry-After at once; those inside are served."""
+    async with running(database_url, NOWHERE, connections_max=1) as ingest, raw(ingest.port) as (reader, writer):
+        body = webhook()
+        writer.write(request(body) + body)
+        assert await status(reader) == 200
+        async with raw(ingest.port) as (second, _):
+            refused = await second.read()
+        assert refused.startswith(b"HTTP/1.1 503 ")
+        assert b"Retry-After: 5\r\n" in refused
+        writer.write(request(body) + body)
+        assert await status(reader) == 200
+
+
+async def test_a_client_that_asks_first_is_invited(ingest: Ingest) -> None:
+    """``Expect: 100-continue``, as curl sends for larger bodies; a refusal comes without the invitation."""
+    body = webhook()
+    async with raw(ingest.port) as (reader, writer):
+        writer.write(request(body, "Expect: 100-continue"))
+        assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        writer.write(body)
+        assert await status(reader) == 200
+    async with raw(ingest.port) as (reader, writer):
+        writer.write(request(body, "Expect: 100-continue", length=3 * 1024 * 1024))
+        assert await status(reader) == 413
+
+
+async def test_a_body_in_chunks_is_read_to_its_limit(ingest: Ingest) -> None:
+    """Without a Content-Length the limit holds all the same."""
+    body = webhook()
+    head = request(body).replace(b"Content-Length: %d" % len(body), b"Transfer-Encoding: chunked")
+    async with raw(ingest.port) as (reader, writer):
+        writer.write(head + b"5\r\n" + body[:5] + b"\r\n")
+        await writer.drain()
+        writer.write(b"%x\r\n" % (len(body) - 5) + body[5:] + b"\r\n0\r\n\r\n")
+        assert await status(reader) == 200
+    async with raw(ingest.port) as (reader, writer):
+        writer.write(head + (b"100000\r\n" + b"x" * 0x100000 + b"\r\n") * 3)
+        assert await status(reader) == 413
+
+
+JUNK = {
+    "tls": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+    "negative length": b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+    "length and chunks": b"POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "two lengths": b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+    "bad chunk": b"POST /api/stripe-webhook HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    "long header": b"POST / HTTP/1.1\r\nHost: x\r\nX-Long: " + b"canary" * 2000 + b"\r\n\r\n",
+    "many headers": b"POST / HTTP/1.1\r\nHost: x\r\n" + b"X-Many: 1\r\n" * 200 + b"\r\n",
+}
+
+
+async def test_what_is_no_http_gets_400_and_is_not_quoted(
+    ingest: Ingest, capfd: pytest.CaptureFixture[str], subtests: pytest.Subtests
+) -> None:
+    """Our own JSON, the connection closed, nothing of it in a log."""
+    for name, junk in JUNK.items():
+        with subtests.test(name):
+            async with raw(ingest.port) as (reader, writer):
+                writer.write(junk)
+                answer = await reader.read()
+            assert answer.startswith(b"HTTP/1.1 400 ")
+            assert b'"error": {"code": ' in answer
+            assert b"canary" not in answer
+            assert "canary" not in capfd.readouterr().err
+
+
+async def test_an_upgrade_is_not_followed(ingest: Ingest) -> None:
+    """There is nothing here but HTTP/1.1; the body is judged as any other."""
+    body = webhook()
+    async with raw(ingest.port) as (reader, writer):
+        writer.write(request(body, "Connection: Upgrade", "Upgrade: websocket") + body)
+        assert await status(reader) in {200, 400}
+
+
+async def test_a_client_that_leaves_in_the_middle_is_no_error(
+    ingest: Ingest, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Half a body, then gone; and a whole one without waiting for the answer."""
+    body = webhook()
+    for sent in (request(body) + body[:10], request(body) + body):
+        async with raw(ingest.port) as (_, writer):
+            writer.write(sent)
+            await writer.drain()
+    assert (await ingest.deliver(webhook())).status == 200
+    assert "broke" not in capfd.readouterr().err
+
+
+async def test_old_clients_and_closing_ones_are_served(ingest: Ingest) -> None:
+    """HTTP/1.0, and Connection: close: answered, then closed."""
+    body = webhook()
+    for sent in (request(body).replace(b"HTTP/1.1", b"HTTP/1.0"), request(body, "Connection: close")):
+        async with raw(ingest.port) as (reader, writer):
+            writer.write(sent + body)
+            answer = await reader.read()
+            assert answer.startswith(b"HTTP/1.1 200 ")
+            assert b"Connection: close\r\n" in answer
+
+
+async def test_pipelined_requests_are_answered_in_order(ingest: Ingest) -> None:
+    """Ten in one packet, ten answers on one connection."""
+    bodies = [webhook(f"evt_{number}") for number in range(10)]
+    async with raw(ingest.port) as (reader, writer):
+        writer.write(b"".join(request(body) + body for body in bodies))
+        for number in range(10):
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 200 ")
+            assert b"evt_%d" % number in await reader.readuntil(b"\n")

@@ -1,0 +1,272 @@
+"""Each service may do what it does and nothing else; the public may do nothing."""
+
+import re
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from sluice.chassis.migration_files import CORE_FOLDER
+from tests.migrations.conftest import Connection
+from tests.migrations.databases import FOUNDATION, KINDS, add_sluice, psql
+
+ROOT = CORE_FOLDER.parent
+ERRORS = ROOT / "sluice" / "chassis" / "error_log.sql"
+SERVICES = {
+    "sluice_ingest": [*sorted((ROOT / "ingest").rglob("*.sql")), ERRORS],
+    "sluice_processor": [*sorted((ROOT / "processor").rglob("*.sql")), ERRORS],
+    "sluice_healthd": [*sorted((ROOT / "healthd").rglob("*.sql")), ERRORS],
+}
+ALLOWED = {
+    "sluice_ingest": [
+        "INSERT INTO webhook_logs (stripe_event_id, webhook_type, body) VALUES ('evt_2', 'a.b', 'x')",
+        "UPDATE webhook_logs SET next_attempt_at = now(), published_at = now(), publications = 1",
+        "UPDATE webhook_logs SET webhook_type = 'a.c', stripe_account_id = '', livemode = true, api_version = ''",
+        "UPDATE webhook_logs SET object_id = '', stripe_created_at = now(), tenant = '', body = 'y', verified_by = ''",
+        "SELECT id FROM webhook_logs FOR UPDATE SKIP LOCKED",
+        "SELECT id, webhook_secret, stripe_account_id FROM events",
+        "INSERT INTO webhook_delivery (stripe_event_id) VALUES ('evt_1')",
+        "INSERT INTO error_logs (severity, message) VALUES ('error', 'm')",
+    ],
+    "sluice_processor": [
+        "SELECT body FROM webhook_logs FOR UPDATE SKIP LOCKED",
+        "UPDATE webhook_logs SET processed = true, outcome = 'applied', dead_at = NULL, last_error = ''",
+        "UPDATE events SET payment_status = 'paid', last_webhook_received = now(), stripe_payment_intent_id = 'pi_1'",
+        "SELECT id FROM events FOR NO KEY UPDATE",
+        "INSERT INTO payment (scope, payment_id) VALUES ('live:platform', 'pi_2')",
+        "UPDATE payment SET status = 'paid'",
+        "SELECT * FROM payment_fact",
+        "INSERT INTO error_logs (severity, message) VALUES ('error', 'm')",
+        "SELECT sluice_body_json(body), sluice_event_key(tenant) FROM webhook_logs",
+    ],
+    "sluice_healthd": [
+        "SELECT count(*), min(created_at), max(processing_attempts) FROM webhook_logs WHERE NOT processed",
+        "SELECT severity, count(*) FROM error_logs GROUP BY 1",
+        "SELECT * FROM sluice_schema_findings()",
+        "SELECT backend_type FROM pg_stat_activity",
+        "SELECT file_name FROM sluice_migration",
+    ],
+    "sluice_migrator": [
+        "SELECT body FROM webhook_logs",
+        "UPDATE webhook_logs SET dead_at = NULL",
+        "DELETE FROM webhook_logs",
+        "CREATE TABLE bonus (id bigint PRIMARY KEY)",
+        "INSERT INTO sluice_migration (set_name, file_name, checksum) VALUES ('a', 'b', 'c')",
+    ],
+}
+FORBIDDEN = {
+    "sluice_ingest": [
+        "UPDATE webhook_logs SET processed = true",
+        "UPDATE webhook_logs SET processing_attempts = 0, dead_at = NULL",
+        "UPDATE webhook_logs SET stripe_event_id = 'y'",
+        "DELETE FROM webhook_logs",
+        "SELECT name FROM events",
+        "UPDATE events SET payment_status = 'paid'",
+        "UPDATE events SET webhook_secret = 'mine'",
+        "SELECT * FROM payment",
+        "SELECT message FROM error_logs",
+        "SELECT sluice_body_json('{}')",
+        "INSERT INTO sluice_addition (kind) VALUES ('table')",
+    ],
+    "sluice_processor": [
+        "INSERT INTO webhook_logs (stripe_event_id, webhook_type) VALUES ('evt_3', 'a.b')",
+        "UPDATE webhook_logs SET body = 'y'",
+        "UPDATE webhook_logs SET stripe_event_id = 'y'",
+        "SELECT webhook_secret FROM events",
+        "UPDATE events SET webhook_secret = 'mine'",
+        "UPDATE events SET name = 'mine'",
+        "INSERT INTO events (name) VALUES ('mine')",
+        "DELETE FROM events",
+        "UPDATE payment_fact SET status = 'paid'",
+        "DELETE FROM payment_fact",
+        "CREATE TABLE mine (id int)",
+    ],
+    "sluice_healthd": [
+        "SELECT body FROM webhook_logs",
+        "SELECT * FROM webhook_logs",
+        "SELECT last_error FROM webhook_logs",
+        "SELECT message FROM error_logs",
+        "SELECT request_data FROM error_logs",
+        "SELECT webhook_secret FROM events",
+        "SELECT sluice_body_json('{}')",
+        "SELECT * FROM payment_fact",
+        "UPDATE webhook_logs SET dead_at = NULL",
+    ],
+    "sluice_migrator": ["SELECT webhook_secret FROM events", "INSERT INTO sluice_addition (kind) VALUES ('table')"],
+}
+
+
+def cases(table: dict[str, list[str]]) -> Iterator[tuple[str, str]]:
+    """Role and statement."""
+    return ((role, statement) for role, statements in table.items() for statement in statements)
+
+
+@asynccontextmanager
+async def acting_as(db: Connection, role: str) -> AsyncIterator[None]:
+    """Be that role for a while, and leave no trace."""
+    transaction = db.transaction()
+    await transaction.start()
+    try:
+        await db.execute(f"SET LOCAL ROLE {role}")
+        yield
+    finally:
+        await transaction.rollback()
+
+
+@pytest.fixture
+async def with_rows(empty_database_url: str, db: Connection) -> None:
+    """Sluice, and a row in each table that matters."""
+    add_sluice(empty_database_url)
+    await db.execute(
+        "INSERT INTO webhook_logs (stripe_event_id, webhook_type, body) VALUES ('evt_1', 'a.b', '{}');"
+        "INSERT INTO events (name, webhook_secret) VALUES ('gala', 'whsec_1');"
+        "INSERT INTO payment (scope, payment_id) VALUES ('live:platform', 'pi_1');"
+        "INSERT INTO error_logs (severity, message) VALUES ('error', 'm');"
+        "INSERT INTO sluice_migration (set_name, file_name, checksum) VALUES ('sluice', 'a', 'b')"
+    )
+
+
+async def test_each_role_may_do_its_own_work(with_rows: None, db: Connection) -> None:
+    """And row level security lets it see and touch the rows."""
+    for role, statement in cases(ALLOWED):
+        async with acting_as(db, role):
+            status = await db.execute(statement)
+        touches = (
+            not statement.startswith("CREATE") and "FROM payment_fact" not in statement and "findings" not in statement
+        )
+        assert not (touches and status.split()[-1] == "0"), (role, statement, status)
+
+
+async def test_each_role_may_do_nothing_else(with_rows: None, db: Connection) -> None:
+    """No service reads or changes what is another's."""
+    for role, statement in cases(FORBIDDEN):
+        async with acting_as(db, role):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await db.execute(f"/* {role} */ {statement}")
+
+
+@pytest.mark.parametrize("kind", ["empty", "bigint", "text", "earlier"])
+async def test_each_service_may_run_each_of_its_queries(kind: str, empty_database_url: str, db: Connection) -> None:
+    """PostgreSQL checks rights when it explains; every query of every service, as its role."""
+    await db.execute(KINDS[kind] or "SELECT")
+    add_sluice(empty_database_url)
+    for role, files in SERVICES.items():
+        for name, query in ((f"{file.name}: {name}", query) for file in files for name, query in queries_of(file)):
+            async with acting_as(db, role):
+                await explain(db, query, name=f"{role} {name}")
+
+
+async def test_earlier_tables_give_new_rows_their_serial_id(earlier_url: str, db: Connection) -> None:
+    """Of a sequence that the service may use."""
+    add_sluice(earlier_url)
+    async with acting_as(db, "sluice_ingest"):
+        await db.execute("INSERT INTO webhook_logs (stripe_event_id, webhook_type) VALUES ('evt_1', 'a.b')")
+    async with acting_as(db, "sluice_processor"):
+        await db.execute("INSERT INTO error_logs (severity, message) VALUES ('error', 'm')")
+
+
+async def test_the_public_sees_nothing_of_sluices(supabase_url: str) -> None:
+    """Not a table, row, sequence or function, although everything new was open to them."""
+    add_sluice(supabase_url)
+    db = await asyncpg.connect(supabase_url)
+    tables = [
+        row["relname"]
+        for row in await db.fetch(
+            "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+        )
+    ]
+    assert len(tables) == 10
+    for role in ("anon", "authenticated"):
+        for statement in [
+            *(f"SELECT FROM {table}" for table in tables),
+            "SELECT sluice_event_key('x')",
+            "SELECT nextval('webhook_logs_id_seq')",
+        ]:
+            async with acting_as(db, role):
+                with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                    await db.execute(statement)
+    assert await db.fetchval(
+        "SELECT bool_and(relrowsecurity) FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+    )
+    assert await db.fetch("SELECT FROM sluice_schema_findings()") == []
+    await db.execute("GRANT SELECT ON webhook_logs TO anon")
+    assert [row["name"] for row in await db.fetch("SELECT name FROM sluice_schema_findings()")] == ["table_readable"]
+    await db.close()
+
+
+async def test_a_readable_secret_is_warned_of_with_its_cure(supabase_url: str) -> None:
+    """The user's own events, open to the public: the migration warns, healthd can see it, the cure cures."""
+    db = await asyncpg.connect(supabase_url)
+    await db.execute('CREATE TABLE events (id bigint PRIMARY KEY, name text, created_at timestamp, "Odd One" int)')
+    warned = psql(supabase_url, FOUNDATION).stderr
+    assert "WARNING:  secret_readable: anon may read events.webhook_secret" in warned
+    await db.execute("SET ROLE sluice_healthd")
+    found = await db.fetch("SELECT * FROM sluice_schema_findings() WHERE name = 'secret_readable'")
+    await db.execute("RESET ROLE")
+    assert len(found) == 2
+    for row in found:
+        assert row["cure"] in warned
+        await db.execute(row["cure"])
+    assert await db.fetch("SELECT FROM sluice_schema_findings()") == []
+    async with acting_as(db, "anon"):
+        await db.execute('SELECT id, name, "Odd One", payment_status FROM events')
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await db.execute("SELECT webhook_secret FROM events")
+    await db.close()
+
+
+@pytest.mark.parametrize(
+    ("policy", "is_exposed"),
+    [
+        ("", False),
+        ("CREATE POLICY p ON events FOR SELECT USING (true)", True),
+        ("CREATE POLICY p ON events TO sluice_migrator", False),
+    ],
+)
+async def test_row_security_of_events_counts(supabase_url: str, policy: str, is_exposed: bool) -> None:
+    """A grant without a policy shows no row; Sluice's roles see the rows through policies of their own."""
+    db = await asyncpg.connect(supabase_url)
+    await db.execute("CREATE TABLE events (id bigint PRIMARY KEY, name text, created_at timestamp)")
+    await db.execute("ALTER TABLE events ENABLE ROW LEVEL SECURITY; INSERT INTO events VALUES (1, 'gala', now())")
+    psql(supabase_url, FOUNDATION)
+    await db.execute(policy or "SELECT")
+    assert bool(await db.fetch("SELECT FROM sluice_schema_findings()")) == is_exposed
+    for role in ("sluice_ingest", "sluice_processor"):
+        async with acting_as(db, role):
+            assert await db.fetchval("SELECT count(id) FROM events") == 1
+    await db.close()
+
+
+async def test_a_user_who_may_not_make_roles_is_told_what_to_run(empty_database_url: str, db: Connection) -> None:
+    """The tables come, the warning names the roles, and a later run gives them their rights."""
+    await db.execute("CREATE ROLE owner_only NOSUPERUSER; GRANT CREATE ON SCHEMA public TO owner_only")
+    text = FOUNDATION.read_text().replace("sluice_", "slu1ce_")  # roles of these names exist nowhere
+    told: list[str] = []
+    try:
+        await db.execute("SET ROLE owner_only")
+        db.add_log_listener(lambda _, message: told.append(str(message)))
+        await db.execute(text)
+        for role in ("slu1ce_ingest", "slu1ce_processor", "slu1ce_healthd", "slu1ce_migrator"):
+            assert any(f"CREATE ROLE {role} NOLOGIN;" in line for line in told), told
+    finally:
+        await db.execute("RESET ROLE; DROP OWNED BY owner_only CASCADE; DROP ROLE owner_only")
+
+
+def queries_of(file: Path) -> list[tuple[str, str]]:
+    """The queries of a file by name."""
+    parts = re.split(r"^-- ([a-z0-9_]+) --$", file.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return list(zip(parts[1::2], parts[2::2], strict=True))
+
+
+async def explain(db: Connection, query: str, *, name: str) -> None:
+    """Have PostgreSQL plan a query and check who asks, with NULL for every argument."""
+    count = max((int(number) for number in re.findall(r"\$(\d+)", query)), default=0)
+    try:
+        await db.execute(f"PREPARE q AS {query}")
+        arguments = f"({', '.join(['NULL'] * count)})" if count else ""
+        await db.execute(f"EXPLAIN EXECUTE q{arguments}")
+        await db.execute("DEALLOCATE q")
+    except asyncpg.PostgresError as error:
+        raise AssertionError(f"{name}: {error}") from error

@@ -1,0 +1,138 @@
+from datetime import UTC, datetime
+from pathlib import Path
+
+import orjson
+import pytest
+
+from sluice.ops.send.burst import plan_burst, record
+from sluice.ops.status.evidence import LoadTest, read_load_test
+from sluice.simulator.stories import STORIES
+from tests.ops.cli import cli
+from tests.simulator.gateway import Arrived, gateway
+
+
+@pytest.fixture
+def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder without a stack in it or above."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "secret").write_text("whsec_a,whsec_b\n")
+    return tmp_path
+
+
+async def test_the_list_names_every_story(nowhere: Path) -> None:
+    """Nothing is sent, nothing is needed."""
+    result = await cli("send", "--list")
+    assert result.exit_code == 0
+    assert all(name in result.stdout for name in STORIES)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ([], "make run"),
+        (["--secret-file", "secret"], "--to URL"),
+        (["--to", "http://127.0.0.1:1"], "--secret-file"),
+        (["--to", "http://127.0.0.1:1", "--secret-file", "gone"], "cannot be read"),
+        (["--to", "http://127.0.0.1:1", "--secret-file", "secret", "--demo-rows"], "DATABASE_URL"),
+        (["--story", "no_such_story"], "checkout_paid"),
+    ],
+)
+async def test_what_is_missing_is_named(nowhere: Path, options: list[str], words: str) -> None:
+    """Exit code 2 and the fix."""
+    result = await cli("send", *options)
+    assert result.exit_code == 2
+    assert words in result.stderr
+
+
+async def test_one_story_is_sent_to_any_gateway(nowhere: Path) -> None:
+    """In order, once each, about the row that the person names, without any database."""
+    async with gateway() as fake:
+        options = [
+            "--to",
+            fake.url,
+            "--secret-file",
+            "secret",
+            "--story",
+            "refund_partial",
+            "--in-order",
+            "--event-id",
+            "42",
+        ]
+        result = await cli("send", *options)
+    assert result.exit_code == 0, result.output
+    types = [orjson.loads(one.body)["type"] for one in fake.arrived]
+    assert types[0] == "payment_intent.created"
+    assert types[-1] == "refund.updated"
+    assert any(b'"event_id": "42"' in one.body for one in fake.arrived)
+    assert "8 answered 200" in result.stdout
+
+
+async def test_without_a_row_nothing_is_named(nowhere: Path) -> None:
+    """Sent to somebody else's system, no object names a row that does not exist there."""
+    async with gateway() as fake:
+        result = await cli("send", "--to", fake.url, "--secret-file", "secret", "--in-order", "--count", "2")
+    assert result.exit_code == 0
+    assert not any(b"event_id" in one.body for one in fake.arrived)
+    ids = [orjson.loads(one.body)["id"] for one in fake.arrived]
+    assert len(set(ids)) == len(ids) > 300
+
+
+async def test_the_local_stack_is_used_as_a_whole_whatever_the_environment_says(nowhere: Path) -> None:
+    """A shell that points at production neither gets demo rows nor lends its secret."""
+    async with gateway() as fake:
+        (nowhere / ".local").mkdir()
+        stack = {"GATEWAY_URL": fake.url, "STRIPE_WEBHOOK_SECRET": "whsec_local"}
+        (nowhere / ".local" / "stack.env").write_text("".join(f"{name}='{value}'\n" for name, value in stack.items()))
+        ambient = {"DATABASE_URL": "postgresql://production.invalid/x", "STRIPE_WEBHOOK_SECRET": "whsec_live"}
+        result = await cli("send", "--story", "expired", "--in-order", **ambient)
+    assert result.exit_code == 0, result.output
+    assert len(fake.arrived) == 1
+
+
+async def test_a_burst_sends_each_webhook_three_times_and_leaves_a_record(nowhere: Path) -> None:
+    """The load test's result lies beside the stack, where `status --since` finds it."""
+    async with gateway() as fake:
+        (nowhere / ".local").mkdir()
+        stack = f"GATEWAY_URL={fake.url}\nSTRIPE_WEBHOOK_SECRET=whsec_local\n"
+        (nowhere / ".local" / "stack.env").write_text(stack)
+        result = await cli("send", "--burst", "7")
+    assert result.exit_code == 0
+    assert len(fake.arrived) == 21
+    assert len({one.body for one in fake.arrived}) == 7
+    test = read_load_test(nowhere / ".local")
+    assert test is not None
+    assert (test.connections, test.sent, test.accepted) == (7, 21, 21)
+
+
+async def test_a_burst_that_is_refused_at_first_has_not_passed(nowhere: Path) -> None:
+    """Retries save the webhook, not the load test."""
+
+    def busy_at_first(_: Arrived, before: int) -> int:
+        return 503 if before == 0 else 200
+
+    async with gateway(busy_at_first) as fake:
+        result = await cli("send", "--to", fake.url, "--secret-file", "secret", "--burst", "2")
+    assert result.exit_code == 1
+    assert "5 of 6 accepted" in result.stdout
+
+
+def test_a_burst_is_made_of_distinct_events() -> None:
+    """Each connection has one of its own."""
+    burst = plan_burst("whsec_a", connections=5, seed="1", ends_at=1_900_000_000)
+    assert len(burst) == 15
+    assert len({one.event.stripe_event_id for one in burst}) == 5
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", '{"at": "yesterday"}', '{"at": 1}'])
+def test_a_record_that_cannot_be_read_is_none(tmp_path: Path, content: str) -> None:
+    """A half-written file is no evidence."""
+    (tmp_path / "load-test.json").write_text(content)
+    assert read_load_test(tmp_path) is None
+    assert read_load_test(None) is None
+
+
+def test_a_record_is_read_back_as_it_was(tmp_path: Path) -> None:
+    """There and back."""
+    test = LoadTest(datetime(2026, 11, 23, 12, 0, tzinfo=UTC), 100, 300, 299, 0.5)
+    record(test, tmp_path)
+    assert read_load_test(tmp_path) == test

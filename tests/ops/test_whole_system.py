@@ -1,0 +1,100 @@
+"""The command line against the real system: what is sent by hand takes effect, and every id leads to its story."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sluice.simulator.stories import STORIES
+from tests.ops.cli import cli, cli_json
+from tests.ops.rows import connected
+
+if TYPE_CHECKING:
+    from devstack.stack import Stack
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+_KINDS = ("evt_", "pi_", "cs_", "ch_", "in_", "sub_", "re_", "du_")
+
+
+@pytest.fixture
+def target(stack: "Stack", tmp_path: Path) -> list[str]:
+    """Options of `send` that point at the stack."""
+    secret = tmp_path / "secret"
+    secret.write_text(stack.webhook_secret)
+    return ["--to", stack.gateway_url, "--secret-file", str(secret)]
+
+
+async def test_a_whole_day_takes_effect_twice_over(stack: "Stack", target: list[str]) -> None:
+    """Every story ends as it says, the forgery is refused, and the next day joins the first one's rows."""
+    for _ in range(2):
+        result = await cli("send", *target, "--demo-rows", DATABASE_URL=stack.database_url)
+        assert result.exit_code == 0, result.output
+    async with connected(stack.database_url) as connection:
+        rows = await connection.fetch("SELECT name, payment_status FROM events WHERE name LIKE '%(Sluice demo)'")
+        undone = await connection.fetchval(
+            "SELECT count(*) FROM webhook_logs WHERE NOT processed OR dead_at IS NOT NULL"
+        )
+    assert {row["name"]: row["payment_status"] for row in rows} == {
+        f"{story.title} (Sluice demo)": story.expected_status for story in STORIES.values()
+    }
+    assert undone == 0
+
+
+@pytest.mark.parametrize("kind", _KINDS)
+async def test_every_kind_of_id_leads_to_a_payment(stack: "Stack", kind: str) -> None:
+    """Ids as the pipeline wrote them: each one's story names a payment, its row and its webhooks."""
+    async with connected(stack.database_url) as connection:
+        asked = await connection.fetchval(
+            "SELECT max(ids.key) FROM payment JOIN payment_fact USING (scope, payment_id),"
+            " LATERAL (VALUES (payment_id), (object_id), (stripe_event_id)) AS ids (key)"
+            " WHERE events_id IS NOT NULL AND starts_with(ids.key, $1)",
+            kind,
+        )
+    told = await cli_json("why", asked, DATABASE_URL=stack.database_url)
+    assert told["payments"]
+    assert told["events_rows"]
+    assert told["webhooks"]
+
+
+async def test_the_last_fact_of_a_story_agrees_with_the_database(stack: "Stack") -> None:
+    """Fold over growing prefixes ends where the processor's own fold ended."""
+    async with connected(stack.database_url) as connection:
+        rows = await connection.fetch("SELECT id::text AS id FROM events WHERE name LIKE '%(Sluice demo)'")
+    for row in rows:
+        told = await cli_json("why", row["id"], DATABASE_URL=stack.database_url)
+        for payment in told["payments"]:
+            assert [fact["status_after"] for fact in payment["facts"]][-1] == payment["status"]
+
+
+async def test_a_load_test_passes_and_the_status_is_calm(stack: "Stack", target: list[str]) -> None:
+    """100 at once, each three times: all accepted; afterwards every service is ready and nothing waits."""
+    result = await cli("send", *target, "--burst", "100")
+    assert result.exit_code == 0, result.output
+    assert "300 of 300 accepted" in result.stdout
+    admin = {name: url for name, url in stack.environment().items() if name.endswith("_ADMIN_URL")}
+    told = await cli_json("status", DATABASE_URL=stack.database_url, **admin)
+    assert [(service["name"], service["ready"]) for service in told["services"]] == [
+        ("ingest", True),
+        ("processor", True),
+        ("healthd", True),
+    ]
+    assert told["dead"] == told["parked"] == 0
+
+
+async def test_one_can_wait_for_the_effect_without_demo_rows(stack: "Stack", target: list[str]) -> None:
+    """What `helm test` does: it ends well once PostgreSQL says that all of it is processed."""
+    options = [*target, "--story", "checkout_paid", "--in-order", "--wait"]
+    result = await cli("send", *options, DATABASE_URL=stack.database_url)
+    assert result.exit_code == 0, result.output
+    assert "All of it is processed." in result.stdout
+
+
+async def test_a_wrong_secret_is_shown_and_fails(stack: "Stack", tmp_path: Path) -> None:
+    """Exit code 1 at once, with the answer and what Sluice said."""
+    secret = tmp_path / "wrong"
+    secret.write_text("whsec_wrong")
+    options = ["--to", stack.gateway_url, "--secret-file", str(secret), "--story", "expired", "--in-order"]
+    result = await cli("send", *options)
+    assert result.exit_code == 1
+    assert "400" in result.stdout
+    assert "whsec_wrong" not in result.output

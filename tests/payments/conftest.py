@@ -1,0 +1,30 @@
+"""Connections of a test's own; what they begin is rolled back where the test does not commit."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+
+import asyncpg
+import pytest_asyncio
+
+from tests.payments.desk import Desk, two_rows
+
+
+@pytest_asyncio.fixture
+async def connect(database_url: str) -> AsyncIterator[Callable[[], Awaitable["asyncpg.Connection[asyncpg.Record]"]]]:
+    """Opens connections that the test leaves open."""
+    async with AsyncExitStack() as stack:
+
+        async def open_one() -> "asyncpg.Connection[asyncpg.Record]":
+            connection = await asyncpg.connect(database_url, timeout=10, command_timeout=30)
+            stack.push_async_callback(connection.close, timeout=5)
+            return connection
+
+        yield open_one
+
+
+@pytest_asyncio.fixture
+async def desk(connect: Callable[[], Awaitable["asyncpg.Connection[asyncpg.Record]"]]) -> Desk:
+    """A ledger with two rows of the platform, each statement committed by itself."""
+    desk = Desk(await connect())
+    await two_rows(desk)
+    return desk

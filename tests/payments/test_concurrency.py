@@ -1,0 +1,191 @@
+"""Two processors at the same moment: a barrier holds their transactions open where it hurts most."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from itertools import product
+from typing import TYPE_CHECKING, Any, cast
+
+import asyncpg
+import pytest
+
+from processor import nodes, projection
+from processor.ledger import apply_facts, project_awaited
+from sluice.contract.event import StripeEvent
+from tests.payments.desk import Desk
+from tests.payments.history import INVOICE, PI, SUBSCRIPTION, event, intent, names, refund, session
+from tests.payments.strategies import HARBOUR, NOBODY
+from tests.waiting import until
+
+if TYPE_CHECKING:
+    from sluice.registry import Transaction
+
+Connect = Callable[[], Awaitable["asyncpg.Connection[asyncpg.Record]"]]
+SECONDS = 20
+
+
+BETWEEN_INSERT_AND_FOLD = nodes.QUERIES["read_facts"]
+BEFORE_ROWS_ARE_ASKED = nodes.QUERIES["find_stored_intents"]
+BEFORE_PROJECTION = projection.QUERIES["project_rows"]
+
+
+class Barrier:
+    """A transaction that stops before one of its statements."""
+
+    def __init__(self, tx: "asyncpg.Connection[asyncpg.Record]", stops_before: str) -> None:
+        self.tx = tx
+        self.arrived = asyncio.Event()
+        self.go = asyncio.Event()
+        self.applied = asyncio.Event()
+        self.may_commit = asyncio.Event()
+        self._stops_before = stops_before
+
+    async def execute(self, query: str, *args: Any) -> str:
+        """As a connection does."""
+        await self._stop(query)
+        return await self.tx.execute(query, *args)
+
+    async def fetch(self, query: str, *args: Any) -> Sequence[asyncpg.Record]:
+        """As a connection does."""
+        await self._stop(query)
+        return await self.tx.fetch(query, *args)
+
+    async def _stop(self, query: str) -> None:
+        if query == self._stops_before:
+            self.arrived.set()
+            await self.go.wait()
+
+    async def run(self, told: StripeEvent) -> None:
+        """One processor's batch of one; after a deadlock once more, as the processor does."""
+        try:
+            await self._run_once(told)
+        except asyncpg.DeadlockDetectedError:
+            await self._run_once(told)
+
+    async def _run_once(self, told: StripeEvent) -> None:
+        async with self.tx.transaction():
+            await apply_facts([told], cast("Transaction", self))
+            self.applied.set()
+            await self.may_commit.wait()
+
+    async def is_blocked(self, by: "Barrier", witness: "asyncpg.Connection[asyncpg.Record]") -> None:
+        """Return when PostgreSQL lets this one wait for the other."""
+        mine, other = self.tx.get_server_pid(), by.tx.get_server_pid()
+
+        async def is_blocking() -> bool:
+            return other in await witness.fetchval("SELECT pg_blocking_pids($1)", mine)
+
+        await until(is_blocking, within_seconds=SECONDS)
+
+
+async def at_once(connect: Connect, first: StripeEvent, second: StripeEvent, barrier: str) -> None:
+    """Both go as far as they can while the other has not committed: to the barrier, to a lock, or to the end."""
+    one, other, witness = Barrier(await connect(), barrier), Barrier(await connect(), barrier), await connect()
+    async with asyncio.timeout(SECONDS), asyncio.TaskGroup() as group:
+        group.create_task(one.run(first))
+        await one.arrived.wait()
+        group.create_task(other.run(second))
+        await _first_of(other.arrived.wait(), other.is_blocked(one, witness))
+        one.go.set()
+        await _first_of(one.applied.wait(), one.is_blocked(other, witness))
+        other.go.set()
+        await _first_of(other.applied.wait(), other.is_blocked(one, witness))
+        one.may_commit.set()
+        other.may_commit.set()
+
+
+async def _first_of(*conditions: Coroutine[Any, Any, object]) -> None:
+    tasks = [asyncio.create_task(condition) for condition in conditions]
+    _, rest = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in rest:
+        task.cancel()
+    await asyncio.gather(*rest, return_exceptions=True)
+
+
+PAIRS = {
+    "one payment": (intent("succeeded", 5, metadata=names(HARBOUR)), refund("created", 9)),
+    "one payment, name and fact": (intent("created", 1, metadata=names(HARBOUR)), intent("succeeded", 5)),
+    "one row": (
+        intent("payment_failed", 1, id="pi_a", metadata=names(HARBOUR)),
+        intent("succeeded", 1, id="pi_b", metadata=names(HARBOUR)),
+    ),
+    "link and row": (
+        event("invoice_payment.paid", 3),
+        session(
+            "completed", 3, mode="subscription", subscription=SUBSCRIPTION, invoice=INVOICE, client_reference_id=HARBOUR
+        ),
+    ),
+    "link above link": (
+        event("invoice.paid", 3),
+        event("customer.subscription.created", 3, metadata=names(HARBOUR)),
+    ),
+    "two links": (
+        event("invoice_payment.paid", 3),
+        event("invoice.paid", 3, metadata=names(HARBOUR)),
+    ),
+}
+
+
+KNOWN_BEFORE = [
+    intent("created"),
+    intent("created", id="pi_a"),
+    intent("created", id="pi_b"),
+    event("invoice.created", parent=None, status="draft"),
+    event("customer.subscription.created", status="incomplete"),
+]
+
+
+@pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS)
+async def test_two_transactions_at_once_end_as_one_after_the_other(
+    desk: Desk, connect: Connect, pair: tuple[StripeEvent, StripeEvent]
+) -> None:
+    """Held between insert and fold, neither loses what the other inserted, whoever was first."""
+    await _end_as_in_turn(desk, connect, pair, BETWEEN_INSERT_AND_FOLD)
+
+
+async def test_two_payments_of_one_row_are_projected_in_turn(desk: Desk, connect: Connect) -> None:
+    """Held when all is stored but the row, the second still sees the first one's payment."""
+    await _end_as_in_turn(desk, connect, PAIRS["one row"], BEFORE_PROJECTION)
+
+
+async def _end_as_in_turn(desk: Desk, connect: Connect, pair: tuple[StripeEvent, StripeEvent], barrier: str) -> None:
+    """In both orders, with payments that are new and with payments that were known before."""
+    for (first, second), known in product((pair, pair[::-1]), ([], KNOWN_BEFORE)):
+        await desk.wipe()
+        await desk.apply_each(*known)
+        undo = desk.tx.transaction()
+        await undo.start()
+        await desk.apply_each(*pair)
+        expected = _of_ledger(await desk.contents())
+        await undo.rollback()
+        await at_once(connect, first, second, barrier)
+        assert _of_ledger(await desk.contents()) == expected
+
+
+@pytest.mark.parametrize("place", [BEFORE_ROWS_ARE_ASKED, BETWEEN_INSERT_AND_FOLD], ids=["asking", "reading"])
+async def test_a_stored_intent_replaced_meanwhile_still_binds(desk: Desk, connect: Connect, place: str) -> None:
+    """Either the row still stores it when asked, or whoever replaced it has left the claim to be read."""
+    await desk.tx.execute("UPDATE events SET stripe_payment_intent_id = $1 WHERE id::text = $2", PI, HARBOUR)
+    held = Barrier(await connect(), place)
+    async with asyncio.timeout(SECONDS), asyncio.TaskGroup() as group:
+        group.create_task(held.run(intent("succeeded", 5)))
+        await held.arrived.wait()
+        await desk.apply(intent("payment_failed", 3, id="pi_0", metadata=names(HARBOUR)))
+        assert await desk.shown() == ("failed", "pi_0")
+        held.go.set()
+        held.may_commit.set()
+    assert await desk.shown() == ("paid", PI)
+
+
+async def test_healing_does_not_wait_for_a_payment_in_other_hands(desk: Desk, connect: Connect) -> None:
+    """Whoever holds it projects it, or the next round does."""
+    await desk.apply(intent("succeeded", metadata=names(NOBODY)))
+    await desk.add_row(NOBODY)
+    holder = await connect()
+    async with asyncio.timeout(SECONDS), holder.transaction():
+        await holder.execute("SELECT FROM payment FOR UPDATE")
+        assert await project_awaited(desk.tx, 10) == 0
+    assert await project_awaited(desk.tx, 10) == 1
+
+
+def _of_ledger(contents: Any) -> Any:
+    return {table: rows for table, rows in contents.items() if table not in {"invoice", "subscription"}}

@@ -1,0 +1,90 @@
+"""What a batch costs: statements, and rows read."""
+
+from typing import TYPE_CHECKING, cast
+
+import asyncpg
+import pytest
+
+from processor import billing, ledger, nodes, projection
+from processor.ledger import apply_facts
+from tests.payments.desk import Counted, Desk
+from tests.payments.history import intent, names
+from tests.payments.strategies import HARBOUR
+
+if TYPE_CHECKING:
+    from sluice.registry import Transaction
+
+MOST_STATEMENTS = 9
+MOST_ROWS = 10
+
+
+async def statements(desk: Desk, payments: int, start: int) -> int:
+    """How many statements one batch of so many new payments takes."""
+    counted = Counted(desk.tx)
+    events = [intent("succeeded", id=f"pi_{start + n}", metadata=names(HARBOUR)) for n in range(payments)]
+    await apply_facts(events, cast("Transaction", counted))
+    return counted.statements
+
+
+async def test_a_large_batch_takes_as_many_statements_as_a_small_one(desk: Desk) -> None:
+    """Payments without links: a constant few."""
+    await statements(desk, 1, 0)
+    assert await statements(desk, 1, 1_000) == await statements(desk, 200, 2_000) <= MOST_STATEMENTS
+
+
+async def rows_read(desk: Desk) -> int:
+    """How many rows of ``payment`` and ``payment_fact`` one event of that row reads."""
+    undo = desk.tx.transaction()
+    await undo.start()
+    before = await _counter(desk)
+    await desk.apply(intent("succeeded", metadata=names(HARBOUR)))
+    read = await _counter(desk) - before
+    await undo.rollback()
+    return read
+
+
+async def _counter(desk: Desk) -> int:
+    read = await desk.tx.fetchval(
+        "SELECT sum(coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0))::bigint FROM pg_stat_xact_user_tables "
+        "WHERE relname IN ('payment', 'payment_fact')"
+    )
+    assert isinstance(read, int)
+    return read
+
+
+@pytest.mark.parametrize("is_analyzed", [False, True], ids=["no statistics", "statistics"])
+async def test_a_row_with_100_000_payments_costs_no_more_than_one_with_two(desk: Desk, is_analyzed: bool) -> None:
+    """The status of a row is the first entry of an index."""
+    await desk.tx.execute(
+        "INSERT INTO payment (scope, payment_id, events_id, bound_by, status, rank) "
+        "SELECT 'live:platform', 'pi_many_' || n, $1, 'metadata', 'failed', 8 FROM generate_series(1, 100000) AS n",
+        HARBOUR,
+    )
+    await desk.tx.execute(
+        "INSERT INTO payment_fact (scope, payment_id, stripe_event_id, said_at, kind, status) "
+        "SELECT scope, payment_id, 'evt_' || payment_id, now(), 'intent', 'failed' FROM payment"
+    )
+    if is_analyzed:
+        await desk.tx.execute("ANALYZE payment, payment_fact, events")
+    assert max([await rows_read(desk) for _ in range(8)]) <= MOST_ROWS  # past PostgreSQL's five custom plans
+
+
+async def test_every_query_is_valid(desk: Desk) -> None:
+    """PostgreSQL accepts each against the real schema."""
+    connection = cast("asyncpg.Connection[asyncpg.Record]", desk.tx)
+    for module in (nodes, ledger, projection, billing):
+        for query in module.QUERIES.values():
+            await connection.prepare(query)
+
+
+async def test_an_awaiting_ledger_is_not_read_in_whole(desk: Desk) -> None:
+    """Healing looks at what waits, not at all payments."""
+    await desk.tx.execute(
+        "INSERT INTO payment (scope, payment_id, events_id, status, rank) "
+        "SELECT 'live:platform', 'pi_many_' || n, $1, 'failed', 8 FROM generate_series(1, 20000) AS n",
+        HARBOUR,
+    )
+    await desk.tx.execute("ANALYZE payment")
+    query = ledger.QUERIES["lock_awaited"].replace("$1", "10").replace("$2", "'{}'").replace("$3", "'{}'")
+    plan = await desk.tx.fetch(f"EXPLAIN {query}")
+    assert not any("Seq Scan on payment" in line[0] for line in plan)

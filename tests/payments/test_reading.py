@@ -1,0 +1,210 @@
+"""What each family of events says of a payment."""
+
+import pytest
+
+from sluice.contract.document import Json, JsonObject
+from sluice.contract.event import StripeEvent
+from sluice.payments.facts import Claim, ClaimedBy, Fact, FactKind
+from sluice.payments.reading import facts_of
+from tests.payments.history import (
+    CHARGE,
+    FIXTURES,
+    INVOICE,
+    PI,
+    SESSION,
+    SUBSCRIPTION,
+    charge,
+    dispute,
+    event,
+    fixture,
+    intent,
+    names,
+    parent,
+    refund,
+    session,
+)
+
+
+def only(told: StripeEvent) -> Fact:
+    """The one fact of an event."""
+    (fact,) = facts_of(told)
+    return fact
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in FIXTURES.glob("*.json")))
+def test_every_fixture_says_something(name: str) -> None:
+    """Each recorded event is read as it is, by the type it carries."""
+    told = fixture(name)
+    assert isinstance(told["type"], str)
+    assert facts_of(event(told["type"], like=name))
+
+
+@pytest.mark.parametrize(
+    ("verb", "status"),
+    [
+        ("created", None),
+        ("payment_failed", "failed"),
+        ("requires_action", "requires_action"),
+        ("processing", "processing"),
+        ("partially_funded", "processing"),
+        ("amount_capturable_updated", "authorized"),
+        ("succeeded", "paid"),
+        ("canceled", "canceled"),
+    ],
+)
+def test_an_intent_says_how_far_it_is(verb: str, status: str | None) -> None:
+    """A failed intent looks like a new one; the event's type tells them apart."""
+    assert only(intent(verb)).status == status
+
+
+@pytest.mark.parametrize(
+    ("verb", "payment_status", "status"),
+    [
+        ("completed", "paid", "paid"),
+        ("completed", "no_payment_required", "paid"),
+        ("completed", "unpaid", "processing"),
+        ("completed", "", None),
+        ("async_payment_succeeded", "paid", "paid"),
+        ("async_payment_failed", "unpaid", "failed"),
+        ("expired", "unpaid", "expired"),
+    ],
+)
+def test_a_session_says_whether_it_was_paid(verb: str, payment_status: str, status: str | None) -> None:
+    """Completion alone is no payment: delayed methods complete unpaid."""
+    assert only(session(verb, payment_status=payment_status)).status == status
+
+
+def test_a_session_without_an_intent_is_a_payment_of_its_own() -> None:
+    """A free ticket has no intent to speak for it."""
+    assert only(session("completed", payment_intent=None)).payment_id == SESSION
+
+
+def test_a_setup_session_says_nothing() -> None:
+    """It keeps a card for later; no money moves."""
+    assert facts_of(session("completed", mode="setup", payment_status="no_payment_required")) == ()
+
+
+def test_a_subscription_session_only_links() -> None:
+    """It names a row for its subscription and invoice, and says nothing of money even when paid."""
+    told = session(
+        "completed", mode="subscription", payment_intent=None, subscription=SUBSCRIPTION, invoice=INVOICE,
+        client_reference_id="row",
+    )  # fmt: skip
+    claims = (Claim("row", ClaimedBy.REFERENCE),)
+    facts = {fact.payment_id: fact for fact in facts_of(told)}
+    assert facts.keys() == {SUBSCRIPTION, INVOICE}
+    assert all(fact.kind is FactKind.LINK and fact.claims == claims for fact in facts.values())
+    assert facts[INVOICE].parent_id == SUBSCRIPTION
+
+
+@pytest.mark.parametrize(
+    ("verb", "fields", "status"),
+    [
+        ("captured", {}, "paid"),
+        ("updated", {}, "paid"),
+        ("succeeded", {"captured": False}, "authorized"),
+        ("updated", {"captured": False}, None),
+        ("refunded", {"captured": False, "refunded": True}, "canceled"),
+        ("expired", {"captured": False}, "expired"),
+        ("pending", {"captured": False, "status": "pending"}, "processing"),
+        ("failed", {"captured": True, "status": "failed"}, "failed"),
+        ("updated", {"captured": False, "status": "failed"}, None),
+    ],
+)
+def test_a_charge_says_whether_it_was_captured(verb: str, fields: dict[str, Json], status: str | None) -> None:
+    """``captured`` counts only with ``succeeded``; an update says nothing of progress."""
+    assert only(event(f"charge.{verb}", 0, **fields)).status == status
+
+
+@pytest.mark.parametrize(
+    ("amount", "captured", "refunded", "back"),
+    [(4900, 4900, 4900, 4900), (4900, 4900, 0, 0), (4900, 3000, 1900, 0), (4900, 3000, 2400, 500), (0, 0, 0, 0)],
+)
+def test_what_a_partial_capture_releases_did_not_go_back(amount: int, captured: int, refunded: int, back: int) -> None:
+    """Stripe counts the released rest of a hold into ``amount_refunded``."""
+    assert only(charge("updated", back=refunded, amount=amount, amount_captured=captured)).amount == back
+
+
+def test_a_charge_without_an_intent_is_a_payment_of_its_own() -> None:
+    """So are the refunds and disputes of such a charge."""
+    assert only(charge("succeeded", payment_intent=None)).payment_id == CHARGE
+    assert only(refund("created", payment_intent=None)).payment_id == CHARGE
+    assert only(dispute("created", payment_intent=None)).payment_id == CHARGE
+
+
+def test_expanded_objects_are_read_like_ids() -> None:
+    """Stripe may put the object where its id usually stands."""
+    assert only(charge("succeeded", payment_intent={"id": PI, "object": "payment_intent"})).payment_id == PI
+    assert only(refund("created", payment_intent=None, charge={"id": CHARGE, "payment_intent": PI})).payment_id == PI
+    whole = event("invoice_payment.paid", invoice={"id": INVOICE, "object": "invoice"})
+    assert only(whole).parent_id == INVOICE
+
+
+def test_a_failed_refund_says_so_whatever_its_object_says() -> None:
+    """``refund.failed`` is the later word."""
+    assert only(refund("failed", status="succeeded")).status == "failed"
+
+
+def test_an_invoice_leads_from_its_payments_to_its_subscription_in_every_version() -> None:
+    """Acacia names the intent on the invoice, Basil and later name the subscription under ``parent``."""
+    acacia = {fact.payment_id: fact.parent_id for fact in facts_of(event("invoice.paid", like="invoice.paid.acacia"))}
+    assert acacia == {INVOICE: SUBSCRIPTION, PI: INVOICE}
+    assert only(event("invoice.paid")).parent_id == SUBSCRIPTION
+    listed: JsonObject = {"object": "list", "data": [{"payment": {"type": "payment_intent", "payment_intent": PI}}]}
+    assert {fact.payment_id for fact in facts_of(event("invoice.paid", payments=listed))} == {INVOICE, PI}
+    assert only(intent("succeeded", invoice=INVOICE)).parent_id == INVOICE
+
+
+def test_an_invoice_carries_what_its_subscription_names() -> None:
+    """The copy of the subscription's metadata binds the subscription, wherever its own events are."""
+    told = facts_of(event("invoice.paid", parent=parent(metadata=names("row"))))
+    assert [(fact.payment_id, [claim.events_id for claim in fact.claims]) for fact in told] == [
+        (INVOICE, []),
+        (SUBSCRIPTION, ["row"]),
+    ]
+
+
+def test_a_tenants_event_names_that_tenant_alone() -> None:
+    """Whatever row its objects name, an event through an organiser's URL speaks of that organiser's."""
+    told = only(intent("succeeded", tenant="mine", metadata=names("yours")))
+    assert told.claims == (Claim("mine", ClaimedBy.TENANT),)
+
+
+def test_a_session_names_by_metadata_and_by_reference() -> None:
+    """Both are kept, the more trusted first: the first may turn out to be no key."""
+    told = only(session("completed", metadata=names("one"), client_reference_id="two"))
+    assert told.claims == (Claim("one", ClaimedBy.METADATA), Claim("two", ClaimedBy.REFERENCE))
+
+
+@pytest.mark.parametrize("named", ["", "\0", "x" * 256, "\ud800", 7, None, [], {}])
+def test_a_name_that_postgresql_cannot_hold_names_nothing(named: Json) -> None:
+    """NUL, lone surrogates and novels are no keys; nor may they fail the event."""
+    told = intent("succeeded")
+    object.__setattr__(told, "payload", {"data": {"object": {**told.object, "metadata": {"event_id": named}}}})
+    assert only(told).claims == ()
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        event("invoice.upcoming", id=None),
+        event("payment_intent.succeeded", id=7),
+        event("refund.created", payment_intent=None, charge=None),
+        event("charge.dispute.created", payment_intent=[], charge={}),
+        event("invoice_payment.paid", payment=None),
+        event("invoice_payment.paid", payment={"type": "payment_record", "payment_record": "prec_1"}),
+        event("customer.subscription.updated", id="in_1"),
+        event("invoice.paid", id="sub_1"),
+        event("payment_intent.succeeded", object="something.new"),
+    ],
+    ids=lambda told: told.type,
+)
+def test_what_lacks_its_ids_says_nothing(told: StripeEvent) -> None:
+    """Missing and misshapen fields never raise; and nothing poses as a link of the wrong kind."""
+    assert facts_of(told) == ()
+
+
+def test_numbers_that_no_bigint_holds_are_unknown() -> None:
+    """An absurd amount does not fail the event, nor its neighbours' batch."""
+    told = only(intent("succeeded", amount=2**63, amount_received=True, created=-1))
+    assert (told.amount, told.amount_captured, told.object_created) == (None, None, None)

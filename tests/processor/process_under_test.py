@@ -1,0 +1,63 @@
+"""A whole processor, run as a process of its own, with handlers that a test needs; ``FAILPOINT`` says where it dies."""
+
+import asyncio
+import os
+from collections.abc import Collection, Mapping, Sequence
+
+from processor import turn
+from processor.assembly import NAME, serve_with
+from processor.heal import Projection
+from processor.ledger import Awaited, project_taken
+from processor.settings import ProcessorSettings
+from sluice.chassis.jetstream import IncomingMessage
+from sluice.chassis.service import Service, run
+from sluice.chassis.settings import load
+from sluice.contract.event import StripeEvent
+from sluice.payments.book import Node
+from sluice.registry import Registry, Transaction, handles
+from tests.processor.workshop import with_effects, write_effect
+
+KILLED = 137
+REGISTRY = with_effects(Registry())
+
+
+@handles("test.kills", registry=REGISTRY)
+async def kill(of: StripeEvent, tx: Transaction) -> None:
+    """Take the whole process down, as a bug in a C library or a lack of memory would."""
+    await write_effect(of, tx)
+    os._exit(KILLED)
+
+
+@handles("test.slow", registry=REGISTRY)
+async def take_time(of: StripeEvent, tx: Transaction) -> None:
+    """Be in flight long enough for a stop to come."""
+    await write_effect(of, tx)
+    await asyncio.sleep(0.4)
+
+
+async def die_before_acknowledging(message: IncomingMessage) -> None:
+    """Die in the gap between the commit and the acknowledgement."""
+    del message
+    os._exit(KILLED)
+
+
+async def take_nothing(_: Transaction, limit: int, leave_out: Collection[Node]) -> Sequence[Awaited]:
+    """There is no ledger here."""
+    del limit, leave_out
+    return ()
+
+
+async def serve(service: Service) -> None:
+    """Serve with this module's handlers."""
+    await serve_with(service, REGISTRY, Projection(take_nothing, project_taken))
+
+
+def main(environment: Mapping[str, str]) -> None:
+    """Run until SIGTERM, or until a failpoint."""
+    if environment.get("FAILPOINT") == "before_ack":
+        turn._acknowledge = die_before_acknowledging
+    run(NAME, load(ProcessorSettings), serve)
+
+
+if __name__ == "__main__":
+    main(os.environ)

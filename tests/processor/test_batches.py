@@ -1,0 +1,43 @@
+"""Who runs together."""
+
+from processor.batches import Batch, plan
+from processor.verdicts import Work
+from sluice.contract.event import StripeEvent
+from tests.processor.workshop import Message, event
+
+
+def work(of: StripeEvent, *, attempt: int = 0, deliveries: int = 1) -> Work:
+    """A message that was read."""
+    return Work(of, attempt, Message(of, attempt, deliveries).incoming())
+
+
+def test_fresh_events_run_first_and_never_with_tried_ones() -> None:
+    """An event that failed before must not cost a fresh one its transaction."""
+    tried, fresh, other = work(event(), attempt=2), work(event()), work(event())
+    assert [batch.works for batch in plan([tried, fresh, other])] == [(fresh, other), (tried,)]
+
+
+def test_a_redelivered_message_runs_alone_after_all_others() -> None:
+    """It may have killed the process that held it."""
+    suspect, fresh = work(event(), deliveries=2), work(event())
+    batches = plan([suspect, fresh])
+    assert [(batch.works, batch.alone) for batch in batches] == [((fresh,), False), ((suspect,), True)]
+
+
+def test_an_id_that_comes_twice_runs_in_two_transactions() -> None:
+    """The second copy meets what became of the first."""
+    same, other = event(), event()
+    first, second, third = work(same), work(same), work(other)
+    assert [set(batch.works) for batch in plan([first, second, third])] == [{first, third}, {second}]
+
+
+def test_halves_hold_everything_once() -> None:
+    """Halving loses nobody and doubles nobody."""
+    works = tuple(work(event()) for _ in range(7))
+    left, right = Batch(works).halves()
+    assert left.works + right.works == works
+
+
+def test_nothing_fetched_is_nothing_to_do() -> None:
+    """An empty fetch makes no batch."""
+    assert plan([]) == []

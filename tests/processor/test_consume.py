@@ -1,0 +1,82 @@
+"""The fetch loop, and the processor under the role that it has in production."""
+
+from collections.abc import Callable, Sequence
+
+from devstack.ports import free_port
+from processor.consume import Consumer
+from processor.ledger import apply_facts
+from sluice.chassis.error_log import ErrorLog
+from sluice.chassis.jetstream import IncomingMessage, JetStream
+from sluice.chassis.postgres import Database
+from sluice.contract.event import StripeEvent
+from sluice.outcomes import Outcome, Parked
+from sluice.registry import Transaction, handles, handles_batch
+from tests.processor.workshop import Message, Workshop, event
+
+
+class HandStream(JetStream):
+    """A stream that hands out what a test puts in, and counts how often it was asked."""
+
+    def __init__(self, *messages: Message) -> None:
+        super().__init__([], name="test", stream=None, consumer=None)  # type: ignore[arg-type]
+        self.messages = list(messages)
+        self.fetches = 0
+
+    async def fetch(self, batch: int, *, within_seconds: float = 1) -> Sequence[IncomingMessage]:
+        """At most so many of what is left."""
+        del within_seconds
+        self.fetches += 1
+        taken, self.messages = self.messages[:batch], self.messages[batch:]
+        return [message.incoming() for message in taken]
+
+
+def consumer_of(shop: Workshop, stream: HandStream) -> Consumer:
+    """The loop, by hand."""
+    turns = shop.turns()
+    return Consumer(stream, turns, turns.setbacks, turns.outage, shop.stop, batch_size=2)
+
+
+async def test_nothing_is_asked_of_the_stream_before_postgres_has_answered() -> None:
+    """A processor that starts during an outage holds no message that it cannot process."""
+    url = f"postgresql://nobody@127.0.0.1:{free_port()}/nothing"
+    async with Database.connect(url, application_name="test") as database:
+        shop, stream = Workshop(database, ErrorLog(url, service="processor")), HandStream()
+        for _ in range(3):
+            await consumer_of(shop, stream).run_once()
+    assert stream.fetches == 0
+
+
+async def test_a_fetch_holds_no_more_than_a_batch(workshop: Workshop) -> None:
+    """What is not fetched may go to another processor."""
+    messages = await workshop.recorded(event(), event(), event())
+    stream = HandStream(*messages)
+    await consumer_of(workshop, stream).run_once()
+    assert [message.is_acknowledged for message in messages] == [True, True, False]
+
+
+async def test_the_processors_own_role_may_do_all_that_it_must(
+    workshop: Workshop, role_url: Callable[[str], str]
+) -> None:
+    """Least privilege still lets it claim, run alone, settle, park, fail, bury, keep the ledger and report."""
+    await workshop.database.execute("GRANT SELECT, INSERT ON effect TO sluice_processor")
+
+    @handles("test.parks", registry=workshop.registry)
+    async def park(_: StripeEvent, __: Transaction) -> Outcome:
+        return Parked("events row 42")
+
+    @handles("test.fails", registry=workshop.registry)
+    async def fail(_: StripeEvent, __: Transaction) -> None:
+        raise LookupError
+
+    handles_batch("charge.succeeded", registry=workshop.registry)(apply_facts)
+    types = ("test.effect", "test.parks", "test.fails", "charge.succeeded")
+    *messages, alone = await workshop.recorded(*(event(each) for each in types), event())
+    url = role_url("processor")
+    async with Database.connect(url, application_name="sluice-processor") as database:
+        restricted = Workshop(database, ErrorLog(url, service="processor"), registry=workshop.registry)
+        await restricted.take(*messages, alone.again())
+        assert await restricted.turns().setbacks.is_database_back()
+        await restricted.store_errors()
+    assert len(await workshop.error_rows()) == 1
+    rows = await workshop.database.fetch("SELECT outcome FROM webhook_logs ORDER BY id")
+    assert [row["outcome"] for row in rows] == ["applied", "parked", "failed", "applied", "applied"]

@@ -1,0 +1,124 @@
+"""PostgreSQL stopped and started: nothing is fetched meanwhile, no attempt is burned, nothing needs a restart."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest_asyncio
+
+from devstack.postgres import PostgresServer
+from processor.outage import FIRST_SECONDS, LONGEST_SECONDS, Outage
+from sluice.chassis.error_log import ErrorLog
+from sluice.chassis.postgres import Database
+from sluice.contract.subjects import CONSUMER
+from tests.processor.relay import open_relay
+from tests.processor.stage import Stage
+from tests.processor.workshop import EFFECTS, Workshop, event, with_effects
+from tests.template import apply_migrations
+from tests.waiting import until
+
+_numbers = itertools.count()
+
+
+@pytest_asyncio.fixture
+async def own_postgres(session_folder: Path) -> AsyncIterator[PostgresServer]:
+    """A migrated PostgreSQL that this test may stop."""
+    server = await PostgresServer.start(session_folder / f"own-{next(_numbers)}")
+    await apply_migrations(server.url())
+    yield server
+    await server.stop()
+
+
+@pytest_asyncio.fixture
+async def shop(own_postgres: PostgresServer) -> AsyncIterator[Workshop]:
+    """A workshop on it."""
+    url = own_postgres.url()
+    async with Database.connect(url, application_name="test") as database:
+        await database.execute(EFFECTS)
+        shop = Workshop(database, ErrorLog(url, service="processor"), hold_seconds=20)
+        with_effects(shop.registry)
+        yield shop
+
+
+async def test_what_is_held_while_postgres_is_away_takes_effect_when_it_is_back(
+    own_postgres: PostgresServer, shop: Workshop
+) -> None:
+    """The batch waits in memory; no attempt is burned and no redelivery is needed."""
+    messages = await shop.recorded(*(event() for _ in range(20)))
+    await own_postgres.stop()
+    working = asyncio.create_task(shop.take(*messages))
+    await own_postgres.restart()
+    async with asyncio.timeout(15):
+        await working
+    assert await shop.effects() == {message.event.stripe_event_id: 1 for message in messages}
+    assert all(message.acknowledgements == 1 for message in messages)
+    assert await _most_attempts(shop) == 0
+
+
+async def test_nothing_is_fetched_while_postgres_is_away(
+    own_postgres: PostgresServer, shop: Workshop, nats_url: str
+) -> None:
+    """A long outage must not turn the whole backlog into suspects that run alone."""
+    before, first, *rest = [event() for _ in range(40)]
+    await shop.record(before, first, *rest)
+    async with open_relay(own_postgres.url(), nats_url) as relay:
+        stage = Stage(shop, relay, own_postgres.url(), nats_url)
+        async with stage.processor() as process:
+            await until(relay.has_consumer)
+            await relay.publish(before)
+            await until(lambda: stage.are_settled([before]))
+            await until(relay.is_all_acknowledged)
+            await own_postgres.stop()
+            await relay.publish(first)
+            await until(lambda: _is_held(stage))
+            await relay.publish(*rest)
+            state = await relay.stream.consumer_state(CONSUMER)
+            assert (state.pending, state.ack_pending) == (len(rest), 1)
+            await own_postgres.restart()
+            await until(lambda: stage.are_settled([first, *rest]))
+            assert process.returncode is None
+    assert await shop.effects() == {each.stripe_event_id: 1 for each in (before, first, *rest)}
+    assert await _most_attempts(shop) == 0
+
+
+async def test_pauses_grow_and_only_success_makes_them_short_again() -> None:
+    """A server that answers a probe and refuses the work must not be hammered."""
+    outage, loop = Outage(asyncio.Event()), asyncio.get_running_loop()
+    assert outage.is_on
+
+    async def pause() -> float:
+        started = loop.time()
+        await outage.pause()
+        return loop.time() - started
+
+    first, _, third = [await pause() for _ in range(3)]
+    assert first <= FIRST_SECONDS * 1.5
+    assert third >= FIRST_SECONDS * 2
+    outage.is_over()
+    assert await pause() >= FIRST_SECONDS * 4
+    outage.work_succeeded()
+    assert await pause() <= FIRST_SECONDS * 1.5
+    assert LONGEST_SECONDS <= 5
+
+
+async def test_a_stop_ends_a_pause() -> None:
+    """Nobody waits for PostgreSQL during a shutdown."""
+    stop = asyncio.Event()
+    outage = Outage(stop)
+    stop.set()
+    async with asyncio.timeout(1):
+        for _ in range(20):
+            await outage.pause()
+
+
+async def _is_held(stage: Stage) -> bool:
+    state = await stage.relay.stream.consumer_state(CONSUMER)
+    return state.ack_pending == 1
+
+
+async def _most_attempts(shop: Workshop) -> int:
+    rows = await shop.database.fetch("SELECT max(processing_attempts + solo_starts) AS most FROM webhook_logs")
+    most = rows[0]["most"]
+    assert isinstance(most, int)
+    return most

@@ -1,0 +1,122 @@
+"""Whole processors as processes of their own, killed and stopped for real."""
+
+import asyncio
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable
+
+import pytest
+import pytest_asyncio
+
+from devstack.nats import NatsServer
+from devstack.ports import free_port
+from tests.processor.process_under_test import KILLED
+from tests.processor.relay import open_relay
+from tests.processor.stage import Stage
+from tests.processor.workshop import Workshop, event
+from tests.waiting import listens, until
+
+
+@pytest_asyncio.fixture
+async def stage(workshop: Workshop, database_url: str, nats_url: str) -> AsyncIterator[Stage]:
+    """Everything but the processors."""
+    async with open_relay(database_url, nats_url) as relay:
+        yield Stage(workshop, relay, database_url, nats_url)
+
+
+async def test_a_message_that_kills_its_process_dies_alone(stage: Stage) -> None:
+    """Its nineteen neighbours take effect once each; it is dead after three runs alone, and says why."""
+    killer = event("test.kills")
+    events = [*(event() for _ in range(19)), killer]
+    await stage.workshop.record(*events)
+    deaths = 0
+    async with stage.processor() as process:
+        await until(stage.relay.has_consumer)
+        await stage.relay.publish(*events)
+        assert await process.wait() == KILLED
+    while not await stage.are_settled(events):
+        deaths += 1
+        assert deaths <= 4
+        async with stage.processor() as process:
+            gone = asyncio.create_task(process.wait())
+            await until(lambda gone=gone: _either(gone.done(), stage.are_settled(events)))  # type: ignore[misc]
+    row = await stage.workshop.row(killer)
+    assert (row["processed"], row["dead_at"] is not None) == (False, True)
+    assert "killed its process" in row["last_error"]
+    assert await stage.workshop.effects() == {each.stripe_event_id: 1 for each in events[:-1]}
+
+
+async def test_a_process_killed_between_commit_and_acknowledgement_leaves_one_effect(stage: Stage) -> None:
+    """The message comes again, meets processed = true and is acknowledged."""
+    events = [event() for _ in range(3)]
+    await stage.workshop.record(*events)
+    async with stage.processor(FAILPOINT="before_ack") as process:
+        await until(stage.relay.has_consumer)
+        await stage.relay.publish(*events)
+        assert await process.wait() == KILLED
+    assert await stage.workshop.effects() != {}
+    async with stage.processor():
+        await until(lambda: stage.are_settled(events))
+        await until(stage.relay.is_all_acknowledged)
+    assert await stage.workshop.effects() == {each.stripe_event_id: 1 for each in events}
+
+
+async def test_a_sigterm_lets_the_transaction_in_flight_finish(stage: Stage) -> None:
+    """Exit code 0 within the drain, the effect committed, the message acknowledged."""
+    slow = event("test.slow")
+    await stage.workshop.record(slow)
+    async with stage.processor() as process:
+        await until(stage.relay.has_consumer)
+        await stage.relay.publish(slow)
+        await until(lambda: _is_running(stage))
+        started = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        assert await process.wait() == 0
+        assert time.monotonic() - started < 4
+    assert await stage.workshop.effects() == {slow.stripe_event_id: 1}
+    await until(stage.relay.is_all_acknowledged)
+
+
+async def test_a_nats_that_lost_its_whole_store_needs_no_restart_of_ours(stage: Stage, nats_server: NatsServer) -> None:
+    """Stream and consumer are made again, and what is published again takes effect once."""
+    before, after = event(), event()
+    await stage.workshop.record(before, after)
+    async with stage.processor() as process:
+        await until(stage.relay.has_consumer)
+        await stage.relay.publish(before)
+        await until(lambda: stage.are_settled([before]))
+        await nats_server.wipe()
+        await nats_server.restart()
+        await until(stage.relay.has_consumer)
+        await stage.relay.publish(before, after, publication=2)
+        await until(lambda: stage.are_settled([before, after]))
+        assert process.returncode is None
+    assert await stage.workshop.effects() == {before.stripe_event_id: 1, after.stripe_event_id: 1}
+
+
+async def test_a_processor_starts_without_postgres_and_nats(
+    workshop: Workshop, database_url: str, nats_server: NatsServer
+) -> None:
+    """It waits for both, and stops when told to."""
+    await nats_server.stop()
+    stage = Stage(workshop, None, database_url.replace("127.0.0.1", "127.0.0.2"), nats_server.url)
+    port = free_port()
+    async with stage.processor(ADMIN_PORT=str(port)) as process:
+        await until(lambda: listens(port))  # which it does only after the signals are listened to
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1):
+                await process.wait()
+        process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(8):
+            assert await process.wait() == 0
+
+
+async def _either(first: bool, second: Awaitable[bool]) -> bool:
+    return await second or first
+
+
+async def _is_running(stage: Stage) -> bool:
+    rows = await stage.workshop.database.fetch(
+        "SELECT 1 FROM pg_stat_activity WHERE state = 'idle in transaction' AND query LIKE 'INSERT INTO effect%'"
+    )
+    return bool(rows)

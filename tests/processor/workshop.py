@@ -1,0 +1,188 @@
+"""A processor with handlers of the test's own, on a real PostgreSQL; messages are handed to it by hand."""
+
+import asyncio
+import itertools
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from asyncpg import Record
+
+from processor.dispatch import Dispatcher
+from processor.outage import Outage
+from processor.process import Limits, Processor
+from processor.redelivery import Redelivery
+from processor.report import Reporter
+from processor.retries import Patience, Schedule
+from processor.setbacks import Setbacks
+from processor.turn import Turns
+from sluice.chassis.error_log import ErrorLog
+from sluice.chassis.jetstream import IncomingMessage
+from sluice.chassis.postgres import Database
+from sluice.contract import codec
+from sluice.contract.envelope import read_event
+from sluice.contract.event import StripeEvent
+from sluice.registry import Registry, Transaction, handles
+
+EFFECTS = "CREATE TABLE effect (stripe_event_id text NOT NULL, pid int NOT NULL DEFAULT pg_backend_pid())"
+RECORD = """
+INSERT INTO webhook_logs (stripe_event_id, webhook_type, livemode, stripe_created_at, body, next_attempt_at,
+                          published_at, publications, processing_attempts)
+VALUES ($1, $2, $3, now(), $4, now() + interval '5 seconds', now(), 1, $5)
+"""
+_numbers = itertools.count(1)
+
+
+def event(event_type: str = "test.effect", *, event_id: str | None = None, livemode: bool = True) -> StripeEvent:
+    """A small verified event."""
+    number = next(_numbers)
+    body = {
+        "id": event_id or f"evt_{number:06}",
+        "object": "event",
+        "type": event_type,
+        "created": 1_790_000_000,
+        "livemode": livemode,
+        "api_version": "2026-10-28.endive",
+        "data": {"object": {"id": f"ch_{number}", "object": "charge", "amount": 4200}},
+    }
+    return read_event(json.dumps(body).encode())
+
+
+def thin_event(event_id: str) -> StripeEvent:
+    """A notification of Stripe's API v2, which carries no object."""
+    body = {
+        "id": event_id,
+        "object": "v2.core.event",
+        "type": "v1.payment_intent.succeeded",
+        "created": "2026-11-01T10:00:00Z",
+        "livemode": True,
+        "related_object": {"id": "pi_1", "type": "payment_intent", "url": "/v1/payment_intents/pi_1"},
+    }
+    return read_event(json.dumps(body).encode())
+
+
+@dataclass
+class Message:
+    """One message by hand, which knows whether it was acknowledged."""
+
+    event: StripeEvent
+    attempt: int = 0
+    deliveries: int = 1
+    payload: bytes | None = None
+    acknowledgements: int = 0
+
+    def incoming(self) -> IncomingMessage:
+        """What the processor gets to see."""
+
+        async def acknowledge() -> None:
+            self.acknowledgements += 1
+
+        envelope = codec.Envelope(self.event, self.attempt)
+        return IncomingMessage(
+            subject="stripe.live.platform.test",
+            payload=codec.encode(envelope) if self.payload is None else self.payload,
+            headers={},
+            deliveries=self.deliveries,
+            sequence=next(_numbers),
+            stored_at=datetime.now(UTC),
+            _acknowledge=acknowledge,
+        )
+
+    @property
+    def is_acknowledged(self) -> bool:
+        """Whether the processor said that it is done with it."""
+        return self.acknowledgements > 0
+
+    def again(self) -> "Message":
+        """The same message as JetStream delivers it after ``ack_wait``."""
+        return replace(self, deliveries=self.deliveries + 1, acknowledgements=0)
+
+
+@dataclass
+class Workshop:
+    """Everything that a test of the processor turns on."""
+
+    database: Database
+    errors: ErrorLog
+    registry: Registry = field(default_factory=Registry)
+    schedule: Schedule = field(default_factory=Schedule)
+    patience: Patience = field(default_factory=Patience)
+    limits: Limits = field(default_factory=Limits)
+    handler_seconds: float = 4
+    is_production: bool = False
+    solo_starts: int = 3
+    hold_seconds: float = 10
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def turns(self) -> Turns:
+        """One processor; several of them share the rows as several processes do."""
+        dispatcher = Dispatcher(self.registry, self.is_production, self.handler_seconds)
+        return Turns(
+            processor=Processor(self.database, dispatcher, self.limits, self.patience),
+            setbacks=Setbacks(self.database, self.schedule, self.patience),
+            redelivery=Redelivery(self.database, self.solo_starts),
+            reporter=Reporter(self.errors, self.registry.types),
+            outage=Outage(self.stop),
+            stop=self.stop,
+            hold_seconds=self.hold_seconds,
+        )
+
+    async def take(self, *messages: Message) -> None:
+        """One turn of one processor."""
+        await self.turns().take([message.incoming() for message in messages])
+
+    async def record(self, *events: StripeEvent, attempts: int = 0) -> None:
+        """What ingest does: one row for each event."""
+        rows = [(e.stripe_event_id, e.type, e.livemode, e.body, attempts) for e in events]
+        async with self.database.acquire() as connection:
+            await connection.executemany(RECORD, rows)
+
+    async def recorded(self, *events: StripeEvent) -> Sequence[Message]:
+        """Rows for these events, and the first message of each."""
+        await self.record(*events)
+        return [Message(each) for each in events]
+
+    async def row(self, of: StripeEvent) -> Record:
+        """What ``webhook_logs`` says of one event."""
+        rows = await self.database.fetch("SELECT * FROM webhook_logs WHERE stripe_event_id = $1", of.stripe_event_id)
+        return rows[0]
+
+    async def effects(self) -> Mapping[str, int]:
+        """How often each event took effect; the table would take it twice."""
+        rows = await self.database.fetch("SELECT stripe_event_id, count(*) AS times FROM effect GROUP BY 1")
+        return {row["stripe_event_id"]: row["times"] for row in rows}
+
+    async def set_row(self, of: StripeEvent, assignment: str) -> None:
+        """Change one row behind the processor's back."""
+        await self.database.execute(
+            f"UPDATE webhook_logs SET {assignment} WHERE stripe_event_id = $1",  # noqa: S608 - a test's own text
+            of.stripe_event_id,
+        )
+
+    async def store_errors(self) -> None:
+        """Let the error log write what it was told so far."""
+        done = asyncio.Event()
+        done.set()
+        await self.errors.run(done)
+
+    async def error_rows(self) -> Sequence[Record]:
+        """What the error log stored so far."""
+        await self.store_errors()
+        return await self.database.fetch("SELECT * FROM error_logs ORDER BY id")
+
+
+async def write_effect(of: StripeEvent, tx: Transaction) -> None:
+    """The plainest handler: one row that nothing keeps from being there twice."""
+    await tx.execute("INSERT INTO effect (stripe_event_id) VALUES ($1)", of.stripe_event_id)
+
+
+def with_effects(registry: Registry, *types: str) -> Registry:
+    """Let these types have the plain effect."""
+    handles(*(types or ("test.effect",)), registry=registry)(write_effect)
+    return registry
+
+
+def flat(seconds: float) -> Callable[[float], float]:
+    """A schedule's spread that always waits this long."""
+    return lambda _: seconds

@@ -1,0 +1,156 @@
+import asyncpg
+import pytest
+
+from sluice.simulator.client import Answer, Attempt
+from sluice.simulator.day import DayReport, plan_day
+from sluice.simulator.deliveries import PLATFORM_PATH, Reason
+from sluice.simulator.demo import create_demo_events
+from sluice.simulator.report import await_fates, build_table, learn_fates
+from sluice.simulator.stories import STORIES, Account
+from tests.ops.rows import Connection, connected
+
+NEEDED = "name text, webhook_secret text, stripe_account_id text, payment_status text DEFAULT 'pending'"
+KEYS = {
+    "uuid by itself": ("uuid PRIMARY KEY DEFAULT gen_random_uuid()", "uuid"),
+    "uuid": ("uuid PRIMARY KEY", "uuid"),
+    "bigserial": ("bigserial PRIMARY KEY", "bigint"),
+    "identity": ("bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY", "bigint"),
+    "bigint": ("bigint PRIMARY KEY", "bigint"),
+    "text": ("text PRIMARY KEY", "text"),
+}
+
+
+async def an_events_table(connection: Connection, column: str, key_type: str) -> None:
+    """A business table of somebody's own, and the function that the migration makes for it."""
+    await connection.execute(
+        f"CREATE TABLE events (id {column}, {NEEDED});"
+        f"CREATE FUNCTION sluice_event_key(key text) RETURNS {key_type} LANGUAGE sql STRICT RETURN key::{key_type};"
+    )
+
+
+@pytest.mark.parametrize("key", KEYS)
+async def test_rows_are_made_once_whatever_their_key_is(key: str, empty_database_url: str) -> None:
+    """A second day finds the first day's rows, secrets and accounts again."""
+    async with connected(empty_database_url) as connection:
+        await an_events_table(connection, *KEYS[key])
+        first = await create_demo_events(connection)
+        assert await create_demo_events(connection) == first
+        assert await connection.fetchval("SELECT count(*) FROM events") == len(STORIES) == len(first)
+    assert len({row.id for row in first}) == len(first)
+
+
+async def test_each_account_gets_what_it_needs(database_url: str) -> None:
+    """A tenant has an account and a secret, a connected account no secret, the platform's rows neither."""
+    async with connected(database_url) as connection:
+        rows = await create_demo_events(connection)
+    for row in rows:
+        account = STORIES[row.story].account
+        assert (row.webhook_secret is not None) is (account is Account.TENANT)
+        assert (row.stripe_account_id is not None) is (account is not Account.PLATFORM)
+
+
+async def test_a_persons_own_row_is_never_touched(database_url: str) -> None:
+    """A row that has a story's title, but is no demo row, keeps its secret; a broken demo row is mended."""
+    title = STORIES["checkout_paid"].title
+    async with connected(database_url) as connection:
+        mine = "INSERT INTO events (name, webhook_secret) VALUES ($1, 'whsec_mine') RETURNING id::text"
+        own_id = await connection.fetchval(mine, title)
+        rows = await create_demo_events(connection)
+        await connection.execute("UPDATE events SET stripe_account_id = 'acct_wrong' WHERE name LIKE '%(Sluice demo)'")
+        mended = await create_demo_events(connection)
+        assert (
+            await connection.fetchval("SELECT webhook_secret FROM events WHERE id = $1::uuid", own_id) == "whsec_mine"
+        )
+    assert own_id not in {row.id for row in rows}
+    assert mended == rows
+
+
+async def test_a_database_without_the_table_says_what_to_do(empty_database_url: str) -> None:
+    """The demo needs the migration."""
+    async with connected(empty_database_url) as connection:
+        with pytest.raises(LookupError, match="sluice migrate"):
+            await create_demo_events(connection)
+
+
+async def a_day(connection: Connection) -> DayReport:
+    """A day of one story, answered as it must be."""
+    rows = [row for row in await create_demo_events(connection) if row.story in {"declined", "organiser_paid"}]
+    deliveries = plan_day("whsec_a", events=rows, seed=3, ends_at=1_900_000_000)
+    answers = [Answer(one, (Attempt(one.expected_http_status, 0.01),)) for one in deliveries]
+    return DayReport(rows, answers, 3)
+
+
+async def log_all(connection: Connection, day: DayReport) -> None:
+    """What ingest and processor would have written."""
+    for answer in day.answers:
+        one = answer.delivery
+        if one.reason is Reason.FORGERY:
+            continue
+        tenant = one.path.removeprefix(PLATFORM_PATH).removeprefix("/")
+        key = one.event.stripe_event_id + (f"@{tenant}" if tenant else "")
+        done = await connection.execute(
+            "INSERT INTO webhook_logs (stripe_event_id, webhook_type, processed) VALUES ($1, $2, true)"
+            " ON CONFLICT DO NOTHING",
+            key, one.event.type,
+        )  # fmt: skip
+        if done.endswith(" 0"):
+            await connection.execute("INSERT INTO webhook_delivery (stripe_event_id) VALUES ($1)", key)
+    for row in day.events:
+        expected = "UPDATE events SET payment_status = $2 WHERE id::text = $1"
+        await connection.execute(expected, row.id, row.expected_status)
+
+
+async def test_a_day_that_went_well_is_told_so(database_url: str) -> None:
+    """Rows, duplicates and statuses are counted for each row, the tenant's keys too; the forgery is told apart."""
+    async with connected(database_url) as connection:
+        day = await a_day(connection)
+        await log_all(connection, day)
+        fates = await await_fates(connection, day, within_seconds=5)
+        repeats = await connection.fetchval("SELECT count(*) FROM webhook_delivery")
+    assert all(fate.is_well for fate in fates)
+    assert [fate.refused for fate in fates] == [1, 0]
+    assert sum(fate.duplicates for fate in fates) == repeats
+    assert [fate.rows_logged for fate in fates] == [3, 5]
+    assert sum(fate.deliveries for fate in fates) == 8 + repeats
+    assert build_table(fates).row_count == 2
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        "UPDATE events SET payment_status = 'pending'",
+        "DELETE FROM webhook_logs",
+        "UPDATE webhook_logs SET processed = false",
+    ],
+)
+async def test_a_day_that_went_wrong_is_never_told_well(database_url: str, harm: str) -> None:
+    """A wrong status, a lost row, an unprocessed row: each one shows."""
+    async with connected(database_url) as connection:
+        day = await a_day(connection)
+        await log_all(connection, day)
+        await connection.execute(harm)
+        assert not any(fate.is_well for fate in await learn_fates(connection, day))
+
+
+async def test_a_forgery_that_got_in_shows(database_url: str) -> None:
+    """Answered 400 and logged all the same would be a lie."""
+    async with connected(database_url) as connection:
+        day = await a_day(connection)
+        await log_all(connection, day)
+        forged = next(one.delivery.event for one in day.answers if one.delivery.reason is Reason.FORGERY)
+        insert = "INSERT INTO webhook_logs (stripe_event_id, webhook_type, processed) VALUES ($1, $2, true)"
+        await connection.execute(insert, forged.stripe_event_id, forged.type)
+        assert [fate.is_well for fate in await learn_fates(connection, day)] == [False, True]
+
+
+async def test_two_runs_at_once_make_each_row_once(database_url: str) -> None:
+    """The table has no unique name, so they take turns."""
+    async with connected(database_url) as one, connected(database_url) as other, connected(database_url) as third:
+        waiting = one.transaction()
+        await waiting.start()
+        first = await create_demo_events(one)
+        await other.execute("SET lock_timeout = '50ms'")
+        with pytest.raises(asyncpg.LockNotAvailableError):
+            await create_demo_events(other)
+        await waiting.commit()
+        assert await create_demo_events(third) == first
