@@ -44,6 +44,7 @@ async def watch(settings: Settings, service: Service) -> None:
     ):
         service.probes.add_status("pool", database.status)
         service.probes.add_status("stream", stream.status)
+        service.probes.has_started = True
         polls: list[Poll] = [
             DatabasePoll(
                 board, database, count_limit=settings.health_count_limit, within_seconds=settings.look_seconds

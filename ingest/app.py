@@ -43,6 +43,7 @@ async def serve(service: Service) -> None:
         _warn_without_secret(secret)
         _report(service, secret, database, stream)
         service.probes.add_status("listening", lambda: {"host": listening.host, "port": listening.port})
+        service.probes.has_started = True
         await service.stop.wait()
         await asyncio.sleep(min(settings.linger_seconds, settings.drain_seconds / 4))  # until load balancers know
 

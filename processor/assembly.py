@@ -40,6 +40,7 @@ async def serve_with(service: Service, registry: Registry, project: Projection) 
         consumer = build(settings, registry, database, stream, service)
         healer = Healer(database, project, service.errors, service.stop, settings.heal_seconds)
         _report_status(service, settings, database, stream, consumer)
+        service.probes.has_started = True
         async with asyncio.TaskGroup() as group:
             group.create_task(healer.run(), name="heal")
             group.create_task(consumer.run(), name="consume")

@@ -15,6 +15,7 @@ JsonValue: TypeAlias = "str | int | float | bool | Mapping[str, JsonValue] | lis
 
 Page: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
+_STARTED = "startup"
 _DRAINING = "shutdown"
 _SHUTDOWN_SECONDS = 0.5
 
@@ -41,6 +42,7 @@ class Probes:
         self._reports: dict[str, Callable[[], Mapping[str, JsonValue]]] = {}
         self._pages: dict[str, Page] = {}
         self._started_at = time.monotonic()
+        self.has_started = False  # whoever is ready takes work: the service says so once its ports are open
         self.is_draining = False
         self.port = 0  # the port in use, once ``serve`` listens
 
@@ -57,8 +59,9 @@ class Probes:
         self._pages[path] = page
 
     def results(self) -> dict[str, bool]:
-        """Every readiness check with its verdict now, the one against draining last."""
-        return {name: _passes(name, check) for name, check in self._checks.items()} | {_DRAINING: not self.is_draining}
+        """Every readiness check with its verdict now, between the service's own start and end."""
+        checks = {name: _passes(name, check) for name, check in self._checks.items()}
+        return {_STARTED: self.has_started, **checks, _DRAINING: not self.is_draining}
 
     def status(self) -> dict[str, JsonValue]:
         """What ``/status`` answers."""

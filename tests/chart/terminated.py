@@ -57,7 +57,7 @@ class Callers:
 
     is_ready: bool = True
     answers: list[int] = field(default_factory=list)
-    """The HTTP status of each; 0: a connection that was accepted and then dropped."""
+    """The HTTP status of each; 0: a connection that was refused or dropped."""
 
     async def call(self, ask: Callable[[], Awaitable[int]]) -> None:
         """One of them, until readiness turned."""

@@ -52,6 +52,7 @@ async def test_ends_under_load_drop_nothing(pods: Sequence[Pod], database_url: s
                 assert end.exit_code == 0, pod.name
                 assert end.seconds < float(pod.environment["DRAIN_SECONDS"]), pod.name
             assert ends[0].was_unready_first
+            assert not sent.lost
             assert set(callers.answers) == {200}
         async with processor.running(session):
             await _settled(database_url, sent.acknowledged)
@@ -62,11 +63,12 @@ class Sent:
 
     def __init__(self, port: int) -> None:
         self.acknowledged: set[str] = set()
+        self.lost: list[aiohttp.ClientError] = []
         self._url = f"http://127.0.0.1:{port}{PATH}"
         self._count = 0
 
     async def send(self, session: aiohttp.ClientSession) -> int:
-        """One more, on a connection of its own; 0 when the connection was taken and then lost."""
+        """One more, on a connection of its own; 0 when the connection was refused or lost."""
         self._count += 1
         name = f"evt_end{self._count}"
         body = payment_succeeded(name, f"pi_end{self._count}", events_id="")
@@ -77,7 +79,8 @@ class Sent:
                 if answer.status == 200:
                     self.acknowledged.add(name)
                 return answer.status
-        except aiohttp.ClientError:
+        except aiohttp.ClientError as error:
+            self.lost.append(error)
             return 0
 
 

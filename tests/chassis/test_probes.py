@@ -9,8 +9,9 @@ from sluice.chassis.probes import AdminPortTaken, Probes
 
 @pytest_asyncio.fixture
 async def probes() -> AsyncIterator[Probes]:
-    """Probes of a service, listening on a free port."""
+    """Probes of a service that has started, listening on a free port."""
     probes = Probes("ingest")
+    probes.has_started = True
     async with probes.serve("127.0.0.1", 0):
         yield probes
 
@@ -35,7 +36,7 @@ async def test_verbose_lists_each_check_as_the_kubernetes_api_server_does(probes
     """A person sees which check failed, and never why in public."""
     probes.add_readiness("configured", lambda: True)
     probes.add_readiness("secret", lambda: False)
-    failed = "[+]configured ok\n[-]secret failed: reason withheld\n[+]shutdown ok\nreadyz check failed\n"
+    failed = "[+]startup ok\n[+]configured ok\n[-]secret failed: reason withheld\n[+]shutdown ok\nreadyz check failed\n"
     assert await _get(probes, "/readyz?verbose") == (503, failed)
     assert await _get(probes, "/readyz") == (503, failed)
     assert await _get(probes, "/livez?verbose") == (200, "[+]event_loop ok\nlivez check passed\n")
@@ -49,6 +50,16 @@ async def test_a_check_can_be_excluded_by_name(probes: Probes) -> None:
     assert status == 200
     assert "[+]secret excluded: ok\n" in text
     assert "warn: some health checks cannot be excluded: no matches for 'sekret'\n" in text
+
+
+async def test_a_service_that_has_not_said_that_it_started_is_unready_and_alive(probes: Probes) -> None:
+    """Its public port may not be open yet: whoever is sent there now is turned away."""
+    probes.has_started = False
+    assert await _get(probes, "/readyz") == (
+        503,
+        "[-]startup failed: reason withheld\n[+]shutdown ok\nreadyz check failed\n",
+    )
+    assert (await _get(probes, "/livez"))[0] == 200
 
 
 async def test_draining_is_unready_and_alive(probes: Probes) -> None:
@@ -83,7 +94,7 @@ async def test_status_is_one_json_object_with_each_report_under_its_name(probes:
         "service": "ingest",
         "ready": True,
         "draining": False,
-        "checks": {"configured": True, "shutdown": True},
+        "checks": {"startup": True, "configured": True, "shutdown": True},
         "pool": {"size": 2, "max": 10},
         "odd": {"error": "RuntimeError"},
     }

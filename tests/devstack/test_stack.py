@@ -97,13 +97,18 @@ async def test_a_killed_service_is_started_again_and_told_of(stack: Stack, name:
 
 async def test_killed_servers_are_started_again(stack: Stack) -> None:
     """PostgreSQL and NATS too, on their old ports, so that the services find them."""
-    stack.servers.postgres.kill()
-    stack.servers.nats.kill()
+    servers = (stack.servers.postgres, stack.servers.nats)
+    before = [server.pid for server in servers]
+    for server in servers:
+        server.kill()
 
     async def is_accepted() -> bool:
         return await _post(stack, "evt_after_servers") == 200
 
-    await until(is_accepted, within_seconds=30)
+    # A backend may outlive its postmaster by a moment and take one more webhook: wait for the new postmaster first.
+    await until(lambda: all(server.pid != old for server, old in zip(servers, before, strict=True)), within_seconds=30)
+    await until(lambda: listens(stack.servers.postgres.port), within_seconds=60)
+    await until(is_accepted, within_seconds=60)
     await until(lambda: listens(stack.servers.nats.port))
 
 
