@@ -6,6 +6,7 @@ import os
 import signal
 import stat
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import aiohttp
@@ -14,6 +15,8 @@ import psutil
 import pytest
 from dotenv import dotenv_values
 
+from devstack.nats import NatsServer
+from devstack.postgres import PostgresServer
 from devstack.stack import Stack
 from sluice.simulator.signature import sign
 from tests.waiting import listens, until
@@ -97,7 +100,7 @@ async def test_a_killed_service_is_started_again_and_told_of(stack: Stack, name:
 
 async def test_killed_servers_are_started_again(stack: Stack) -> None:
     """PostgreSQL and NATS too, on their old ports, so that the services find them."""
-    servers = (stack.servers.postgres, stack.servers.nats)
+    servers: Sequence[PostgresServer | NatsServer] = (stack.servers.postgres, stack.servers.nats)
     before = [server.pid for server in servers]
     for server in servers:
         server.kill()
