@@ -81,7 +81,23 @@ RELAY_BY_REFERENCE = metrics.counter(
     "relay_by_reference_total", "Messages sent without their body because it exceeds what NATS carries."
 )
 
-# An increase from nothing is no increase to Prometheus: faults that alerts and panels count start at zero.
+REFUSALS = frozenset(
+    """
+    bad_request body_timeout body_too_large client_gone database_unavailable defect failure future_timestamp
+    invalid_signature malformed_event malformed_signature method_not_allowed missing_signature not_configured not_found
+    not_recorded overloaded rejected secret_unreadable stale_timestamp timeout unavailable unknown_organiser
+    unsupported_media_type
+    """.split()  # noqa: SIM905  as above
+)
+
+# An increase from nothing is no increase to Prometheus: what alerts and panels count starts at zero.
+for _type in (*KNOWN_TYPES, "other"):
+    for _outcome in ("recorded", "duplicate"):
+        RECEIVED.labels(_type, _outcome)
+for _code in REFUSALS:
+    REFUSED.labels(_code)
+for _reason in ("fresh", "due", "unsent", "passed", "overdue"):
+    RELAY_PUBLISHED.labels(_reason)
 for _reason in ("unsent", "passed", "overdue"):
     RELAY_REPAIRS.labels(_reason)
 for _cause in ("away", "dropped", "too_late", "unavailable", "refused", "duplicate"):

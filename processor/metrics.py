@@ -1,7 +1,7 @@
 """Every metric of the processor; no label holds an id, and types that nobody handles are ``other``."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from processor.retries import Blame
@@ -42,6 +42,13 @@ for _outcome in ("failed", "parked", "unsupported"):
     DEAD.labels(_outcome)
 for _blame in Blame:
     FAILURES.labels(_blame.value)
+
+
+def expect(event_types: Iterable[str]) -> None:
+    """The types whose usual outcomes are counted from zero too, for the first failure shall be seen as one."""
+    for event_type in (*event_types, "other"):
+        for outcome in ("applied", "failed", "parked"):
+            OUTCOMES.labels(event_type, outcome)
 
 
 @contextmanager

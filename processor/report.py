@@ -26,6 +26,7 @@ class Reporter:
     def __init__(self, errors: ErrorLog, known_types: Collection[str]) -> None:
         self._errors = errors
         self._known_types = frozenset(known_types)
+        metrics.expect(self._known_types)
         self._named: OrderedDict[str, None] = OrderedDict()
         self._throttle = Throttle(burst=50, per_second=5)
 

@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import asyncpg
 
@@ -30,6 +30,11 @@ _DROPPED = metrics.counter("error_log_dropped_total", "Errors forgotten because 
 _FALLBACKS = metrics.counter(
     "error_log_stderr_total", "Errors written to stderr because the database did not take them."
 )
+
+# An increase from nothing is no increase to Prometheus.
+for _kind in ("general", "database", "webhook", "api"):
+    for _severity in get_args(Severity):
+        _ENTRIES.labels(_kind, _severity)
 
 
 class ErrorLog:
