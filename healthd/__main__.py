@@ -1,5 +1,6 @@
 """``python -m healthd``: looks at every part of Sluice on its own schedule and says how it is."""
 
+import asyncio
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 
@@ -44,15 +45,24 @@ async def watch(settings: Settings, service: Service) -> None:
     ):
         service.probes.add_status("pool", database.status)
         service.probes.add_status("stream", stream.status)
+        service.probes.add_readiness("first_verdict", lambda: board.has_first_verdict)
         service.probes.has_started = True
+        within_seconds = settings.look_seconds
         polls: list[Poll] = [
-            DatabasePoll(
-                board, database, count_limit=settings.health_count_limit, within_seconds=settings.look_seconds
-            ),
-            StreamPoll(board, stream, within_seconds=settings.look_seconds),
+            DatabasePoll(board, database, count_limit=settings.health_count_limit, within_seconds=within_seconds),
+            StreamPoll(board, stream, within_seconds=within_seconds),
             *_service_polls(settings, board, session),
         ]
-        await poll_until(service.stop, polls, board, period_seconds=settings.health_period_seconds)
+        looking = poll_until(service.stop, polls, board, period_seconds=settings.health_period_seconds)
+        await _linger(service, settings, service.group.create_task(looking, name="polls"))
+
+
+async def _linger(service: Service, settings: Settings, polls: asyncio.Task[None]) -> None:
+    """Until told to stop, and then until load balancers know; a look that waits longer is not worth waiting for."""
+    await service.stop.wait()
+    await asyncio.sleep(min(settings.linger_seconds, settings.drain_seconds / 4))
+    polls.cancel()
+    await asyncio.wait([polls])
 
 
 def _database(settings: Settings) -> AbstractAsyncContextManager[Database]:

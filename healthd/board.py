@@ -14,7 +14,7 @@ from healthd.findings import (
 )
 from healthd.reasons import NOTHING, Findings
 from healthd.snapshot import DatabaseSeen, SchemaSeen, ServiceSeen, Sight, Snapshot, StreamSeen, WebhooksSeen
-from healthd.verdict import Standing, Verdict, blind_spots, judge, steady
+from healthd.verdict import LOOKS_THAT_CONVINCE, Standing, Verdict, blind_spots, judge, steady
 
 
 class Board:
@@ -24,7 +24,14 @@ class Board:
         self.snapshot = Snapshot(services={name: Sight() for name in services})
         self.limits = limits
         self.now = clock
+        self.started_at = clock()
         self._standings: dict[str, Standing] = {}
+        self._unheard = {*self.snapshot.services, "database", "webhooks", "schema", "stream"}
+
+    @property
+    def has_first_verdict(self) -> bool:
+        """Whether every source was looked at and doubts were cleared up: from then on ``unknown`` is an answer."""
+        return not self._unheard
 
     def verdict(self) -> Verdict:
         """What all that is known means now; what nobody has looked at for long is unknown at once."""
@@ -62,4 +69,6 @@ class Board:
         self._weigh("stream", stream_findings(sight))
 
     def _weigh(self, source: str, found: Findings) -> None:
-        self._standings[source] = steady(self._standings.get(source), found)
+        standing = self._standings[source] = steady(self._standings.get(source), found)
+        if standing.is_settled or standing.looks > LOOKS_THAT_CONVINCE:
+            self._unheard.discard(source)

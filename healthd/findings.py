@@ -1,4 +1,8 @@
-"""What one look at one source says is wrong. Pure: no clock, no I/O."""
+"""
+What one look at one source says is wrong. Pure: no clock, no I/O.
+
+Only the newest look counts: what an older one saw would have a healthd that was started since say something else.
+"""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -89,12 +93,9 @@ def _weakest(said: Iterable[Configured]) -> Configured:
 
 def database_findings(sight: Sight[DatabaseSeen], limits: Limits) -> Findings:
     """What the newest look at PostgreSQL says."""
-    found = set[Reason]()
     if sight.problem is not None:
-        found.add(Reason.DATABASE_DOWN)
-    if sight.seen is not None:
-        found.update(_database_reasons(sight.seen, limits))
-    return about_nobody(found)
+        return about_nobody({Reason.DATABASE_DOWN})
+    return about_nobody(_database_reasons(sight.seen, limits) if sight.seen else ())
 
 
 def _database_reasons(database: DatabaseSeen, limits: Limits) -> Iterable[Reason]:
@@ -104,14 +105,11 @@ def _database_reasons(database: DatabaseSeen, limits: Limits) -> Iterable[Reason
 
 def webhooks_findings(sight: Sight[WebhooksSeen], limits: Limits) -> Findings:
     """What the newest count of the journal says."""
-    found = set[Reason]()
     if sight.problem is Problem.NO_SCHEMA:
-        found.add(Reason.SCHEMA_MISSING)
+        return about_nobody({Reason.SCHEMA_MISSING, Reason.WEBHOOKS_UNKNOWN})
     if sight.problem is not None:
-        found.add(Reason.WEBHOOKS_UNKNOWN)
-    if sight.seen is not None:
-        found.update(_webhooks_reasons(sight.seen, limits))
-    return about_nobody(found)
+        return about_nobody({Reason.WEBHOOKS_UNKNOWN})
+    return about_nobody(_webhooks_reasons(sight.seen, limits) if sight.seen else ())
 
 
 def _webhooks_reasons(webhooks: WebhooksSeen, limits: Limits) -> Iterable[Reason]:
@@ -123,10 +121,10 @@ def _webhooks_reasons(webhooks: WebhooksSeen, limits: Limits) -> Iterable[Reason
 
 def schema_findings(sight: Sight[SchemaSeen]) -> Findings:
     """What the newest look at the schema says; what is wrong with it has its cure in ``sluice_schema_findings()``."""
-    found = {Reason.SCHEMA_UNKNOWN} if sight.problem is not None else set[Reason]()
-    for name in sight.seen.findings if sight.seen else ():
-        found.add(Reason.SECRET_EXPOSED if name == SECRET_READABLE else Reason.SCHEMA_FAULT)
-    return about_nobody(found)
+    if sight.problem is not None:
+        return about_nobody({Reason.SCHEMA_UNKNOWN})
+    names = sight.seen.findings if sight.seen else ()
+    return about_nobody({Reason.SECRET_EXPOSED if name == SECRET_READABLE else Reason.SCHEMA_FAULT for name in names})
 
 
 def stream_findings(sight: Sight[StreamSeen]) -> Findings:

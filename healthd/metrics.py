@@ -15,7 +15,7 @@ _REPLICA = ("service", "replica")
 STATUS = gauge("healthd_status", "1 for the overall status that holds now, 0 for the others.", ("status",))
 FINDING = gauge("healthd_finding", "1 for each thing that is wrong now.", ("reason", "service"))
 POLL_AGE = gauge(
-    "healthd_poll_age_seconds", "Age of the last good look at a source; NaN before the first.", ("source",)
+    "healthd_poll_age_seconds", "Age of the last good look at a source; of healthd itself before that.", ("source",)
 )
 LIVE_REPLICAS = gauge("healthd_service_live_replicas", "Replicas of a service that answer.", ("service",))
 TARGET_UP = gauge("healthd_target_up", "Whether a replica's event loop answers.", _REPLICA)
@@ -38,11 +38,18 @@ DEAD = gauge("healthd_webhooks_dead", "Webhooks that were given up; counted to a
 OLDEST = gauge("healthd_oldest_unprocessed_age_seconds", "Age of the oldest unprocessed webhook that is not parked.")
 
 _PER_REPLICA: Sequence[Gauge] = (TARGET_UP, TARGET_READY, POOL_UTILISATION, POOL_CONNECTIONS, POOL_LIMIT, POOL_WAITERS)
+_FIGURES: Sequence[Gauge] = (
+    *(DATABASE_UP, DATABASE_LATENCY, DATABASE_CONNECTIONS, DATABASE_LIMIT),
+    *(STREAM_UP, STREAM_PENDING, STREAM_ACK_PENDING),
+    *(BACKLOG, FAILING, PARKED, DEAD, OLDEST),
+)
+for _figure in _FIGURES:
+    _figure.set(math.nan)  # or the admin port, which opens first, would show 0: PostgreSQL away
 
 
 def publish(board: Board) -> None:
     """Say what the board shows now; what is gone from it is gone from the metrics."""
-    _publish_verdict(board.verdict())
+    _publish_verdict(board.verdict() if board.has_first_verdict else None)
     _publish_services(board)
     _publish_database(board, board.snapshot.database)
     _publish_webhooks(board, board.snapshot.webhooks)
@@ -50,10 +57,14 @@ def publish(board: Board) -> None:
     _publish_ages(board)
 
 
-def _publish_verdict(verdict: Verdict) -> None:
+def _publish_verdict(verdict: Verdict | None) -> None:
+    """None in the first seconds: "not known yet" is no state that an alert could tell from "nobody can tell"."""
+    STATUS.clear()
+    FINDING.clear()
+    if verdict is None:
+        return
     for status in Status:
         STATUS.labels(status.value).set(status is verdict.status)
-    FINDING.clear()
     for finding in verdict.findings:
         FINDING.labels(finding.reason.value, finding.subject).set(1)
 
@@ -111,9 +122,9 @@ def _publish_ages(board: Board) -> None:
 
 
 def _age(board: Board, source: str) -> float:
-    """Asked at every scrape, so that it grows also when no look ever ends."""
+    """Asked at every scrape, so that it grows also when no look ever ends, or none was ever good."""
     age = board.snapshot.ages(board.now())[source]
-    return math.nan if age is None else age
+    return board.now() - board.started_at if age is None else age
 
 
 def _unless_stale(board: Board, sight: Sight[Seen]) -> Seen | None:

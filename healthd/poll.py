@@ -32,6 +32,10 @@ Look = Callable[[], Awaitable[None]]
 class Stream(Protocol):
     """What healthd wants of JetStream."""
 
+    async def wait_connected(self) -> None:
+        """Wait until connected; the caller sets the deadline."""
+        ...
+
     async def consumer_state(self, durable: str) -> ConsumerState:
         """How far the consumer is. Raises StreamUnavailable."""
         ...
@@ -125,6 +129,8 @@ class StreamPoll:
         sight = self._board.snapshot.stream
         try:
             async with asyncio.timeout(self._within_seconds):
+                if sight.looked_at is None:  # we were started a moment ago, and are still connecting
+                    await self._stream.wait_connected()
                 state = await self._stream.consumer_state(CONSUMER)
         except TimeoutError:
             sight = sight.missed(Problem.TIMED_OUT, at=self._board.now())

@@ -92,17 +92,16 @@ def _connections(snapshot: Snapshot) -> JsonValue:
 
 def _webhooks(snapshot: Snapshot, verdict: Verdict, now: float) -> dict[str, JsonValue]:
     sight = snapshot.webhooks
-    about: dict[str, JsonValue] = {"status": verdict.of(Part.WEBHOOKS).value, **_looked(sight, now)}
-    if sight.seen is None:
-        return about
+    seen = sight.seen
     return {
-        **about,
-        "backlog": sight.seen.backlog,
-        "failing": sight.seen.failing,
-        "parked": sight.seen.parked,
-        "dead": sight.seen.dead,
-        "oldest_unprocessed_age_seconds": round(sight.seen.oldest_unprocessed_age_seconds, 3),
-        "is_lower_bound": sight.seen.is_lower_bound,
+        "status": verdict.of(Part.WEBHOOKS).value,
+        **_looked(sight, now),
+        "backlog": seen.backlog if seen else None,
+        "failing": seen.failing if seen else None,
+        "parked": seen.parked if seen else None,
+        "dead": seen.dead if seen else None,
+        "oldest_unprocessed_age_seconds": round(seen.oldest_unprocessed_age_seconds, 3) if seen else None,
+        "is_lower_bound": seen.is_lower_bound if seen else None,
     }
 
 

@@ -33,6 +33,9 @@ class Settings(ServiceSettings):
 
     listen_host: str = Field("0.0.0.0", description="address of the public GET /api/health")  # noqa: S104  an Ingress comes from outside
     listen_port: int = Field(8080, ge=0, le=65_535, description="port of the public GET /api/health")
+    linger_seconds: float = Field(
+        1, ge=0, le=60, description="seconds from SIGTERM during which health is still answered"
+    )
     health_targets: str = Field(
         description="every service and its admin address: ingest=http://host:9090,processor=http://host:9090"
     )

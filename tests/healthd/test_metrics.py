@@ -10,7 +10,7 @@ from healthd import metrics
 from healthd.board import Board
 from healthd.snapshot import Problem, ServiceSeen, Sight, WebhooksSeen
 from sluice.chassis.metrics import render
-from tests.healthd.builders import DATABASE, LIMITS, NOW, OTHER_REPLICA, REPLICA, seen
+from tests.healthd.builders import DATABASE, LIMITS, NOW, OTHER_REPLICA, REPLICA, healthy, seen
 
 
 class Clock:
@@ -45,6 +45,17 @@ def scraped(board: Board) -> dict[tuple[str, ...], float]:
         for sample in family.samples
         if sample.name.startswith("healthd_")
     }
+
+
+def all_is_well(board: Board) -> None:
+    """A first look at everything."""
+    snapshot = healthy()
+    for name, service in snapshot.services.items():
+        board.put_service(name, service)
+    board.put_database(snapshot.database)
+    board.put_webhooks(snapshot.webhooks)
+    board.put_schema(snapshot.schema)
+    board.put_stream(snapshot.stream)
 
 
 def test_figures_appear_as_they_were_seen(board: Board) -> None:
@@ -93,6 +104,20 @@ def test_what_is_not_known_is_no_number(board: Board, clock: Clock) -> None:
     assert math.isnan(scraped(board)["healthd_webhooks_backlog",])
 
 
+def test_a_source_that_was_never_seen_ages_from_the_start(board: Board, clock: Clock) -> None:
+    """Or healthd could be blind from its first moment on, and no alert would tell."""
+    clock.now += 61
+    assert scraped(board)["healthd_poll_age_seconds", "schema"] == 61
+
+
+def test_there_is_no_verdict_before_everything_was_looked_at(board: Board) -> None:
+    """A start is no outage: for an alert, "not known yet" would look like "nobody can tell"."""
+    board.put_database(seen(DATABASE))
+    assert not [key for key in scraped(board) if key[0] in ("healthd_status", "healthd_finding")]
+    all_is_well(board)
+    assert scraped(board)["healthd_status", "healthy"] == 1
+
+
 def test_ages_grow_without_another_look(board: Board, clock: Clock) -> None:
     """A poller that hangs shows in its age at the next scrape."""
     board.put_database(seen(DATABASE))
@@ -103,7 +128,9 @@ def test_ages_grow_without_another_look(board: Board, clock: Clock) -> None:
 
 def test_the_verdict_and_its_reasons_are_metrics_too(board: Board) -> None:
     """One status is 1 at any time, and a reason is there only while it holds."""
-    board.put_database(Sight().missed(Problem.UNREACHABLE, at=NOW))
+    all_is_well(board)
+    for _ in range(2):
+        board.put_database(Sight().missed(Problem.UNREACHABLE, at=NOW))
     samples = scraped(board)
     assert samples["healthd_status", "unhealthy"] == 1
     assert sum(value for key, value in samples.items() if key[0] == "healthd_status") == 1

@@ -107,6 +107,11 @@ class Stream:
         self.is_away = False
         self.is_hanging = False
 
+    async def wait_connected(self) -> None:
+        """It is, when it is there."""
+        if self.is_away:
+            await asyncio.Event().wait()
+
     async def consumer_state(self, durable: str) -> ConsumerState:
         """How far it is."""
         assert durable == "processor"
