@@ -36,12 +36,13 @@ FAILING = gauge("healthd_webhooks_failing", "Webhooks of the backlog that failed
 PARKED = gauge("healthd_webhooks_parked", "Webhooks of the backlog that wait for their events row.")
 DEAD = gauge("healthd_webhooks_dead", "Webhooks that were given up; counted to a limit.")
 OLDEST = gauge("healthd_oldest_unprocessed_age_seconds", "Age of the oldest unprocessed webhook that is not parked.")
+UNTRIED = gauge("healthd_oldest_untried_age_seconds", "Age of the oldest unprocessed webhook that was never tried.")
 
 _PER_REPLICA: Sequence[Gauge] = (TARGET_UP, TARGET_READY, POOL_UTILISATION, POOL_CONNECTIONS, POOL_LIMIT, POOL_WAITERS)
 _FIGURES: Sequence[Gauge] = (
     *(DATABASE_UP, DATABASE_LATENCY, DATABASE_CONNECTIONS, DATABASE_LIMIT),
     *(STREAM_UP, STREAM_PENDING, STREAM_ACK_PENDING),
-    *(BACKLOG, FAILING, PARKED, DEAD, OLDEST),
+    *(BACKLOG, FAILING, PARKED, DEAD, OLDEST, UNTRIED),
 )
 for _figure in _FIGURES:
     _figure.set(math.nan)  # or the admin port, which opens first, would show 0: PostgreSQL away
@@ -107,6 +108,7 @@ def _publish_webhooks(board: Board, sight: Sight[WebhooksSeen]) -> None:
     PARKED.set(known.parked if known else math.nan)
     DEAD.set(known.dead if known else math.nan)
     OLDEST.set(known.oldest_unprocessed_age_seconds if known else math.nan)
+    UNTRIED.set(known.oldest_untried_age_seconds if known else math.nan)
 
 
 def _publish_stream(board: Board, sight: Sight[StreamSeen]) -> None:

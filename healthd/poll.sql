@@ -40,5 +40,7 @@ SELECT
     count(*) FILTER (WHERE outcome = 'parked') AS parked,
     coalesce(extract(epoch FROM now() - min(created_at) FILTER (WHERE outcome IS DISTINCT FROM 'parked')), 0)::float8
         AS oldest_unprocessed_age_seconds,
+    coalesce(extract(epoch FROM now() - min(created_at) FILTER (
+        WHERE processing_attempts = 0 AND outcome IS DISTINCT FROM 'parked')), 0)::float8 AS oldest_untried_age_seconds,
     (SELECT count(*) FROM dead) AS dead
 FROM backlog;

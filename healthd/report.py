@@ -101,6 +101,7 @@ def _webhooks(snapshot: Snapshot, verdict: Verdict, now: float) -> dict[str, Jso
         "parked": seen.parked if seen else None,
         "dead": seen.dead if seen else None,
         "oldest_unprocessed_age_seconds": round(seen.oldest_unprocessed_age_seconds, 3) if seen else None,
+        "oldest_untried_age_seconds": round(seen.oldest_untried_age_seconds, 3) if seen else None,
         "is_lower_bound": seen.is_lower_bound if seen else None,
     }
 

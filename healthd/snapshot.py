@@ -111,6 +111,8 @@ class WebhooksSeen:
     parked: int = 0
     dead: int = 0
     oldest_unprocessed_age_seconds: float = 0.0
+    oldest_untried_age_seconds: float = 0.0
+    """Of those among them that no handler was tried on yet: what fails is late for a reason of its own."""
     is_lower_bound: bool = False
     """Whether counting stopped at the limit: the true figures may be higher."""
 

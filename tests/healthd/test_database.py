@@ -53,6 +53,7 @@ async def test_the_journal_is_counted_by_what_becomes_of_its_rows(database: Data
     seen = await look_at_webhooks(own, count_limit=1000, within_seconds=SECONDS)
     assert (seen.backlog, seen.failing, seen.parked, seen.dead) == (10, 2, 5, 2)
     assert seen.oldest_unprocessed_age_seconds == pytest.approx(600, abs=30)
+    assert seen.oldest_untried_age_seconds == pytest.approx(5, abs=30)
     assert not seen.is_lower_bound
 
 

@@ -62,7 +62,18 @@ def test_figures_appear_as_they_were_seen(board: Board) -> None:
     """Pool utilisation of each replica, the server's connections against its limit, the journal's counts."""
     board.put_service("ingest", seen(ServiceSeen((REPLICA,))))
     board.put_database(seen(DATABASE))
-    board.put_webhooks(seen(WebhooksSeen(backlog=7, failing=1, parked=2, dead=3, oldest_unprocessed_age_seconds=4.5)))
+    board.put_webhooks(
+        seen(
+            WebhooksSeen(
+                backlog=7,
+                failing=1,
+                parked=2,
+                dead=3,
+                oldest_unprocessed_age_seconds=4.5,
+                oldest_untried_age_seconds=2.5,
+            )
+        )
+    )
     samples = scraped(board)
     replica = REPLICA.address
     assert samples["healthd_pool_utilisation", replica, "ingest"] == 0.1
@@ -74,6 +85,7 @@ def test_figures_appear_as_they_were_seen(board: Board) -> None:
     assert (samples["healthd_database_connections",], samples["healthd_database_connections_max",]) == (12, 100)
     assert [samples[f"healthd_webhooks_{name}",] for name in ("backlog", "failing", "parked", "dead")] == [7, 1, 2, 3]
     assert samples["healthd_oldest_unprocessed_age_seconds",] == 4.5
+    assert samples["healthd_oldest_untried_age_seconds",] == 2.5
 
 
 def test_a_replica_that_is_gone_is_gone_from_the_metrics(board: Board) -> None:

@@ -24,7 +24,8 @@ from tests.waiting import until
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PERIOD_SECONDS = "0.5"
-ITS_OWN = {"timestamp", "age_seconds", "latency_ms", "used", "uptime_seconds", "oldest_unprocessed_age_seconds"}
+MOMENTS = {"timestamp", "age_seconds", "latency_ms", "used", "uptime_seconds"}
+ITS_OWN = MOMENTS | {"oldest_unprocessed_age_seconds", "oldest_untried_age_seconds"}
 """What two replicas may say differently: when each looked, and figures of that moment."""
 SEEN_BEFORE = {"connections", "backlog", "failing", "parked", "dead", "is_lower_bound", "findings", "pending"} | {
     "ack_pending"
