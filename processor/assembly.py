@@ -51,8 +51,7 @@ def build(
 ) -> Consumer:
     """The consumer with everything that it needs."""
     patience = Patience(settings.parked_patience_seconds)
-    outage = Outage(service.stop)
-    setbacks = Setbacks(database, Schedule(settings.attempts, settings.attempts_over_seconds), patience)
+    outage = Outage(database, service.stop)
     turns = Turns(
         processor=Processor(
             database,
@@ -60,14 +59,14 @@ def build(
             Limits(settings.transaction_seconds, settings.lock_seconds),
             patience,
         ),
-        setbacks=setbacks,
+        setbacks=Setbacks(database, Schedule(settings.attempts, settings.attempts_over_seconds), patience),
         redelivery=Redelivery(database, settings.solo_starts),
         reporter=Reporter(service.errors, registry.types),
         outage=outage,
         stop=service.stop,
         hold_seconds=settings.hold_seconds,
     )
-    return Consumer(stream, turns, setbacks, outage, service.stop, settings.batch_size)
+    return Consumer(stream, turns, outage, service.stop, settings.batch_size)
 
 
 def _open_database(settings: ProcessorSettings) -> AbstractAsyncContextManager[Database]:

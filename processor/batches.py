@@ -15,11 +15,18 @@ class Batch:
     alone: bool = False
     """Whether this is one event whose start is committed to its row before it runs."""
 
+    starts: int = 0
+    """How many runs alone of this event its row says to have begun and not ended, as far as this process began them."""
+
     collisions: int = 0
     """How often PostgreSQL ended this very transaction to let another one through."""
 
     has_waited: bool = False
     """Whether these events, or some that they ran with, have waited for a lock in vain; they wait less now."""
+
+    def begun(self, starts: int) -> "Batch":
+        """The same event, of which so many runs alone have begun and not ended."""
+        return replace(self, starts=starts)
 
     def after_collision(self) -> "Batch":
         """The same events once more."""

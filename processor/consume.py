@@ -6,13 +6,8 @@ from dataclasses import dataclass
 
 from processor import metrics
 from processor.outage import Outage
-from processor.setbacks import Setbacks
 from processor.turn import Turns
 from sluice.chassis.jetstream import JetStream
-from sluice.chassis.logs import get_logger
-from sluice.failures import DatabaseUnavailable
-
-log = get_logger()
 
 
 @dataclass
@@ -21,7 +16,6 @@ class Consumer:
 
     stream: JetStream
     turns: Turns
-    setbacks: Setbacks
     outage: Outage
     stop: asyncio.Event
     batch_size: int = 100
@@ -38,8 +32,7 @@ class Consumer:
 
     async def run_once(self) -> None:
         """One fetch and what it brought; or, in an outage, one look and a pause."""
-        if self.outage.is_on and not await self._is_database_back():
-            await self.outage.pause()
+        if await self.outage.lasts():
             return
         messages = await self.stream.fetch(self.batch_size, within_seconds=self.fetch_seconds)
         if not messages:
@@ -47,13 +40,3 @@ class Consumer:
         metrics.BATCH_EVENTS.observe(len(messages))
         metrics.REDELIVERED.inc(sum(message.deliveries > 1 for message in messages))
         await self.turns.take(messages)
-
-    async def _is_database_back(self) -> bool:
-        try:
-            is_back = await self.setbacks.is_database_back()
-        except DatabaseUnavailable:
-            return False
-        if is_back:
-            log.info("database_answers")
-            self.outage.is_over()
-        return is_back

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from processor import metrics
-from processor.retries import HandlerFailed
+from processor.retries import HandlerFailed, says_away
 from processor.verdicts import Handled, Unsupported
+from sluice.chassis.postgres import DATABASE_ERRORS
 from sluice.contract.event import StripeEvent
 from sluice.outcomes import Applied, Ignored, Outcome, Parked, combine
 from sluice.registry import BatchHandler, Registry, Transaction
@@ -14,6 +15,7 @@ from sluice.registry import BatchHandler, Registry, Transaction
 TEST_MODE = Ignored("a test-mode event in production")
 NO_HANDLER = Ignored("no handler for this type")
 THIN = Unsupported("thin events (v2.core.event) are not supported yet")
+_LOOK_SECONDS = 1
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,24 @@ async def _call(
                 answers = await handler(events, tx)
         return {event.stripe_event_id: _checked(answers.get(event.stripe_event_id, Applied())) for event in events}
     except Exception as error:
-        raise HandlerFailed(name_of(handler), connection_lost=tx.is_closed()) from error
+        is_foreign = says_away(error) and await _is_sound(tx)
+        raise HandlerFailed(name_of(handler), connection_lost=_is_lost(tx), is_foreign=is_foreign) from error
+
+
+async def _is_sound(tx: Transaction) -> bool:
+    """Whether the transaction takes another statement; after an error of its own it takes none."""
+    try:
+        await tx.execute("SELECT", timeout=_LOOK_SECONDS)
+    except DATABASE_ERRORS:
+        return False
+    return True
+
+
+def _is_lost(tx: Transaction) -> bool:
+    try:
+        return tx.is_closed()
+    except DATABASE_ERRORS:  # the pool has taken the dead connection back already
+        return True
 
 
 def _checked(outcome: Outcome) -> Outcome:

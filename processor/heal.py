@@ -91,13 +91,19 @@ class Healer:
                 await self.projection.project(connection, taken)
 
     def _may_go_on_after(self, error: Exception, taken: Sequence[Awaited]) -> bool:
-        """Whether it was about these payments, so that half of them, or the others, may fare better."""
+        """
+        Whether it was about these payments, so that half of them, or the others, may fare better.
+
+        A row that somebody holds, a slow trigger, or one that takes the connection with it: each may be theirs alone.
+        In an outage the next look for payments finds none, which ends the round.
+        """
         is_fault = blame(error) in (Blame.EVENT, Blame.HOPELESS)
-        if len(taken) == 1 and (is_fault or _took_too_long(error)):
+        may_be_theirs = is_fault or blame(error) in (Blame.CONTENTION, Blame.UNCLEAR)
+        if len(taken) == 1 and may_be_theirs:
             self._postpone(taken[0].node, error)
         elif is_fault and not taken:
             self._report(f"Looking for payments to heal failed: {describe(error)}")
-        return bool(taken) and (is_fault or _took_too_long(error))
+        return bool(taken) and may_be_theirs
 
     def _postpone(self, node: Node, error: Exception) -> None:
         pause_seconds = self.postponed.add(node)
@@ -109,8 +115,3 @@ class Healer:
     def _report(self, message: str) -> None:
         if self.reports.permits():
             self.errors.database(message)
-
-
-def _took_too_long(error: Exception) -> bool:
-    """A slow trigger, or a row that somebody holds."""
-    return isinstance(error, TimeoutError) or blame(error) is Blame.CONTENTION

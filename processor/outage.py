@@ -5,7 +5,13 @@ import contextlib
 import random
 
 from processor import metrics
+from sluice.chassis.logs import get_logger
+from sluice.chassis.postgres import Database
+from sluice.chassis.sql import load_queries
+from sluice.failures import DatabaseUnavailable
 
+log = get_logger()
+QUERIES = load_queries(__file__, "outage.sql")
 FIRST_SECONDS = 0.1
 LONGEST_SECONDS = 3.0
 
@@ -13,7 +19,8 @@ LONGEST_SECONDS = 3.0
 class Outage:
     """Whether work waits for PostgreSQL; on at the start, until it has answered once."""
 
-    def __init__(self, stop: asyncio.Event) -> None:
+    def __init__(self, database: Database, stop: asyncio.Event) -> None:
+        self._database = database
         self._stop = stop
         self._pauses = 0
         self._is_on = True
@@ -27,6 +34,25 @@ class Outage:
         """PostgreSQL is away."""
         self._is_on = True
         metrics.IN_OUTAGE.set(1)
+
+    async def has_answer(self) -> bool:
+        """Whether PostgreSQL answers at this moment and takes writes."""
+        try:
+            rows = await self._database.fetch(QUERIES["is_writable"])
+        except DatabaseUnavailable:
+            return False
+        return bool(rows and rows[0]["is_writable"])
+
+    async def lasts(self) -> bool:
+        """Whether work still waits: PostgreSQL was asked again, and after its silence there was a pause."""
+        if not self._is_on:
+            return False
+        if not await self.has_answer():
+            await self.pause()
+            return True
+        log.info("database_answers")
+        self.is_over()
+        return False
 
     def is_over(self) -> None:
         """PostgreSQL answered, but only work that succeeds makes the pauses short again."""

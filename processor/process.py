@@ -1,7 +1,9 @@
 """One batch is one transaction: claim the rows, handle the events, settle the rows last."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 from processor.dispatch import Dispatcher
@@ -19,7 +21,7 @@ from processor.verdicts import (
     Work,
     word,
 )
-from sluice.chassis.postgres import Database
+from sluice.chassis.postgres import DATABASE_ERRORS, Connection, Database
 from sluice.chassis.sql import load_queries
 from sluice.contract.event import StripeEvent
 from sluice.failures import Defect
@@ -68,7 +70,7 @@ class Processor:
         async with (
             asyncio.timeout(self.limits.transaction_seconds),
             self.database.acquire() as connection,
-            connection.transaction(),
+            _transaction(connection),
         ):
             claimed = await self._claim(connection, works, alone, self.limits.lock_wait(has_waited=has_waited))
             unclaimed = await _look(connection, [work for work in works if work.event_id not in claimed], alone)
@@ -120,6 +122,20 @@ class Processor:
             self.patience.patience_seconds,
         )
         return {row["stripe_event_id"]: Settled(parked[row["stripe_event_id"]], row["is_dead"]) for row in rows}
+
+
+@asynccontextmanager
+async def _transaction(connection: Connection) -> AsyncIterator[None]:
+    """One transaction; whoever lost its connection, what they raised is not hidden behind a rollback that failed."""
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(*DATABASE_ERRORS):
+            await transaction.rollback()
+        raise
+    await transaction.commit()
 
 
 async def _look(tx: Transaction, works: Sequence[Work], alone: bool) -> Mapping[str, Unclaimed]:

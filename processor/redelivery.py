@@ -1,16 +1,26 @@
 """
-A message that comes again may have killed the process that held it, so it runs alone, after its start is committed.
+An event that may take its process or its connection with it runs alone, after its start is committed.
 
-Only starts that nobody ended lead to death: a process-killer dies by itself and takes no neighbour with it.
+Only starts that nobody ended count: who takes everything down ends by itself and takes no neighbour with it.
 """
 
 from dataclasses import dataclass, field
 
-from processor.verdicts import Failed, Work
+from processor.last_error import describe
+from processor.verdicts import Work
 from sluice.chassis.postgres import Database
 from sluice.chassis.sql import load_queries
+from sluice.failures import Defect, Rejected
 
 QUERIES = load_queries(__file__, "redelivery.sql")
+
+
+class KilledItsProcess(Rejected):
+    """Too many runs of this event alone began and never ended."""
+
+
+class LostItsConnection(Defect):
+    """Too many runs of this event alone ended with their connection to PostgreSQL."""
 
 
 @dataclass(frozen=True)
@@ -22,23 +32,42 @@ class Redelivery:
     _ended: set[str] = field(default_factory=set)
     """Ended runs whose end is not on record yet, because PostgreSQL was away."""
 
-    async def begin(self, work: Work) -> Failed | None:
+    async def begin(self, work: Work, *, lost: bool = False) -> int:
         """
-        Commit the start of a run alone; None: go ahead, and the claim will say whether it is its turn.
+        Commit the start of a run alone; how many have now begun and not ended, 0 if it is not this message's turn.
+
+        Args:
+            lost: this process saw the run before this one end with its connection.
 
         Raises:
+            KilledItsProcess: too many went unfinished before.
+            LostItsConnection: the same, but the process lives, so this is one failed attempt.
             DatabaseUnavailable: the start may be committed or not; call ``end``.
         """
         await self.flush()
-        error = f"it killed its process: {self.most_starts} runs of this event alone began and never ended"
-        rows = await self.database.fetch(QUERIES["begin"], work.event_id, work.attempt, self.most_starts, error)
-        if rows and rows[0]["is_killer"]:
-            return Failed(error=error, attempt=work.attempt + 1, is_dead=True)
-        return None
+        rows = await self.database.fetch(QUERIES["begin"], work.event_id, work.attempt)
+        starts: int = rows[0]["solo_starts"] if rows else 0
+        if starts <= self.most_starts:
+            return starts
+        if lost:
+            raise LostItsConnection(f"it lost its connection to PostgreSQL in {self.most_starts} runs alone")
+        raise KilledItsProcess(
+            f"it killed its process: {self.most_starts} runs of this event alone began and never ended"
+        )
 
     def end(self, work: Work) -> None:
         """The run ended without a result, and this process lives; goes on record when PostgreSQL answers."""
         self._ended.add(work.event_id)
+
+    def verdict(self, starts: int, error: Exception) -> LostItsConnection | None:
+        """What to make of a run that ended with its connection, the start staying on record; None: try again."""
+        if starts < self.most_starts:
+            return None
+        verdict = LostItsConnection(
+            f"it lost its connection to PostgreSQL in {starts} runs alone; the last: {describe(error)}"
+        )
+        verdict.__cause__ = error
+        return verdict
 
     async def flush(self) -> None:
         """

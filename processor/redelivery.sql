@@ -1,8 +1,8 @@
 -- begin --
--- $1 stripe_event_id  $2 attempt  $3 starts that may go unfinished  $4 the error of a process-killer.
--- One more start, or, where too many went unfinished, the end. Skips a row that another processor holds.
+-- $1 stripe_event_id  $2 attempt. One more start, and how many that makes which nobody ended. No row returned: it is not
+-- this attempt's turn, or another processor holds the row.
 WITH mine AS (
-    SELECT id, solo_starts >= $3 AS is_killer
+    SELECT id
     FROM webhook_logs
     WHERE stripe_event_id = $1
       AND processing_attempts = $2
@@ -11,15 +11,10 @@ WITH mine AS (
     FOR UPDATE SKIP LOCKED
 )
 UPDATE webhook_logs w
-SET solo_starts = CASE WHEN mine.is_killer THEN 0 ELSE w.solo_starts + 1 END,
-    processing_attempts = w.processing_attempts + mine.is_killer::integer,
-    last_error = CASE WHEN mine.is_killer THEN $4 ELSE w.last_error END,
-    outcome = CASE WHEN mine.is_killer THEN 'failed' ELSE w.outcome END,
-    published_at = CASE WHEN mine.is_killer THEN NULL ELSE w.published_at END,
-    dead_at = CASE WHEN mine.is_killer THEN now() END
+SET solo_starts = w.solo_starts + 1
 FROM mine
 WHERE w.id = mine.id
-RETURNING mine.is_killer;
+RETURNING w.solo_starts;
 
 -- end --
 -- $1 stripe_event_ids. These runs ended, though without a result: the process lived, so nobody killed it.

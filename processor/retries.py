@@ -3,7 +3,7 @@
 import enum
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -12,9 +12,13 @@ from sluice.failures import Defect, Rejected, Unavailable
 
 ABORTED_TRANSACTION = "25P02"
 """A statement after a failed one: somebody swallowed the first error."""
+_ADMIN_SHUTDOWN = "57P01"
+_CRASH_SHUTDOWN = "57P02"
 _COLLISION = ("40",)
 _CONTENTION = ("55", "57014")
-_OUTAGE = ("08", "25", "26", "53", "57", "58")
+_LONGEST_CHAIN = 20  # nothing keeps a chain of causes from being a circle
+_UNCLEAR = ("08", "25", _ADMIN_SHUTDOWN)
+_OUTAGE = ("26", "53", "57", "58")
 
 
 class HandlerFailed(Defect):
@@ -22,10 +26,18 @@ class HandlerFailed(Defect):
 
     code = "handler_failed"
 
-    def __init__(self, handler: str, *, connection_lost: bool = False) -> None:
+    def __init__(self, handler: str, *, connection_lost: bool = False, is_foreign: bool = False) -> None:
+        """
+        Say which handler failed.
+
+        Args:
+            connection_lost: the transaction that the handler worked in has no connection any more.
+            is_foreign: that transaction is sound, so whatever the error says of a database, it is not ours.
+        """
         super().__init__(f"The handler {handler} failed.")
         self.handler = handler
         self.connection_lost = connection_lost
+        self.is_foreign = is_foreign
 
 
 class Blame(enum.Enum):
@@ -39,6 +51,11 @@ class Blame(enum.Enum):
     """A deadlock or a serialization failure: the other transaction got through, so this one is tried again at once."""
     CONTENTION = "contention"
     """Somebody held a lock for too long: halved so that it hits few, and then postponed."""
+    UNCLEAR = "unclear"
+    """
+    The connection went, or took no writes: an outage, or an event that takes its connection with it. Whether PostgreSQL
+    answers, and runs of the event alone, tell them apart.
+    """
     OUTAGE = "outage"
     """Something that everybody needs is away: everything is left unacknowledged."""
 
@@ -52,16 +69,40 @@ def blame(error: BaseException) -> Blame:
     by_code = _blame_by_sqlstate(error)
     if by_code is not None:
         return by_code
-    return Blame.OUTAGE if is_transient(error) or isinstance(error, Unavailable) else Blame.EVENT
+    if isinstance(error, Unavailable):
+        return Blame.OUTAGE
+    return Blame.UNCLEAR if is_transient(error) else Blame.EVENT
 
 
 def _blame_in_handler(failure: HandlerFailed) -> Blame:
     cause = failure.__cause__
     if failure.connection_lost:
-        return Blame.OUTAGE
+        return Blame.OUTAGE if _CRASH_SHUTDOWN in _codes(failure) else Blame.UNCLEAR
     if isinstance(cause, Rejected):
         return Blame.HOPELESS
-    return (cause and _blame_by_sqlstate(cause)) or Blame.EVENT
+    if failure.is_foreign or cause is None:
+        return Blame.EVENT
+    return _blame_by_sqlstate(cause) or Blame.EVENT
+
+
+def says_away(error: BaseException) -> bool:
+    """Whether an error's SQLSTATE says that its database is away; which database, it does not say."""
+    return _blame_by_sqlstate(error) in (Blame.OUTAGE, Blame.UNCLEAR)
+
+
+def says_shutdown(error: BaseException) -> bool:
+    """Whether PostgreSQL ended the connection by order: it stops, or somebody wants this one gone."""
+    return _ADMIN_SHUTDOWN in _codes(error)
+
+
+def _codes(error: BaseException) -> Iterator[str | None]:
+    """The SQLSTATEs of an error and of its causes: of a lost connection, the cause is PostgreSQL's last word."""
+    cause: BaseException | None = error
+    for _ in range(_LONGEST_CHAIN):
+        if cause is None:
+            return
+        yield sqlstate(cause)
+        cause = cause.__cause__
 
 
 def _blame_by_sqlstate(error: BaseException) -> Blame | None:
@@ -74,6 +115,8 @@ def _blame_by_sqlstate(error: BaseException) -> Blame | None:
         return Blame.COLLISION
     if code.startswith(_CONTENTION):
         return Blame.CONTENTION
+    if code.startswith(_UNCLEAR):
+        return Blame.OUTAGE if _CRASH_SHUTDOWN in _codes(error) else Blame.UNCLEAR
     return Blame.OUTAGE if code.startswith(_OUTAGE) else Blame.EVENT
 
 

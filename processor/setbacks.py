@@ -19,11 +19,16 @@ class Setbacks:
     schedule: Schedule = field(default_factory=Schedule)
     patience: Patience = field(default_factory=Patience)
 
-    async def record(self, work: Work, error: BaseException, blame: Blame) -> Failed | Postponed | Duplicate:
+    async def record(
+        self, work: Work, error: BaseException, blame: Blame, *, starts: int = 0
+    ) -> Failed | Postponed | Duplicate:
         """
         Put on record what became of one event; when this returns, the message can be acknowledged.
 
         A lock that others hold is no failure: the event comes back later, and gives up its place in the consumer.
+
+        Args:
+            starts: how many starts alone stay on record, so that the next attempt runs alone too.
 
         Raises:
             DatabaseUnavailable: nothing is on record; the message stays unacknowledged.
@@ -40,6 +45,7 @@ class Setbacks:
             self.schedule.delay_seconds(attempt),
             self.schedule.is_last(attempt),
             self.patience.patience_seconds,
+            starts,
         )
 
     async def _postpone(self, work: Work, error: BaseException) -> Postponed | Duplicate:
@@ -52,13 +58,3 @@ class Setbacks:
         if not rows:
             return Duplicate()
         return Failed(error=text, attempt=work.attempt + 1, is_dead=rows[0]["is_dead"])
-
-    async def is_database_back(self) -> bool:
-        """
-        Whether PostgreSQL answers and takes writes.
-
-        Raises:
-            DatabaseUnavailable: it does not answer.
-        """
-        rows = await self.database.fetch(QUERIES["is_writable"])
-        return bool(rows and rows[0]["is_writable"])

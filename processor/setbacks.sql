@@ -1,13 +1,14 @@
 -- record_failure --
 -- $1 stripe_event_id  $2 attempt that failed  $3 what went wrong  $4 seconds until the next attempt
--- $5 whether it was the last attempt  $6 patience in seconds. No row returned: it is over, or on record already.
+-- $5 whether it was the last attempt  $6 patience in seconds  $7 starts alone that stay on record.
+-- No row returned: it is over, or on record already.
 -- An event that was ever parked lives by its patience, however often it looked for its row.
 UPDATE webhook_logs
 SET processing_attempts = processing_attempts + 1,
     last_error = $3,
     outcome = 'failed',
     published_at = NULL,
-    solo_starts = 0,
+    solo_starts = $7,
     next_attempt_at = now() + $4::float8 * interval '1 second',
     dead_at = CASE WHEN CASE WHEN parked_at IS NULL THEN $5::boolean
                              ELSE parked_at <= now() - $6::float8 * interval '1 second' END THEN now() END
@@ -46,7 +47,3 @@ WHERE stripe_event_id = $1
   AND NOT processed
   AND dead_at IS NULL
 RETURNING stripe_event_id;
-
--- is_writable --
--- Whether this server takes writes: not a standby, not the old primary after a failover.
-SELECT NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off' AS is_writable;

@@ -10,7 +10,7 @@ from processor.outage import Outage
 from processor.process import Processor
 from processor.redelivery import Redelivery
 from processor.report import Reporter
-from processor.retries import Blame, blame
+from processor.retries import Blame, blame, says_shutdown
 from processor.setbacks import Setbacks
 from processor.verdicts import Suspect, Verdict, Work, is_answered
 from sluice.chassis.jetstream import IncomingMessage
@@ -39,7 +39,8 @@ class Turns:
         expires = loop.time() + self.hold_seconds
         batches = deque(plan(await self._read(messages)))
         while batches:
-            batches.extendleft(reversed(await self._attempt(batches.popleft())))
+            if not await self.outage.lasts():
+                batches.extendleft(reversed(await self._attempt(batches.popleft())))
             if self.stop.is_set() or loop.time() > expires:
                 self.reporter.left_unacknowledged(batches)
                 return
@@ -57,18 +58,13 @@ class Turns:
     async def _attempt(self, batch: Batch) -> Sequence[Batch]:
         """Run one batch; what has to run after it, next before the others."""
         try:
-            verdicts = await self._run(batch)
+            if batch.alone:
+                batch = batch.begun(await self.redelivery.begin(batch.works[0], lost=batch.starts > 0))
+            verdicts = await self.processor.process(batch.works, alone=batch.alone, has_waited=batch.has_waited)
         except Exception as error:  # noqa: BLE001 - blame() has an answer for every kind
             return await self._failed(batch, error)
         self.outage.work_succeeded()
         return await self._answer(batch, verdicts)
-
-    async def _run(self, batch: Batch) -> Mapping[str, Verdict]:
-        if batch.alone:
-            dead = await self.redelivery.begin(batch.works[0])
-            if dead is not None:
-                return {batch.works[0].event_id: dead}
-        return await self.processor.process(batch.works, alone=batch.alone, has_waited=batch.has_waited)
 
     async def _answer(self, batch: Batch, verdicts: Mapping[str, Verdict]) -> Sequence[Batch]:
         for work in batch.works:
@@ -81,8 +77,9 @@ class Turns:
     async def _failed(self, batch: Batch, error: Exception) -> Sequence[Batch]:
         whose = blame(error)
         self.reporter.transaction_failed(batch, error, whose)
-        if batch.alone:
-            self.redelivery.end(batch.works[0])
+        if whose is Blame.UNCLEAR:
+            return await self._lost(batch, error)
+        batch = self._ended(batch)
         if whose is Blame.OUTAGE:
             return await self._wait(batch)
         if len(batch.works) > 1:
@@ -91,10 +88,30 @@ class Turns:
             return (batch.after_collision(),)
         return await self._record(batch, error, whose)
 
-    async def _record(self, batch: Batch, error: Exception, whose: Blame) -> Sequence[Batch]:
+    async def _lost(self, batch: Batch, error: Exception) -> Sequence[Batch]:
+        """The connection went: nobody's doing if PostgreSQL stops; else it shows whose when each runs by itself."""
+        has_answer = await self.outage.has_answer()
+        if not has_answer and says_shutdown(error):
+            return await self._wait(self._ended(batch))
+        if not has_answer:
+            self.outage.begin()
+        if not batch.alone:
+            return batch.halves() if has_answer and len(batch.works) > 1 else [run_alone(work) for work in batch.works]
+        verdict = self.redelivery.verdict(batch.starts, error)
+        if verdict is None:
+            return (batch,)
+        return await self._record(batch, verdict, Blame.EVENT, starts=self.redelivery.most_starts - 1)
+
+    def _ended(self, batch: Batch) -> Batch:
+        """The same events; a run alone that has ended does not count as one that took something down."""
+        if batch.alone:
+            self.redelivery.end(batch.works[0])
+        return batch.begun(0)
+
+    async def _record(self, batch: Batch, error: Exception, whose: Blame, *, starts: int = 0) -> Sequence[Batch]:
         work = batch.works[0]
         try:
-            verdict = await self.setbacks.record(work, error, whose)
+            verdict = await self.setbacks.record(work, error, whose, starts=starts)
         except Exception as problem:  # noqa: BLE001 - without a record there is no acknowledgement, whatever the reason
             self.reporter.transaction_failed(batch, problem, Blame.OUTAGE)
             return await self._wait(batch)

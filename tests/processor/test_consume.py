@@ -33,7 +33,7 @@ class HandStream(JetStream):
 def consumer_of(shop: Workshop, stream: HandStream) -> Consumer:
     """The loop, by hand."""
     turns = shop.turns()
-    return Consumer(stream, turns, turns.setbacks, turns.outage, shop.stop, batch_size=2)
+    return Consumer(stream, turns, turns.outage, shop.stop, batch_size=2)
 
 
 async def test_nothing_is_asked_of_the_stream_before_postgres_has_answered() -> None:
@@ -75,7 +75,7 @@ async def test_the_processors_own_role_may_do_all_that_it_must(
     async with Database.connect(url, application_name="sluice-processor") as database:
         restricted = Workshop(database, ErrorLog(url, service="processor"), registry=workshop.registry)
         await restricted.take(*messages, alone.again())
-        assert await restricted.turns().setbacks.is_database_back()
+        assert await restricted.turns().outage.has_answer()
         await restricted.store_errors()
     assert len(await workshop.error_rows()) == 1
     rows = await workshop.database.fetch("SELECT outcome FROM webhook_logs ORDER BY id")

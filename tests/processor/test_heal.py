@@ -108,6 +108,9 @@ CREATE TRIGGER refuse BEFORE UPDATE ON events FOR EACH ROW WHEN (old.name = 'poi
 """
 
 
+END_BACKEND = "PERFORM pg_terminate_backend(pg_backend_pid())"
+
+
 async def test_healing_goes_on_without_a_pause_while_there_is_more(shop: Workshop) -> None:
     """A thousand payments imported at once are healed in one go, a bounded number in each transaction."""
     await add_awaited(shop, 2 * PAYMENTS_AT_ONCE + 3)
@@ -135,6 +138,19 @@ async def test_a_payment_that_cannot_be_shown_holds_up_no_other(shop: Workshop) 
     now[0] += 11
     await job.run_once()
     assert await waiting(shop) == []
+
+
+async def test_a_payment_that_ends_its_backend_holds_up_no_other(shop: Workshop) -> None:
+    """A trigger of the user's takes the connection with it: that payment is found by halving and stepped over."""
+    await add_awaited(shop, 1)
+    await shop.database.execute("UPDATE events SET name = 'poison'; UPDATE payment SET payment_id = 'pi_00000'")
+    await shop.database.execute(REFUSE.replace("RAISE EXCEPTION ''not this one''", END_BACKEND))
+    events_id = await add_awaited(shop, PAYMENTS_AT_ONCE + 1)
+    await healer(shop).run_once()
+    assert await waiting(shop) == ["pi_00000"]
+    assert await status_of(shop, events_id) == "paid"
+    (row,) = await shop.error_rows()
+    assert "pi_00000" in row["message"]
 
 
 async def test_the_pause_of_a_payment_grows_and_is_forgotten_at_last() -> None:

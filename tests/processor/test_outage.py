@@ -1,69 +1,40 @@
 """PostgreSQL stopped and started: nothing is fetched meanwhile, no attempt is burned, nothing needs a restart."""
 
 import asyncio
-import itertools
-from collections.abc import AsyncIterator
-from pathlib import Path
-
-import pytest_asyncio
 
 from devstack.postgres import PostgresServer
 from processor.outage import FIRST_SECONDS, LONGEST_SECONDS, Outage
-from sluice.chassis.error_log import ErrorLog
 from sluice.chassis.postgres import Database
 from sluice.contract.subjects import CONSUMER
 from tests.processor.relay import open_relay
 from tests.processor.stage import Stage
-from tests.processor.workshop import EFFECTS, Workshop, event, with_effects
-from tests.template import apply_migrations
+from tests.processor.workshop import Workshop, event
 from tests.waiting import until
-
-_numbers = itertools.count()
-
-
-@pytest_asyncio.fixture
-async def own_postgres(session_folder: Path) -> AsyncIterator[PostgresServer]:
-    """A migrated PostgreSQL that this test may stop."""
-    server = await PostgresServer.start(session_folder / f"own-{next(_numbers)}")
-    await apply_migrations(server.url())
-    yield server
-    await server.stop()
-
-
-@pytest_asyncio.fixture
-async def shop(own_postgres: PostgresServer) -> AsyncIterator[Workshop]:
-    """A workshop on it."""
-    url = own_postgres.url()
-    async with Database.connect(url, application_name="test") as database:
-        await database.execute(EFFECTS)
-        shop = Workshop(database, ErrorLog(url, service="processor"), hold_seconds=20)
-        with_effects(shop.registry)
-        yield shop
 
 
 async def test_what_is_held_while_postgres_is_away_takes_effect_when_it_is_back(
-    own_postgres: PostgresServer, shop: Workshop
+    own_postgres: PostgresServer, own_shop: Workshop
 ) -> None:
     """The batch waits in memory; no attempt is burned and no redelivery is needed."""
-    messages = await shop.recorded(*(event() for _ in range(20)))
+    messages = await own_shop.recorded(*(event() for _ in range(20)))
     await own_postgres.stop()
-    working = asyncio.create_task(shop.take(*messages))
+    working = asyncio.create_task(own_shop.take(*messages))
     await own_postgres.restart()
     async with asyncio.timeout(15):
         await working
-    assert await shop.effects() == {message.event.stripe_event_id: 1 for message in messages}
+    assert await own_shop.effects() == {message.event.stripe_event_id: 1 for message in messages}
     assert all(message.acknowledgements == 1 for message in messages)
-    assert await _most_attempts(shop) == 0
+    assert await _most_attempts(own_shop) == 0
 
 
 async def test_nothing_is_fetched_while_postgres_is_away(
-    own_postgres: PostgresServer, shop: Workshop, nats_url: str
+    own_postgres: PostgresServer, own_shop: Workshop, nats_url: str
 ) -> None:
     """A long outage must not turn the whole backlog into suspects that run alone."""
     before, first, *rest = [event() for _ in range(40)]
-    await shop.record(before, first, *rest)
+    await own_shop.record(before, first, *rest)
     async with open_relay(own_postgres.url(), nats_url) as relay:
-        stage = Stage(shop, relay, own_postgres.url(), nats_url)
+        stage = Stage(own_shop, relay, own_postgres.url(), nats_url)
         async with stage.processor() as process:
             await until(relay.has_consumer)
             await relay.publish(before)
@@ -78,13 +49,13 @@ async def test_nothing_is_fetched_while_postgres_is_away(
             await own_postgres.restart()
             await until(lambda: stage.are_settled([first, *rest]))
             assert process.returncode is None
-    assert await shop.effects() == {each.stripe_event_id: 1 for each in (before, first, *rest)}
-    assert await _most_attempts(shop) == 0
+    assert await own_shop.effects() == {each.stripe_event_id: 1 for each in (before, first, *rest)}
+    assert await _most_attempts(own_shop) == 0
 
 
-async def test_pauses_grow_and_only_success_makes_them_short_again() -> None:
+async def test_pauses_grow_and_only_success_makes_them_short_again(database: Database) -> None:
     """A server that answers a probe and refuses the work must not be hammered."""
-    outage, loop = Outage(asyncio.Event()), asyncio.get_running_loop()
+    outage, loop = Outage(database, asyncio.Event()), asyncio.get_running_loop()
     assert outage.is_on
 
     async def pause() -> float:
@@ -102,10 +73,10 @@ async def test_pauses_grow_and_only_success_makes_them_short_again() -> None:
     assert LONGEST_SECONDS <= 5
 
 
-async def test_a_stop_ends_a_pause() -> None:
+async def test_a_stop_ends_a_pause(database: Database) -> None:
     """Nobody waits for PostgreSQL during a shutdown."""
     stop = asyncio.Event()
-    outage = Outage(stop)
+    outage = Outage(database, stop)
     stop.set()
     async with asyncio.timeout(1):
         for _ in range(20):

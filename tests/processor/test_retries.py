@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processor.last_error import LONGEST, describe
-from processor.retries import Blame, HandlerFailed, Patience, Schedule, blame
+from processor.retries import Blame, HandlerFailed, Patience, Schedule, blame, says_shutdown
 from sluice.failures import DatabaseUnavailable, MalformedEvent
 
 HOUR = 3600
@@ -19,11 +19,18 @@ def exactly(seconds: float) -> float:
     return seconds
 
 
-def failed(cause: Exception, *, connection_lost: bool = False) -> HandlerFailed:
+def failed(cause: Exception, *, connection_lost: bool = False, is_foreign: bool = False) -> HandlerFailed:
     """A handler's failure as the dispatcher raises it."""
-    failure = HandlerFailed("shop.grant", connection_lost=connection_lost)
+    failure = HandlerFailed("shop.grant", connection_lost=connection_lost, is_foreign=is_foreign)
     failure.__cause__ = cause
     return failure
+
+
+def lost_by(last_word: Exception) -> asyncpg.ConnectionDoesNotExistError:
+    """What asyncpg raises where PostgreSQL says why it ends a connection."""
+    error = asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")
+    error.__cause__ = last_word
+    return error
 
 
 def test_sixteen_attempts_last_seventy_two_hours() -> None:
@@ -79,22 +86,37 @@ def test_a_parked_event_looks_at_least_every_ten_minutes() -> None:
         (failed(asyncpg.SerializationError("40001")), Blame.COLLISION),
         (failed(asyncpg.LockNotAvailableError("55P03")), Blame.CONTENTION),
         (failed(asyncpg.QueryCanceledError("57014")), Blame.CONTENTION),
-        (failed(asyncpg.AdminShutdownError("57P01")), Blame.OUTAGE),
-        (failed(asyncpg.ReadOnlySQLTransactionError("25006")), Blame.OUTAGE),
+        (failed(asyncpg.AdminShutdownError("57P01"), connection_lost=True), Blame.UNCLEAR),
+        (failed(asyncpg.ConnectionDoesNotExistError("08003"), connection_lost=True), Blame.UNCLEAR),
+        (failed(ValueError("after the connection went"), connection_lost=True), Blame.UNCLEAR),
+        (failed(lost_by(asyncpg.CrashShutdownError("another backend crashed")), connection_lost=True), Blame.OUTAGE),
+        (failed(lost_by(asyncpg.AdminShutdownError("57P01")), connection_lost=True), Blame.UNCLEAR),
+        (failed(asyncpg.ReadOnlySQLTransactionError("25006")), Blame.UNCLEAR),
         (failed(asyncpg.DiskFullError("53100")), Blame.OUTAGE),
-        (failed(asyncpg.ConnectionDoesNotExistError("08003")), Blame.OUTAGE),
-        (failed(ValueError("after the connection went"), connection_lost=True), Blame.OUTAGE),
+        (failed(asyncpg.DiskFullError("53100, elsewhere"), is_foreign=True), Blame.EVENT),
+        (failed(asyncpg.ConnectionDoesNotExistError("08003, elsewhere"), is_foreign=True), Blame.EVENT),
         (asyncpg.TooManyConnectionsError("53300"), Blame.OUTAGE),
-        (asyncpg.InterfaceError("connection is closed"), Blame.OUTAGE),
+        (asyncpg.CrashShutdownError("57P02"), Blame.OUTAGE),
+        (asyncpg.AdminShutdownError("57P01"), Blame.UNCLEAR),
+        (asyncpg.InterfaceError("connection is closed"), Blame.UNCLEAR),
         (DatabaseUnavailable(), Blame.OUTAGE),
-        (TimeoutError(), Blame.OUTAGE),
-        (ConnectionResetError(), Blame.OUTAGE),
+        (TimeoutError(), Blame.UNCLEAR),
+        (ConnectionResetError(), Blame.UNCLEAR),
     ],
     ids=lambda value: value.value if isinstance(value, Blame) else type(value.__cause__ or value).__name__,
 )
 def test_whose_fault_a_failure_is(error: Exception, expected: Blame) -> None:
     """Only what the event or its handler did counts as an attempt."""
     assert blame(error) is expected
+
+
+def test_a_shutdown_is_told_by_the_servers_last_word() -> None:
+    """It may stand behind asyncpg's own error, and behind the handler's; a circle of causes is no trap."""
+    assert says_shutdown(failed(lost_by(asyncpg.AdminShutdownError("57P01")), connection_lost=True))
+    assert not says_shutdown(lost_by(asyncpg.CrashShutdownError("57P02")))
+    circle = ValueError()
+    circle.__cause__ = circle
+    assert not says_shutdown(circle)
 
 
 def test_a_described_failure_quotes_no_value() -> None:

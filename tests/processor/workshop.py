@@ -123,7 +123,7 @@ class Workshop:
             setbacks=Setbacks(self.database, self.schedule, self.patience),
             redelivery=Redelivery(self.database, self.solo_starts),
             reporter=Reporter(self.errors, self.registry.types),
-            outage=Outage(self.stop),
+            outage=Outage(self.database, self.stop),
             stop=self.stop,
             hold_seconds=self.hold_seconds,
         )
