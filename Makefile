@@ -64,10 +64,11 @@ image:
 	@test -n "$(BUILDER)" || { echo "Nothing here can build an image: start docker, or install podman or buildah (apt-get install buildah)." >&2; exit 1; }
 	@$(BUILD) --target $(TARGET) $(if $(BASE),--build-arg BASE=$(BASE)) $(if $(BUILD_BASE),--build-arg BUILD_BASE=$(BUILD_BASE)) --tag $(IMAGE) .
 
-## chart: write the chart's README from its values, and test the chart
+## chart: write the chart's README from its values and its dashboards from their source, and test the chart
 .PHONY: chart
 chart: $(VENV)/.test
 	@$(BIN)/python -m tests.chart.readme
+	@$(BIN)/python -m charts.dashboards
 	@$(BIN)/python -m pytest -q tests/chart $(ARGS)
 
 ## clean: remove the environment; data under .local/ stays

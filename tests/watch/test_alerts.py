@@ -9,27 +9,19 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.watch import runbook
 from tests.watch.programs import program
 from tests.watch.shown import shown_metrics
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "charts/sluice/alerts").glob("*.yaml"))
 CASES = sorted(Path(__file__).parent.glob("*.test.yaml"))
-RUNBOOK = (ROOT / "docs/runbook.md").read_text(encoding="utf-8")
 LONGEST_SUMMARY = 80
 
 
 def _rules() -> Mapping[str, Mapping[str, Any]]:
     groups = [group for file in FILES for group in yaml.safe_load(file.read_text())["groups"]]
     return {rule["alert"]: rule for group in groups for rule in group["rules"]}
-
-
-def _sections() -> Mapping[str, str]:
-    """The runbook's sections, by their anchors."""
-    parts = re.split(r"^## (.+)$", RUNBOOK, flags=re.MULTILINE)[1:]
-    titles, texts = parts[::2], parts[1::2]
-    anchors = [re.sub(r"[^a-z0-9 -]", "", title.lower()).replace(" ", "-") for title in titles]
-    return dict(zip(anchors, texts, strict=True))
 
 
 RULES = _rules()
@@ -68,13 +60,13 @@ def test_each_alert_speaks_to_a_tired_person(alert: str) -> None:
 def test_each_alert_leads_to_its_section_of_the_runbook(alert: str) -> None:
     """The section exists, and names the alert."""
     page, _, anchor = RULES[alert]["annotations"]["runbook_url"].partition("#")
-    assert page == "docs/runbook.md"
-    assert f"`{alert}`" in _sections()[anchor]
+    assert page == runbook.PAGE
+    assert f"`{alert}`" in runbook.sections()[anchor]
 
 
 def test_the_runbook_names_no_alert_that_is_gone() -> None:
     """Whoever renames an alert renames it there too."""
-    assert set(re.findall(r"`(Sluice\w+)`", RUNBOOK)) == set(RULES)
+    assert set(re.findall(r"`(Sluice\w+)`", runbook.TEXT)) == set(RULES)
 
 
 @pytest.mark.parametrize("alert", RULES)

@@ -1,0 +1,154 @@
+"""
+A short life with everything in it: a day of payments, each kind of odd webhook, and what fails does fail.
+
+It goes on until Prometheus has seen each trouble, so that every panel has something to show.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import aiohttp
+import asyncpg
+import nats
+
+from devstack.stack import Stack
+from sluice.simulator.day import send_day
+from sluice.simulator.demo import create_demo_events
+from tests.ingest.webhooks import signed, webhook
+from tests.processor.workshop import thin_event
+from tests.system.traffic import PATH, Traffic, payment_succeeded
+from tests.waiting import until
+from tests.watch.prometheus import Prometheus
+
+SETTINGS: Mapping[str, str] = {
+    "DATABASE_POOL_MAX_SIZE": "2",  # a pool that can be used up
+    "ACK_WAIT_SECONDS": "2",  # what is not answered comes again before the test ends
+    "HANDLER_SECONDS": "0.6",
+    "LOCK_SECONDS": "0.3",
+}
+RUSH = 300
+"""Webhooks at once: more than a processor fetches in one go."""
+TENANT_SECRET = "whsec_storm_tenant"
+LOST = "evt_lost"
+_NOBODY = "7d0f2d5e-0000-4000-8000-000000000000"
+_UNWELCOME = "ALTER TABLE payment_fact ADD CONSTRAINT unwelcome CHECK (payment_id <> 'pi_unwelcome')"
+
+Books: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+
+@dataclass(frozen=True, slots=True)
+class Storm:
+    """Everything that a stack may meet, in the order in which it is sent."""
+
+    stack: Stack
+    prometheus: Prometheus
+    books: Books
+    traffic: Traffic
+    tenant: str
+
+    @classmethod
+    async def over(cls, stack: Stack, prometheus: Prometheus, books: Books) -> None:
+        """Let it pass, to the end."""
+        row, tenant = [
+            await books.fetchval(
+                "INSERT INTO events (name, webhook_secret) VALUES ('a', $1) RETURNING id::text", secret
+            )
+            for secret in (None, TENANT_SECRET)
+        ]
+        storm = cls(stack, prometheus, books, Traffic(stack.gateway_url, stack.webhook_secret, [row]), tenant)
+        await storm.a_day_of_payments()
+        await storm.odd_ones()
+        await storm.everything_waits()
+        await storm.nats_goes_away()
+        await storm.see("healthd_webhooks_failing > 0")
+        await storm.see(f"min(timestamp(up)) > {time.time()}")
+
+    async def see(self, condition: str) -> None:
+        """Wait until Prometheus has seen it."""
+        await until(lambda: self.prometheus.says(condition), within_seconds=30, what=f"Prometheus sees {condition}")
+
+    async def a_day_of_payments(self) -> None:
+        """Repeats, disorder, a type that nobody knows, and a forgery."""
+        events = await create_demo_events(self.books)
+        day = await send_day(self.stack.gateway_url, self.stack.webhook_secret, events=events)
+        assert day.is_as_expected
+
+    async def odd_ones(self) -> None:
+        """One that fails, one that waits for its row, one that nobody can apply, one that is none, and a stranger's."""
+        await self.books.execute(_UNWELCOME)
+        row = self.traffic.events[0]
+        odd = (
+            payment_succeeded("evt_fails", "pi_unwelcome", events_id=row),
+            payment_succeeded("evt_parked", "pi_parked", events_id=_NOBODY),
+            thin_event("evt_thin").body,
+        )
+        assert await self.post(*odd) == [200, 200, 200]
+        assert await self.post(b"no JSON at all") == [400]
+        client = await nats.connect(self.stack.nats_url)
+        await client.jetstream().publish("stripe.live.platform.stranger", b"not of our contract")
+        await client.close()
+
+    async def everything_waits(self) -> None:
+        """Somebody locks the payments, then the log itself, and loses a row of it; Stripe goes on sending."""
+        async with self.traffic.flowing(per_second=20), self._organiser_sends():
+            async with self.books.transaction():
+                await self._a_rush_while_handlers_wait()
+                await self._ingest_waits_too()
+            await self.see("webhook_events_missing_total > 0")
+
+    async def _a_rush_while_handlers_wait(self) -> None:
+        await self.books.execute("LOCK TABLE payment_fact IN ACCESS EXCLUSIVE MODE")
+        lost = payment_succeeded(LOST, "pi_lost", events_id=self.traffic.events[0])
+        await self.traffic.burst([self.traffic.payment() for _ in range(RUSH)] + [lost], times=1)
+        assert LOST in self.traffic.acknowledged
+        await self.see("healthd_stream_pending > 0 and healthd_stream_ack_pending > 0")
+        await self.see("healthd_oldest_unprocessed_age_seconds > 0")
+
+    async def _ingest_waits_too(self) -> None:
+        await self.books.execute("LOCK TABLE webhook_logs IN ACCESS EXCLUSIVE MODE")
+        await self.books.execute("DELETE FROM webhook_logs WHERE stripe_event_id = $1", LOST)
+        await self.see("journal_queue_rows > 0")
+        await self.see("postgres_pool_waiters > 0")
+        await self.see("postgres_pool_acquire_timeouts_total > 0")
+        await self.see("processor_outage == 1")
+        await self.traffic.answered_more(503, 1, within_seconds=30)
+
+    @asynccontextmanager
+    async def _organiser_sends(self) -> AsyncIterator[None]:
+        """One webhook after the other to an organiser's URL, for which ingest needs one more connection."""
+        sending = asyncio.create_task(self._send_as_organiser(), name="organiser")
+        try:
+            yield
+        finally:
+            sending.cancel()
+            await asyncio.wait([sending])
+
+    async def _send_as_organiser(self) -> None:
+        while True:
+            await self._post(f"{PATH}/{self.tenant}", TENANT_SECRET, [webhook()])
+
+    async def nats_goes_away(self) -> None:
+        """Webhooks are taken in all the same; what was not published is, once it is back."""
+        await self.stack.servers.nats.stop()
+        await self.see('nats_connected{component="ingest"} == 0')
+        assert await self.post(webhook()) == [200]
+        await self.stack.servers.nats.restart()
+        await self.see("sum(relay_repairs_total) > 0")
+
+    async def post(self, *bodies: bytes | str) -> Sequence[int]:
+        """Post webhooks to the platform's URL; the HTTP statuses."""
+        return await self._post(PATH, self.stack.webhook_secret, bodies)
+
+    async def _post(self, path: str, secret: str, bodies: Sequence[bytes | str]) -> Sequence[int]:
+        statuses = []
+        async with aiohttp.ClientSession() as session:
+            for body in bodies:
+                sent = body if isinstance(body, bytes) else body.encode()
+                url = self.stack.gateway_url + path
+                async with session.post(url, data=sent, headers=signed(sent, secret)) as answer:
+                    statuses.append(answer.status)
+        return statuses
