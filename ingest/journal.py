@@ -1,8 +1,9 @@
 """
 The group commit: all webhooks that arrive while a write is under way go out together in the next one.
 
-There is no timer. An idle journal writes at once; a busy one writes larger batches. Whoever calls ``record`` is
-answered after the commit of a write that holds their own delivery, whether it was new or a repeat.
+There is no timer. An idle journal writes at once; a busy one writes larger batches, and begins the next before anybody
+is told of the last. Whoever calls ``record`` is answered after the commit of a write that holds their own delivery,
+whether it was new or a repeat.
 """
 
 import asyncio
@@ -19,12 +20,14 @@ from ingest.deadline import Deadline
 from ingest.failures import NotRecorded, OutOfTime, TooMuchAtOnce
 from ingest.notices import NOTICES
 from sluice.chassis.postgres import DATABASE_ERRORS, Connection, Database, Record, is_transient
+from sluice.chassis.postgres_hold import Hold
 from sluice.chassis.sql import load_queries
 from sluice.contract.event import StripeEvent
 from sluice.failures import DatabaseUnavailable, Unavailable
 
 _QUERIES = load_queries(__file__, "journal.sql")
 _LEAST_RETRY_SECONDS = 0.3
+_LEAST_SHARE = 32  # below this a write costs the same however few its rows are
 _ROW_AT_FAULT = frozenset({"22", "23", "54", "P0", "XX"})  # a value, a constraint, a limit, a trigger, a broken page
 
 
@@ -81,12 +84,13 @@ class Journal:
         on_failure: Callable[[Exception], None],
         limits: JournalLimits | None = None,
     ) -> None:
-        self._database = database
+        self._hold = Hold(database)
         self._on_recorded = on_recorded
         self._on_failure = on_failure
         self._limits = limits or JournalLimits()
         self._queue: deque[_Waiting] = deque()
         self._bytes = 0
+        self._taken = 0
         self._arrived = asyncio.Event()
         self._deadline = Deadline(self._limits.receipt_seconds, OutOfTime)
 
@@ -123,8 +127,11 @@ class Journal:
         while True:
             await self._arrived.wait()
             self._arrived.clear()
-            while self._queue:
-                await self._write_next()
+            try:
+                while self._queue:
+                    await self._write_next()
+            finally:
+                await self._hold.give_back()
 
     async def _write_next(self) -> None:
         batch, size = self._take()
@@ -138,7 +145,8 @@ class Journal:
         """The next batch, without those who no longer wait; and the bytes that it and those held."""
         batch: list[_Waiting] = []
         size = batch_bytes = 0
-        while self._queue and len(batch) < self._limits.batch_rows:
+        rows_max = self._share()
+        while self._queue and len(batch) < rows_max:
             body_bytes = len(self._queue[0].event.body)
             if batch and batch_bytes + body_bytes > self._limits.batch_bytes:
                 break
@@ -147,7 +155,18 @@ class Journal:
             if not waiting.receipt.done():
                 batch.append(waiting)
                 batch_bytes += body_bytes
+        self._taken = len(batch)
         return batch, size
+
+    def _share(self) -> int:
+        """
+        How many the next write takes: half of a crowd that comes again as soon as it is answered.
+
+        PostgreSQL then writes one half while we read and verify the other. A write of all would leave us idle until it
+        is committed, and PostgreSQL until all have come again.
+        """
+        crowd = len(self._queue) + self._taken
+        return min(self._limits.batch_rows, max(_LEAST_SHARE, -(-crowd // 2)))
 
     async def _write(self, batch: _Batch) -> None:
         if not batch:
@@ -181,10 +200,10 @@ class Journal:
 
     async def _insert(self, batch: _Batch, columns: Sequence[Sequence[object]], deadline: float) -> None:
         connection: Connection
-        async with self._database.acquire(within_seconds=_left(deadline)) as connection:
+        async with self._hold.use(within_seconds=_left(deadline)) as connection:
             rows = await connection.fetch(_QUERIES["record"], *columns, timeout=_left(deadline))
             await _fill(connection, batch, rows, deadline)
-            self._written(batch, rows)  # it is committed; nobody waits until the connection is back in its pool
+        self._written(batch, rows)
 
     def _written(self, batch: _Batch, rows: Sequence[Record]) -> None:
         new = {row["stripe_event_id"] for row in rows if row["is_new"]}

@@ -39,6 +39,7 @@ def connect_arguments(
         "application_name": application_name,
         "timezone": "UTC",
         "jit": "off",
+        "enable_seqscan": "off",  # everything is looked up by key; a plan of a table's first minute must not outlive it
         "statement_timeout": str(statement_ms),
         "lock_timeout": str(int(statement_ms * 0.8)),
         "idle_in_transaction_session_timeout": str(_IN_TRANSACTION_SECONDS * 1000),

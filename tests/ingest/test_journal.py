@@ -247,6 +247,20 @@ async def test_batches_are_bounded_by_rows_and_bytes(database: Database, postgre
     assert sorted(row["rows"] for row in written) == [1, 2, 2, 2]
 
 
+async def test_a_write_takes_half_of_a_crowd_and_all_of_a_few(database: Database, postgres: Postgres) -> None:
+    """So that PostgreSQL and we work at the same time; few rows cost a write as much as one."""
+    bench = Bench(database)
+    waiting = asyncio.gather(*(bench.journal.record(event(f"evt_{n}"), verified_by="p:1") for n in range(100)))
+    await asyncio.sleep(0)
+    task = asyncio.create_task(bench.journal.run())
+    await waiting
+    written = await postgres.fetch("SELECT count(*) AS rows FROM webhook_logs GROUP BY xmin::text")
+    assert sorted(row["rows"] for row in written) == [50, 50]
+    await until(lambda: database.status()["busy"] == 0)
+    task.cancel()
+    await asyncio.wait([task])
+
+
 async def test_without_postgresql_everybody_who_waits_is_refused() -> None:
     """One failed write is enough to know; the queue behind it is not made to wait."""
     async with Database.connect("postgresql://u:p@127.0.0.1:1/x", application_name="test", min_size=0) as database:
@@ -275,6 +289,20 @@ async def test_the_look_up_of_known_ids_uses_the_index_even_when_nothing_is_know
     arrays = ",".join(["'{}'"] * 11)
     plan = await postgres.fetchval(f"EXPLAIN (FORMAT JSON) EXECUTE record ({arrays})")
     assert "Seq Scan" not in json.dumps(json.loads(plan))
+
+
+async def test_a_plan_made_while_the_table_was_empty_does_not_read_all_of_it_later(
+    bench: Bench, database: Database, postgres: Postgres
+) -> None:
+    """PostgreSQL keeps a plan until statistics come; a new system's first webhooks must not scan one another."""
+    await postgres.execute("VACUUM ANALYZE webhook_logs")
+    for number in range(20):  # it settles on one plan after five
+        await bench.record_together([event(f"evt_{number}")])
+    await until(lambda: database.status()["busy"] == 0)
+    await database.fetch("SELECT pg_stat_force_next_flush()")  # the pool has the journal's connection alone
+    told = await postgres.fetchrow("SELECT * FROM pg_stat_user_tables WHERE relname = 'webhook_logs'")
+    assert told is not None
+    assert (told["n_tup_ins"], told["seq_tup_read"]) == (20, 0)
 
 
 class LosesItsPlace:
