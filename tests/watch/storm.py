@@ -4,10 +4,8 @@ A short life with everything in it: a day of payments, each kind of odd webhook,
 It goes on until Prometheus has seen each trouble, so that every panel has something to show.
 """
 
-import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -25,14 +23,14 @@ from tests.waiting import until
 from tests.watch.prometheus import Prometheus
 
 SETTINGS: Mapping[str, str] = {
-    "DATABASE_POOL_MAX_SIZE": "2",  # a pool that can be used up
+    "DATABASE_POOL_MIN_SIZE": "1",
+    "DATABASE_POOL_MAX_SIZE": "1",  # a pool that can be used up
     "ACK_WAIT_SECONDS": "2",  # what is not answered comes again before the test ends
     "HANDLER_SECONDS": "0.6",
     "LOCK_SECONDS": "0.3",
 }
 RUSH = 300
 """Webhooks at once: more than a processor fetches in one go."""
-TENANT_SECRET = "whsec_storm_tenant"
 LOST = "evt_lost"
 _NOBODY = "7d0f2d5e-0000-4000-8000-000000000000"
 _UNWELCOME = "ALTER TABLE payment_fact ADD CONSTRAINT unwelcome CHECK (payment_id <> 'pi_unwelcome')"
@@ -48,18 +46,12 @@ class Storm:
     prometheus: Prometheus
     books: Books
     traffic: Traffic
-    tenant: str
 
     @classmethod
     async def over(cls, stack: Stack, prometheus: Prometheus, books: Books) -> None:
         """Let it pass, to the end."""
-        row, tenant = [
-            await books.fetchval(
-                "INSERT INTO events (name, webhook_secret) VALUES ('a', $1) RETURNING id::text", secret
-            )
-            for secret in (None, TENANT_SECRET)
-        ]
-        storm = cls(stack, prometheus, books, Traffic(stack.gateway_url, stack.webhook_secret, [row]), tenant)
+        row = await books.fetchval("INSERT INTO events (name) VALUES ('paid in a storm') RETURNING id::text")
+        storm = cls(stack, prometheus, books, Traffic(stack.gateway_url, stack.webhook_secret, [row]))
         await storm.a_day_of_payments()
         await storm.odd_ones()
         await storm.everything_waits()
@@ -94,7 +86,7 @@ class Storm:
 
     async def everything_waits(self) -> None:
         """Somebody locks the payments, then the log itself, and loses a row of it; Stripe goes on sending."""
-        async with self.traffic.flowing(per_second=20), self._organiser_sends():
+        async with self.traffic.flowing(per_second=20):
             async with self.books.transaction():
                 await self._a_rush_while_handlers_wait()
                 await self._ingest_waits_too()
@@ -117,20 +109,6 @@ class Storm:
         await self.see("processor_outage == 1")
         await self.traffic.answered_more(503, 1, within_seconds=30)
 
-    @asynccontextmanager
-    async def _organiser_sends(self) -> AsyncIterator[None]:
-        """One webhook after the other to an organiser's URL, for which ingest needs one more connection."""
-        sending = asyncio.create_task(self._send_as_organiser(), name="organiser")
-        try:
-            yield
-        finally:
-            sending.cancel()
-            await asyncio.wait([sending])
-
-    async def _send_as_organiser(self) -> None:
-        while True:
-            await self._post(f"{PATH}/{self.tenant}", TENANT_SECRET, [webhook()])
-
     async def nats_goes_away(self) -> None:
         """Webhooks are taken in all the same; what was not published is, once it is back."""
         await self.stack.servers.nats.stop()
@@ -139,16 +117,11 @@ class Storm:
         await self.stack.servers.nats.restart()
         await self.see("sum(relay_repairs_total) > 0")
 
-    async def post(self, *bodies: bytes | str) -> Sequence[int]:
-        """Post webhooks to the platform's URL; the HTTP statuses."""
-        return await self._post(PATH, self.stack.webhook_secret, bodies)
-
-    async def _post(self, path: str, secret: str, bodies: Sequence[bytes | str]) -> Sequence[int]:
+    async def post(self, *bodies: bytes) -> Sequence[int]:
+        """Post webhooks, one after the other; the HTTP statuses."""
         statuses = []
-        async with aiohttp.ClientSession() as session:
+        async with aiohttp.ClientSession(self.stack.gateway_url) as session:
             for body in bodies:
-                sent = body if isinstance(body, bytes) else body.encode()
-                url = self.stack.gateway_url + path
-                async with session.post(url, data=sent, headers=signed(sent, secret)) as answer:
+                async with session.post(PATH, data=body, headers=signed(body, self.stack.webhook_secret)) as answer:
                     statuses.append(answer.status)
         return statuses

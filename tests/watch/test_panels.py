@@ -16,6 +16,7 @@ from devstack.stack import Stack
 from tests.devstack.folders import reachable_folder
 from tests.watch import grafana
 from tests.watch.grafana import LabelValues, Read
+from tests.watch.programs import program
 from tests.watch.prometheus import POD, SCRAPE_SECONDS, Prometheus, Series, scraping
 from tests.watch.storm import SETTINGS, Storm
 
@@ -53,6 +54,7 @@ each_panel = pytest.mark.parametrize(("name", "panel"), PANELS)
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def watched() -> AsyncIterator[Watched]:
     """One storm for all panels."""
+    program("prometheus")  # before anything is started that it would look at
     began = time.time()
     async with _stack() as stack, _books(stack) as books:
         admin_urls = {name: service.admin_url for name, service in stack.services.items()}
