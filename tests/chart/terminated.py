@@ -13,6 +13,7 @@ import aiohttp
 from devstack.ports import free_port
 from tests.chart.helm import ROOT
 
+READY, UNREADY = 200, 503
 _LOOK_SECONDS = 0.01
 _ANSWER_SECONDS = 5.0
 
@@ -55,14 +56,20 @@ class Pod:
 class Callers:
     """Clients that ask as long as the pod is ready, as a Service's endpoints make them."""
 
+    ask: Callable[[], Awaitable[int]]
     is_ready: bool = True
     answers: list[int] = field(default_factory=list)
     """The HTTP status of each; 0: a connection that was refused or dropped."""
 
-    async def call(self, ask: Callable[[], Awaitable[int]]) -> None:
+    async def call(self) -> None:
         """One of them, until readiness turned."""
         while self.is_ready:
-            self.answers.append(await ask())
+            self.answers.append(await self.ask())
+
+    async def stop(self) -> None:
+        """The word gets round, but not to the one who asks once more: the listener is open longer than that."""
+        self.is_ready = False
+        self.answers.append(await self.ask())
 
 
 @dataclass(frozen=True)
@@ -71,27 +78,34 @@ class End:
 
     exit_code: int
     seconds: float
-    was_unready_first: bool
-    """Whether readiness was red while the process still lived."""
 
 
 async def terminate(
-    pod: Pod, process: asyncio.subprocess.Process, session: aiohttp.ClientSession, callers: Callers
+    pod: Pod,
+    process: asyncio.subprocess.Process,
+    when_unready: Callable[[], Awaitable[None]],
+    *,
+    session: aiohttp.ClientSession,
 ) -> End:
-    """SIGTERM, and watch readiness until the end; the callers stop when it is red, or gone."""
+    """
+    SIGTERM, and what becomes of it.
+
+    Raises:
+        AssertionError: readiness was not seen red as long as the process lived, or was green again.
+    """
     loop = asyncio.get_running_loop()
     began = loop.time()
     process.send_signal(signal.SIGTERM)
-    was_unready = False
     async with asyncio.timeout(30):
+        while (seen := await status(session, pod.probe)) == READY:
+            await asyncio.sleep(_LOOK_SECONDS)
+        assert seen == UNREADY, f"{pod.name} was gone before anybody could know"
+        await when_unready()
         while process.returncode is None:
-            if (seen := await status(session, pod.probe)) != 200:
-                callers.is_ready = False
-                was_unready |= seen == 503
+            assert await status(session, pod.probe) != READY, f"{pod.name} was ready again"
             with suppress(TimeoutError):
                 await asyncio.wait_for(process.wait(), _LOOK_SECONDS)
-    callers.is_ready = False
-    return End(process.returncode, loop.time() - began, was_unready)
+    return End(process.returncode, loop.time() - began)
 
 
 async def status(session: aiohttp.ClientSession, url: str) -> int:

@@ -199,7 +199,8 @@ def test_the_migration_runs_before_new_pods_and_may_repeat() -> None:
         assert events == "pre-install,pre-upgrade"
         assert weight < 0
     plain = render(merge({"secrets": {"name": "sluice"}}, {"migration": {"hook": False}}))
-    assert "annotations" not in of_kind(plain, "Job")["migrate"]["metadata"]
+    (plain_job,) = of_kind(plain, "Job").values()
+    assert "annotations" not in plain_job["metadata"]
     assert job["spec"]["template"]["spec"]["containers"][0]["command"] == ["sluice", "migrate"]
 
 

@@ -3,8 +3,9 @@
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 
 import aiohttp
@@ -15,11 +16,16 @@ from sluice.simulator.signature import sign
 from tests.chart.helm import pod_specs, render, settings_of
 from tests.chart.terminated import Callers, End, Pod, status, terminate
 from tests.system.traffic import PATH, payment_succeeded
+from tests.waiting import until
 
 ROUNDS = 10 if os.environ.get("CI") else 3  # thirty starts of a process are half a minute
 CALLERS = 6
 SECRET = "whsec_termination"
-LOAD_SECONDS = 0.2
+ANSWERS_FIRST = 3 * CALLERS
+_WAITING = """
+    SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND application_name = 'sluice-processor' AND wait_event_type = 'Lock'
+"""
 SPECS = pod_specs(render({"secrets": {"name": "sluice"}}))
 
 
@@ -35,25 +41,26 @@ async def pods(role_url: Callable[[str], str], nats_url: str) -> Sequence[Pod]:
         for name in ("ingest", "processor", "healthd")
     }
     ingest = Pod("ingest", {**own["ingest"], "STRIPE_WEBHOOK_SECRET": SECRET})
-    processor = Pod("processor", own["processor"])
+    processor = Pod("processor", {**own["processor"], "LOCK_SECONDS": "3.9"})
     targets = ",".join(f"{pod.name}=http://127.0.0.1:{pod.admin_port}" for pod in (ingest, processor))
-    return ingest, processor, Pod("healthd", {**own["healthd"], "HEALTH_TARGETS": targets})
+    watching = {"HEALTH_TARGETS": targets, "HEALTH_PERIOD_SECONDS": "1"}
+    return ingest, processor, Pod("healthd", {**own["healthd"], **watching})
 
 
 @pytest.mark.timeout(240)
 async def test_ends_under_load_drop_nothing(pods: Sequence[Pod], database_url: str) -> None:
-    """SIGTERM to all three, again and again, as webhooks come in: code 0 each time, in time, and the books balance."""
+    """SIGTERM to all three under load, again and again: readiness first, code 0 in time, and the books balance."""
     ingest, processor, _ = pods
     sent = Sent(ingest.public_port)
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True, limit=0)) as session:
         for _ in range(ROUNDS):
-            ends, callers = await _one_round(pods, session, sent)
+            ends, received, told = await _one_round(pods, session, sent, database_url)
             for pod, end in zip(pods, ends, strict=True):
                 assert end.exit_code == 0, pod.name
                 assert end.seconds < float(pod.environment["DRAIN_SECONDS"]), pod.name
-            assert ends[0].was_unready_first
             assert not sent.lost
-            assert set(callers.answers) == {200}
+            assert set(received) == {200}
+            assert set(told) <= {200, 503}, "healthd was asked and did not answer"
         async with processor.running(session):
             await _settled(database_url, sent.acknowledged)
 
@@ -84,29 +91,59 @@ class Sent:
             return 0
 
 
-async def _one_round(pods: Sequence[Pod], session: aiohttp.ClientSession, sent: Sent) -> tuple[Sequence[End], Callers]:
-    """Start all, load them, end all at the same moment."""
+async def _one_round(
+    pods: Sequence[Pod], session: aiohttp.ClientSession, sent: Sent, database_url: str
+) -> tuple[Sequence[End], Sequence[int], Sequence[int]]:
+    """Start all, load them, end all at the same moment: requests under way, and a batch that waits for a row."""
+    health = f"http://127.0.0.1:{pods[2].public_port}/api/health"
+    callers, watchers = Callers(partial(sent.send, session)), Callers(partial(status, session, health))
     async with AsyncExitStack() as stack:
         processes = await asyncio.gather(*(stack.enter_async_context(pod.running(session)) for pod in pods))
-        callers, watchers = Callers(), Callers()
-        health = f"http://127.0.0.1:{pods[2].public_port}/api/health"
-        async with _calling(callers, partial(sent.send, session)), _calling(watchers, partial(status, session, health)):
-            await asyncio.sleep(LOAD_SECONDS)
-            ends = await asyncio.gather(
-                *(
-                    terminate(pod, process, session, group)
-                    for pod, process, group in zip(pods, processes, (callers, Callers(), watchers), strict=True)
-                )
-            )
-        return ends, callers
+        async with _calling(callers), _calling(watchers), _locked_facts(database_url) as facts:
+            await until(lambda: len(callers.answers) > ANSWERS_FIRST and len(watchers.answers) > ANSWERS_FIRST)
+            await facts.lock()
+            await until(facts.is_waited_for, what="a batch under way")
+            heard = (callers.stop, facts.release, watchers.stop)
+            ending = zip(pods, processes, heard, strict=True)
+            ends = await asyncio.gather(*(terminate(*one, session=session) for one in ending))
+    return ends, callers.answers, watchers.answers
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The payments' facts, which whoever processes must write to."""
+
+    connection: "asyncpg.Connection[asyncpg.Record]"
+
+    async def lock(self) -> None:
+        """Whoever writes waits from now on."""
+        await self.connection.execute("BEGIN; LOCK TABLE payment_fact IN SHARE MODE")
+
+    async def is_waited_for(self) -> bool:
+        """Whether a processor has a batch under way that waits."""
+        return bool(await self.connection.fetchval(_WAITING))
+
+    async def release(self) -> None:
+        """Let the batch commit."""
+        await self.connection.execute("ROLLBACK")
 
 
 @asynccontextmanager
-async def _calling(callers: Callers, ask: Callable[[], Awaitable[int]]) -> AsyncIterator[None]:
+async def _locked_facts(database_url: str) -> AsyncIterator[Facts]:
+    connection = await asyncpg.connect(database_url, timeout=10)
+    try:
+        yield Facts(connection)
+    finally:
+        await connection.close(timeout=5)
+
+
+@asynccontextmanager
+async def _calling(callers: Callers) -> AsyncIterator[None]:
     async with asyncio.TaskGroup() as group:
         for _ in range(CALLERS):
-            group.create_task(callers.call(ask))
+            group.create_task(callers.call())
         yield
+        callers.is_ready = False
 
 
 async def _settled(database_url: str, acknowledged: set[str]) -> None:
