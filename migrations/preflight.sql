@@ -1,6 +1,6 @@
 -- Can Sluice's tables be added to this database? Reads only. Stops with every conflict at once, each with its cure.
 --   psql "$DATABASE_URL" -f migrations/preflight.sql
--- The foundation begins with these very lines; a test compares them.
+-- The foundation begins with these lines, but for those that came later; a test compares them.
 DO $preflight$
 DECLARE
     -- What is written or read of a table that was there before. A number in `types` is the least length of a varchar;
@@ -249,6 +249,22 @@ BEGIN
             found := found || format(E'%s.%s: no unique index holds it alone.\nALTER TABLE %1$I ADD UNIQUE (%2$I);',
                                      target.name, item.name);
         END LOOP;
+
+        -- NULL where Sluice must know: nobody would process such a row, and its redelivery would pass for a repeat.
+        FOR item IN
+            SELECT a.attname AS name, known.value, known.remark
+            FROM (VALUES ('processed', 'true', ' -- or = false for those whose effect is known to be missing'),
+                         ('processing_attempts', '0', '')) AS known (name, value, remark)
+            JOIN pg_attribute a ON a.attrelid = target.oid AND a.attname = known.name
+            WHERE target.name = 'webhook_logs' AND NOT a.attnotnull AND has_table_privilege(target.oid, 'SELECT')
+            ORDER BY a.attname
+        LOOP
+            EXECUTE format('SELECT count(*) FROM %s WHERE %I IS NULL', target.oid::regclass, item.name) INTO number;
+            IF number > 0 THEN
+                found := found || format(E'%s.%s: rows that say NULL: %s, and Sluice must know.\n'
+                    'UPDATE %1$I SET %2$I = %4$s WHERE %2$I IS NULL;%5$s', target.name, item.name, number, item.value, item.remark);
+            END IF;
+        END LOOP;
     END LOOP;
 
     IF cardinality(found) > 0 THEN
@@ -257,5 +273,6 @@ BEGIN
             cardinality(found), (SELECT string_agg(ordinality || '. ' || replace(conflict, E'\n', E'\n   '), E'\n' ORDER BY ordinality)
                                  FROM unnest(found) WITH ORDINALITY AS f (conflict, ordinality)));
     END IF;
+    RAISE NOTICE 'Nothing is in the way: Sluice goes with this database.';
 END
 $preflight$;

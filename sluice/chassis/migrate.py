@@ -11,7 +11,7 @@ import asyncpg
 
 from sluice.chassis import logs
 from sluice.chassis.direct_connection import Session, connection_to, direct_connection
-from sluice.chassis.migration_files import MigrationFile, installed_migrations, preflight_query
+from sluice.chassis.migration_files import CORE_SET, MigrationFile, installed_migrations, preflight_query
 from sluice.chassis.sql import load_queries
 from sluice.failures import Failure, Rejected, Unavailable
 
@@ -96,7 +96,10 @@ async def migrate(dsn: str, *, files: Sequence[MigrationFile] | None = None) -> 
     wanted = installed_migrations() if files is None else files
     async with direct_connection(dsn) as session, _turn(session):
         session.add_log_listener(_tell)
-        applied = [await _apply_when_free(session, file) for file in _missing(wanted, await _checksums(session))]
+        checksums = await _checksums(session)
+        if not checksums and any(file.set_name == CORE_SET for file in wanted):
+            await _refuse_conflicts(session)
+        applied = [await _apply_when_free(session, file) for file in _missing(wanted, checksums)]
         session.remove_log_listener(_tell)
     return applied
 
@@ -104,20 +107,29 @@ async def migrate(dsn: str, *, files: Sequence[MigrationFile] | None = None) -> 
 async def preflight(dsn: str) -> Sequence[Conflict]:
     """List, changing nothing, everything that is in the way of Sluice's own migrations. Raises DatabaseUnavailable."""
     async with connection_to(dsn) as session:
-        try:
-            async with session.transaction(readonly=True):
-                await session.execute(preflight_query(), timeout=_FILE_SECONDS)
-        except asyncpg.PostgresError as error:
-            if error.sqlstate != _CONFLICT_STATE:
-                raise _explained(error, "the preflight") from error
-            return _conflicts(error)
-    return []
+        return await _look_ahead(session)
 
 
 async def pending(dsn: str) -> Sequence[str]:
     """Names of the installed migrations not applied, in order. Raises DatabaseUnavailable, MigrationChanged."""
     async with connection_to(dsn) as session, session.transaction(readonly=True):
         return [file.name for file in _missing(installed_migrations(), await _checksums(session))]
+
+
+async def _look_ahead(session: Session) -> Sequence[Conflict]:
+    try:
+        async with session.transaction(readonly=True):
+            await session.execute(preflight_query(), timeout=_FILE_SECONDS)
+    except asyncpg.PostgresError as error:
+        if error.sqlstate != _CONFLICT_STATE:
+            raise _explained(error, "the preflight") from error
+        return _conflicts(error)
+    return []
+
+
+async def _refuse_conflicts(session: Session) -> None:
+    if conflicts := await _look_ahead(session):
+        raise ConflictsFound(conflicts)
 
 
 @asynccontextmanager

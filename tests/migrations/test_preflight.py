@@ -116,6 +116,22 @@ CONFLICTS = {
         "webhook_logs.stripe_event_id: 1 values are there more than once",
     ),
     "a processed without default": (_LOGS.format(", processed boolean"), "webhook_logs.processed: it has no default"),
+    "rows of which nobody knows whether they were processed": (
+        (
+            "CREATE TABLE webhook_logs (id serial PRIMARY KEY, stripe_event_id text UNIQUE, webhook_type text,"
+            " processed boolean DEFAULT false); INSERT INTO webhook_logs (stripe_event_id, processed)"
+            " VALUES ('evt_1', NULL), ('evt_2', NULL), ('evt_3', true), ('evt_4', false)"
+        ),
+        "webhook_logs.processed: rows that say NULL: 2",
+    ),
+    "rows without a count of attempts": (
+        (
+            "CREATE TABLE webhook_logs (id serial PRIMARY KEY, stripe_event_id text UNIQUE, webhook_type text,"
+            " processing_attempts int DEFAULT 0); INSERT INTO webhook_logs (stripe_event_id, processing_attempts)"
+            " VALUES ('evt_1', NULL), ('evt_2', 1)"
+        ),
+        "webhook_logs.processing_attempts: rows that say NULL: 1",
+    ),
     "a CHECK on attempts": (
         _LOGS.format(", processing_attempts int DEFAULT 0 CHECK (processing_attempts < 5)"),
         "refuses 1000",
@@ -155,6 +171,19 @@ async def test_each_conflict_is_named_and_its_cure_cures_it(kind: str, empty_dat
     await db.execute(FOUNDATION.read_text())
 
 
+async def test_who_follows_the_cure_for_unknown_rows_gives_none_a_second_effect(
+    empty_database_url: str, db: Connection
+) -> None:
+    """NULL may mean processed: taken as it stands, the cure makes them so; and what is known stays."""
+    setup, _ = CONFLICTS["rows of which nobody knows whether they were processed"]
+    await db.execute(setup)
+    (conflict,) = await preflight(empty_database_url)
+    assert "= false for those whose effect is known to be missing" in conflict.cure
+    await db.execute(conflict.cure)
+    rows = await db.fetch("SELECT processed FROM webhook_logs ORDER BY stripe_event_id")
+    assert [row["processed"] for row in rows] == [True, True, True, False]
+
+
 async def test_all_conflicts_come_at_once(empty_database_url: str, db: Connection) -> None:
     """Nobody cures one to meet the next."""
     await db.execute("CREATE TABLE events (id numeric, webhook_secret varchar(3)); CREATE TABLE payment (a int)")
@@ -163,9 +192,11 @@ async def test_all_conflicts_come_at_once(empty_database_url: str, db: Connectio
 
 
 async def test_the_migration_stops_with_the_same_findings(empty_database_url: str, db: Connection) -> None:
-    """The foundation begins with the preflight's own lines, and changes nothing when it finds something."""
-    query = PREFLIGHT.read_text()
-    assert query[query.index("DO $preflight$") :] in FOUNDATION.read_text()
+    """The foundation begins with the preflight's lines, but for later ones, and changes nothing if it finds something."""
+    query, foundation = PREFLIGHT.read_text(), FOUNDATION.read_text()
+    lines = iter(query[query.index("DO $preflight$") :].splitlines())
+    of_the_foundation = foundation[foundation.index("DO $preflight$") : foundation.index("DO $tables$")].splitlines()
+    assert all(line in lines for line in of_the_foundation if line), "in this order"
     await db.execute("CREATE TABLE events (id numeric)")
     before = await read_catalog(empty_database_url)
     told = psql(empty_database_url, FOUNDATION).stderr
@@ -176,11 +207,13 @@ async def test_the_migration_stops_with_the_same_findings(empty_database_url: st
 
 
 async def test_the_preflight_reads_only(any_url: str) -> None:
-    """It runs where nothing may be written, and finds nothing where nothing is in the way, before and after."""
+    """It runs where nothing may be written, and says in one sentence that nothing is in the way, before and after."""
     options = "-c default_transaction_read_only=on"
-    assert psql(any_url, PREFLIGHT, options=options).stderr == ""
-    add_sluice(any_url)
-    assert psql(any_url, PREFLIGHT, options=options).stderr == ""
+    for add in (add_sluice, str):
+        told = psql(any_url, PREFLIGHT, options=options).stderr
+        assert told.endswith("NOTICE:  Nothing is in the way: Sluice goes with this database.\n")
+        assert told.count("\n") == 1
+        add(any_url)
 
 
 async def test_a_person_sees_each_conflict_with_its_cure(empty_database_url: str, db: Connection) -> None:

@@ -86,6 +86,18 @@ async def test_conflicts_stop_it_with_their_cures(empty_database_url: str, db: C
     assert await db.fetchval("SELECT to_regclass('webhook_logs')") is None
 
 
+async def test_conflicts_that_only_the_preflight_knows_stop_it_too(empty_database_url: str, db: Connection) -> None:
+    """The foundation's own lines are older; on a database without Sluice nothing is applied before all is clear."""
+    await db.execute(
+        "CREATE TABLE webhook_logs (id serial PRIMARY KEY, stripe_event_id text UNIQUE, webhook_type text,"
+        " processed boolean DEFAULT false);"
+        "INSERT INTO webhook_logs (stripe_event_id, processed) VALUES ('evt_1', NULL)"
+    )
+    with pytest.raises(ConflictsFound, match="rows that say NULL: 1"):
+        await migrate(empty_database_url)
+    assert await db.fetchval("SELECT to_regclass('payment')") is None
+
+
 async def test_a_transaction_pooler_is_refused(empty_database_url: str, db: Connection) -> None:
     """Idle or busy; and nothing was changed."""
     async with pooled(empty_database_url) as address:
