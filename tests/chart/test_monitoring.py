@@ -1,6 +1,7 @@
 """What the chart makes of the files under alerts/ and dashboards/, whatever they are."""
 
 import json
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 import yaml
 from helm_python import Chart
 
-from tests.chart.helm import CHART, Manifest, Values, of_kind, render
+from tests.chart.helm import CHART, Manifest, Values, merge, of_kind, render
 
 RULES = """
 groups:
@@ -52,6 +53,25 @@ def test_each_dashboard_becomes_a_config_map(monitored: Sequence[Manifest]) -> N
     dashboard = of_kind(monitored, "ConfigMap")["dashboard-money"]
     assert dashboard["metadata"]["labels"]["grafana_dashboard"] == "1"
     assert json.loads(dashboard["data"]["money.json"]) == {"title": "{{instance}}", "panels": []}
+
+
+def test_the_charts_own_dashboards_arrive_as_their_files_say(everything: Values) -> None:
+    """Helm leaves Grafana's legends and variables alone; only the runbook's place is put in, for every panel's link."""
+    runbook = "https://wiki.example/sluice/runbook"
+    values = merge(everything, {"monitoring": {"alerts": {"runbookUrl": runbook}}})
+    files = {file.name: file.read_text(encoding="utf-8") for file in (CHART / "dashboards").glob("*.json")}
+    maps = [one for one in of_kind(render(values), "ConfigMap").values() if set(one["data"]) & set(files)]
+    assert {name: text for one in maps for name, text in one["data"].items()} == {
+        name: text.replace("docs/runbook.md", runbook) for name, text in files.items()
+    }
+    assert all(json.loads(text)["panels"] and re.search(r"\{\{\w+\}\}", text) for text in files.values())
+
+
+def test_a_dashboard_fits_into_a_config_map(everything: Values) -> None:
+    """Kubernetes takes a mebibyte, and `kubectl apply` a quarter of it; the key is a file's name."""
+    for one in of_kind(render(everything), "ConfigMap").values():
+        assert all(re.fullmatch(r"[-._a-zA-Z0-9]+", key) for key in one["data"])
+        assert len(json.dumps(one).encode()) < 256 * 1024
 
 
 def test_every_service_is_scraped_on_its_admin_port(everything: Values) -> None:
