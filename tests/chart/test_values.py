@@ -95,6 +95,8 @@ def test_a_value_that_does_not_exist_is_refused(path: tuple[str, ...]) -> None:
         {"logLevel": "loud"},
         {"secrets": {"natsUrl": {"key": ""}}},
         {"networkPolicy": {"dnsTo": []}},
+        {"gateway": {"parentRefs": [{"name": "public", "sectionname": "https"}]}},
+        {"gateway": {"parentRefs": [{"namespace": "gateways"}]}},
         {"appEnv": ""},
     ],
     ids=str,
