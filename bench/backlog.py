@@ -1,6 +1,5 @@
 """Processing from a backlog, with the real payment handlers: in batches, one by one, and from a large backlog."""
 
-import itertools
 import statistics
 from dataclasses import dataclass
 
@@ -46,21 +45,20 @@ class Processing:
 
 async def measure(ground: Ground, *, count: int, rows: int, few: int, many: int) -> Processing:
     """Work backlogs off: ``rows`` in batches against ``few`` one by one, ``count`` times each; then ``many``."""
-    serials = itertools.count(0, 2_000_000)
     batched, alone = [], []
     for _ in range(count):
-        batched.append(await _work_off(ground, rows, next(serials)))
-        alone.append(await _work_off(ground, few, next(serials), BATCH_SIZE="1"))
-    rebuild = await _work_off(ground, many, next(serials))
+        batched.append(await _work_off(ground, rows))
+        alone.append(await _work_off(ground, few, BATCH_SIZE="1"))
+    rebuild = await _work_off(ground, many)
     return Processing(_median(batched), _median(alone), rebuild)
 
 
-async def _work_off(ground: Ground, rows: int, first_serial: int, **environment: str) -> Backlog:
+async def _work_off(ground: Ground, rows: int, **environment: str) -> Backlog:
     await ground.sweep()
     async with processing(ground):
         pass  # its consumer is there now, so the backlog waits in the stream
     async with serving(SLUICE, ground) as port:
-        sent = await send(Order(port, ground.secret, _CONNECTIONS, 3_600, first_serial, rows))
+        sent = await send(Order(port, ground.secret, _CONNECTIONS, 3_600, next(ground.serials), rows))
         async with processing(ground, **environment) as process:
             await ground.settled()
             memory = memory_mebibytes(process)

@@ -1,6 +1,5 @@
 """Ingest against what people use: interleaved rounds, fresh processes, medians, ratios."""
 
-import itertools
 import statistics
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
@@ -62,23 +61,22 @@ def size(count: int) -> int:
 
 async def rounds(ground: Ground, plan: Plan) -> AsyncIterator[Run]:
     """Every round runs every candidate under every load, each with fresh processes; every other round backwards."""
-    serials = itertools.count(0, 1_000_000)
     async with processing(ground):
         pass  # its consumer is there from now on, so nothing that is published passes it by
     for number in range(plan.rounds):
         for connections in CONNECTIONS:
             for candidate in CANDIDATES[:: -1 if number % 2 else 1]:
                 if connections in candidate.connections:
-                    yield await _one(ground, candidate, connections, plan, next(serials))
+                    yield await _one(ground, candidate, connections, plan)
 
 
-async def _one(ground: Ground, candidate: Candidate, connections: int, plan: Plan, first_serial: int) -> Run:
+async def _one(ground: Ground, candidate: Candidate, connections: int, plan: Plan) -> Run:
     await ground.sweep()
     async with serving(candidate, ground) as port:
         order = _order(candidate, ground, port, connections)
-        warmed = await send(order(plan.warm_up_seconds, first_serial))
+        warmed = await send(order(plan.warm_up_seconds, next(ground.serials)))
         before = Processor.read()
-        measured = await send(order(plan.seconds, first_serial + 500_000))
+        measured = await send(order(plan.seconds, next(ground.serials)))
         stolen = Processor.read().stolen_percent_since(before)
         account = await _account(ground, candidate)
     warm = int(warmed["acknowledged"])

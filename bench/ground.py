@@ -1,12 +1,13 @@
 """The common ground: one PostgreSQL and one NATS for all candidates, and what is on them."""
 
 import asyncio
+import itertools
 import os
 import secrets
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import asyncpg
@@ -42,6 +43,8 @@ class Ground:
     database_url: str
     nats_url: str
     secret: str
+    serials: Iterator[int] = field(default_factory=lambda: itertools.count(0, 2_000_000))
+    """The first serial of each run: one that JetStream saw within two minutes would wait for the relay's repair."""
 
     def environment(self, **more: str) -> Mapping[str, str]:
         """What a candidate's process is given, and nothing of ours besides."""

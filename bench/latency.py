@@ -44,10 +44,10 @@ async def measure(ground: Ground, *, per_second: float, seconds: float) -> Laten
     await ground.sweep()
     flushes = await asyncio.to_thread(probe_disk, ground.folder)
     async with processing(ground), serving(SLUICE, ground) as port:
-        await send(_order(ground, port, per_second, 1.0, first_serial=0))
+        await send(_order(ground, port, per_second, 1.0, first_serial=next(ground.serials)))
         await ground.settled()
         before = Processor.read()
-        tally = await send(_order(ground, port, per_second, seconds, first_serial=500_000))
+        tally = await send(_order(ground, port, per_second, seconds, first_serial=next(ground.serials)))
         await ground.settled()
         stolen = Processor.read().stolen_percent_since(before)
     started: Mapping[str, float] = tally["started"]  # type: ignore[assignment]

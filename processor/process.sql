@@ -3,10 +3,13 @@
 -- $5 statement timeout  $6 lock timeout  $7 idle timeout, in milliseconds.
 -- Locks the rows whose turn it is, in the order of their ids; skips what another processor holds. The limits hold for
 -- this transaction alone, behind a pooler too. A run alone needs its start committed; a suspect never runs in company.
+-- The commit waits for no disk: should PostgreSQL crash, effect and processed = true go together, and the relay sends the
+-- webhook again.
 WITH limits AS MATERIALIZED (
     SELECT set_config('statement_timeout', $5, true) AS a,
            set_config('lock_timeout', $6, true) AS b,
-           set_config('idle_in_transaction_session_timeout', $7, true) AS c
+           set_config('idle_in_transaction_session_timeout', $7, true) AS c,
+           set_config('synchronous_commit', 'off', true) AS d
 ), message AS (
     SELECT * FROM unnest($1::text[], $2::integer[]) AS message (stripe_event_id, attempt)
 )

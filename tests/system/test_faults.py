@@ -111,6 +111,28 @@ async def emptied(nats_url: str) -> int:
     return count
 
 
+async def test_a_postgresql_killed_under_load_takes_no_effect_with_it_for_good(
+    stack: Stack, traffic: Traffic, books: "Books[asyncpg.Record]"
+) -> None:
+    """Effects of its last moments may go with it, each with its ``processed = true``; they come back, once each."""
+    before = restarts(stack)
+    async with traffic.flowing(per_second=100):
+        for _ in range(2):
+            await traffic.acknowledged_more(100, within_seconds=60)
+            killed = stack.servers.postgres.pid
+            stack.servers.postgres.kill()
+            await until(lambda killed=killed: stack.servers.postgres.pid != killed, within_seconds=60)  # type: ignore[misc]
+        await traffic.acknowledged_more(100, within_seconds=60)
+    connection = await asyncpg.connect(stack.database_url)
+    try:
+        await settle(connection, within_seconds=HEAL_SECONDS)
+        account = await draw_up(connection, traffic.acknowledged)
+    finally:
+        connection.terminate()
+    assert account.balances
+    assert restarts(stack) == before
+
+
 async def test_without_postgresql_webhooks_are_refused_at_once_and_all_heals_without_a_restart(
     stack: Stack, traffic: Traffic, books: "Books[asyncpg.Record]"
 ) -> None:
