@@ -54,31 +54,10 @@ SELECT stripe_event_id, false, false, true FROM incoming WHERE is_unfilled AND d
 -- fill --
 -- The arrays of record, each id once. An earlier application's row that it left unprocessed, without a body and never
 -- relayed: the redelivery fills it and makes it due; the sweep does the rest. What somebody holds is left out, for a batch
--- waits for nobody. Seldom used, so it costs nothing to be a statement of its own.
-UPDATE webhook_logs AS log
-SET webhook_type = webhook.webhook_type,
-    stripe_created_at = to_timestamp(webhook.created),
-    livemode = webhook.livemode,
-    stripe_account_id = webhook.stripe_account_id,
-    api_version = webhook.api_version,
-    object_id = webhook.object_id,
-    tenant = webhook.tenant,
-    verified_by = webhook.verified_by,
-    body = webhook.body,
-    next_attempt_at = now(),
-    published_at = NULL
-FROM unnest(
+-- waits for nobody. Seldom used, so it costs nothing to be a statement of its own; and ingest itself may change no body.
+SELECT stripe_event_id
+FROM sluice_fill_webhooks(
     $1::text[], $2::text[], $3::bigint[], $4::boolean[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
-    $10::bytea[], $11::boolean[]
-) AS webhook (
-    stripe_event_id, webhook_type, created, livemode, stripe_account_id, api_version, object_id, tenant, verified_by,
-    body, differs_from_first
-)
-WHERE log.stripe_event_id = webhook.stripe_event_id
-    AND log.id = ANY (ARRAY(
-        SELECT id
-        FROM webhook_logs
-        WHERE stripe_event_id = ANY ($1::text[]) AND body IS NULL AND NOT processed AND dead_at IS NULL
-        FOR UPDATE SKIP LOCKED
-    ))
-RETURNING log.stripe_event_id;
+    $10::bytea[]
+) AS filled (stripe_event_id)
+WHERE $11::boolean[] IS NOT NULL;  -- differs_from_first, which is for record alone

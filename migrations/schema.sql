@@ -190,6 +190,42 @@ EXCEPTION WHEN data_exception OR program_limit_exceeded OR character_not_in_repe
 END
 $function$;
 
+-- Fills rows that an earlier application left unprocessed and without a body, with the rights of the table's owner.
+CREATE FUNCTION sluice_fill_webhooks(
+    stripe_event_ids text[], webhook_types text[], created bigint[], livemodes boolean[], stripe_account_ids text[],
+    api_versions text[], object_ids text[], tenants text[], verified_bys text[], bodies bytea[]
+) RETURNS SETOF text
+    LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $function$
+    UPDATE webhook_logs AS log
+    SET webhook_type = webhook.webhook_type,
+        stripe_created_at = to_timestamp(webhook.created),
+        livemode = webhook.livemode,
+        stripe_account_id = webhook.stripe_account_id,
+        api_version = webhook.api_version,
+        object_id = webhook.object_id,
+        tenant = webhook.tenant,
+        verified_by = webhook.verified_by,
+        body = webhook.body,
+        next_attempt_at = now(),
+        published_at = NULL
+    FROM unnest(
+        stripe_event_ids, webhook_types, created, livemodes, stripe_account_ids, api_versions, object_ids, tenants,
+        verified_bys, bodies
+    ) AS webhook (
+        stripe_event_id, webhook_type, created, livemode, stripe_account_id, api_version, object_id, tenant,
+        verified_by, body
+    )
+    WHERE log.stripe_event_id = webhook.stripe_event_id
+        AND webhook.body IS NOT NULL
+        AND log.id = ANY (ARRAY(
+            SELECT id
+            FROM webhook_logs
+            WHERE stripe_event_id = ANY (stripe_event_ids) AND body IS NULL AND NOT processed AND dead_at IS NULL
+            FOR UPDATE SKIP LOCKED
+        ))
+    RETURNING log.stripe_event_id
+$function$;
+
 -- What a person should mend, each with its cure; healthd reads it, and this migration warns of it.
 --   role_missing, secret_readable, table_readable, security_off, index_invalid
 CREATE FUNCTION sluice_schema_findings() RETURNS TABLE (name text, finding text, cure text)
@@ -261,8 +297,7 @@ ALTER TABLE subscription ENABLE ROW LEVEL SECURITY;
 ALTER TABLE invoice ENABLE ROW LEVEL SECURITY;
 ALTER TABLE sluice_addition ENABLE ROW LEVEL SECURITY;
 
-GRANT SELECT, INSERT, UPDATE (webhook_type, stripe_account_id, livemode, api_version, object_id, stripe_created_at, tenant,
-    body, verified_by, next_attempt_at, published_at, publications) ON webhook_logs TO sluice_ingest;
+GRANT SELECT, INSERT, UPDATE (next_attempt_at, published_at, publications) ON webhook_logs TO sluice_ingest;
 CREATE POLICY sluice_ingest ON webhook_logs TO sluice_ingest USING (true) WITH CHECK (true);
 GRANT SELECT, INSERT ON webhook_delivery TO sluice_ingest;
 CREATE POLICY sluice_ingest ON webhook_delivery TO sluice_ingest USING (true) WITH CHECK (true);
@@ -329,6 +364,12 @@ GRANT SELECT (id, name, created_at, stripe_account_id, payment_status, last_webh
 CREATE POLICY sluice_migrator ON events TO sluice_migrator USING (true) WITH CHECK (true);
 
 REVOKE ALL ON FUNCTION sluice_event_key(text), sluice_body_json(bytea), sluice_schema_findings() FROM PUBLIC;
+REVOKE ALL ON FUNCTION sluice_fill_webhooks(
+    text[], text[], bigint[], boolean[], text[], text[], text[], text[], text[], bytea[]
+) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sluice_fill_webhooks(
+    text[], text[], bigint[], boolean[], text[], text[], text[], text[], text[], bytea[]
+) TO sluice_ingest;
 GRANT EXECUTE ON FUNCTION sluice_event_key(text) TO sluice_ingest, sluice_processor, sluice_migrator;
 GRANT EXECUTE ON FUNCTION sluice_body_json(bytea) TO sluice_processor, sluice_migrator;
 GRANT EXECUTE ON FUNCTION sluice_schema_findings() TO sluice_healthd, sluice_migrator;

@@ -65,7 +65,7 @@ BEGIN
 
     FOR item IN SELECT f.oid::regprocedure AS name FROM pg_proc f
                 WHERE f.pronamespace = current_schema()::regnamespace
-                  AND f.proname IN ('sluice_event_key', 'sluice_body_json', 'sluice_schema_findings')
+                  AND f.proname IN ('sluice_event_key', 'sluice_body_json', 'sluice_schema_findings', 'sluice_fill_webhooks')
     LOOP
         EXECUTE format('DROP FUNCTION %s', item.name);
     END LOOP;

@@ -7,7 +7,7 @@ import pytest
 
 from tests.migrations.catalog import read_catalog, read_rows
 from tests.migrations.conftest import EMPTY, Connection
-from tests.migrations.databases import FOUNDATION, INDEXES, SCHEMA, add_sluice, psql
+from tests.migrations.databases import FOUNDATION, INDEXES, LATER, SCHEMA, add_sluice, psql
 
 SEED_QUERIES = (Path(__file__).parent / "seed.sql").read_text(encoding="utf-8").split(";")[:-1]
 
@@ -134,7 +134,12 @@ async def test_functions_do_not_follow_a_callers_search_path(empty_database_url:
     """A schema in front, with functions and operators of its own, changes nothing."""
     add_sluice(empty_database_url)
     functions = await db.fetch("SELECT proname, proconfig FROM pg_proc WHERE proname LIKE 'sluice%'")
-    assert {row["proname"] for row in functions} == {"sluice_event_key", "sluice_body_json", "sluice_schema_findings"}
+    assert {row["proname"] for row in functions} == {
+        "sluice_event_key",
+        "sluice_body_json",
+        "sluice_schema_findings",
+        "sluice_fill_webhooks",
+    }
     for row in functions:
         assert row["proconfig"][0].startswith("search_path=pg_catalog, ")
         assert row["proconfig"][0].endswith("pg_temp")
@@ -155,12 +160,13 @@ async def test_sluice_can_live_in_a_schema_of_its_own(empty_database_url: str, d
     """Where the user has an `invoice` already: Sluice's schema first in the search_path, `events` found in public."""
     await db.execute("CREATE TABLE events (id bigint PRIMARY KEY, name text, created_at timestamp)")
     await db.execute("CREATE TABLE invoice (number text); CREATE SCHEMA sluice")
-    done = psql(empty_database_url, FOUNDATION, INDEXES, options="-c search_path=sluice,public")
+    done = psql(empty_database_url, FOUNDATION, INDEXES, *LATER, options="-c search_path=sluice,public")
     assert done.stderr == ""
     assert await db.fetchval("SELECT to_regclass('sluice.invoice') IS NOT NULL")
     assert await db.fetchval("SELECT sluice.sluice_event_key('5')") == 5
     assert await db.fetchval("SELECT count(*) FROM sluice.sluice_schema_findings()") == 0
     assert await db.fetchval("SELECT count(webhook_secret) FROM public.events") == 0
+    assert await db.fetch(f"SELECT * FROM sluice.sluice_fill_webhooks({', '.join(['NULL'] * 10)})") == []  # noqa: S608
 
 
 async def test_a_failing_statement_leaves_nothing_behind(empty_database_url: str, db: Connection) -> None:

@@ -23,8 +23,6 @@ ALLOWED = {
     "sluice_ingest": [
         "INSERT INTO webhook_logs (stripe_event_id, webhook_type, body) VALUES ('evt_2', 'a.b', 'x')",
         "UPDATE webhook_logs SET next_attempt_at = now(), published_at = now(), publications = 1",
-        "UPDATE webhook_logs SET webhook_type = 'a.c', stripe_account_id = '', livemode = true, api_version = ''",
-        "UPDATE webhook_logs SET object_id = '', stripe_created_at = now(), tenant = '', body = 'y', verified_by = ''",
         "SELECT id FROM webhook_logs FOR UPDATE SKIP LOCKED",
         "SELECT id, webhook_secret, stripe_account_id FROM events",
         "INSERT INTO webhook_delivery (stripe_event_id) VALUES ('evt_1')",
@@ -58,6 +56,12 @@ ALLOWED = {
 }
 FORBIDDEN = {
     "sluice_ingest": [
+        *(
+            f"UPDATE webhook_logs SET {column} = NULL"  # noqa: S608  a test's own words
+            for column in ("body", "webhook_type", "stripe_account_id", "livemode", "api_version", "object_id")
+        ),
+        "UPDATE webhook_logs SET tenant = 'mine'",
+        "UPDATE webhook_logs SET verified_by = 'mine', stripe_created_at = now()",
         "UPDATE webhook_logs SET processed = true",
         "UPDATE webhook_logs SET processing_attempts = 0, dead_at = NULL",
         "UPDATE webhook_logs SET stripe_event_id = 'y'",
@@ -94,7 +98,11 @@ FORBIDDEN = {
         "SELECT * FROM payment_fact",
         "UPDATE webhook_logs SET dead_at = NULL",
     ],
-    "sluice_migrator": ["SELECT webhook_secret FROM events", "INSERT INTO sluice_addition (kind) VALUES ('table')"],
+    "sluice_migrator": [
+        f"SELECT sluice_fill_webhooks({', '.join(['NULL'] * 10)})",
+        "SELECT webhook_secret FROM events",
+        "INSERT INTO sluice_addition (kind) VALUES ('table')",
+    ],
 }
 
 
@@ -158,6 +166,40 @@ async def test_each_service_may_run_each_of_its_queries(kind: str, empty_databas
                 await explain(db, query, name=f"{role} {name}")
 
 
+FILL = """
+    SELECT * FROM sluice_fill_webhooks(
+        ARRAY['evt_1', 'evt_earlier_1', 'evt_earlier_2', 'evt_none'], array_fill('a.c'::text, ARRAY[4]),
+        array_fill(1790000000::bigint, ARRAY[4]), array_fill(true, ARRAY[4]), NULL, NULL, NULL, NULL, NULL,
+        array_fill('mine'::bytea, ARRAY[4])
+    )
+"""
+
+
+@pytest.mark.parametrize("owner", ["postgres", "earlier_owner"])
+async def test_ingest_fills_what_was_left_and_no_other_row(earlier_url: str, db: Connection, owner: str) -> None:
+    """Not one that has a body, not one that was processed; with the rights of whoever owns the table."""
+    await db.execute(
+        f"DROP ROLE IF EXISTS earlier_owner; CREATE ROLE earlier_owner; ALTER TABLE webhook_logs OWNER TO {owner}"
+    )
+    add_sluice(earlier_url)
+    await db.execute(
+        "INSERT INTO webhook_logs (stripe_event_id, webhook_type, body) VALUES ('evt_1', 'a.b', 'its own')"
+    )
+    async with acting_as(db, "sluice_ingest"):
+        assert [row[0] for row in await db.fetch(FILL)] == ["evt_earlier_2"]
+        assert await db.fetch(FILL) == []
+        filled = await db.fetch(
+            "SELECT stripe_event_id FROM webhook_logs WHERE body = 'mine' AND next_attempt_at = now()"
+        )
+        assert [row[0] for row in filled] == ["evt_earlier_2"]
+    definer = "SELECT proowner::regrole::text FROM pg_proc WHERE proname = 'sluice_fill_webhooks'"
+    assert await db.fetchval(definer) == owner
+    await db.execute(f"ALTER TABLE webhook_logs OWNER TO {await db.fetchval('SELECT current_user')}")
+    await db.execute(
+        "REASSIGN OWNED BY earlier_owner TO CURRENT_USER; DROP OWNED BY earlier_owner; DROP ROLE earlier_owner"
+    )
+
+
 async def test_earlier_tables_give_new_rows_their_serial_id(earlier_url: str, db: Connection) -> None:
     """Of a sequence that the service may use."""
     add_sluice(earlier_url)
@@ -183,6 +225,7 @@ async def test_the_public_sees_nothing_of_sluices(supabase_url: str) -> None:
             *(f"SELECT FROM {table}" for table in tables),
             "SELECT sluice_event_key('x')",
             "SELECT nextval('webhook_logs_id_seq')",
+            FILL,
         ]:
             async with acting_as(db, role):
                 with pytest.raises(asyncpg.InsufficientPrivilegeError):
