@@ -132,6 +132,8 @@ CREATE TABLE payment_fact (
     UNIQUE (scope, payment_id, stripe_event_id)
 );
 CREATE INDEX payment_fact_event ON payment_fact (stripe_event_id);
+CREATE INDEX payment_fact_object ON payment_fact USING brin (object_id text_bloom_ops (n_distinct_per_range = 1500))
+    WITH (pages_per_range = 32, autosummarize = on);
 
 CREATE TABLE subscription (
     scope                 text NOT NULL,

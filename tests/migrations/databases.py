@@ -11,6 +11,7 @@ from sluice.chassis.migration_files import CORE_FOLDER
 FOUNDATION = CORE_FOLDER / "sprint1_database_foundation.sql"
 INDEXES = CORE_FOLDER / "sprint1_indexes_concurrently.sql"
 LATER = [
+    CORE_FOLDER / "sprint2_indexes_concurrently.sql",
     CORE_FOLDER / "sprint2_ingest_rights.sql",
 ]
 PREFLIGHT = CORE_FOLDER / "preflight.sql"

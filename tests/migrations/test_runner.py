@@ -35,6 +35,7 @@ from tests.waiting import until
 CORE = [
     "sluice/sprint1_database_foundation.sql",
     "sluice/sprint1_indexes_concurrently.sql",
+    "sluice/sprint2_indexes_concurrently.sql",
     "sluice/sprint2_ingest_rights.sql",
 ]
 BONUS = MigrationFile("bonus", "0001_bonus.sql", "CREATE TABLE bonus (id bigint PRIMARY KEY);\n")

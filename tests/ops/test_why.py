@@ -4,7 +4,8 @@ import pytest
 import pytest_asyncio
 
 from tests.ops.cli import cli, cli_json
-from tests.ops.rows import connected, insert, insert_fact, insert_webhook
+from tests.ops.rows import Connection, connected, insert, insert_fact, insert_webhook
+from tests.waiting import until
 
 ROW = "0b9c5e0e-6c0f-4f0e-9a53-3f1f6f1c2b11"
 NOW = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
@@ -52,6 +53,15 @@ async def test_every_id_of_a_payment_leads_to_its_story(refunded: str, asked: st
     assert (payment["payment_id"], payment["bound_by"], payment["events_id"]) == ("pi_1", "metadata", ROW)
     assert [row["id"] for row in told["events_rows"]] == [ROW]
     assert {"evt_1", "evt_2", "evt_3"} <= {webhook["stripe_event_id"] for webhook in told["webhooks"]}
+
+
+@pytest.mark.parametrize("asked", ["re_1", "re_unknown"])
+async def test_a_refund_is_found_without_reading_the_whole_ledger(refunded: str, asked: str) -> None:
+    """By the summary of each part of the ledger, whatever the planner believes of a table that grows."""
+    async with connected(refunded) as connection:
+        await cli("why", asked, DATABASE_URL=refunded)
+        await until(lambda: _was_read(connection, "idx_scan"))
+        assert not await _was_read(connection, "seq_scan")
 
 
 async def test_the_ledger_shows_what_each_fact_decided(refunded: str) -> None:
@@ -179,3 +189,9 @@ async def test_a_role_that_may_not_read_is_told_which_may(refunded: str) -> None
     result = await cli("why", "pi_1", DATABASE_URL=f"{refunded}?options=-crole%3Dsluice_healthd")
     assert result.exit_code == 1
     assert "sluice_migrator" in result.stderr
+
+
+async def _was_read(connection: Connection, how: str) -> bool:
+    """Whether the ledger was, as far as ended sessions have told."""
+    scans = f"SELECT {how} > 0 FROM pg_stat_user_tables WHERE relname = 'payment_fact'"  # noqa: S608  a column's name
+    return bool(await connection.fetchval(scans))

@@ -59,10 +59,12 @@ async def _find(connection: Connection, asked: str, at_most: int) -> _Found:
 
 
 async def _find_object(connection: Connection, asked: str, at_most: int) -> _Found:
-    """A payment is found by its key, what it went through by reading the ledger, anything else by reading the log."""
+    """A payment is found by its key, what it went through in the ledger, anything else by reading the whole log."""
     payments = await _pairs(connection, "find_payments", asked, at_most)
     if not payments:
+        await connection.fetch(_QUERIES["avoid_scans"], "off")
         payments = await _pairs(connection, "find_payments_by_object", asked, at_most)
+        await connection.fetch(_QUERIES["avoid_scans"], "on")
     if not payments:
         return _Found((), await _keys(connection, "find_all_webhooks", asked, at_most))
     scopes, ids = zip(*payments, strict=True)

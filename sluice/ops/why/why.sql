@@ -13,8 +13,13 @@ SELECT scope, payment_id FROM payment WHERE payment_id = $1 ORDER BY scope LIMIT
 SELECT DISTINCT scope, payment_id FROM payment_fact WHERE stripe_event_id = ANY ($1::text[])
 ORDER BY scope, payment_id LIMIT $2;
 
+-- avoid_scans --
+-- $1 off: read no table from end to end in this transaction where there is another way; on: as ever.
+SELECT set_config('enable_seqscan', $1, true);
+
 -- find_payments_by_object --
--- $1 a refund, dispute, charge or session that a fact is about  $2 the most to show. Reads the whole ledger.
+-- $1 a refund, dispute, charge or session that a fact is about  $2 the most to show. payment_fact_object tells in which
+-- parts of the ledger it may be; run it after avoid_scans, for the planner thinks little of such an index.
 SELECT DISTINCT scope, payment_id FROM payment_fact WHERE object_id = $1
 ORDER BY scope, payment_id LIMIT $2;
 
