@@ -1,6 +1,8 @@
 """The metrics show the board, in names of their own, and forget what is gone."""
 
 import math
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -150,3 +152,12 @@ def test_the_verdict_and_its_reasons_are_metrics_too(board: Board) -> None:
     for _ in range(2):
         board.put_database(seen(DATABASE))
     assert ("healthd_finding", "database_down", "") not in scraped(board)
+
+
+def test_a_process_that_has_not_looked_yet_tells_of_no_outage() -> None:
+    """The admin port opens before the first look; a gauge that nobody has set would be 0, which means away."""
+    program = "import healthd.metrics; from sluice.chassis.metrics import render; print(render().decode())"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    samples = [line for line in done.stdout.splitlines() if line.startswith("healthd_")]
+    assert "healthd_database_up NaN" in samples
+    assert all(sample.endswith(" NaN") for sample in samples)
