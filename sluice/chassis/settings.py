@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from sluice.chassis.accepted import accepted, is_secret, shown
 from sluice.chassis.secret import RotatingSecret
 
 __all__ = ["EXIT_CONFIGURATION", "RotatingSecret", "Seconds", "ServiceSettings", "load"]
@@ -131,24 +132,37 @@ def load(settings_type: type[S]) -> S:
 
 
 def _explain(settings_type: type[BaseSettings], fault: ErrorDetails) -> str:
-    location = str(fault["loc"][0]) if fault["loc"] else ""
-    name = location.upper()
+    name = str(fault["loc"][0]).upper() if fault["loc"] else ""
+    field = _fields(settings_type).get(name)
+    if field is None:
+        return f"  {_own_words(fault)}"
+    described = f" ({field.description})" if field.description else ""
+    return f"  {name}: {_reason(field, fault)}. Set {name} or {name}_FILE{described}."
+
+
+def _reason(field: FieldInfo, fault: ErrorDetails) -> str:
     given = fault.get("input")
-    reason = given.reason if isinstance(given, _Unreadable) else fault["msg"].removeprefix("Value error, ")
+    if isinstance(given, _Unreadable):
+        return given.reason
     if fault["type"] == "missing":
-        reason = "it is not set"
-    if not name:
-        return f"  {reason}"
-    described = _descriptions(settings_type).get(name)
-    return f"  {name}: {reason}. Set {name} or {name}_FILE" + (f" ({described})." if described else ".")
+        return "it is not set"
+    if fault["type"] == "value_error":
+        return _own_words(fault)
+    if is_secret(field):
+        return "it cannot be read"
+    wanted = accepted(field)
+    return f"it is {shown(str(given))} and must be {wanted}" if wanted else _own_words(fault)
 
 
-def _descriptions(settings_type: type[BaseSettings]) -> Mapping[str, str]:
+def _own_words(fault: ErrorDetails) -> str:
+    return fault["msg"].removeprefix("Value error, ")
+
+
+def _fields(settings_type: type[BaseSettings]) -> Mapping[str, FieldInfo]:
     return {
-        name: field.description
+        name: field
         for field_name, field in settings_type.model_fields.items()
         for name in (*_names(field, field_name), field_name.upper())
-        if field.description
     }
 
 

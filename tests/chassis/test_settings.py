@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, Secret, SecretStr, ValidationError
 
 from sluice.chassis.settings import EXIT_CONFIGURATION, ServiceSettings, load
 
@@ -46,6 +46,49 @@ def test_every_fault_is_reported_at_once_with_its_fix(
     assert "must start with postgresql://" in said
     assert "/nonexistent/nats" in said
     assert "the public port" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "told"),
+    [
+        ("LISTEN_PORT", "http", "it is 'http' and must be a whole number."),
+        ("DATABASE_POOL_MAX_SIZE", "many", "it is 'many' and must be a whole number, at least 1, at most 1000."),
+        ("DATABASE_POOL_MAX_SIZE", "0", "it is '0' and must be a whole number, at least 1, at most 1000."),
+        ("DATABASE_POOL_MAX_SIZE", "1.5", "it is '1.5' and must be a whole number, at least 1, at most 1000."),
+        ("DRAIN_SECONDS", "0", "it is '0' and must be a number, above 0, at most 86400."),
+        ("DRAIN_SECONDS", "8s", "it is '8s' and must be a number, above 0, at most 86400."),
+        ("DATABASE_STATEMENT_CACHE", "maybe", "it is 'maybe' and must be true or false."),
+        ("LOG_LEVEL", "loud", "it is 'loud' and must be one of debug, info, warning, error, critical."),
+        ("LISTEN_PORT", "x" * 1000, f"it is '{'x' * 60}…' and must be a whole number."),
+    ],
+    ids=lambda value: value[:24],
+)
+def test_a_fault_is_a_sentence_with_what_was_given_and_what_is_accepted(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, given: str, told: str
+) -> None:
+    """In the words of whoever deploys, not in those of a library."""
+    monkeypatch.setenv("DATABASE_URL", URL)
+    monkeypatch.setenv(name, given)
+    with pytest.raises(SystemExit):
+        load(IngestSettings)
+    assert f"  {name}: {told} Set {name} or {name}_FILE (" in capsys.readouterr().err
+
+
+def test_a_fault_of_a_secret_says_nothing_of_its_value(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever kind of fault it is."""
+
+    class Numbered(ServiceSettings):
+        pin: Secret[int] = Field(default=Secret(0), description="a number that nobody may see")
+
+    monkeypatch.setenv("DATABASE_URL", URL)
+    monkeypatch.setenv("PIN", "hunter2")
+    with pytest.raises(SystemExit):
+        load(Numbered)
+    told = capsys.readouterr().err
+    assert "  PIN: it cannot be read. Set PIN or PIN_FILE (a number that nobody may see)." in told
+    assert "hunter2" not in told
 
 
 def test_a_missing_setting_is_named_with_an_example(capsys: pytest.CaptureFixture[str]) -> None:
