@@ -1,7 +1,8 @@
-"""The command line of a service: ``--help`` with its settings, and nothing else."""
+"""The command line of a service: ``--help`` with its settings, ``--version``, and nothing else."""
 
 import argparse
 from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from types import MappingProxyType
 
 from pydantic import BaseModel
@@ -19,7 +20,7 @@ def explain(
     arguments: Sequence[str] | None = None,
 ) -> None:
     """
-    Answer ``--help`` and end; refuse every other argument.
+    Answer ``--help`` or ``--version`` and end; refuse every other argument.
 
     Args:
         besides: settings with their descriptions that ``settings_type`` does not hold.
@@ -30,9 +31,11 @@ def explain(
         is_required = field.default is PydanticUndefined
         described[field_name.upper()] = f"{field.description}{' (required)' if is_required else ''}"
     lines = "\n".join(f"  {setting:28}{description}" for setting, description in described.items())
-    argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         prog=name,
         description=purpose,
         epilog=f"settings, from the environment (NAME, or NAME_FILE with the path of a file):\n{lines}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    ).parse_args(arguments)
+    )
+    parser.add_argument("--version", action="version", version=f"{name} {version('sluice')}")
+    parser.parse_args(arguments)

@@ -41,6 +41,7 @@ class _OnDemand(click.Group):
 
 
 @click.group(cls=_OnDemand, epilog=EXAMPLES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="sluice", message="%(prog)s %(version)s")
 def sluice() -> None:
     """
     See what Sluice does, and why.

@@ -1,5 +1,7 @@
 """``--help`` of a service."""
 
+from importlib.metadata import version
+
 import pytest
 
 from sluice.chassis.command_line import explain
@@ -14,6 +16,14 @@ def test_help_tells_each_setting_and_which_are_required(capsys: pytest.CaptureFi
     assert ended.value.code == 0
     assert [line.split()[0] for line in lines[-11:]] == ["X_SECRET", *map(str.upper, ServiceSettings.model_fields)]
     assert [line for line in lines if line.endswith("(required)")] == [lines[-10]]
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """The distribution's, on one line, without any setting."""
+    with pytest.raises(SystemExit) as ended:
+        explain("sluice-x", "Do x.", ServiceSettings, arguments=["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"sluice-x {version('sluice')}\n"
 
 
 def test_other_arguments_are_refused() -> None:

@@ -1,3 +1,4 @@
+from importlib.metadata import version
 from pathlib import Path
 
 import click
@@ -63,6 +64,12 @@ async def test_without_any_database_the_fix_is_named(
     assert result.exit_code == 2
     assert "DATABASE_URL=postgresql://" in result.stderr
     assert "make run" in result.stderr
+
+
+async def test_the_version_is_told() -> None:
+    """On one line, without a database."""
+    result = await cli("--version")
+    assert (result.exit_code, result.stdout) == (0, f"sluice {version('sluice')}\n")
 
 
 @pytest.mark.parametrize("command", [(), ("status",), ("why",), ("send",), ("migrate",)])
