@@ -279,7 +279,7 @@ async def _fill(connection: Connection, batch: _Batch, rows: Sequence[Record], d
         return
     waiting = [waiting for waiting in batch if waiting.event.stripe_event_id in unfilled]
     firsts = {waiting.event.stripe_event_id: waiting for waiting in reversed(waiting)}
-    columns = _columns(list(firsts.values()))
+    *columns, _ = _columns(list(firsts.values()))  # each comes once, so none differs from its first
     filled = await connection.fetch(_QUERIES["fill"], *columns, timeout=_left(deadline))
     held = unfilled - {row["stripe_event_id"] for row in filled}
     _refuse([one for one in waiting if one.event.stripe_event_id in held], NotRecorded)

@@ -52,12 +52,12 @@ UNION ALL
 SELECT stripe_event_id, false, false, true FROM incoming WHERE is_unfilled AND differs_from_first IS NULL;
 
 -- fill --
--- The arrays of record, each id once. An earlier application's row that it left unprocessed, without a body and never
--- relayed: the redelivery fills it and makes it due; the sweep does the rest. What somebody holds is left out, for a batch
--- waits for nobody. Seldom used, so it costs nothing to be a statement of its own; and ingest itself may change no body.
+-- The arrays of record but the last, each id once. An earlier application's row that it left unprocessed, without a body
+-- and never relayed: the redelivery fills it and makes it due; the sweep does the rest. What somebody holds is left out,
+-- for a batch waits for nobody. Seldom used, so it costs nothing to be a statement of its own; and ingest itself may
+-- change no body.
 SELECT stripe_event_id
 FROM sluice_fill_webhooks(
     $1::text[], $2::text[], $3::bigint[], $4::boolean[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
     $10::bytea[]
-) AS filled (stripe_event_id)
-WHERE $11::boolean[] IS NOT NULL;  -- differs_from_first, which is for record alone
+) AS filled (stripe_event_id);

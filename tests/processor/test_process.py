@@ -283,6 +283,20 @@ async def test_the_transaction_has_its_own_time_limits(workshop: Workshop) -> No
     }
 
 
+async def test_effects_wait_for_no_disk_and_everything_else_does(workshop: Workshop) -> None:
+    """An effect that a crash takes back is due again; a start or an attempt that it took back would not be counted."""
+    seen: list[str] = []
+
+    @handles("test.commit", registry=workshop.registry)
+    async def look(_: StripeEvent, tx: Transaction) -> None:
+        seen.append(await tx.fetchval("SHOW synchronous_commit"))
+
+    [message] = await workshop.recorded(event("test.commit"))
+    await workshop.take(message)
+    (after,) = await workshop.database.fetch("SHOW synchronous_commit")
+    assert [*seen, after["synchronous_commit"]] == ["off", "on"]
+
+
 async def test_effects_of_other_types_share_the_transaction(workshop: Workshop) -> None:
     """A batch is one commit, whatever types it holds."""
     with_effects(workshop.registry, "test.other")
