@@ -38,10 +38,7 @@ class LockedNodes:
         """Lock what these entries are about, append them, and settle everything that they change."""
         await self._lock(_named(entries))
         await _record(self.tx, entries)
-        stored = await self._stored_intents()
         await self._read()
-        for entry in stored:
-            self.facts[entry.node].append(entry.fact)
         while unlocked := await self._settle():
             await self._lock(unlocked)
             await self._read()
@@ -90,25 +87,18 @@ class LockedNodes:
         return await _fetch_nodes(self.tx, "find_children", moved) - self.before.keys()
 
     async def _lock(self, wanted: AbstractSet[Node]) -> None:
-        keys = columns(sorted(wanted))
-        await self.tx.execute(QUERIES["create_nodes"], *keys)
-        for row in await self.tx.fetch(QUERIES["lock_nodes"], *keys):
-            self.before[Node(row["scope"], row["payment_id"])] = NodeState(
-                row["parent_id"], row["events_id"], row["bound_by"], row["status"], row["awaits_event"]
-            )
-
-    async def _stored_intents(self) -> Sequence[Entry]:
-        """What rows claim by storing the id of a payment; the transaction that binds one keeps it: remember_rows."""
-        unbound = [node for node, state in self.before.items() if state.events_id is None and not node.is_link]
-        if not unbound:
-            return ()
-        found = await self.tx.fetch(QUERIES["find_stored_intents"], *columns(unbound))
-        return [_stored_claim(row["scope"], row["payment_id"], row["events_id"]) for row in found]
+        while missing := wanted - self.before.keys():
+            for row in await self.tx.fetch(QUERIES["lock_nodes"], *columns(sorted(missing))):
+                self.before[Node(row["scope"], row["payment_id"])] = NodeState(
+                    row["parent_id"], row["events_id"], row["bound_by"], row["status"], row["awaits_event"]
+                )
 
     async def _read(self) -> None:
+        """The facts of what is locked; for payments without a row, also which row claims one by storing its id."""
         unread = self.before.keys() - self.facts.keys()
+        unbound = [node for node in unread if self.before[node].events_id is None and not node.is_link]
         self.facts |= {node: [] for node in unread}
-        for row in await self.tx.fetch(QUERIES["read_facts"], *columns(unread)):
+        for row in await self.tx.fetch(QUERIES["read_facts"], *columns(unread), *columns(unbound)):
             self.facts[Node(row["scope"], row["payment_id"])].append(_fact(row))
 
     def _names_its_row(self, entry: Entry) -> bool:
@@ -158,11 +148,6 @@ def columns(nodes: Iterable[Node]) -> tuple[list[str], list[str]]:
     """Scopes and payment ids, for ``unnest``."""
     pairs = list(nodes)
     return [node.scope for node in pairs], [node.payment_id for node in pairs]
-
-
-def _stored_claim(scope: str, payment_id: str, events_id: str) -> Entry:
-    claims = (Claim(events_id, ClaimedBy.STORED),)
-    return Entry(Node(scope, payment_id), Fact(payment_id, FactKind.STORED, 0, f"stored:{events_id}", claims=claims))
 
 
 def _fact(row: "Record") -> Fact:

@@ -1,13 +1,7 @@
--- create_nodes --
--- $1 scopes  $2 payment ids. Sorted, so that two transactions never wait for one another in a circle.
-INSERT INTO payment (scope, payment_id)
-SELECT n.scope, n.payment_id
-FROM unnest($1::text[], $2::text[]) AS n(scope, payment_id)
-ORDER BY n.scope, n.payment_id
-ON CONFLICT (scope, payment_id) DO NOTHING;
-
 -- lock_nodes --
--- $1 scopes  $2 payment ids. Locks them and what is known to stand above them, sorted.
+-- $1 scopes  $2 payment ids. Creates those that nobody knows, locks the others and what is known to stand above them;
+-- sorted, so that two transactions never wait for one another in a circle. One that another transaction created while
+-- this statement ran is left out: the next statement sees it.
 -- LATERAL keeps the plan at one index look-up for each node, whatever the planner thinks of the table's size.
 WITH RECURSIVE wanted AS (
     SELECT n.scope, n.payment_id
@@ -21,6 +15,14 @@ WITH RECURSIVE wanted AS (
         WHERE p.scope = w.scope AND p.payment_id = w.payment_id AND p.parent_id IS NOT NULL
         OFFSET 0
     ) AS above
+),
+created AS (
+    INSERT INTO payment (scope, payment_id)
+    SELECT n.scope, n.payment_id
+    FROM unnest($1::text[], $2::text[]) AS n(scope, payment_id)
+    ORDER BY n.scope, n.payment_id
+    ON CONFLICT (scope, payment_id) DO NOTHING
+    RETURNING scope, payment_id, parent_id, events_id, bound_by, status, awaits_event
 )
 SELECT node.scope, node.payment_id, node.parent_id, node.events_id, node.bound_by, node.status, node.awaits_event
 FROM (SELECT w.scope, w.payment_id FROM wanted AS w ORDER BY w.scope, w.payment_id) AS w
@@ -29,7 +31,10 @@ CROSS JOIN LATERAL (
     FROM payment AS p
     WHERE p.scope = w.scope AND p.payment_id = w.payment_id
     FOR NO KEY UPDATE
-) AS node;
+) AS node
+UNION ALL
+SELECT scope, payment_id, parent_id, events_id, bound_by, status, awaits_event
+FROM created;
 
 -- record_facts --
 -- $1 scope  $2 payment_id  $3 stripe_event_id  $4 said_at in seconds  $5 kind  $6 object_id  $7 status  $8 amount
@@ -63,12 +68,25 @@ FROM said AS s
 ORDER BY s.scope, s.payment_id, s.stripe_event_id
 ON CONFLICT (scope, payment_id, stripe_event_id) DO NOTHING;
 
--- find_stored_intents --
--- $1 scopes  $2 payment ids. Which rows of an allowed account store such an id of their own accord: not because Sluice
--- projected it. Runs before read_facts: should another transaction replace the stored id in between, that one's
--- remember_rows has left the claim among the facts.
-SELECT n.scope, n.payment_id, e.id::text AS events_id
+-- read_facts --
+-- $1 scopes  $2 payment ids, all locked by an earlier statement: this one's snapshot sees what was committed meanwhile.
+-- $3 $4 those that have no row yet: whether a row of an allowed account stores such an id of its own accord, and not
+-- because Sluice projected it. Should another transaction replace the stored id, that one's remember_rows leaves the
+-- claim among the facts: this snapshot has either the one or the other.
+SELECT f.scope, f.payment_id, f.stripe_event_id, extract(epoch FROM f.said_at)::bigint AS said_at, f.kind, f.object_id,
+       f.status, f.amount, f.amount_captured, f.currency, extract(epoch FROM f.object_created_at)::bigint AS object_created,
+       f.parent_id, f.names_event, f.named_by
 FROM unnest($1::text[], $2::text[]) AS n(scope, payment_id)
+CROSS JOIN LATERAL (
+    SELECT *
+    FROM payment_fact AS g
+    WHERE g.scope = n.scope AND g.payment_id = n.payment_id
+    OFFSET 0
+) AS f
+UNION ALL
+SELECT n.scope, n.payment_id, 'stored:' || e.id::text, 0, 'stored', NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+       e.id::text, 'stored'
+FROM unnest($3::text[], $4::text[]) AS n(scope, payment_id)
 JOIN events AS e ON e.stripe_payment_intent_id = n.payment_id
 WHERE n.scope IN ('live:' || coalesce(nullif(e.stripe_account_id, ''), 'platform'),
                   'test:' || coalesce(nullif(e.stripe_account_id, ''), 'platform'))
@@ -82,19 +100,6 @@ WHERE n.scope IN ('live:' || coalesce(nullif(e.stripe_account_id, ''), 'platform
                         'test:' || coalesce(nullif(e.stripe_account_id, ''), 'platform'))
         AND NOT p.awaits_event
   );
-
--- read_facts --
--- $1 scopes  $2 payment ids, all locked by an earlier statement: this one's snapshot sees what was committed meanwhile.
-SELECT f.scope, f.payment_id, f.stripe_event_id, extract(epoch FROM f.said_at)::bigint AS said_at, f.kind, f.object_id,
-       f.status, f.amount, f.amount_captured, f.currency, extract(epoch FROM f.object_created_at)::bigint AS object_created,
-       f.parent_id, f.names_event, f.named_by
-FROM unnest($1::text[], $2::text[]) AS n(scope, payment_id)
-CROSS JOIN LATERAL (
-    SELECT *
-    FROM payment_fact AS g
-    WHERE g.scope = n.scope AND g.payment_id = n.payment_id
-    OFFSET 0
-) AS f;
 
 -- find_children --
 -- $1 scopes  $2 ids of invoices and subscriptions, all locked.

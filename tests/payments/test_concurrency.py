@@ -24,7 +24,7 @@ SECONDS = 20
 
 
 BETWEEN_INSERT_AND_FOLD = nodes.QUERIES["read_facts"]
-BEFORE_ROWS_ARE_ASKED = nodes.QUERIES["find_stored_intents"]
+BETWEEN_LOCK_AND_INSERT = nodes.QUERIES["record_facts"]
 BEFORE_PROJECTION = projection.QUERIES["project_rows"]
 
 
@@ -161,7 +161,7 @@ async def _end_as_in_turn(desk: Desk, connect: Connect, pair: tuple[StripeEvent,
         assert _of_ledger(await desk.contents()) == expected
 
 
-@pytest.mark.parametrize("place", [BEFORE_ROWS_ARE_ASKED, BETWEEN_INSERT_AND_FOLD], ids=["asking", "reading"])
+@pytest.mark.parametrize("place", [BETWEEN_LOCK_AND_INSERT, BETWEEN_INSERT_AND_FOLD], ids=["inserting", "reading"])
 async def test_a_stored_intent_replaced_meanwhile_still_binds(desk: Desk, connect: Connect, place: str) -> None:
     """Either the row still stores it when asked, or whoever replaced it has left the claim to be read."""
     await desk.tx.execute("UPDATE events SET stripe_payment_intent_id = $1 WHERE id::text = $2", PI, HARBOUR)
