@@ -66,7 +66,7 @@ def build(
         stop=service.stop,
         hold_seconds=settings.hold_seconds,
     )
-    return Consumer(stream, turns, outage, service.stop, settings.batch_size)
+    return Consumer(stream, turns, outage, service.stop, settings.batch_size, settings.lanes)
 
 
 def _open_database(settings: ProcessorSettings) -> AbstractAsyncContextManager[Database]:

@@ -1,42 +1,66 @@
-"""Fetch from the stream, hand over to a turn, again and again; nothing is fetched while PostgreSQL is away."""
+"""
+Fetch from the stream, hand over to a turn, again and again; nothing is fetched while PostgreSQL is away.
+
+There are some lanes of this: while one waits for PostgreSQL, another decodes, folds or fetches. They meet on locked
+rows as two processors would.
+"""
 
 import asyncio
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from processor import metrics
 from processor.outage import Outage
 from processor.turn import Turns
-from sluice.chassis.jetstream import JetStream
+from sluice.chassis.jetstream import IncomingMessage, JetStream
 
 
 @dataclass
 class Consumer:
-    """The one loop of the processor."""
+    """The work of the processor, in lanes."""
 
     stream: JetStream
     turns: Turns
     outage: Outage
     stop: asyncio.Event
     batch_size: int = 100
+    lanes: int = 1
     fetch_seconds: float = 1
     turned_at: float = 0
-    """When the loop last turned, by the monotonic clock; it turns at least every few seconds, whatever is away."""
+    """When the lane that is furthest behind last turned, by the monotonic clock; at most a few seconds ago."""
+    _turned_at: dict[int, float] = field(default_factory=dict)
+    _fetching: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def run(self) -> None:
         """Turn until the stop; what is in flight then is finished."""
+        async with asyncio.TaskGroup() as group:
+            for lane in range(self.lanes):
+                group.create_task(self._run_lane(lane), name=f"consume_{lane}")
+
+    async def _run_lane(self, lane: int) -> None:
         while not self.stop.is_set():
             await self.run_once()
-            self.turned_at = time.monotonic()
-            metrics.LAST_TURN.set_to_current_time()
+            self._has_turned(lane)
+
+    def _has_turned(self, lane: int) -> None:
+        now = time.monotonic()
+        self._turned_at[lane] = now
+        self.turned_at = min(self._turned_at.values())
+        metrics.LAST_TURN.set(time.time() - (now - self.turned_at))
 
     async def run_once(self) -> None:
         """One fetch and what it brought; or, in an outage, one look and a pause."""
-        if await self.outage.lasts():
-            return
-        messages = await self.stream.fetch(self.batch_size, within_seconds=self.fetch_seconds)
+        messages = await self._fetch()
         if not messages:
             return
         metrics.BATCH_EVENTS.observe(len(messages))
         metrics.REDELIVERED.inc(sum(message.deliveries > 1 for message in messages))
         await self.turns.take(messages)
+
+    async def _fetch(self) -> Sequence[IncomingMessage]:
+        """One lane at a time: the link has one pull, and what comes should fill one batch before the next."""
+        async with self._fetching:
+            if self.stop.is_set() or await self.outage.lasts():
+                return ()
+            return await self.stream.fetch(self.batch_size, within_seconds=self.fetch_seconds)

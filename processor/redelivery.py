@@ -4,6 +4,7 @@ An event that may take its process or its connection with it runs alone, after i
 Only starts that nobody ended count: who takes everything down ends by itself and takes no neighbour with it.
 """
 
+import asyncio
 from dataclasses import dataclass, field
 
 from processor.last_error import describe
@@ -31,6 +32,8 @@ class Redelivery:
     most_starts: int = 3
     _ended: set[str] = field(default_factory=set)
     """Ended runs whose end is not on record yet, because PostgreSQL was away."""
+    _flushing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """An end that reached PostgreSQL after the next start would undo it."""
 
     async def begin(self, work: Work, *, lost: bool = False) -> int:
         """
@@ -76,8 +79,9 @@ class Redelivery:
         Raises:
             DatabaseUnavailable: they stay remembered.
         """
-        if not self._ended:
-            return
-        ended = sorted(self._ended)
-        await self.database.execute(QUERIES["end"], ended)
-        self._ended.difference_update(ended)
+        async with self._flushing:
+            if not self._ended:
+                return
+            ended = sorted(self._ended)
+            await self.database.execute(QUERIES["end"], ended)
+            self._ended.difference_update(ended)

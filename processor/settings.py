@@ -19,6 +19,9 @@ class ProcessorSettings(ServiceSettings):
         None, description="for handlers that ask Stripe; without it health is degraded"
     )
     batch_size: int = Field(100, ge=1, le=1000, description="events in one transaction at most")
+    concurrent_batches: int = Field(
+        2, ge=1, le=16, description="transactions at once; the pool keeps a connection free"
+    )
     ack_wait_seconds: float = Field(30, ge=1, description="after how long an unacknowledged message comes again")
     max_ack_pending: int = Field(2000, ge=1, description="unacknowledged messages of all processors together")
     handler_seconds: float = Field(4, gt=0, description="time budget of all handlers of one transaction")
@@ -33,6 +36,11 @@ class ProcessorSettings(ServiceSettings):
     def transaction_seconds(self) -> float:
         """Time budget of one whole transaction: claim, handle, settle, commit."""
         return self.handler_seconds / _HANDLING_SHARE
+
+    @property
+    def lanes(self) -> int:
+        """Transactions at once for which the pool has connections, one being left for all else."""
+        return max(1, min(self.concurrent_batches, self.database_pool_max_size - 1))
 
     @property
     def hold_seconds(self) -> float:

@@ -1,5 +1,6 @@
 """The fetch loop, and the processor under the role that it has in production."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 
 from devstack.ports import free_port
@@ -30,10 +31,10 @@ class HandStream(JetStream):
         return [message.incoming() for message in taken]
 
 
-def consumer_of(shop: Workshop, stream: HandStream) -> Consumer:
+def consumer_of(shop: Workshop, stream: HandStream, *, lanes: int = 1) -> Consumer:
     """The loop, by hand."""
     turns = shop.turns()
-    return Consumer(stream, turns, turns.outage, shop.stop, batch_size=2)
+    return Consumer(stream, turns, turns.outage, shop.stop, batch_size=2, lanes=lanes)
 
 
 async def test_nothing_is_asked_of_the_stream_before_postgres_has_answered() -> None:
@@ -52,6 +53,20 @@ async def test_a_fetch_holds_no_more_than_a_batch(workshop: Workshop) -> None:
     stream = HandStream(*messages)
     await consumer_of(workshop, stream).run_once()
     assert [message.is_acknowledged for message in messages] == [True, True, False]
+
+
+async def test_while_one_batch_waits_another_is_processed(workshop: Workshop) -> None:
+    """A slow handler holds up its own lane alone."""
+    met = asyncio.Barrier(2)
+
+    @handles("test.meets", registry=workshop.registry)
+    async def meet(_: StripeEvent, __: Transaction) -> None:
+        async with met:
+            workshop.stop.set()
+
+    messages = await workshop.recorded(event("test.meets"), event(), event("test.meets"))
+    await consumer_of(workshop, HandStream(*messages), lanes=2).run()
+    assert all(message.is_acknowledged for message in messages)
 
 
 async def test_the_processors_own_role_may_do_all_that_it_must(

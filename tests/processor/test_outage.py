@@ -2,10 +2,12 @@
 
 import asyncio
 
+import nats
+
 from devstack.postgres import PostgresServer
 from processor.outage import FIRST_SECONDS, LONGEST_SECONDS, Outage
 from sluice.chassis.postgres import Database
-from sluice.contract.subjects import CONSUMER
+from sluice.contract.subjects import CONSUMER, STREAM
 from tests.processor.relay import open_relay
 from tests.processor.stage import Stage
 from tests.processor.workshop import Workshop, event
@@ -43,6 +45,7 @@ async def test_nothing_is_fetched_while_postgres_is_away(
             await own_postgres.stop()
             await relay.publish(first)
             await until(lambda: _is_held(stage))
+            await until(lambda: _waits_for_nothing(nats_url))  # a pull of another lane may have been under way
             await relay.publish(*rest)
             state = await relay.stream.consumer_state(CONSUMER)
             assert (state.pending, state.ack_pending) == (len(rest), 1)
@@ -86,6 +89,16 @@ async def test_a_stop_ends_a_pause(database: Database) -> None:
 async def _is_held(stage: Stage) -> bool:
     state = await stage.relay.stream.consumer_state(CONSUMER)
     return state.ack_pending == 1
+
+
+async def _waits_for_nothing(nats_url: str) -> bool:
+    client = await nats.connect(nats_url)
+    try:
+        consumer = await client.jetstream().consumer_info(STREAM, CONSUMER)
+    finally:
+        await client.close()
+    waiting: int | None = consumer.num_waiting
+    return waiting == 0
 
 
 async def _most_attempts(shop: Workshop) -> int:
