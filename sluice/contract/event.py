@@ -59,7 +59,7 @@ class StripeEvent:
         """Whether this is an event notification of Stripe's API v2, which carries no object."""
         return self.payload.get("object") == THIN_OBJECT
 
-    @property
+    @cached_property
     def object(self) -> JsonObject:
         """The API object that the event is about (``data.object``); empty where there is none."""
         data = self.payload.get("data")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from sluice.contract.document import JsonObject
 
 _ID = re.compile(r"[\x21-\x7e]{1,255}")
+_UNSTORABLE = re.compile(r"[\0\ud800-\udfff]")
 _LONGEST_TEXT = 255
 _GREATEST_BIGINT = 2**63 - 1
 _LATEST_SECOND = 253_402_300_799  # 9999-12-31
@@ -20,7 +21,7 @@ def identifier(thing: JsonObject, name: str, *prefixes: str) -> str | None:
         prefixes: what it must begin with, where a wrong kind of id would do harm.
     """
     value = thing.get(name)
-    if isinstance(value, Mapping):
+    if not isinstance(value, str) and isinstance(value, Mapping):
         value = value.get("id")
     if not isinstance(value, str) or _ID.fullmatch(value) is None:
         return None
@@ -32,8 +33,7 @@ def text(thing: JsonObject, name: str) -> str | None:
     value = thing.get(name)
     if not isinstance(value, str) or not 0 < len(value) <= _LONGEST_TEXT:
         return None
-    is_storable = "\0" not in value and not any("\ud800" <= character <= "\udfff" for character in value)
-    return value if is_storable else None
+    return None if _UNSTORABLE.search(value) else value
 
 
 def whole(thing: JsonObject, name: str) -> int | None:
