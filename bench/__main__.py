@@ -8,7 +8,7 @@ import click
 from rich.console import Console
 from rich.progress import Progress
 
-from bench import backlog, latency, report, start
+from bench import backlog, latency, report, start, together
 from bench.candidates import SLUICE
 from bench.compare import Run, medians, rounds, size
 from bench.goals import Measured, judge
@@ -84,9 +84,11 @@ async def _measure(ground: Ground, console: Console, plan: Plan, runs: list[Run]
         processing = await backlog.measure(
             ground, count=plan.rounds, rows=plan.backlog_rows, few=plan.one_by_one_rows, many=plan.rebuild_rows
         )
+    with console.status("a backlog under full load"):
+        both = await together.measure(ground, backlog=plan.rebuild_rows, seconds=plan.seconds)
     with console.status("starts"):
         started = await start.measure(ground, count=plan.starts)
-    return Measured(rows, steady, half, processing, started)
+    return Measured(rows, steady, half, processing, both, started)
 
 
 if __name__ == "__main__":

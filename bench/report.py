@@ -13,6 +13,7 @@ from bench.compare import Row, Run
 from bench.goals import Goal, Measured
 from bench.latency import Latency
 from bench.noise import Flushes
+from bench.together import Together
 
 REPORT = Path(".local/bench.json")
 PAGE = Path("docs/performance.md")
@@ -65,6 +66,7 @@ def lost_nothing(measured: Measured) -> bool:
         all(row.lost_nothing for row in measured.rows)
         and all(latency.lost_nothing for latency in (measured.steady, measured.half))
         and all(work.lost_nothing for work in (processing.batched, processing.one_by_one, processing.rebuild))
+        and measured.together.lost_nothing
     )
 
 
@@ -76,6 +78,7 @@ def write(measured: Measured, machine: Machine, runs: Sequence[Run], goals: Sequ
     found |= {
         "latency": {"at_200_per_second": asdict(measured.steady), "at_half_of_the_maximum": asdict(measured.half)},
         "processing": asdict(measured.processing),
+        "together": {**asdict(measured.together), "times_ingest": measured.together.times_ingest},
         "start": asdict(measured.start),
         "goals": [{**asdict(goal), "is_met": goal.is_met} for goal in goals],
         "lost_nothing": lost_nothing(measured),
@@ -102,6 +105,7 @@ def _sheets(measured: Measured, machine: Machine, goals: Sequence[Goal]) -> list
         _comparison(measured.rows, machine.rounds),
         _steady(measured.steady, measured.half),
         _processing(measured),
+        _together(measured.together),
         _start(measured),
         _goals(goals),
         _machine(machine),
@@ -170,6 +174,23 @@ def _processing(measured: Measured) -> Sheet:
                 "yes" if found.lost_nothing else "NO",
             )
             for how, found in named.items()
+        ],
+    )
+
+
+def _together(together: Together) -> Sheet:
+    return Sheet(
+        "Both at once: a processor on a backlog, ingest under full load at 100 connections, on the same cores",
+        ("backlog", "seconds of both", "ingest per second", "processed per second", "x ingest", "complete"),
+        [
+            (
+                f"{together.backlog:,}",
+                f"{together.seconds:.1f}",
+                f"{together.ingest_per_second:,.0f}",
+                f"{together.processed_per_second:,.0f}",
+                f"{together.times_ingest:.2f}",
+                "yes" if together.lost_nothing else "NO",
+            )
         ],
     )
 

@@ -60,7 +60,7 @@ async def _idle(ground: Ground) -> Mapping[str, float]:
     async with (
         running(ground, "ingest", LISTEN_PORT=str(free_port()), ADMIN_PORT=str(ingest)) as first,
         running(ground, "processor", ADMIN_PORT=str(processor)) as second,
-        running(ground, "healthd", LISTEN_PORT=str(free_port()), HEALTH_TARGETS=targets) as third,
+        running(ground, "healthd", LISTEN_PORT=str(free_port()), HEALTH_TARGETS=targets, LOG_LEVEL="error") as third,
     ):
         await asyncio.sleep(_IDLE_SECONDS)
         return {

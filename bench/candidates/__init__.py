@@ -27,12 +27,12 @@ class Candidate:
 
 TEXTBOOK = Candidate("textbook", "bench.candidates.textbook", "textbook_log", 2_000)
 TEXTBOOK_LIGHT = Candidate("textbook_light", "bench.candidates.textbook_light", "textbook_log", 4_000)
-SLUICE = Candidate("sluice", "ingest", "webhook_logs", 9_000)
+SLUICE = Candidate("sluice", "ingest", "webhook_logs", 14_000)
 SLUICE_TWICE = Candidate(
     "sluice_2_processes",
     "ingest",
     "webhook_logs",
-    9_000,
+    14_000,
     processes=2,
     connections=(32, 100),
     environment={"LISTEN_REUSE_PORT": "true"},

@@ -13,6 +13,7 @@ from bench.compare import Row, Run, medians
 from bench.latency import Latency
 from bench.noise import Flushes
 from bench.start import Start
+from bench.together import Together
 
 FLUSHES = Flushes(0.3, 0.5, 1.0)
 
@@ -34,11 +35,13 @@ def _rows() -> list[Row]:
     )
 
 
-def _measured(*, processed: int = 5) -> goals.Measured:
+def _measured(*, processed: int = 5, together_complete: bool = True) -> goals.Measured:
     latency = Latency(200, 5, 5, processed, 1, 2, 3, 4, FLUSHES, 0)
     work = Backlog(10, 1_500, (1_500,) * 10, lost_nothing=True, memory_mebibytes=50)
     alone = Backlog(10, 100, (100,) * 10, lost_nothing=True, memory_mebibytes=50)
-    return goals.Measured(_rows(), latency, latency, Processing(work, alone, work), Start(0.5, {"ingest": 50}))
+    together = Together(10, 2, ingest_per_second=500, processed_per_second=1_000, lost_nothing=together_complete)
+    processing, start = Processing(work, alone, work), Start(0.5, {"ingest": 50})
+    return goals.Measured(_rows(), latency, latency, processing, together, start)
 
 
 @pytest.mark.parametrize("loss", [{"rows": 9}, {"processed": 9}, {"refused": 1}, {"error_rows": 1}])
@@ -58,6 +61,7 @@ def test_the_report_is_keyed_by_candidate_and_connections(tmp_path: Path, monkey
     assert found["sluice"]["100"]["acknowledged_per_second"] == 1_000
     assert found["sluice"]["100"]["times_textbook"] == 10
     assert {"p50_ms", "p99_ms"} <= found["textbook"]["1"].keys()
+    assert found["together"]["times_ingest"] == 2
     assert found["lost_nothing"] is True
     assert {goal["text"]: goal["is_met"] for goal in found["goals"]}["ingest at 100 connections, times textbook"]
 
@@ -66,6 +70,7 @@ def test_what_was_sent_and_not_processed_fails_the_run() -> None:
     """The bench ends with 1 then."""
     assert report.lost_nothing(_measured())
     assert not report.lost_nothing(_measured(processed=4))
+    assert not report.lost_nothing(_measured(together_complete=False))
 
 
 def test_the_page_gets_its_figures_between_its_marks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
