@@ -1,7 +1,6 @@
 """From the bytes that Stripe signed to a ``StripeEvent``: only the envelope is looked at."""
 
 import re
-from collections.abc import Mapping
 from datetime import datetime
 
 from sluice.contract.document import Json, JsonObject, decode_object
@@ -79,8 +78,8 @@ def _seconds(rfc3339: str) -> int:
 
 def _object_id(payload: JsonObject) -> str | None:
     data = payload.get("data")
-    about = data.get("object") if isinstance(data, Mapping) else payload.get("related_object")
-    return _printable(about.get("id")) if isinstance(about, Mapping) else None
+    about = data.get("object") if isinstance(data, dict) else payload.get("related_object")
+    return _printable(about.get("id")) if isinstance(about, dict) else None
 
 
 def _printable(value: Json) -> str | None:
