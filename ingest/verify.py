@@ -11,8 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from stripe import SignatureVerificationError, WebhookSignature
-
+from ingest.signature_library import SignatureVerificationError, WebhookSignature
 from sluice.failures import Rejected
 
 TOLERANCE_SECONDS = 300
