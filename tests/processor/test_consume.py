@@ -3,9 +3,12 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
+import pytest
+
 from devstack.ports import free_port
 from processor.consume import Consumer
 from processor.ledger import apply_facts
+from processor.settings import ProcessorSettings
 from sluice.chassis.error_log import ErrorLog
 from sluice.chassis.jetstream import IncomingMessage, JetStream
 from sluice.chassis.postgres import Database
@@ -95,3 +98,11 @@ async def test_the_processors_own_role_may_do_all_that_it_must(
     assert len(await workshop.error_rows()) == 1
     rows = await workshop.database.fetch("SELECT outcome FROM webhook_logs ORDER BY id")
     assert [row["outcome"] for row in rows] == ["applied", "parked", "failed", "applied", "applied"]
+
+
+@pytest.mark.parametrize(("pool", "lanes"), [(10, 2), (2, 1), (1, 1)])
+def test_one_connection_is_left_beside_the_lanes(pool: int, lanes: int) -> None:
+    """A lane without a connection would take its wait for an outage."""
+    urls = {"database_url": "postgresql://sluice@db/sluice", "nats_url": "nats://bus"}
+    settings = ProcessorSettings.model_validate({**urls, "database_pool_max_size": pool})
+    assert settings.lanes == lanes
