@@ -2,8 +2,10 @@
 
 import asyncio
 
+import aiohttp
 import nats
 
+from devstack.ports import free_port
 from devstack.postgres import PostgresServer
 from processor.outage import FIRST_SECONDS, LONGEST_SECONDS, Outage
 from sluice.chassis.postgres import Database
@@ -37,14 +39,15 @@ async def test_nothing_is_fetched_while_postgres_is_away(
     await own_shop.record(before, first, *rest)
     async with open_relay(own_postgres.url(), nats_url) as relay:
         stage = Stage(own_shop, relay, own_postgres.url(), nats_url)
-        async with stage.processor() as process:
+        admin_port = free_port()
+        async with stage.processor(ADMIN_PORT=str(admin_port)) as process:
             await until(relay.has_consumer)
             await relay.publish(before)
             await until(lambda: stage.are_settled([before]))
             await until(relay.is_all_acknowledged)
             await own_postgres.stop()
             await relay.publish(first)
-            await until(lambda: _is_held(stage))
+            await until(lambda: _is_in_outage(admin_port))
             await until(lambda: _waits_for_nothing(nats_url))  # a pull of another lane may have been under way
             await relay.publish(*rest)
             state = await relay.stream.consumer_state(CONSUMER)
@@ -86,9 +89,9 @@ async def test_a_stop_ends_a_pause(database: Database) -> None:
             await outage.pause()
 
 
-async def _is_held(stage: Stage) -> bool:
-    state = await stage.relay.stream.consumer_state(CONSUMER)
-    return state.ack_pending == 1
+async def _is_in_outage(admin_port: int) -> bool:
+    async with aiohttp.ClientSession() as client, client.get(f"http://127.0.0.1:{admin_port}/metrics") as response:
+        return "processor_outage 1.0" in (await response.text()).splitlines()
 
 
 async def _waits_for_nothing(nats_url: str) -> bool:
