@@ -32,7 +32,7 @@ fix: $(VENV)/.test
 
 ## bench: measure ingest against a textbook handler, in one run on the same PostgreSQL and NATS
 .PHONY: bench
-bench: $(VENV)/.test
+bench: $(BIN)/sluice $(VENV)/.test
 	@$(BIN)/python -m bench $(ARGS)
 
 ## proto: generate the message's code from proto/
