@@ -2,6 +2,7 @@
 
 import json
 import time
+from dataclasses import dataclass
 from email.utils import formatdate
 from http import HTTPStatus
 
@@ -23,41 +24,49 @@ _STATUS: tuple[tuple[type[Failure], HTTPStatus], ...] = (
     (Defect, HTTPStatus.INTERNAL_SERVER_ERROR),
     (Failure, HTTPStatus.INTERNAL_SERVER_ERROR),
 )
+_STATUS_LINES = {status: b"HTTP/1.1 %d %s\r\n" % (status, status.phrase.encode()) for status in HTTPStatus}
 
 
-class Answer(web.StreamResponse):
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer. There is no Server header."""
+
+    status: HTTPStatus
+    content: bytes
+    extra_head: bytes = b""
+
+    def to_bytes(self, *, keep_alive: bool, has_body: bool = True) -> bytes:
+        """Status line, headers and body."""
+        return b"%s%sContent-Type: application/json\r\nContent-Length: %d\r\nDate: %s\r\n%s\r\n%s" % (
+            _STATUS_LINES[self.status],
+            self.extra_head,
+            len(self.content),
+            _date(),
+            b"" if keep_alive else b"Connection: close\r\n",
+            self.content if has_body else b"",
+        )
+
+
+class Response(web.StreamResponse):
     """
-    A whole answer, written in one piece; aiohttp's own response spends longer on its headers than we on a webhook.
+    An answer as aiohttp's own loop wants it, written in one piece.
 
-    There is no Server header.
+    aiohttp's own response spends longer on its headers than we on a webhook.
     """
 
-    def __init__(self, status: HTTPStatus, body: bytes, *, extra_head: bytes = b"") -> None:
-        super().__init__(status=status)
-        self._status_line = b"HTTP/1.1 %d %s\r\n" % (status, status.phrase.encode())
-        self._extra_head = extra_head
-        self._content = body
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(status=answer.status)
+        self._answer = answer
 
     async def prepare(self, request: web.BaseRequest) -> None:
         """Write everything; the connection stays open only for a client that asked so and whose body is read."""
         keep = request.version >= (1, 1) and request.keep_alive and request.content.is_eof() and not self._is_last
         self._keep_alive = keep
-        await request.writer.write(self.to_bytes(keep_alive=keep, has_body=request.method != "HEAD"))
+        await request.writer.write(self._answer.to_bytes(keep_alive=keep, has_body=request.method != "HEAD"))
         await request.writer.drain()
 
     async def write_eof(self, data: bytes = b"") -> None:
         """Nothing is left to write."""
-
-    def to_bytes(self, *, keep_alive: bool, has_body: bool = True) -> bytes:
-        """Status line, headers and body."""
-        return b"%s%sContent-Type: application/json\r\nContent-Length: %d\r\nDate: %s\r\n%s\r\n%s" % (
-            self._status_line,
-            self._extra_head,
-            len(self._content),
-            _date(),
-            b"" if keep_alive else b"Connection: close\r\n",
-            self._content if has_body else b"",
-        )
 
     @property
     def _is_last(self) -> bool:

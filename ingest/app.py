@@ -5,9 +5,11 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 
 from ingest import metrics
+from ingest.admission import Admission
 from ingest.body import BodyReader
-from ingest.connection import Listening, listen
+from ingest.connection import Listening, PublicServer, listen
 from ingest.descriptors import allow_many_files
+from ingest.express import Express
 from ingest.journal import Journal
 from ingest.publisher import Publisher
 from ingest.receive import Receiver
@@ -60,15 +62,16 @@ async def _receiving(
     )
     tenants = Tenants(database, limits=settings.tenant_limits)
     relay = Relay(database, stream, publisher, limits=settings.relay_limits)
+    admission = Admission(secrets=secret.values, tenants=tenants, refusals=refusals)
+    bodies = BodyReader(settings.body_limits)
     receiver = Receiver(
-        secrets=secret.values,
-        tenants=tenants,
+        admission=admission,
         journal=journal,
-        bodies=BodyReader(settings.body_limits),
-        refusals=refusals,
+        bodies=bodies,
         is_draining=service.stop.is_set,
         answer_seconds=settings.answer_seconds,
     )
+    express = Express(admission=admission, journal=journal, bodies=bodies)
     metrics.JOURNAL_QUEUE_ROWS.set_function(lambda: journal.waiting_rows)
     metrics.JOURNAL_QUEUE_BYTES.set_function(lambda: journal.waiting_bytes)
     service.probes.add_status("journal", lambda: {"rows": journal.waiting_rows, "bytes": journal.waiting_bytes})
@@ -76,10 +79,9 @@ async def _receiving(
     async with (
         _running(service, journal.run, tenants.run, publisher.run, relay.run),
         listen(
-            receiver,
+            PublicServer(receiver, express, settings.connection_limits, is_draining=service.stop.is_set),
             settings.listen_host,
             settings.listen_port,
-            limits=settings.connection_limits,
             reuse_port=settings.listen_reuse_port,
             finish_seconds=min(_FINISH_SECONDS, settings.drain_seconds / 2),
         ) as listening,

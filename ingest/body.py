@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from functools import lru_cache
 
 from aiohttp import web
 
@@ -45,19 +46,20 @@ class BodyReader:
         self._check_head(request)
         content = request.content
         if content.is_eof():  # it came with the headers, as Stripe's do
-            return self._checked(content.read_nowait())
+            return self.checked(content.read_nowait())
         return await self._read_slowly(request)
 
     def _check_head(self, request: web.BaseRequest) -> None:
         headers = request.headers
         if headers.get("Content-Encoding", "identity").strip().lower() not in {"", "identity"}:
             raise UnsupportedMediaType("The body must not be compressed.")
-        if not _is_json(headers.get("Content-Type")):
+        if not is_json(headers.get("Content-Type")):
             raise UnsupportedMediaType("The body must be sent as application/json.")
         if (request.content_length or 0) > self._limits.body_bytes:
             raise BodyTooLarge
 
-    def _checked(self, body: bytes) -> bytes:
+    def checked(self, body: bytes) -> bytes:
+        """The same body; raises BodyTooLarge."""
         if len(body) > self._limits.body_bytes:
             raise BodyTooLarge
         return body
@@ -96,7 +98,8 @@ async def _invite(request: web.BaseRequest) -> None:
         request.writer.output_size = 0  # an interim answer is not the answer
 
 
-def _is_json(content_type: str | None) -> bool:
+@lru_cache(maxsize=64)
+def is_json(content_type: str | None) -> bool:
     """Whether a body of this type may be Stripe's: absent, ``application/json`` or ``application/*+json``."""
     if content_type is None:
         return True

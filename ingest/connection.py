@@ -1,6 +1,9 @@
 """
 The public port: aiohttp's low-level server, with what it leaves out.
 
+A request that the express lane takes is answered from there; for all others aiohttp's own loop makes a task, as for
+any server. Answers keep the order of their requests: while the express lane has one of a connection, the next waits.
+
 aiohttp has no limit on connections, none on the time to a first request, and none on the time that a client leaves its
 answers unread; and its own error pages quote the request. Here a client that is silent or deaf is cut off.
 """
@@ -12,10 +15,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
-from aiohttp import web
+from aiohttp import StreamReader, web
+from aiohttp.http_parser import RawRequestMessage
 
 from ingest import metrics
-from ingest.answers import refusal
+from ingest.answers import Answer, Response, refusal
+from ingest.express import Express
 from ingest.failures import BadRequest, TooMuchAtOnce
 from ingest.notices import NOTICES
 from sluice.chassis.probes import PortTaken
@@ -45,7 +50,7 @@ class ConnectionLimits:
 class GuardedConnection(web.RequestHandler):
     """One client's connection, with deadlines on its first request and on its reading."""
 
-    __slots__ = ("_deaf", "_limits", "_public_server", "_silent")
+    __slots__ = ("_deaf", "_express", "_is_on_express", "_limits", "_public_server", "_silent")
 
     def __init__(self, server: "PublicServer", limits: ConnectionLimits, *, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(
@@ -61,6 +66,8 @@ class GuardedConnection(web.RequestHandler):
         )
         self._limits = limits
         self._public_server = server
+        self._express = server.express
+        self._is_on_express = False
         self._silent: asyncio.TimerHandle | None = None
         self._deaf: asyncio.TimerHandle | None = None
 
@@ -79,6 +86,15 @@ class GuardedConnection(web.RequestHandler):
             if deadline is not None:
                 deadline.cancel()
         super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came, and begin with it unless an earlier request is still under way."""
+        waiter, self._waiter = self._waiter, None  # aiohttp's loop sleeps on until it is clear that it is wanted
+        try:
+            super().data_received(data)
+        finally:
+            self._waiter = waiter
+        self._begin_next()
 
     def pause_writing(self) -> None:
         """The client does not read: it has a while to begin."""
@@ -103,12 +119,12 @@ class GuardedConnection(web.RequestHandler):
         if request.writer.output_size > 0:
             raise ConnectionError("an answer has begun already")
         if status < 500 or exc is None:  # noqa: PLR2004
-            answer = refusal(BadRequest())
+            response = Response(refusal(BadRequest()))
         else:
             NOTICES.failed("request_handler_broke", exc)
-            answer = refusal(Defect())
-        answer.force_close()
-        return answer
+            response = Response(refusal(Defect()))
+        response.force_close()
+        return response
 
     def log_exception(self, *args: Any, **kw: Any) -> None:
         """Say that something broke, without what the request contained."""
@@ -116,6 +132,42 @@ class GuardedConnection(web.RequestHandler):
         error = kw.get("exc_info")
         if isinstance(error, BaseException):
             NOTICES.failed("http_connection_broke", error)
+
+    def _begin_next(self) -> None:
+        """Give the next request to the express lane, or wake aiohttp's loop for it; it sleeps only while it is idle."""
+        waiter = self._waiter
+        if self._is_on_express or not self._messages or waiter is None or waiter.done():
+            return
+        head, content = self._messages[0]
+        if isinstance(head, RawRequestMessage) and self._may_go_express(head, content):
+            self._messages.popleft()
+            self._go_express(head, content)
+        else:
+            waiter.set_result(None)
+
+    def _may_go_express(self, head: RawRequestMessage, content: StreamReader) -> bool:
+        is_busy = self._paused or self._buffer_paused or self._public_server.is_draining()
+        return not is_busy and self._express.may_take(head, content)
+
+    def _go_express(self, head: RawRequestMessage, content: StreamReader) -> None:
+        """As aiohttp's own loop does it: the parser may go on, a shutdown waits, an idle timer does not strike."""
+        if self._parser is not None:
+            self._parser.message_consumed()
+        self._is_on_express = self._request_in_progress = True
+        self._next_keepalive_close_time = self._loop.time() + self._limits.keepalive_seconds
+        self._express.take(head, content, self._answer)
+
+    def _answer(self, answer: Answer) -> None:
+        """Write an answer of the express lane, if anybody is there to read it, and go on."""
+        self._is_on_express = self._request_in_progress = False
+        if self.transport is not None:
+            is_last = self._public_server.is_draining()
+            self.transport.write(answer.to_bytes(keep_alive=not is_last))
+            if is_last:
+                self.force_close()
+        if self._handler_waiter is not None and not self._handler_waiter.done():
+            self._handler_waiter.set_result(None)
+        self._begin_next()
 
     def _cut_if_silent(self) -> None:
         if self._request_count == 0:
@@ -133,10 +185,19 @@ def _turn_away(transport: asyncio.Transport) -> None:
 
 
 class PublicServer(web.Server):
-    """Makes a guarded connection for each client."""
+    """
+    Makes a guarded connection for each client.
 
-    def __init__(self, handler: Handler, limits: ConnectionLimits) -> None:
+    Args:
+        is_draining: whether we are about to end; connections are then closed after their answer.
+    """
+
+    def __init__(
+        self, handler: Handler, express: Express, limits: ConnectionLimits, *, is_draining: Callable[[], bool]
+    ) -> None:
         super().__init__(handler)
+        self.express = express
+        self.is_draining = is_draining
         self._limits = limits
 
     @property
@@ -169,7 +230,7 @@ class PublicPortTaken(PortTaken):
 
 @asynccontextmanager
 async def listen(
-    handler: Handler, host: str, port: int, *, limits: ConnectionLimits, reuse_port: bool, finish_seconds: float
+    server: PublicServer, host: str, port: int, *, reuse_port: bool, finish_seconds: float
 ) -> AsyncIterator[Listening]:
     """
     Take requests until the block ends; then let those under way finish.
@@ -181,7 +242,6 @@ async def listen(
     Raises:
         PublicPortTaken: with a sentence for the person who runs this.
     """
-    server = PublicServer(handler, limits)
     metrics.CONNECTIONS.set_function(lambda: server.open_connections)
     runner = web.ServerRunner(server, shutdown_timeout=finish_seconds)
     await runner.setup()

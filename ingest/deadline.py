@@ -2,16 +2,26 @@
 
 import asyncio
 from collections import deque
-from typing import Any
+from typing import Protocol
 
 from sluice.failures import Failure
 
 _LOOK_SECONDS = 0.05
 
 
+class Waiting(Protocol):
+    """Somebody who waits; an ``asyncio.Future`` is one."""
+
+    def done(self) -> bool:
+        """Whether they have what they waited for."""
+
+    def set_exception(self, failure: BaseException, /) -> None:
+        """They waited in vain."""
+
+
 class Deadline:
     """
-    Fails futures that are not done in time; at most 50 ms late.
+    Fails those that are not done in time; at most 50 ms late.
 
     Args:
         seconds: how long each has, from ``watch``; equal for all, so that the first to come is the first to be late.
@@ -21,20 +31,20 @@ class Deadline:
     def __init__(self, seconds: float, failure: type[Failure]) -> None:
         self._seconds = seconds
         self._failure = failure
-        self._watched: deque[tuple[float, asyncio.Future[Any]]] = deque()
+        self._watched: deque[tuple[float, Waiting]] = deque()
         self._timer: asyncio.TimerHandle | None = None
 
-    def watch(self, future: "asyncio.Future[Any]") -> None:
+    def watch(self, waiting: Waiting) -> None:
         """From now on, until it is done."""
-        loop = future.get_loop()
-        self._watched.append((loop.time() + self._seconds, future))
+        loop = asyncio.get_running_loop()
+        self._watched.append((loop.time() + self._seconds, waiting))
         if self._timer is None:
             self._timer = loop.call_later(_LOOK_SECONDS, self._look, loop)
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         now = loop.time()
         while self._watched and (self._watched[0][1].done() or self._watched[0][0] <= now):
-            _, future = self._watched.popleft()
-            if not future.done():
-                future.set_exception(self._failure())
+            _, waiting = self._watched.popleft()
+            if not waiting.done():
+                waiting.set_exception(self._failure())
         self._timer = loop.call_later(_LOOK_SECONDS, self._look, loop) if self._watched else None

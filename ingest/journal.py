@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import asyncpg
 
@@ -45,6 +45,19 @@ Receipt: TypeAlias = Recorded | AlreadyRecorded
 _RECORDED, _ALREADY_RECORDED = Recorded(), AlreadyRecorded()
 
 
+class Promise(Protocol):
+    """Whoever waits for a receipt; an ``asyncio.Future`` is one. It must not answer before the caller has returned."""
+
+    def done(self) -> bool:
+        """Whether nobody waits any more."""
+
+    def set_result(self, receipt: Receipt, /) -> None:
+        """It is durable."""
+
+    def set_exception(self, failure: BaseException, /) -> None:
+        """It is not recorded, as far as we know."""
+
+
 @dataclass(frozen=True, slots=True)
 class JournalLimits:
     """How much waits and for how long, how much goes out at once, how long a write with its one repetition may take."""
@@ -61,7 +74,7 @@ class JournalLimits:
 class _Waiting:
     event: StripeEvent
     verified_by: str
-    receipt: "asyncio.Future[Receipt]"
+    receipt: Promise
 
 
 _Batch: TypeAlias = Sequence[_Waiting]
@@ -104,7 +117,7 @@ class Journal:
         """Bytes of the bodies that wait or are being written."""
         return self._bytes
 
-    async def record(self, event: StripeEvent, *, verified_by: str) -> Receipt:
+    async def record(self, event: StripeEvent, verified_by: str) -> Receipt:
         """
         Return once this delivery is committed.
 
@@ -112,15 +125,24 @@ class Journal:
             TooMuchAtOnce: too much waits already.
             OutOfTime, DatabaseUnavailable, NotRecorded: it may be recorded nevertheless; the sender should try again.
         """
+        receipt: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
+        self.enter(event, verified_by, receipt)
+        return await receipt
+
+    def enter(self, event: StripeEvent, verified_by: str, receipt: Promise) -> None:
+        """
+        Put a delivery into the next write, and return at once; ``receipt`` learns what ``record`` returns or raises.
+
+        Raises:
+            TooMuchAtOnce: too much waits already.
+        """
         size = len(event.body)
         if len(self._queue) >= self._limits.queue_rows or self._bytes + size > self._limits.queue_bytes:
             raise TooMuchAtOnce
-        receipt: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         self._queue.append(_Waiting(event, verified_by, receipt))
         self._bytes += size
         self._deadline.watch(receipt)
         self._arrived.set()
-        return await receipt
 
     async def run(self) -> None:
         """Write what arrives, one batch at a time, for ever."""

@@ -1,48 +1,34 @@
-"""One delivery from its request to its answer: route, read, verify, record."""
+"""One delivery from its request to its answer: route, read, admit, record."""
 
 import asyncio
 import re
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from urllib.parse import unquote_to_bytes
 
 from aiohttp import web
 
 from ingest import metrics
-from ingest.answers import Answer, received, refusal
+from ingest.admission import Admission
+from ingest.answers import Answer, Response, received, refusal
 from ingest.body import BodyReader
-from ingest.failures import MethodNotAllowed, NotConfigured, NotFound, OutOfTime
-from ingest.journal import Journal, Recorded
+from ingest.failures import MethodNotAllowed, NotFound, OutOfTime
+from ingest.journal import Journal, Receipt, Recorded
 from ingest.notices import NOTICES
-from ingest.refusals import Refusals
-from ingest.tenants import Tenants
-from ingest.verify import BadSignature, Signature, fingerprint, verify
-from sluice.contract.envelope import read_event
 from sluice.contract.event import StripeEvent
 from sluice.failures import Defect, Failure
 
 PLATFORM_PATH = "/api/stripe-webhook"
+SIGNATURE = "Stripe-Signature"
 _TENANT_PREFIX = f"{PLATFORM_PATH}/"
 _TENANT = re.compile(r"[A-Za-z0-9._~:@+=,-]{1,128}")
-_SIGNATURE = "Stripe-Signature"
-
-
-@dataclass(frozen=True, slots=True)
-class Verified:
-    """A body that Stripe signed."""
-
-    body: bytes
-    tenant: str | None
-    verified_by: str
 
 
 class Receiver:
     """
-    Answers the public port.
+    Answers the requests of the public port, each in a task of its own.
 
     Args:
-        secrets: the platform's webhook secrets in force now.
         is_draining: whether we are about to end; connections are then closed after their answer.
         answer_seconds: from a whole body to any answer.
     """
@@ -50,104 +36,71 @@ class Receiver:
     def __init__(
         self,
         *,
-        secrets: Callable[[], Sequence[str]],
-        tenants: Tenants,
+        admission: Admission,
         journal: Journal,
         bodies: BodyReader,
-        refusals: Refusals,
         is_draining: Callable[[], bool] = lambda: False,
         answer_seconds: float = 2.5,
-        clock: Callable[[], float] = time.time,
     ) -> None:
-        self._secrets = secrets
-        self._tenants = tenants
+        self._admission = admission
         self._journal = journal
         self._bodies = bodies
-        self._refusals = refusals
         self._is_draining = is_draining
         self._answer_seconds = answer_seconds
-        self._clock = clock
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Accept one delivery; 200 only once it is durable."""
         try:
             answer = await self._receive(request)
-        except Failure as failure:
-            answer = _refuse(failure)
-        except Exception as error:  # noqa: BLE001  the edge: whatever this is, it is ours, and Stripe should try again
-            NOTICES.failed("request_handler_broke", error)
-            answer = _refuse(Defect())
+        except Exception as error:  # noqa: BLE001  the edge: whatever this is, it has an answer
+            answer = refuse(error)
+        response = Response(answer)
         if self._is_draining():
-            answer.force_close()
-        return answer
+            response.force_close()
+        return response
 
     async def _receive(self, request: web.BaseRequest) -> Answer:
         began = time.monotonic()
         tenant = _route(request)
         body = await self._bodies.read(request)
-        header = request.headers.get(_SIGNATURE)
+        header = request.headers.get(SIGNATURE)
         if tenant is None:
-            answer = await self._accept(header, body, None)  # waits for the journal alone, which has its own deadline
-        else:
-            answer = await self._within_time(header, body, tenant)
-        metrics.ANSWER_SECONDS.observe(time.monotonic() - began)
-        return answer
-
-    async def _within_time(self, header: str | None, body: bytes, tenant: str) -> Answer:
+            return await self._platform(body, header, began)  # waits for the journal alone, which has its own deadline
         try:
             async with asyncio.timeout(self._answer_seconds):
-                return await self._accept(header, body, tenant)
+                return await self._tenant(body, header, began, tenant)
         except TimeoutError as error:
             raise OutOfTime from error
 
-    async def _accept(self, header: str | None, body: bytes, tenant: str | None) -> Answer:
-        try:
-            verified = self._platform(header, body) if tenant is None else await self._tenant(header, body, tenant)
-        except Failure as failure:
-            self._refusals.unverified(failure, is_platform=tenant is None)
-            raise
-        metrics.verified(verified.verified_by).inc()
-        event = self._read(verified)
-        receipt = await self._journal.record(event, verified_by=verified.verified_by)
-        is_new = isinstance(receipt, Recorded)
-        metrics.received(event.type, is_new=is_new).inc()
-        return received(event.stripe_event_id.partition("@")[0], is_duplicate=not is_new)
+    async def _platform(self, body: bytes, header: str | None, began: float) -> Answer:
+        admitted = self._admission.platform(body, header)
+        return accept(admitted.event, await self._journal.record(admitted.event, admitted.verified_by), began)
 
-    def _platform(self, header: str | None, body: bytes) -> Verified:
-        secrets = self._secrets()
-        if not secrets:
-            raise NotConfigured
-        return Verified(body, None, fingerprint("platform", self._verify(body, header, secrets).secret))
-
-    async def _tenant(self, header: str | None, body: bytes, asked: str) -> Verified:
-        """Verify with the organiser's secret; before refusing, with the one that PostgreSQL has now."""
-        known = await self._tenants.secrets(asked)
-        try:
-            signature = self._verify(body, header, known.secrets)
-        except BadSignature:
-            newer = await self._tenants.afresh(known, asked)
-            if newer is None or newer.secrets == known.secrets:
-                raise
-            known, signature = newer, self._verify(body, header, newer.secrets)
-        return Verified(body, known.tenant, fingerprint("tenant", signature.secret))
-
-    def _verify(self, body: bytes, header: str | None, secrets: Sequence[str]) -> Signature:
-        now = self._clock()
-        signature = verify(body, header, secrets, now=now)
-        metrics.CLOCK_SKEW_SECONDS.set(now - signature.signed_at)
-        return signature
-
-    def _read(self, verified: Verified) -> StripeEvent:
-        try:
-            return read_event(verified.body, tenant=verified.tenant)
-        except Failure as failure:
-            self._refusals.malformed(failure, verified_by=verified.verified_by, tenant=verified.tenant)
-            raise
+    async def _tenant(self, body: bytes, header: str | None, began: float, tenant: str) -> Answer:
+        admitted = await self._admission.tenant(body, header, tenant)
+        return accept(admitted.event, await self._journal.record(admitted.event, admitted.verified_by), began)
 
 
-def _refuse(failure: Failure) -> Answer:
-    metrics.REFUSED.labels(failure.code).inc()
-    return refusal(failure)
+def accept(event: StripeEvent, receipt: Receipt, began: float) -> Answer:
+    """
+    The answer to a webhook that is durable; counts it.
+
+    Args:
+        began: when its request came, by the monotonic clock.
+    """
+    is_new = isinstance(receipt, Recorded)
+    metrics.received(event.type, is_new=is_new).inc()
+    metrics.ANSWER_SECONDS.observe(time.monotonic() - began)
+    return received(event.stripe_event_id.partition("@")[0], is_duplicate=not is_new)
+
+
+def refuse(error: BaseException) -> Answer:
+    """The answer to a webhook that is not recorded; counts it. What nobody expected is ours: Stripe may try again."""
+    if not isinstance(error, Failure):
+        NOTICES.failed("request_handler_broke", error)
+        error = Defect()
+    metrics.REFUSED.labels(error.code).inc()
+    return refusal(error)
 
 
 def _route(request: web.BaseRequest) -> str | None:

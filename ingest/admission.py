@@ -1,0 +1,102 @@
+"""From a body and its signature to an event that Stripe sent: verify, then read; whoever is refused is noted."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ingest import metrics
+from ingest.failures import NotConfigured
+from ingest.refusals import Refusals
+from ingest.tenants import Tenants
+from ingest.verify import BadSignature, Signature, fingerprint, verify
+from sluice.contract.envelope import read_event
+from sluice.contract.event import StripeEvent
+from sluice.failures import Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """An event of Stripe's, and the fingerprint of the secret that says so."""
+
+    event: StripeEvent
+    verified_by: str
+
+
+class Admission:
+    """
+    Lets in what Stripe signed.
+
+    Args:
+        secrets: the platform's webhook secrets in force now.
+    """
+
+    def __init__(
+        self,
+        *,
+        secrets: Callable[[], Sequence[str]],
+        tenants: Tenants,
+        refusals: Refusals,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._secrets = secrets
+        self._tenants = tenants
+        self._refusals = refusals
+        self._clock = clock
+
+    def platform(self, body: bytes, header: str | None) -> Admitted:
+        """
+        The event of a webhook to the platform's URL.
+
+        Raises:
+            NotConfigured: there is no secret to verify it with.
+            Rejected: it is not Stripe's, not of now, or no event.
+        """
+        try:
+            secrets = self._secrets()
+            if not secrets:
+                raise NotConfigured
+            signature = self._verify(body, header, secrets)
+        except Failure as failure:
+            self._refusals.unverified(failure, is_platform=True)
+            raise
+        return self._read(body, fingerprint("platform", signature.secret), tenant=None)
+
+    async def tenant(self, body: bytes, header: str | None, asked: str) -> Admitted:
+        """
+        The event of a webhook to an organiser's URL.
+
+        Raises:
+            UnknownOrganiser, SecretUnreadable: there is no secret to verify it with, or none that can be read now.
+            Rejected: it is not Stripe's, not of now, or no event.
+        """
+        try:
+            tenant, signature = await self._verify_for(asked, body, header)
+        except Failure as failure:
+            self._refusals.unverified(failure, is_platform=False)
+            raise
+        return self._read(body, fingerprint("tenant", signature.secret), tenant=tenant)
+
+    async def _verify_for(self, asked: str, body: bytes, header: str | None) -> tuple[str, Signature]:
+        """Verify with the organiser's secret; before refusing, with the one that PostgreSQL has now."""
+        known = await self._tenants.secrets(asked)
+        try:
+            return known.tenant, self._verify(body, header, known.secrets)
+        except BadSignature:
+            newer = await self._tenants.afresh(known, asked)
+            if newer is None or newer.secrets == known.secrets:
+                raise
+            return newer.tenant, self._verify(body, header, newer.secrets)
+
+    def _verify(self, body: bytes, header: str | None, secrets: Sequence[str]) -> Signature:
+        now = self._clock()
+        signature = verify(body, header, secrets, now=now)
+        metrics.CLOCK_SKEW_SECONDS.set(now - signature.signed_at)
+        return signature
+
+    def _read(self, body: bytes, verified_by: str, *, tenant: str | None) -> Admitted:
+        metrics.verified(verified_by).inc()
+        try:
+            return Admitted(read_event(body, tenant=tenant), verified_by)
+        except Failure as failure:
+            self._refusals.malformed(failure, verified_by=verified_by, tenant=tenant)
+            raise
