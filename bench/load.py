@@ -50,6 +50,8 @@ class Tally:
     """At a fixed rate: when each event was due, by the wall clock."""
     refused: int = 0
     elapsed: float = 0.0
+    busy: float = 0.0
+    """Processor time of the generator itself."""
 
     def as_json(self) -> str:
         """One line for the parent process."""
@@ -59,6 +61,7 @@ class Tally:
                 "acknowledged": len(ordered),
                 "refused": self.refused,
                 "acknowledged_per_second": len(ordered) / self.elapsed,
+                "generator_cores": self.busy / self.elapsed,
                 "p50_ms": percentile(ordered, 0.50) * 1e3,
                 "p99_ms": percentile(ordered, 0.99) * 1e3,
                 "started": self.started,
@@ -124,9 +127,9 @@ class Load:
             self._lanes[lane.number] = lane
             self._free.append(lane)
             self._poll.register(lane.number, select.EPOLLIN)
-        began = time.perf_counter()
+        began, idle = time.perf_counter(), time.process_time()
         self._drive(self._moments(began))
-        self._tally.elapsed = time.perf_counter() - began
+        self._tally.elapsed, self._tally.busy = time.perf_counter() - began, time.process_time() - idle
         for lane in self._lanes.values():
             lane.close()
         return self._tally

@@ -1,6 +1,7 @@
 """The deadline of everybody who waits alike: one timer for all of them, for one each costs more than verifying does."""
 
 import asyncio
+import time
 from collections import deque
 from typing import Protocol
 
@@ -36,13 +37,13 @@ class Deadline:
 
     def watch(self, waiting: Waiting) -> None:
         """From now on, until it is done."""
-        loop = asyncio.get_running_loop()
-        self._watched.append((loop.time() + self._seconds, waiting))
+        self._watched.append((time.monotonic() + self._seconds, waiting))
         if self._timer is None:
+            loop = asyncio.get_running_loop()
             self._timer = loop.call_later(_LOOK_SECONDS, self._look, loop)
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
-        now = loop.time()
+        now = time.monotonic()
         while self._watched and (self._watched[0][1].done() or self._watched[0][0] <= now):
             _, waiting = self._watched.popleft()
             if not waiting.done():

@@ -29,6 +29,7 @@ class Express:
         self._admission = admission
         self._journal = journal
         self._bodies = bodies
+        self._loop = asyncio.get_running_loop()  # asked once: on Python 3.11 each question is a system call
 
     @staticmethod
     def may_take(head: RawRequestMessage, content: StreamReader) -> bool:
@@ -50,20 +51,22 @@ class Express:
         try:
             body = self._bodies.checked(content.read_nowait())
             admitted = self._admission.platform(body, head.headers.get(SIGNATURE))
-            self._journal.enter(admitted.event, admitted.verified_by, _Ticket(admitted.event, began, reply))
+            ticket = _Ticket(admitted.event, began, reply, self._loop)
+            self._journal.enter(admitted.event, admitted.verified_by, ticket)
         except Exception as error:  # noqa: BLE001  the edge: whatever this is, it has an answer
-            asyncio.get_running_loop().call_soon(reply, refuse(error))
+            self._loop.call_soon(reply, refuse(error))
 
 
 class _Ticket:
     """What stands in the journal's queue for a client."""
 
-    __slots__ = ("_began", "_event", "_is_done", "_reply")
+    __slots__ = ("_began", "_event", "_is_done", "_loop", "_reply")
 
-    def __init__(self, event: StripeEvent, began: float, reply: Reply) -> None:
+    def __init__(self, event: StripeEvent, began: float, reply: Reply, loop: asyncio.AbstractEventLoop) -> None:
         self._event = event
         self._began = began
         self._reply = reply
+        self._loop = loop
         self._is_done = False
 
     def done(self) -> bool:
@@ -73,12 +76,12 @@ class _Ticket:
     def set_result(self, receipt: Receipt) -> None:
         """The webhook is durable."""
         self._is_done = True
-        asyncio.get_running_loop().call_soon(self._accept, receipt)
+        self._loop.call_soon(self._accept, receipt)
 
     def set_exception(self, failure: BaseException) -> None:
         """The webhook is not recorded, as far as we know."""
         self._is_done = True
-        asyncio.get_running_loop().call_soon(self._refuse, failure)
+        self._loop.call_soon(self._refuse, failure)
 
     def _accept(self, receipt: Receipt) -> None:
         self._reply(accept(self._event, receipt, self._began))

@@ -13,9 +13,9 @@ from processor.report import Reporter
 from processor.retries import Blame, blame, says_shutdown
 from processor.setbacks import Setbacks
 from processor.verdicts import Suspect, Verdict, Work, is_answered
-from sluice.chassis.jetstream import IncomingMessage
+from sluice.chassis.jetstream import IncomingMessage, acknowledge
 from sluice.contract import codec
-from sluice.failures import Unavailable, UnknownContractVersion
+from sluice.failures import UnknownContractVersion
 
 _MOST_COLLISIONS = 5
 
@@ -37,7 +37,7 @@ class Turns:
         """Work through the messages; what is not answered when time is up, or at a stop, comes again."""
         loop = asyncio.get_running_loop()
         expires = loop.time() + self.hold_seconds
-        batches = deque(plan(await self._read(messages)))
+        batches = deque(plan(self._read(messages)))
         while batches:
             if not await self.outage.lasts():
                 batches.extendleft(reversed(await self._attempt(batches.popleft())))
@@ -45,14 +45,15 @@ class Turns:
                 self.reporter.left_unacknowledged(batches)
                 return
 
-    async def _read(self, messages: Sequence[IncomingMessage]) -> Sequence[Work]:
-        works = []
+    def _read(self, messages: Sequence[IncomingMessage]) -> Sequence[Work]:
+        works, unreadable = [], []
         for message in messages:
             try:
                 works.append(_work(message))
             except UnknownContractVersion as error:
                 self.reporter.unreadable(message, error)
-                await _acknowledge(message)
+                unreadable.append(message)
+        acknowledge(unreadable)
         return works
 
     async def _attempt(self, batch: Batch) -> Sequence[Batch]:
@@ -64,14 +65,12 @@ class Turns:
         except Exception as error:  # noqa: BLE001 - blame() has an answer for every kind
             return await self._failed(batch, error)
         self.outage.work_succeeded()
-        return await self._answer(batch, verdicts)
+        return self._answer(batch, verdicts)
 
-    async def _answer(self, batch: Batch, verdicts: Mapping[str, Verdict]) -> Sequence[Batch]:
+    def _answer(self, batch: Batch, verdicts: Mapping[str, Verdict]) -> Sequence[Batch]:
+        acknowledge([work.message for work in batch.works if is_answered(verdicts[work.event_id])])
         for work in batch.works:
-            verdict = verdicts[work.event_id]
-            self.reporter.answered(work, verdict)
-            if is_answered(verdict):
-                await _acknowledge(work.message)
+            self.reporter.answered(work, verdicts[work.event_id])
         return [run_alone(work) for work in batch.works if isinstance(verdicts[work.event_id], Suspect)]
 
     async def _failed(self, batch: Batch, error: Exception) -> Sequence[Batch]:
@@ -116,7 +115,7 @@ class Turns:
             self.reporter.transaction_failed(batch, problem, Blame.OUTAGE)
             return await self._wait(batch)
         self.reporter.failed(work, verdict, error)
-        return await self._answer(batch, {work.event_id: verdict})
+        return self._answer(batch, {work.event_id: verdict})
 
     async def _wait(self, batch: Batch) -> Sequence[Batch]:
         self.outage.begin()
@@ -129,10 +128,3 @@ def _work(message: IncomingMessage) -> Work:
     if "\x00" in envelope.event.stripe_event_id:
         raise UnknownContractVersion
     return Work(event=envelope.event, attempt=envelope.attempt, message=message)
-
-
-async def _acknowledge(message: IncomingMessage) -> None:
-    try:
-        await message.ack()
-    except Unavailable:
-        return  # it comes again and meets what its row says

@@ -8,13 +8,28 @@ from datetime import UTC, datetime, timedelta
 from typing import Self
 
 from sluice.chassis import jetstream_api, logs, metrics
-from sluice.chassis.jetstream_frames import Request
-from sluice.chassis.jetstream_link import NO_MESSAGES, Link, Message, checked
+from sluice.chassis.jetstream_frames import Message, Request
+from sluice.chassis.jetstream_link import NO_MESSAGES, Link, checked
 from sluice.chassis.settings import ServiceSettings
-from sluice.chassis.stream import ConsumerSpec, ConsumerState, IncomingMessage, OutgoingMessage, StreamSpec
+from sluice.chassis.stream import (
+    ConsumerSpec,
+    ConsumerState,
+    IncomingMessage,
+    OutgoingMessage,
+    StreamSpec,
+    acknowledge,
+)
 from sluice.failures import StreamUnavailable
 
-__all__ = ["ConsumerSpec", "ConsumerState", "IncomingMessage", "JetStream", "OutgoingMessage", "StreamSpec"]
+__all__ = [
+    "ConsumerSpec",
+    "ConsumerState",
+    "IncomingMessage",
+    "JetStream",
+    "OutgoingMessage",
+    "StreamSpec",
+    "acknowledge",
+]
 
 _ENSURE_EVERY_SECONDS = 10
 _ENSURE_PAUSE_SECONDS = 0.2  # doubts may come as fast as messages
@@ -167,24 +182,22 @@ class JetStream:
         return [self._incoming(message) for message in messages]
 
     def _incoming(self, message: Message) -> IncomingMessage:
-        reply = message.reply
-
-        async def acknowledge() -> None:
-            try:
-                await self._linked().say(reply, b"+ACK")
-            except StreamUnavailable:
-                logs.get_logger().info("ack_lost", subject=message.subject)
-
-        deliveries, sequence, stored_at = _parse_reply(reply)
+        deliveries, sequence, stored_at = _parse_reply(message.reply)
         return IncomingMessage(
             subject=message.subject,
-            payload=message.data,
-            headers=dict(message.headers or {}),
+            payload=message.payload,
             deliveries=deliveries,
             sequence=sequence,
             stored_at=stored_at,
-            _acknowledge=acknowledge,
+            _message=message,
+            _acknowledge=self._acknowledge,
         )
+
+    def _acknowledge(self, replies: Sequence[str]) -> None:
+        try:
+            self._linked().say(replies, b"+ACK")
+        except StreamUnavailable:
+            logs.get_logger().info("acks_lost", messages=len(replies))
 
     def _linked(self) -> Link:
         if self._link is None or not self._link.is_alive:

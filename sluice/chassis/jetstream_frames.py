@@ -1,18 +1,21 @@
 """
-Requests as NATS wants them on the wire; pure.
+Requests and messages as they are on NATS's wire; pure.
 
-nats-py formats, checks and flushes one message at a time; here many are made into one piece of bytes.
+nats-py formats, checks and flushes one message at a time, and wakes a task for each that comes; here many are made into
+one piece of bytes, and read out of one.
 
 Source: https://docs.nats.io/reference/reference-protocols/nats-protocol
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 _SUBJECT = re.compile(r"[!-~]+")  # NATS splits its lines at spaces
 _FIRST_LINE = "NATS/1.0"
+_END = b"\r\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,3 +56,77 @@ def _encoded(headers: Mapping[str, str]) -> bytes:
     if text.count("\n") != len(headers) or text.count("\r") != len(headers):
         raise ValueError("a header is one line")
     return f"{_FIRST_LINE}\r\n{text}\r\n".encode()
+
+
+@dataclass(frozen=True)
+class Message:
+    """What a subscription was sent; ``head`` is the headers as they came, empty where there are none."""
+
+    subject: str
+    reply: str
+    head: bytes
+    payload: bytes
+
+    @property
+    def status(self) -> str:
+        """The three digits with which a server answers in place of a message; empty for a message."""
+        first_line = self.head.partition(_END)[0].decode(errors="replace").split()
+        return first_line[1] if len(first_line) > 1 else ""
+
+    @cached_property
+    def headers(self) -> Mapping[str, str]:
+        """The headers, decoded; of a name that comes twice, the last."""
+        lines = (line.partition(":") for line in self.head.decode(errors="replace").split("\r\n")[1:] if line)
+        return {name: value.strip() for name, _, value in lines}
+
+
+def take_messages(buffer: bytearray) -> list[Message]:
+    """
+    Take the whole messages at the beginning of what came off it; something else, or a part of a message, stays.
+
+    Raises:
+        ValueError: this is no message of NATS's.
+    """
+    messages: list[Message] = []
+    taken = 0
+    with memoryview(buffer) as view:
+        for message, end in _whole_messages(buffer, view):
+            messages.append(message)
+            taken = end
+    del buffer[:taken]
+    return messages
+
+
+def begins_with_message(buffer: bytearray) -> bool:
+    """Whether what comes first is a message, or a part of one."""
+    return buffer.startswith((b"MSG ", b"HMSG "))
+
+
+def _whole_messages(buffer: bytearray, view: memoryview) -> Iterator[tuple[Message, int]]:
+    """Each with the place at which the next thing begins."""
+    place = 0
+    while buffer.startswith((b"MSG ", b"HMSG "), place):
+        end_of_line = buffer.find(_END, place)
+        if end_of_line < 0:
+            return
+        subject, reply, head_bytes, all_bytes = _lengths(bytes(view[place:end_of_line]).split(b" "))
+        body = end_of_line + len(_END)
+        place = body + all_bytes + len(_END)
+        if place > len(buffer):
+            return
+        head, payload = bytes(view[body : body + head_bytes]), bytes(view[body + head_bytes : body + all_bytes])
+        yield Message(subject.decode(), reply.decode(), head, payload), place
+
+
+def _lengths(words: list[bytes]) -> tuple[bytes, bytes, int, int]:
+    """Subject, reply, bytes of the headers, bytes of everything."""
+    match words:
+        case [b"MSG", subject, _, size]:
+            return subject, b"", 0, int(size)
+        case [b"MSG", subject, _, reply, size]:
+            return subject, reply, 0, int(size)
+        case [b"HMSG", subject, _, head, size]:
+            return subject, b"", int(head), int(size)
+        case [b"HMSG", subject, _, reply, head, size]:
+            return subject, reply, int(head), int(size)
+    raise ValueError("NATS announced a message in words that we do not know")

@@ -3,17 +3,19 @@
 import asyncio
 import itertools
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 import orjson
 from nats.aio.client import Client
-from nats.aio.msg import Msg as Message
+from nats.aio.msg import Msg
+from nats.errors import ProtocolError
+from nats.protocol.parser import Parser
 
 from sluice.chassis import logs
-from sluice.chassis.jetstream_frames import Request
+from sluice.chassis.jetstream_frames import Message, Request, begins_with_message, take_messages
 from sluice.failures import StreamUnavailable
 
 _CONNECT_SECONDS = 5
@@ -52,6 +54,38 @@ class _Answers:
             self.complete.set_result(None)
 
 
+class _Reader(Parser):
+    """
+    nats-py's reader of what the server sends, with a shorter way for messages.
+
+    Theirs costs a queue and a task's turn for each. What is no message (a ping, an error, the server's news) is theirs.
+    """
+
+    def __init__(self, client: Client, take: Callable[[Message], None]) -> None:
+        super().__init__(client)
+        self._take = take
+
+    async def parse(self, data: bytes = b"") -> None:
+        """Take what came."""
+        self.buf.extend(data)
+        while self.buf:
+            try:
+                messages = take_messages(self.buf)
+            except ValueError as error:
+                raise ProtocolError from error
+            for message in messages:
+                self._take(message)
+            if begins_with_message(self.buf) or b"\r\n" not in self.buf:
+                return  # the rest of it is still on its way
+            await self._parse_line()
+
+    async def _parse_line(self) -> None:
+        line, _, rest = self.buf.partition(b"\r\n")
+        self.buf = line + b"\r\n"
+        await super().parse()
+        self.buf.extend(rest)
+
+
 class Link:
     """
     A NATS client that never reconnects: when it is lost, so is this object, and nothing is buffered or revived.
@@ -62,6 +96,7 @@ class Link:
 
     def __init__(self) -> None:
         self._client = Client()
+        self._client._ps = _Reader(self._client, self._on_message)  # noqa: SLF001  it has no other place for a reader
         self._inbox = ""
         self._tokens = itertools.count()
         self._answers: dict[str, tuple[_Answers, int]] = {}
@@ -96,7 +131,8 @@ class Link:
                 closed_cb=self._on_closed,
             )
             self._inbox = self._client.new_inbox()
-            await self._client.subscribe(f"{self._inbox}.*", cb=self._on_message)
+            await self._client.subscribe(f"{self._inbox}.*", cb=_never)
+            await self._client.flush()  # what we write does not wait for what nats-py has yet to send
 
     async def ask(
         self, subject: str, payload: bytes, headers: Mapping[str, str] | None, within_seconds: float
@@ -125,11 +161,8 @@ class Link:
         self._answers.update((token, (answers, place)) for place, token in enumerate(tokens))
         try:
             async with asyncio.timeout(within_seconds):
-                await self._write(
-                    b"".join(
-                        [request.to_bytes(self._reply(token)) for request, token in zip(requests, tokens, strict=True)]
-                    )
-                )
+                frames = [request.to_bytes(self._reply(token)) for request, token in zip(requests, tokens, strict=True)]
+                self._write(b"".join(frames))
                 await answers.complete
         except TimeoutError:
             pass  # whoever asked sees which answers are missing
@@ -158,16 +191,16 @@ class Link:
         request = {"batch": batch, "expires": int(within_seconds * _NANOSECONDS), "no_wait": True}
         try:
             async with asyncio.timeout(within_seconds + _PULL_GRACE_SECONDS):
-                await self._write(Request.of(subject, orjson.dumps(request)).to_bytes(self._reply(token)))
+                self._write(Request.of(subject, orjson.dumps(request)).to_bytes(self._reply(token)))
                 return await done
         except TimeoutError:
             return None if self._messages else "silence"
         finally:
             self._pull = None
 
-    async def say(self, subject: str, payload: bytes) -> None:
-        """Send without an answer; raises StreamUnavailable when the connection is known to be lost."""
-        await self._write(Request.of(subject, payload).to_bytes())
+    def say(self, subjects: Sequence[str], payload: bytes) -> None:
+        """Send the same to each of these without an answer; raises StreamUnavailable when the connection is lost."""
+        self._write(b"".join([Request.of(subject, payload).to_bytes() for subject in subjects]))
 
     async def close(self) -> None:
         """End the connection, within a second; what was sent before is flushed if the peer takes it."""
@@ -176,21 +209,26 @@ class Link:
                 await self._client.close()
         await self._on_closed()
 
-    async def _write(self, frames: bytes) -> None:
-        """Put bytes into nats-py's buffer; its flusher sends whatever is in there in one piece."""
+    def _write(self, frames: bytes) -> None:
+        """
+        Send whole frames, now.
+
+        Not by nats-py's buffer, which a task of its own empties a turn later; what that one sends (pings) is whole
+        frames, too.
+        """
         if not self.is_alive:
             raise StreamUnavailable("the connection to NATS is lost")
-        if self._client.pending_data_size > _UNSENT_BYTES_MAX:
+        writer: asyncio.StreamWriter | None = getattr(self._client._transport, "_io_writer", None)  # noqa: SLF001
+        if writer is None:
+            raise StreamUnavailable("the connection to NATS is closing")
+        if writer.transport.get_write_buffer_size() > _UNSENT_BYTES_MAX:
             raise StreamUnavailable("NATS takes nothing off us")
-        is_flush_due = self._client.pending_data_size == 0  # else one is under way
-        await self._client._send_command(frames)  # noqa: SLF001 - publish() formats and flushes one message at a time
-        if is_flush_due:
-            await self._client._flush_pending()  # noqa: SLF001
+        writer.write(frames)
 
     def _reply(self, token: str) -> bytes:
         return f"{self._inbox}.{token}".encode()
 
-    async def _on_message(self, message: Message) -> None:
+    def _on_message(self, message: Message) -> None:
         head, _, token = message.subject.rpartition(".")
         if head != self._inbox:
             self._take(message)
@@ -198,7 +236,7 @@ class Link:
             answers, place = waiting
             answers.take(place, message)
         elif self._pull is not None and self._pull[0] == token:
-            self._end_pull((message.headers or {}).get("Status", ""))
+            self._end_pull(message.status)
 
     def _take(self, message: Message) -> None:
         self._messages.append(message)
@@ -227,9 +265,14 @@ def checked(answer: Message | None, within_seconds: float) -> bytes:
     """
     if answer is None:
         raise StreamUnavailable(f"no answer from NATS within {within_seconds:g} s")
-    if answer.headers and answer.headers.get("Status") == "503":
+    if answer.status == "503":
         raise NoAnswer
-    return answer.data
+    return answer.payload
+
+
+async def _never(message: Msg) -> None:
+    """Our reader takes all messages before nats-py sees them."""
+    logs.get_logger().error("nats_message_astray", subject=message.subject)
 
 
 async def _note_error(error: Exception) -> None:

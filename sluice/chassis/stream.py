@@ -1,8 +1,9 @@
 """What services say to each other's streams, in words of our own."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
 HOUR = 3600
 
@@ -44,21 +45,39 @@ class OutgoingMessage:
     headers: Mapping[str, str]
 
 
+class _AsItCame(Protocol):
+    @property
+    def reply(self) -> str: ...
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class IncomingMessage:
     """A message that we hold until ``ack_wait`` passes; ``deliveries`` is 1 the first time."""
 
     subject: str
     payload: bytes
-    headers: Mapping[str, str]
     deliveries: int
     sequence: int
     stored_at: datetime
-    _acknowledge: Callable[[], Awaitable[None]]
+    _message: _AsItCame
+    _acknowledge: Callable[[Sequence[str]], None]
 
-    async def ack(self) -> None:
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers, decoded when somebody asks."""
+        return self._message.headers
+
+    def ack(self) -> None:
         """Say that we are done with it; best effort, for a message whose ack is lost comes again."""
-        await self._acknowledge()
+        acknowledge([self])
+
+
+def acknowledge(messages: Sequence[IncomingMessage]) -> None:
+    """Say that we are done with these, in one piece; all of one fetch."""
+    if messages:
+        messages[0]._acknowledge([message._message.reply for message in messages])  # noqa: SLF001  of this module
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,7 +133,7 @@ async def test_an_unacknowledged_message_comes_again_and_counts(nats_url: str) -
         (first,) = await jetstream.fetch(1, within_seconds=2)
         (again,) = await jetstream.fetch(1, within_seconds=2)
         assert (first.deliveries, again.deliveries, again.sequence) == (1, 2, first.sequence)
-        await again.ack()
+        again.ack()
         assert await jetstream.fetch(1, within_seconds=0.7) == []
 
 
@@ -150,7 +150,7 @@ async def test_the_state_of_a_consumer_says_how_far_it_is(nats_url: str) -> None
         await until(pending)  # the server counts behind the publication's answer
         messages = await jetstream.fetch(2, within_seconds=2)
         for message in messages:
-            await message.ack()
+            message.ack()
 
         async def acknowledged() -> bool:
             state = await jetstream.consumer_state("processor")
@@ -378,11 +378,11 @@ async def test_an_ack_after_a_reconnection_still_counts(nats_server: NatsServer)
         await jetstream.publish(_message(1))
         (message,) = await jetstream.fetch(1, within_seconds=2)
         await nats_server.stop()
-        await message.ack()
+        message.ack()
         await nats_server.restart()
         await _connected(jetstream)
         assert (await jetstream.consumer_state("processor")).ack_pending == 1
-        await message.ack()
+        message.ack()
         await until(lambda: _all_acknowledged(jetstream))
 
 

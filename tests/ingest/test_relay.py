@@ -55,7 +55,7 @@ class Yard:
         while messages := await self.receive():
             for message in messages:
                 envelopes.append(decode(message.payload))
-                await message.ack()
+                message.ack()
         await until(self.is_idle)
         return envelopes
 
@@ -166,7 +166,7 @@ async def test_a_backlog_is_not_published_twice(yard: Yard, postgres: Postgres) 
     assert await yard.relay.sweep() == Swept()
     (first,) = await yard.receive(1)
     assert await yard.relay.sweep() == Swept()
-    await first.ack()
+    first.ack()
     assert await yard.relay.sweep() == Swept()
     got = [envelope.event.stripe_event_id for envelope in await yard.receive_all()]
     assert sorted([decode(first.payload).event.stripe_event_id, *got]) == sorted(rows)
@@ -178,7 +178,7 @@ async def test_rows_older_than_the_ack_floor_come_back_under_load(yard: Yard, po
     await yard.publish([event(), event()])
     (passed,) = await yard.receive(1)
     assert await yard.relay.sweep() == Swept()
-    await passed.ack()
+    passed.ack()
     await until(lambda: _floor_is_set(yard))
     assert await yard.relay.sweep() == Swept(passed=1)
     assert lost in [envelope.event.stripe_event_id for envelope in await yard.receive_all()]
@@ -197,7 +197,7 @@ async def test_what_a_processor_holds_is_not_lost(yard: Yard, postgres: Postgres
         "UPDATE webhook_logs SET next_attempt_at = now(), published_at = now() - interval '20 seconds'"
     )
     assert await yard.relay.sweep() == Swept()
-    await held.ack()
+    held.ack()
     await until(yard.is_idle)
     assert await yard.relay.sweep() == Swept(passed=1)
 
@@ -384,7 +384,7 @@ async def test_without_nats_webhooks_are_acknowledged_and_published_later(
                 while len(got) < len(bodies):
                     for message in await stream.fetch(100, within_seconds=1):
                         got.add(decode(message.payload).event.body)
-                        await message.ack()
+                        message.ack()
     assert got == set(bodies)
 
 

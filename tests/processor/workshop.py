@@ -6,6 +6,8 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import NamedTuple
 
 from asyncpg import Record
 
@@ -62,6 +64,13 @@ def thin_event(event_id: str) -> StripeEvent:
     return read_event(json.dumps(body).encode())
 
 
+class AsItCame(NamedTuple):
+    """What a message was on the wire."""
+
+    reply: str
+    headers: Mapping[str, str] = MappingProxyType({})
+
+
 @dataclass
 class Message:
     """One message by hand, which knows whether it was acknowledged."""
@@ -74,19 +83,18 @@ class Message:
 
     def incoming(self) -> IncomingMessage:
         """What the processor gets to see."""
-
-        async def acknowledge() -> None:
-            self.acknowledgements += 1
-
+        number = next(_numbers)
+        reply = AsItCame(f"$JS.ACK.{number}")
+        _BY_REPLY[reply.reply] = self
         envelope = codec.Envelope(self.event, self.attempt)
         return IncomingMessage(
             subject="stripe.live.platform.test",
             payload=codec.encode(envelope) if self.payload is None else self.payload,
-            headers={},
             deliveries=self.deliveries,
-            sequence=next(_numbers),
+            sequence=number,
             stored_at=datetime.now(UTC),
-            _acknowledge=acknowledge,
+            _message=reply,
+            _acknowledge=_acknowledge,
         )
 
     @property
@@ -97,6 +105,14 @@ class Message:
     def again(self) -> "Message":
         """The same message as JetStream delivers it after ``ack_wait``."""
         return replace(self, deliveries=self.deliveries + 1, acknowledgements=0)
+
+
+_BY_REPLY: dict[str, Message] = {}
+
+
+def _acknowledge(replies: Sequence[str]) -> None:
+    for reply in replies:
+        _BY_REPLY[reply].acknowledgements += 1
 
 
 @dataclass
