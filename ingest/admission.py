@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ingest import metrics
 from ingest.failures import NotConfigured
@@ -14,8 +14,7 @@ from sluice.contract.event import StripeEvent
 from sluice.failures import Failure
 
 
-@dataclass(frozen=True, slots=True)
-class Admitted:
+class Admitted(NamedTuple):
     """An event of Stripe's, and the fingerprint of the secret that says so."""
 
     event: StripeEvent

@@ -9,9 +9,9 @@ whether it was new or a repeat.
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 import asyncpg
 
@@ -27,6 +27,7 @@ from sluice.failures import DatabaseUnavailable, Unavailable
 
 _QUERIES = load_queries(__file__, "journal.sql")
 _LEAST_RETRY_SECONDS = 0.3
+_HOLD_SECONDS = 1.0
 _LEAST_SHARE = 32  # below this a write costs the same however few its rows are
 _ROW_AT_FAULT = frozenset({"22", "23", "54", "P0", "XX"})  # a value, a constraint, a limit, a trigger, a broken page
 
@@ -70,8 +71,7 @@ class JournalLimits:
     receipt_seconds: float = 2.5
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Waiting:
+class _Waiting(NamedTuple):
     event: StripeEvent
     verified_by: str
     receipt: Promise
@@ -146,14 +146,23 @@ class Journal:
 
     async def run(self) -> None:
         """Write what arrives, one batch at a time, for ever."""
-        while True:
-            await self._arrived.wait()
-            self._arrived.clear()
-            try:
+        try:
+            while True:
+                await self._arrival()
                 while self._queue:
                     await self._write_next()
-            finally:
-                await self._hold.give_back()
+        finally:
+            await self._hold.give_back()
+
+    async def _arrival(self) -> None:
+        """Wait for the next webhook; for a moment with the connection still in hand."""
+        try:
+            async with asyncio.timeout(_HOLD_SECONDS):
+                await self._arrived.wait()
+        except TimeoutError:
+            await self._hold.give_back()
+            await self._arrived.wait()
+        self._arrived.clear()
 
     async def _write_next(self) -> None:
         batch, size = self._take()
@@ -208,9 +217,8 @@ class Journal:
 
         The statement is keyed by event id, so repeating one that had committed changes nothing but the repeats' count.
         """
-        columns = _columns(batch)
         try:
-            await self._insert(batch, columns, deadline)
+            await self._insert(batch, deadline)
         except DATABASE_ERRORS as error:
             if not _is_worth_repeating(error) or deadline - time.monotonic() < _LEAST_RETRY_SECONDS:
                 raise
@@ -218,31 +226,39 @@ class Journal:
             NOTICES.failed("journal_write_repeated", error)
         else:
             return
-        await self._insert(batch, columns, deadline)
+        await self._insert(_without_receipt(batch), deadline)
 
-    async def _insert(self, batch: _Batch, columns: Sequence[Sequence[object]], deadline: float) -> None:
+    async def _insert(self, batch: _Batch, deadline: float) -> None:
+        """The usual case in one statement; repeats, if there are any, in a second one."""
         connection: Connection
+        firsts = _firsts(batch)
         async with self._hold.use(within_seconds=_left(deadline)) as connection:
-            rows = await connection.fetch(_QUERIES["record"], *columns, timeout=_left(deadline))
-            await _fill(connection, batch, rows, deadline)
-        self._written(batch, rows)
+            recorded = await connection.fetch(
+                _QUERIES["record_new"], *_columns(list(firsts.values())), timeout=_left(deadline)
+            )
+            self._give([firsts[row["stripe_event_id"]] for row in recorded], _RECORDED)
+            if rest := _others(batch, recorded, firsts):
+                await self._insert_repeats(connection, rest, deadline)
 
-    def _written(self, batch: _Batch, rows: Sequence[Record]) -> None:
-        new = {row["stripe_event_id"] for row in rows if row["is_new"]}
+    async def _insert_repeats(self, connection: Connection, batch: _Batch, deadline: float) -> None:
+        rows = await connection.fetch(_QUERIES["record"], *_columns(batch), _differs(batch), timeout=_left(deadline))
+        await _fill(connection, batch, rows, deadline)
         _note_other_bodies(rows)
-        recorded = []
-        for waiting in batch:
-            is_new = waiting.event.stripe_event_id in new
-            if is_new:
-                new.discard(waiting.event.stripe_event_id)
-                recorded.append(waiting.event)
+        firsts = _firsts(batch)
+        recorded = [row for row in rows if row["is_new"]]
+        self._give([firsts[row["stripe_event_id"]] for row in recorded], _RECORDED)
+        self._give(_others(batch, recorded, firsts), _ALREADY_RECORDED)
+
+    def _give(self, committed: _Batch, receipt: Receipt) -> None:
+        for waiting in committed:
             if not waiting.receipt.done():
-                waiting.receipt.set_result(_RECORDED if is_new else _ALREADY_RECORDED)
-        if recorded:
-            self._on_recorded(recorded)
+                waiting.receipt.set_result(receipt)
+        if committed and receipt is _RECORDED:
+            self._on_recorded([waiting.event for waiting in committed])
 
     async def _not_written(self, batch: _Batch, error: Exception) -> None:
         """PostgreSQL away: refuse all who wait. A row that it refuses: find it by halving, and spare the others."""
+        batch = _without_receipt(batch)
         if len(batch) > 1 and _is_about_a_row(error):
             metrics.JOURNAL_FAILURES.labels("halving").inc()
             middle = len(batch) // 2
@@ -263,15 +279,30 @@ class Journal:
         self._queue.clear()
 
 
-def _columns(batch: _Batch) -> Sequence[Sequence[object]]:
-    """The arguments of the statement, sorted by id so that two processes never lock each other's rows crosswise."""
-    ordered = sorted(batch, key=lambda waiting: waiting.event.stripe_event_id)
+def _by_id(batch: _Batch) -> _Batch:
+    """Sorted, so that two processes never lock each other's rows crosswise; repeats in the order of their coming."""
+    return sorted(batch, key=lambda waiting: waiting.event.stripe_event_id)
+
+
+def _firsts(batch: _Batch) -> dict[str, _Waiting]:
+    """The first of each id, sorted by it."""
     firsts: dict[str, _Waiting] = {}
-    differs = []
-    for waiting in ordered:
-        first = firsts.setdefault(waiting.event.stripe_event_id, waiting)
-        differs.append(None if first is waiting else first.event.body != waiting.event.body)
-    events = [waiting.event for waiting in ordered]
+    for waiting in _by_id(batch):
+        firsts.setdefault(waiting.event.stripe_event_id, waiting)
+    return firsts
+
+
+def _others(batch: _Batch, recorded: Sequence[Record], firsts: Mapping[str, _Waiting]) -> _Batch:
+    """Those of a batch whose own delivery was not recorded as new."""
+    if len(recorded) == len(batch):
+        return ()
+    new = {id(firsts[row["stripe_event_id"]]) for row in recorded}
+    return _by_id([waiting for waiting in batch if id(waiting) not in new])
+
+
+def _columns(batch: _Batch) -> Sequence[Sequence[object]]:
+    """The arguments that every statement takes, in the order of the batch."""
+    events = [waiting.event for waiting in batch]
     return (
         [event.stripe_event_id for event in events],
         [event.type for event in events],
@@ -281,10 +312,16 @@ def _columns(batch: _Batch) -> Sequence[Sequence[object]]:
         [event.api_version for event in events],
         [event.object_id for event in events],
         [event.tenant for event in events],
-        [waiting.verified_by for waiting in ordered],
+        [waiting.verified_by for waiting in batch],
         [event.body for event in events],
-        differs,
     )
+
+
+def _differs(batch: _Batch) -> Sequence[bool | None]:
+    """Whether the body of each differs from that of the first of its id; None for that one."""
+    firsts = _firsts(batch)
+    pairs = ((waiting, firsts[waiting.event.stripe_event_id]) for waiting in batch)
+    return [None if waiting is first else waiting.event.body != first.event.body for waiting, first in pairs]
 
 
 def _note_other_bodies(rows: Sequence[Record]) -> None:
@@ -300,11 +337,16 @@ async def _fill(connection: Connection, batch: _Batch, rows: Sequence[Record], d
     if not unfilled:
         return
     waiting = [waiting for waiting in batch if waiting.event.stripe_event_id in unfilled]
-    firsts = {waiting.event.stripe_event_id: waiting for waiting in reversed(waiting)}
-    *columns, _ = _columns(list(firsts.values()))  # each comes once, so none differs from its first
-    filled = await connection.fetch(_QUERIES["fill"], *columns, timeout=_left(deadline))
+    filled = await connection.fetch(
+        _QUERIES["fill"], *_columns(list(_firsts(waiting).values())), timeout=_left(deadline)
+    )
     held = unfilled - {row["stripe_event_id"] for row in filled}
     _refuse([one for one in waiting if one.event.stripe_event_id in held], NotRecorded)
+
+
+def _without_receipt(batch: _Batch) -> _Batch:
+    """Those who still wait."""
+    return [waiting for waiting in batch if not waiting.receipt.done()]
 
 
 def _refuse(batch: "_Batch | deque[_Waiting]", failure: type[Unavailable]) -> None:

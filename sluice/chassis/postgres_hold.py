@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from sluice.chassis.postgres import Connection, Database
+from sluice.chassis.postgres import DATABASE_ERRORS, Connection, Database
 
 
 class Hold:
@@ -27,6 +27,8 @@ class Hold:
         Raises:
             DatabaseUnavailable: none was held, and the pool had none in that time.
         """
+        if self._connection is not None and _is_lost(self._connection):
+            await self.give_back()
         if self._connection is None:
             acquired = self._database.acquire(within_seconds=within_seconds)
             self._connection = await self._held.enter_async_context(acquired)
@@ -41,3 +43,10 @@ class Hold:
         """Hold nothing; the next use takes a connection again."""
         self._connection = None
         await self._held.aclose()
+
+
+def _is_lost(connection: Connection) -> bool:
+    try:
+        return connection.is_closed()
+    except DATABASE_ERRORS:  # the pool has taken the dead connection back already
+        return True
