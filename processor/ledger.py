@@ -14,8 +14,19 @@ from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from processor.nodes import Entry, LockedNodes, columns
-from processor.projection import Concern, EventRow, Receipt, Shown, lock_rows, missing_rows, project_rows, remember_rows
+from processor.nodes import Entry, LockedNodes
+from processor.projection import (
+    Concern,
+    Display,
+    EventRow,
+    Receipt,
+    Shown,
+    columns,
+    lock_rows,
+    missing_rows,
+    own_words,
+    show_payments,
+)
 from sluice.chassis.sql import load_queries
 from sluice.contract.event import StripeEvent
 from sluice.outcomes import Applied, Ignored, Outcome
@@ -82,17 +93,17 @@ async def project_taken(tx: "Transaction", awaited: Sequence[Awaited]) -> None:
     """Show these on their rows."""
     keys = columns(node for node, _ in awaited)
     rows = await lock_rows(tx, {(events_id, node.scope) for node, events_id in awaited})
-    await remember_rows(tx, rows.values(), shown=frozenset())
-    await tx.execute(QUERIES["stop_waiting"], *keys)
     concerned = await tx.fetch(QUERIES["read_concerned"], *keys)
     receipts = {
         (row["events_id"], row["stripe_event_id"]) for row in concerned if _shows(rows, row["events_id"], row["scope"])
     }
-    await project_rows(tx, rows.values(), left=frozenset(), receipts=receipts)
+    display = Display(rows.values(), own_words(rows.values(), shown=frozenset()), receipts)
+    await show_payments(tx, display, payments={}, subscriptions=())
+    await tx.execute(QUERIES["stop_waiting"], *keys)
 
 
 async def _bring_up_to_date(tx: "Transaction", nodes: LockedNodes, entries: Sequence[Entry]) -> None:
-    """Lock the rows concerned, remember what they say, store the nodes, project: in this order."""
+    """Lock the rows concerned; then remember what they say, store the nodes, project: in this order."""
     concerned = nodes.changed().keys() | {entry.node for entry in entries}
     rows = await lock_rows(tx, _concerns(nodes.before, concerned) | _concerns(nodes.after, concerned))
     bound = {events_id for events_id, _ in _concerns(nodes.after, concerned)}
@@ -101,10 +112,10 @@ async def _bring_up_to_date(tx: "Transaction", nodes: LockedNodes, entries: Sequ
         state = nodes.after[node]
         awaits = state.events_id in missing if node in concerned else nodes.before[node].awaits_event
         nodes.after[node] = replace(state, awaits_event=awaits)
-    await remember_rows(tx, rows.values(), shown=_shown(nodes.before, rows))
-    await nodes.store()
-    await _bind_subscriptions(tx, nodes.after)
-    await project_rows(tx, rows.values(), left=_left(nodes), receipts=_receipts(nodes, entries, rows))
+    speaking = own_words(rows.values(), shown=_shown(nodes.before, rows))
+    display = Display(rows.values(), speaking, _receipts(nodes, entries, rows), _left(nodes))
+    subscriptions = [node for node in nodes.after if node.payment_id.startswith("sub_")]
+    await show_payments(tx, display, nodes.changed(), subscriptions)
 
 
 def _concerns(states: Mapping[Node, NodeState], concerned: AbstractSet[Node]) -> set[Concern]:
@@ -142,9 +153,3 @@ def _receipts(nodes: LockedNodes, entries: Sequence[Entry], rows: Mapping[str, E
 
 def _shows(rows: Mapping[str, EventRow], events_id: str, scope: str) -> bool:
     return events_id in rows and rows[events_id].may_be_touched_from(scope)
-
-
-async def _bind_subscriptions(tx: "Transaction", nodes: Collection[Node]) -> None:
-    subscriptions = [node for node in nodes if node.payment_id.startswith("sub_")]
-    if subscriptions:
-        await tx.execute(QUERIES["bind_subscriptions"], *columns(subscriptions))

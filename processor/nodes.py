@@ -1,10 +1,11 @@
 """Payments under lock: what the ledger knew of them, what is appended, and what they are now."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from processor.projection import columns
 from sluice.chassis.sql import load_queries
 from sluice.outcomes import Parked
 from sluice.payments.book import Node, NodeState, ancestors, settle
@@ -36,12 +37,9 @@ class LockedNodes:
 
     async def append(self, entries: Sequence[Entry]) -> None:
         """Lock what these entries are about, append them, and settle everything that they change."""
-        await self._lock(_named(entries))
-        await _record(self.tx, entries)
-        await self._read()
+        await self._take(_named(entries), entries)
         while unlocked := await self._settle():
-            await self._lock(unlocked)
-            await self._read()
+            await self._take(unlocked, ())
 
     def waiting(self, entries: Sequence[Entry]) -> Mapping[str, Parked]:
         """Events that name the missing row for which their payment waits."""
@@ -54,23 +52,6 @@ class LockedNodes:
     def changed(self) -> Mapping[Node, NodeState]:
         """The nodes that are not any more what their rows say."""
         return {node: state for node, state in self.after.items() if state != self.before[node]}
-
-    async def store(self) -> None:
-        """Write what has changed."""
-        changed = self.changed()
-        if not changed:
-            return
-        states = changed.values()
-        await self.tx.execute(
-            QUERIES["store_nodes"],
-            *columns(changed),
-            [state.parent_id for state in states],
-            [state.events_id for state in states],
-            [state.bound_by for state in states],
-            [state.status for state in states],
-            [state.rank for state in states],
-            [state.awaits_event for state in states],
-        )
 
     async def _settle(self) -> AbstractSet[Node]:
         """Fold all that is known; the nodes that must be locked too before that can stand."""
@@ -86,20 +67,20 @@ class LockedNodes:
             return frozenset()
         return await _fetch_nodes(self.tx, "find_children", moved) - self.before.keys()
 
-    async def _lock(self, wanted: AbstractSet[Node]) -> None:
-        while missing := wanted - self.before.keys():
-            for row in await self.tx.fetch(QUERIES["lock_nodes"], *columns(sorted(missing))):
-                self.before[Node(row["scope"], row["payment_id"])] = NodeState(
+    async def _take(self, nodes: AbstractSet[Node], entries: Sequence[Entry]) -> None:
+        """Lock these and what is known to stand above them, append, and read what is known of them in the end."""
+        known = frozenset(self.before)
+        for row in await self.tx.fetch(QUERIES["append_facts"], *columns(sorted(nodes)), *_fact_columns(entries)):
+            node = Node(row["scope"], row["payment_id"])
+            if node in known:
+                continue
+            if node not in self.before:
+                self.before[node] = NodeState(
                     row["parent_id"], row["events_id"], row["bound_by"], row["status"], row["awaits_event"]
                 )
-
-    async def _read(self) -> None:
-        """The facts of what is locked; for payments without a row, also which row claims one by storing its id."""
-        unread = self.before.keys() - self.facts.keys()
-        unbound = [node for node in unread if self.before[node].events_id is None and not node.is_link]
-        self.facts |= {node: [] for node in unread}
-        for row in await self.tx.fetch(QUERIES["read_facts"], *columns(unread), *columns(unbound)):
-            self.facts[Node(row["scope"], row["payment_id"])].append(_fact(row))
+                self.facts[node] = []
+            if row["stripe_event_id"] is not None:
+                self.facts[node].append(_fact(row))
 
     def _names_its_row(self, entry: Entry) -> bool:
         events_id = self.after[entry.node].events_id
@@ -111,10 +92,9 @@ class LockedNodes:
         )
 
 
-async def _record(tx: "Transaction", entries: Sequence[Entry]) -> None:
+def _fact_columns(entries: Sequence[Entry]) -> Sequence[Sequence[object]]:
     facts = [entry.fact for entry in entries]
-    await tx.execute(
-        QUERIES["record_facts"],
+    return (
         [entry.node.scope for entry in entries],
         [fact.payment_id for fact in facts],
         [fact.stripe_event_id for fact in facts],
@@ -144,12 +124,6 @@ def _named(entries: Sequence[Entry]) -> set[Node]:
     return {entry.node for entry in entries} | parents
 
 
-def columns(nodes: Iterable[Node]) -> tuple[list[str], list[str]]:
-    """Scopes and payment ids, for ``unnest``."""
-    pairs = list(nodes)
-    return [node.scope for node in pairs], [node.payment_id for node in pairs]
-
-
 def _fact(row: "Record") -> Fact:
     named_by = row["named_by"]
     return Fact(
@@ -158,11 +132,11 @@ def _fact(row: "Record") -> Fact:
         said_at=row["said_at"],
         stripe_event_id=row["stripe_event_id"],
         object_id=row["object_id"],
-        status=row["status"],
+        status=row["fact_status"],
         amount=row["amount"],
         amount_captured=row["amount_captured"],
         currency=row["currency"],
         object_created=row["object_created"],
-        parent_id=row["parent_id"],
+        parent_id=row["fact_parent"],
         claims=() if named_by is None else (Claim(row["names_event"], ClaimedBy(named_by)),),
     )

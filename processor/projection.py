@@ -1,11 +1,12 @@
 """``events`` rows: lock them, remember what they said, and show on them what the ledger knows."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from sluice.chassis.sql import load_queries
+from sluice.payments.book import Node, NodeState
 from sluice.payments.scopes import allowed_scopes
 from sluice.payments.status import PaymentStatus
 
@@ -62,34 +63,59 @@ async def missing_rows(tx: "Transaction", events_ids: AbstractSet[str]) -> Abstr
     return events_ids - {row["events_id"] for row in found}
 
 
-async def remember_rows(tx: "Transaction", rows: Collection[EventRow], *, shown: AbstractSet[Shown]) -> None:
+def own_words(rows: Collection[EventRow], *, shown: AbstractSet[Shown]) -> Collection[EventRow]:
     """
-    Keep in the ledger what these rows say by themselves, before a projection replaces it.
+    Rows that may say something by themselves, which the ledger keeps before a projection replaces it.
 
     Args:
         shown: what the ledger is known to have projected; saves asking.
     """
-    own_words = [row for row in rows if not row.is_untouched and (row.events_id, row.stored_intent) not in shown]
-    if own_words:
-        await tx.execute(QUERIES["remember_rows"], sorted(row.events_id for row in own_words))
+    return [row for row in rows if not row.is_untouched and (row.events_id, row.stored_intent) not in shown]
 
 
-async def project_rows(
-    tx: "Transaction", rows: Collection[EventRow], *, left: AbstractSet[str], receipts: AbstractSet[Receipt]
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Display:
     """
-    Show on these locked rows the payment that decides, and the newest receipt.
+    What is to be shown on locked rows.
 
     Args:
+        speaking: rows whose own words are kept first; see ``own_words``.
         left: rows that a payment has just left for another.
     """
-    if not rows:
+
+    rows: Collection[EventRow]
+    speaking: Collection[EventRow]
+    receipts: AbstractSet[Receipt]
+    left: AbstractSet[str] = frozenset()
+
+
+async def show_payments(
+    tx: "Transaction", display: Display, payments: Mapping[Node, NodeState], subscriptions: Collection[Node]
+) -> None:
+    """Store these locked payments, and show on the locked rows the payment that decides, and the newest receipt."""
+    if not display.rows and not payments and not subscriptions:
         return
-    events_ids = sorted(row.events_id for row in rows)
+    events_ids = sorted(row.events_id for row in display.rows)
+    states = payments.values()
     await tx.execute(
-        QUERIES["project_rows"],
+        QUERIES["show_payments"],
+        sorted(row.events_id for row in display.speaking),
+        *columns(payments),
+        [state.parent_id for state in states],
+        [state.events_id for state in states],
+        [state.bound_by for state in states],
+        [state.status for state in states],
+        [state.rank for state in states],
+        [state.awaits_event for state in states],
+        *columns(subscriptions),
         events_ids,
-        [events_id in left for events_id in events_ids],
-        [events_id for events_id, _ in receipts],
-        [stripe_event_id for _, stripe_event_id in receipts],
+        [events_id in display.left for events_id in events_ids],
+        [events_id for events_id, _ in display.receipts],
+        [stripe_event_id for _, stripe_event_id in display.receipts],
     )
+
+
+def columns(nodes: Iterable[Node]) -> tuple[list[str], list[str]]:
+    """Scopes and payment ids, for ``unnest``."""
+    pairs = list(nodes)
+    return [node.scope for node in pairs], [node.payment_id for node in pairs]

@@ -13,6 +13,7 @@ INDEXES = CORE_FOLDER / "sprint1_indexes_concurrently.sql"
 LATER = [
     CORE_FOLDER / "sprint2_indexes_concurrently.sql",
     CORE_FOLDER / "sprint2_ingest_rights.sql",
+    CORE_FOLDER / "sprint3_ledger_functions.sql",
 ]
 PREFLIGHT = CORE_FOLDER / "preflight.sql"
 SCHEMA = CORE_FOLDER / "schema.sql"

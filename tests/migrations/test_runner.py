@@ -37,6 +37,7 @@ CORE = [
     "sluice/sprint1_indexes_concurrently.sql",
     "sluice/sprint2_indexes_concurrently.sql",
     "sluice/sprint2_ingest_rights.sql",
+    "sluice/sprint3_ledger_functions.sql",
 ]
 BONUS = MigrationFile("bonus", "0001_bonus.sql", "CREATE TABLE bonus (id bigint PRIMARY KEY);\n")
 
