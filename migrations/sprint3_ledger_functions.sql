@@ -1,4 +1,4 @@
--- The ledger's statements as two functions, so that a batch of webhooks costs two trips to PostgreSQL and not seven.
+-- The ledger's statements as two functions, so that a batch of webhooks costs two trips to PostgreSQL and not eight.
 --   psql "$DATABASE_URL" -f migrations/sprint3_ledger_functions.sql
 -- One transaction, safe to run again; no table changes. Both run with the rights of whoever calls them.
 --
@@ -22,7 +22,8 @@ BEGIN
     PERFORM pg_advisory_xact_lock(hashtextextended('sluice migrations', 0));
 
     -- Locks these payments and what is known to stand above them, creating those that nobody knows; appends facts; gives
-    -- each locked payment with each of its facts, one row at least. Of payments that were not bound to a row, also the
+    -- each locked payment with each of its facts, one row at least; then locks and gives the events rows that these may be
+    -- bound to, as far as they may be touched from there (row_id is set in these alone). Of payments that were not bound to a row, also the
     -- claim of an events row that stores such an id of its own accord: see docs/architecture.md.
     EXECUTE format($create$
 CREATE OR REPLACE FUNCTION sluice_append_facts(
@@ -33,7 +34,8 @@ CREATE OR REPLACE FUNCTION sluice_append_facts(
 ) RETURNS TABLE (
     scope text, payment_id text, parent_id text, events_id text, bound_by text, status text, awaits_event boolean,
     stripe_event_id text, said_at bigint, kind text, object_id text, fact_status text, amount bigint,
-    amount_captured bigint, currency text, object_created bigint, fact_parent text, names_event text, named_by text
+    amount_captured bigint, currency text, object_created bigint, fact_parent text, names_event text, named_by text,
+    row_id text, row_account text, row_status text, row_intent text
 )
     LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, %s, pg_temp AS $function$
 #variable_conflict use_column
@@ -120,7 +122,7 @@ BEGIN
     RETURN QUERY
     SELECT p.scope, p.payment_id, p.parent_id, p.events_id, p.bound_by, p.status, p.awaits_event,
            f.stripe_event_id, f.said_at, f.kind, f.object_id, f.status, f.amount, f.amount_captured, f.currency,
-           f.object_created, f.parent_id, f.names_event, f.named_by
+           f.object_created, f.parent_id, f.names_event, f.named_by, NULL, NULL, NULL, NULL
     FROM unnest(locked_scopes, locked_ids) AS n(scope, payment_id)
     CROSS JOIN LATERAL (
         SELECT * FROM payment AS q WHERE q.scope = n.scope AND q.payment_id = n.payment_id OFFSET 0
@@ -150,6 +152,44 @@ BEGIN
           )
         OFFSET 0
     ) AS f ON true;
+
+    -- Sorted, too. A row that belongs to another account is neither locked nor given. NO KEY: who refers to the row by a
+    -- foreign key does not wait for us.
+    RETURN QUERY
+    SELECT wanted.scope, NULL, NULL, NULL, NULL, NULL, NULL::boolean, NULL, NULL::bigint, NULL, NULL, NULL, NULL::bigint,
+           NULL::bigint, NULL, NULL::bigint, NULL, NULL, NULL,
+           found.row_id, found.row_account, found.row_status, found.row_intent
+    FROM (
+        SELECT DISTINCT sluice_event_key(may_be.events_id) AS key, may_be.scope
+        FROM (
+            SELECT n.scope, p.events_id
+            FROM unnest(locked_scopes, locked_ids) AS n(scope, payment_id)
+            CROSS JOIN LATERAL (
+                SELECT q.events_id FROM payment AS q
+                WHERE q.scope = n.scope AND q.payment_id = n.payment_id AND q.events_id IS NOT NULL
+                OFFSET 0
+            ) AS p
+            UNION ALL
+            SELECT n.scope, f.names_event
+            FROM unnest(locked_scopes, locked_ids) AS n(scope, payment_id)
+            CROSS JOIN LATERAL (
+                SELECT g.names_event FROM payment_fact AS g
+                WHERE g.scope = n.scope AND g.payment_id = n.payment_id AND g.named_by IS NOT NULL
+                OFFSET 0
+            ) AS f
+        ) AS may_be
+        ORDER BY 1, 2
+    ) AS wanted
+    CROSS JOIN LATERAL (
+        SELECT e.id::text AS row_id, nullif(e.stripe_account_id, '')::text AS row_account,
+               e.payment_status::text AS row_status, e.stripe_payment_intent_id AS row_intent
+        FROM events AS e
+        WHERE e.id = wanted.key
+          AND wanted.scope IN ('tenant:' || e.id::text,
+                               'live:' || coalesce(nullif(e.stripe_account_id, ''), 'platform'),
+                               'test:' || coalesce(nullif(e.stripe_account_id, ''), 'platform'))
+        FOR NO KEY UPDATE
+    ) AS found;
 END
 $function$
     $create$, path);

@@ -105,7 +105,7 @@ async def project_taken(tx: "Transaction", awaited: Sequence[Awaited]) -> None:
 async def _bring_up_to_date(tx: "Transaction", nodes: LockedNodes, entries: Sequence[Entry]) -> None:
     """Lock the rows concerned; then remember what they say, store the nodes, project: in this order."""
     concerned = nodes.changed().keys() | {entry.node for entry in entries}
-    rows = await lock_rows(tx, _concerns(nodes.before, concerned) | _concerns(nodes.after, concerned))
+    rows = await _lock_rows(tx, nodes, _concerns(nodes.before, concerned) | _concerns(nodes.after, concerned))
     bound = {events_id for events_id, _ in _concerns(nodes.after, concerned)}
     missing = await missing_rows(tx, bound - rows.keys())
     for node in nodes.after:
@@ -116,6 +116,13 @@ async def _bring_up_to_date(tx: "Transaction", nodes: LockedNodes, entries: Sequ
     display = Display(rows.values(), speaking, _receipts(nodes, entries, rows), _left(nodes))
     subscriptions = [node for node in nodes.after if node.payment_id.startswith("sub_")]
     await show_payments(tx, display, nodes.changed(), subscriptions)
+
+
+async def _lock_rows(tx: "Transaction", nodes: LockedNodes, concerns: AbstractSet[Concern]) -> Mapping[str, EventRow]:
+    """The rows concerned; nearly always they are locked by now."""
+    unlocked = {concern for concern in concerns if not _shows(nodes.rows, *concern)}
+    rows = {**nodes.rows, **await lock_rows(tx, unlocked)}
+    return {events_id: rows[events_id] for events_id, scope in concerns if _shows(rows, events_id, scope)}
 
 
 def _concerns(states: Mapping[Node, NodeState], concerned: AbstractSet[Node]) -> set[Concern]:

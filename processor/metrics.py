@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 
 from processor.retries import Blame
 from sluice.chassis import metrics
@@ -47,8 +48,14 @@ for _blame in Blame:
 def expect(event_types: Iterable[str]) -> None:
     """The types whose usual outcomes are counted from zero too, for the first failure shall be seen as one."""
     for event_type in (*event_types, "other"):
-        for outcome in ("applied", "failed", "parked"):
-            OUTCOMES.labels(event_type, outcome)
+        for word in ("applied", "failed", "parked"):
+            outcome(event_type, word)
+
+
+@lru_cache(maxsize=1024)
+def outcome(event_type: str, word: str) -> metrics.Counter:
+    """Where to count a message of a known type, or of ``other``."""
+    return OUTCOMES.labels(event_type, word)
 
 
 @contextmanager

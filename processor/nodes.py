@@ -5,7 +5,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from processor.projection import columns
+from processor.projection import EventRow, columns
 from sluice.chassis.sql import load_queries
 from sluice.outcomes import Parked
 from sluice.payments.book import Node, NodeState, ancestors, settle
@@ -34,6 +34,8 @@ class LockedNodes:
     before: dict[Node, NodeState] = field(default_factory=dict)
     after: dict[Node, NodeState] = field(default_factory=dict)
     facts: dict[Node, list[Fact]] = field(default_factory=dict)
+    rows: dict[str, EventRow] = field(default_factory=dict)
+    """Rows of ``events`` that are locked already, since payments and facts name them."""
 
     async def append(self, entries: Sequence[Entry]) -> None:
         """Lock what these entries are about, append them, and settle everything that they change."""
@@ -71,6 +73,11 @@ class LockedNodes:
         """Lock these and what is known to stand above them, append, and read what is known of them in the end."""
         known = frozenset(self.before)
         for row in await self.tx.fetch(QUERIES["append_facts"], *columns(sorted(nodes)), *_fact_columns(entries)):
+            if row["row_id"] is not None:
+                self.rows[row["row_id"]] = EventRow(
+                    row["row_id"], row["row_account"], row["row_status"], row["row_intent"]
+                )
+                continue
             node = Node(row["scope"], row["payment_id"])
             if node in known:
                 continue

@@ -16,7 +16,6 @@ from sluice.chassis.logs import get_logger
 from sluice.failures import Defect
 from sluice.outcomes import Parked
 
-log = get_logger()
 _REMEMBERED = 10_000
 
 
@@ -25,6 +24,7 @@ class Reporter:
 
     def __init__(self, errors: ErrorLog, known_types: Collection[str]) -> None:
         self._errors = errors
+        self._log = get_logger().bind()  # a logger as it is got looks its configuration up for each line
         self._known_types = frozenset(known_types)
         metrics.expect(self._known_types)
         self._named: OrderedDict[str, None] = OrderedDict()
@@ -34,8 +34,8 @@ class Reporter:
         """One message has its verdict, committed."""
         outcome = word(verdict.outcome) if isinstance(verdict, Settled) else type(verdict).__name__.lower()
         event_type = work.event.type if work.event.type in self._known_types else "other"
-        metrics.OUTCOMES.labels(event_type, outcome).inc()
-        log.debug("event_processed", event_id=work.event_id, event_type=event_type, outcome=outcome)
+        metrics.outcome(event_type, outcome).inc()
+        self._log.debug("event_processed", event_id=work.event_id, event_type=event_type, outcome=outcome)
         if isinstance(verdict, Settled):
             self._settled(work, verdict)
         elif isinstance(verdict, Missing):
@@ -60,7 +60,7 @@ class Reporter:
     def transaction_failed(self, batch: Batch, error: Exception, whose: Blame) -> None:
         """One transaction was rolled back."""
         metrics.FAILURES.labels(whose.value).inc()
-        log.warning("batch_failed", events=len(batch.works), blame=whose.value, error=describe(error))
+        self._log.warning("batch_failed", events=len(batch.works), blame=whose.value, error=describe(error))
 
     def unreadable(self, message: IncomingMessage, error: Exception) -> None:
         """One message does not follow the contract; it stays in the stream, acknowledged."""
@@ -73,7 +73,7 @@ class Reporter:
         """Time is up, or the service stops: these messages come again."""
         events = sum(len(batch.works) for batch in batches)
         if events:
-            log.warning("messages_left", events=events)
+            self._log.warning("messages_left", events=events)
 
     def _settled(self, work: Work, verdict: Settled) -> None:
         if verdict.delay_seconds is not None:

@@ -18,7 +18,7 @@ class ProcessorSettings(ServiceSettings):
     stripe_secret_key: SecretStr | None = Field(
         None, description="for handlers that ask Stripe; without it health is degraded"
     )
-    batch_size: int = Field(100, ge=1, le=1000, description="events in one transaction at most")
+    batch_size: int = Field(500, ge=1, le=1000, description="events in one transaction at most")
     concurrent_batches: int = Field(
         2, ge=1, le=16, description="transactions at once; the pool keeps a connection free"
     )

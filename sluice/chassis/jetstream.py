@@ -4,7 +4,6 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
 from typing import Self
 
 from sluice.chassis import jetstream_api, logs, metrics
@@ -182,13 +181,13 @@ class JetStream:
         return [self._incoming(message) for message in messages]
 
     def _incoming(self, message: Message) -> IncomingMessage:
-        deliveries, sequence, stored_at = _parse_reply(message.reply)
+        deliveries, sequence, nanoseconds = _parse_reply(message.reply)
         return IncomingMessage(
             subject=message.subject,
             payload=message.payload,
             deliveries=deliveries,
             sequence=sequence,
-            stored_at=stored_at,
+            stored_at_nanoseconds=nanoseconds,
             _message=message,
             _acknowledge=self._acknowledge,
         )
@@ -289,9 +288,9 @@ def _published(answer: Message | None, within_seconds: float) -> bool | StreamUn
         return failure
 
 
-def _parse_reply(reply: str) -> tuple[int, int, datetime]:
+def _parse_reply(reply: str) -> tuple[int, int, int]:
     """
-    Deliveries, stream sequence and time of storage.
+    Deliveries, stream sequence and time of storage in nanoseconds.
 
     ``$JS.ACK.<stream>.<consumer>.<deliveries>.<sequence>.<consumer sequence>.<nanoseconds>.<pending>``; newer servers
     put domain and account before the stream and a token at the end.
@@ -299,5 +298,4 @@ def _parse_reply(reply: str) -> tuple[int, int, datetime]:
     tokens = reply.split(".")
     fields = tokens[2:9] if len(tokens) == 9 else tokens[4:11]  # noqa: PLR2004
     _, _, deliveries, sequence, _, nanoseconds, _ = fields
-    stored_at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=int(nanoseconds) // 1000)
-    return int(deliveries), int(sequence), stored_at
+    return int(deliveries), int(sequence), int(nanoseconds)

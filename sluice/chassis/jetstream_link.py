@@ -199,8 +199,8 @@ class Link:
             self._pull = None
 
     def say(self, subjects: Sequence[str], payload: bytes) -> None:
-        """Send the same to each of these without an answer; raises StreamUnavailable when the connection is lost."""
-        self._write(b"".join([Request.of(subject, payload).to_bytes() for subject in subjects]))
+        """Send the same to each of these, which the server named; raises StreamUnavailable on a lost connection."""
+        self._write(b"".join([Request(subject.encode(), b"", payload).to_bytes() for subject in subjects]))
 
     async def close(self) -> None:
         """End the connection, within a second; what was sent before is flushed if the peer takes it."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Protocol
 
 HOUR = 3600
@@ -60,9 +60,14 @@ class IncomingMessage:
     payload: bytes
     deliveries: int
     sequence: int
-    stored_at: datetime
+    stored_at_nanoseconds: int
     _message: _AsItCame
     _acknowledge: Callable[[Sequence[str]], None]
+
+    @property
+    def stored_at(self) -> datetime:
+        """When JetStream stored it, by the server's clock."""
+        return datetime.fromtimestamp(self.stored_at_nanoseconds / 1e9, UTC)
 
     @property
     def headers(self) -> Mapping[str, str]:

@@ -1,6 +1,5 @@
 """A Stripe event as it travels through Sluice."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -63,5 +62,5 @@ class StripeEvent:
     def object(self) -> JsonObject:
         """The API object that the event is about (``data.object``); empty where there is none."""
         data = self.payload.get("data")
-        found = data.get("object") if isinstance(data, Mapping) else None
-        return found if isinstance(found, Mapping) else {}
+        found = data.get("object") if isinstance(data, dict) else None
+        return found if isinstance(found, dict) else {}

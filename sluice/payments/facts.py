@@ -1,7 +1,7 @@
 """The ledger's entries: what one Stripe event says of one payment."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from sluice.payments.status import PaymentStatus
 
@@ -46,16 +46,14 @@ class ClaimedBy(StrEnum):
     STORED = "stored"
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """The ``events`` row that a fact names."""
 
     events_id: str
     by: ClaimedBy
 
 
-@dataclass(frozen=True, slots=True)
-class Fact:
+class Fact(NamedTuple):
     """
     What one event says of one payment, or of an invoice or subscription on the way to one.
 

@@ -1,7 +1,6 @@
 """Single values out of Stripe's objects: what is missing, or of a shape that Stripe never sends, is None."""
 
 import re
-from collections.abc import Mapping
 
 from sluice.contract.document import JsonObject
 
@@ -21,7 +20,7 @@ def identifier(thing: JsonObject, name: str, *prefixes: str) -> str | None:
         prefixes: what it must begin with, where a wrong kind of id would do harm.
     """
     value = thing.get(name)
-    if not isinstance(value, str) and isinstance(value, Mapping):
+    if isinstance(value, dict):
         value = value.get("id")
     if not isinstance(value, str) or _ID.fullmatch(value) is None:
         return None
@@ -54,7 +53,7 @@ def child(thing: JsonObject, *path: str) -> JsonObject:
     """The object inside the object; empty where there is none."""
     for name in path:
         value = thing.get(name)
-        if not isinstance(value, Mapping):
+        if not isinstance(value, dict):
             return _NOTHING
         thing = value
     return thing
@@ -63,6 +62,6 @@ def child(thing: JsonObject, *path: str) -> JsonObject:
 def children(thing: JsonObject, name: str) -> tuple[JsonObject, ...]:
     """The objects of one of Stripe's lists (``{"data": […]}``) or of a plain list; empty where there is none."""
     value = thing.get(name)
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         value = value.get("data")
-    return tuple(one for one in value if isinstance(one, Mapping)) if isinstance(value, list) else ()
+    return tuple(one for one in value if isinstance(one, dict)) if isinstance(value, list) else ()

@@ -3,9 +3,9 @@
 import asyncio
 import itertools
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -92,7 +92,7 @@ class Message:
             payload=codec.encode(envelope) if self.payload is None else self.payload,
             deliveries=self.deliveries,
             sequence=number,
-            stored_at=datetime.now(UTC),
+            stored_at_nanoseconds=time.time_ns(),
             _message=reply,
             _acknowledge=_acknowledge,
         )
