@@ -37,7 +37,7 @@ CREATE OR REPLACE FUNCTION sluice_append_facts(
     amount_captured bigint, currency text, object_created bigint, fact_parent text, names_event text, named_by text,
     row_id text, row_account text, row_status text, row_intent text
 )
-    LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, %s, pg_temp AS $function$
+    LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, %s, pg_temp SET plan_cache_mode = force_generic_plan AS $function$
 #variable_conflict use_column
 DECLARE
     locked_scopes text[];
@@ -210,7 +210,7 @@ CREATE OR REPLACE FUNCTION sluice_show_payments(
     subscription_scopes text[], subscription_ids text[],
     row_ids text[], was_left boolean[], receipt_rows text[], receipt_events text[]
 ) RETURNS void
-    LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, %s, pg_temp AS $function$
+    LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, %s, pg_temp SET plan_cache_mode = force_generic_plan AS $function$
 #variable_conflict use_column
 BEGIN
     IF cardinality(own_words) > 0 THEN
