@@ -15,7 +15,8 @@ from aiohttp.http_parser import RawRequestMessage
 from ingest.admission import Admission
 from ingest.answers import Answer
 from ingest.body import BodyReader, is_json
-from ingest.journal import Journal, Receipt
+from ingest.journal import Journal
+from ingest.receipts import Receipt
 from ingest.receive import PLATFORM_PATH, SIGNATURE, accept, refuse
 from sluice.contract.event import StripeEvent
 

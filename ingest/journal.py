@@ -9,16 +9,17 @@ whether it was new or a repeat.
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, TypeAlias
 
 import asyncpg
 
 from ingest import metrics
+from ingest.batch import Batch, Waiting, columns, differs, firsts_of, others, without_receipt
 from ingest.deadline import Deadline
 from ingest.failures import NotRecorded, OutOfTime, TooMuchAtOnce
 from ingest.notices import NOTICES
+from ingest.receipts import ALREADY_RECORDED, RECORDED, Promise, Receipt
 from sluice.chassis.postgres import DATABASE_ERRORS, Connection, Database, Record, is_transient
 from sluice.chassis.postgres_hold import Hold
 from sluice.chassis.sql import load_queries
@@ -33,33 +34,6 @@ _ROW_AT_FAULT = frozenset({"22", "23", "54", "P0", "XX"})  # a value, a constrai
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
-    """The event is in the log, and was not before."""
-
-
-@dataclass(frozen=True, slots=True)
-class AlreadyRecorded:
-    """The event was in the log; this delivery of it is recorded beside it."""
-
-
-Receipt: TypeAlias = Recorded | AlreadyRecorded
-_RECORDED, _ALREADY_RECORDED = Recorded(), AlreadyRecorded()
-
-
-class Promise(Protocol):
-    """Whoever waits for a receipt; an ``asyncio.Future`` is one. It must not answer before the caller has returned."""
-
-    def done(self) -> bool:
-        """Whether nobody waits any more."""
-
-    def set_result(self, receipt: Receipt, /) -> None:
-        """It is durable."""
-
-    def set_exception(self, failure: BaseException, /) -> None:
-        """It is not recorded, as far as we know."""
-
-
-@dataclass(frozen=True, slots=True)
 class JournalLimits:
     """How much waits and for how long, how much goes out at once, how long a write with its one repetition may take."""
 
@@ -69,15 +43,6 @@ class JournalLimits:
     batch_bytes: int = 4 * 1024 * 1024
     write_seconds: float = 2
     receipt_seconds: float = 2.5
-
-
-class _Waiting(NamedTuple):
-    event: StripeEvent
-    verified_by: str
-    receipt: Promise
-
-
-_Batch: TypeAlias = Sequence[_Waiting]
 
 
 class Journal:
@@ -101,7 +66,7 @@ class Journal:
         self._on_recorded = on_recorded
         self._on_failure = on_failure
         self._limits = limits or JournalLimits()
-        self._queue: deque[_Waiting] = deque()
+        self._queue: deque[Waiting] = deque()
         self._bytes = 0
         self._taken = 0
         self._arrived = asyncio.Event()
@@ -139,7 +104,7 @@ class Journal:
         size = len(event.body)
         if len(self._queue) >= self._limits.queue_rows or self._bytes + size > self._limits.queue_bytes:
             raise TooMuchAtOnce
-        self._queue.append(_Waiting(event, verified_by, receipt))
+        self._queue.append(Waiting(event, verified_by, receipt))
         self._bytes += size
         self._deadline.watch(receipt)
         self._arrived.set()
@@ -172,9 +137,9 @@ class Journal:
             self._bytes -= size
             _refuse(batch, NotRecorded)  # whoever has no answer yet, should this task be cancelled
 
-    def _take(self) -> tuple[_Batch, int]:
+    def _take(self) -> tuple[Batch, int]:
         """The next batch, without those who no longer wait; and the bytes that it and those held."""
-        batch: list[_Waiting] = []
+        batch: list[Waiting] = []
         size = batch_bytes = 0
         rows_max = self._share()
         while self._queue and len(batch) < rows_max:
@@ -199,7 +164,7 @@ class Journal:
         crowd = len(self._queue) + self._taken
         return min(self._limits.batch_rows, max(_LEAST_SHARE, -(-crowd // 2)))
 
-    async def _write(self, batch: _Batch) -> None:
+    async def _write(self, batch: Batch) -> None:
         if not batch:
             return
         began = time.monotonic()
@@ -211,7 +176,7 @@ class Journal:
         metrics.JOURNAL_WRITE_SECONDS.observe(time.monotonic() - began)
         metrics.JOURNAL_BATCH_ROWS.observe(len(batch))
 
-    async def _insert_again_if_unsure(self, batch: _Batch, deadline: float) -> None:
+    async def _insert_again_if_unsure(self, batch: Batch, deadline: float) -> None:
         """
         Insert; once more, on another connection, where the first answer was lost.
 
@@ -226,39 +191,39 @@ class Journal:
             NOTICES.failed("journal_write_repeated", error)
         else:
             return
-        await self._insert(_without_receipt(batch), deadline)
+        await self._insert(without_receipt(batch), deadline)
 
-    async def _insert(self, batch: _Batch, deadline: float) -> None:
+    async def _insert(self, batch: Batch, deadline: float) -> None:
         """The usual case in one statement; repeats, if there are any, in a second one."""
         connection: Connection
-        firsts = _firsts(batch)
+        firsts = firsts_of(batch)
         async with self._hold.use(within_seconds=_left(deadline)) as connection:
             recorded = await connection.fetch(
-                _QUERIES["record_new"], *_columns(list(firsts.values())), timeout=_left(deadline)
+                _QUERIES["record_new"], *columns(list(firsts.values())), timeout=_left(deadline)
             )
-            self._give([firsts[row["stripe_event_id"]] for row in recorded], _RECORDED)
-            if rest := _others(batch, recorded, firsts):
+            self._give([firsts[row["stripe_event_id"]] for row in recorded], RECORDED)
+            if rest := others(batch, recorded, firsts):
                 await self._insert_repeats(connection, rest, deadline)
 
-    async def _insert_repeats(self, connection: Connection, batch: _Batch, deadline: float) -> None:
-        rows = await connection.fetch(_QUERIES["record"], *_columns(batch), _differs(batch), timeout=_left(deadline))
+    async def _insert_repeats(self, connection: Connection, batch: Batch, deadline: float) -> None:
+        rows = await connection.fetch(_QUERIES["record"], *columns(batch), differs(batch), timeout=_left(deadline))
         await _fill(connection, batch, rows, deadline)
         _note_other_bodies(rows)
-        firsts = _firsts(batch)
+        firsts = firsts_of(batch)
         recorded = [row for row in rows if row["is_new"]]
-        self._give([firsts[row["stripe_event_id"]] for row in recorded], _RECORDED)
-        self._give(_others(batch, recorded, firsts), _ALREADY_RECORDED)
+        self._give([firsts[row["stripe_event_id"]] for row in recorded], RECORDED)
+        self._give(others(batch, recorded, firsts), ALREADY_RECORDED)
 
-    def _give(self, committed: _Batch, receipt: Receipt) -> None:
+    def _give(self, committed: Batch, receipt: Receipt) -> None:
         for waiting in committed:
             if not waiting.receipt.done():
                 waiting.receipt.set_result(receipt)
-        if committed and receipt is _RECORDED:
+        if committed and receipt is RECORDED:
             self._on_recorded([waiting.event for waiting in committed])
 
-    async def _not_written(self, batch: _Batch, error: Exception) -> None:
+    async def _not_written(self, batch: Batch, error: Exception) -> None:
         """PostgreSQL away: refuse all who wait. A row that it refuses: find it by halving, and spare the others."""
-        batch = _without_receipt(batch)
+        batch = without_receipt(batch)
         if len(batch) > 1 and _is_about_a_row(error):
             metrics.JOURNAL_FAILURES.labels("halving").inc()
             middle = len(batch) // 2
@@ -279,51 +244,6 @@ class Journal:
         self._queue.clear()
 
 
-def _by_id(batch: _Batch) -> _Batch:
-    """Sorted, so that two processes never lock each other's rows crosswise; repeats in the order of their coming."""
-    return sorted(batch, key=lambda waiting: waiting.event.stripe_event_id)
-
-
-def _firsts(batch: _Batch) -> dict[str, _Waiting]:
-    """The first of each id, sorted by it."""
-    firsts: dict[str, _Waiting] = {}
-    for waiting in _by_id(batch):
-        firsts.setdefault(waiting.event.stripe_event_id, waiting)
-    return firsts
-
-
-def _others(batch: _Batch, recorded: Sequence[Record], firsts: Mapping[str, _Waiting]) -> _Batch:
-    """Those of a batch whose own delivery was not recorded as new."""
-    if len(recorded) == len(batch):
-        return ()
-    new = {id(firsts[row["stripe_event_id"]]) for row in recorded}
-    return _by_id([waiting for waiting in batch if id(waiting) not in new])
-
-
-def _columns(batch: _Batch) -> Sequence[Sequence[object]]:
-    """The arguments that every statement takes, in the order of the batch."""
-    events = [waiting.event for waiting in batch]
-    return (
-        [event.stripe_event_id for event in events],
-        [event.type for event in events],
-        [event.created for event in events],
-        [event.livemode for event in events],
-        [event.account for event in events],
-        [event.api_version for event in events],
-        [event.object_id for event in events],
-        [event.tenant for event in events],
-        [waiting.verified_by for waiting in batch],
-        [event.body for event in events],
-    )
-
-
-def _differs(batch: _Batch) -> Sequence[bool | None]:
-    """Whether the body of each differs from that of the first of its id; None for that one."""
-    firsts = _firsts(batch)
-    pairs = ((waiting, firsts[waiting.event.stripe_event_id]) for waiting in batch)
-    return [None if waiting is first else waiting.event.body != first.event.body for waiting, first in pairs]
-
-
 def _note_other_bodies(rows: Sequence[Record]) -> None:
     for row in rows:
         if row["body_differs"]:
@@ -331,25 +251,20 @@ def _note_other_bodies(rows: Sequence[Record]) -> None:
             NOTICES.warn("webhook_body_differs", stripe_event_id=row["stripe_event_id"])
 
 
-async def _fill(connection: Connection, batch: _Batch, rows: Sequence[Record], deadline: float) -> None:
+async def _fill(connection: Connection, batch: Batch, rows: Sequence[Record], deadline: float) -> None:
     """Fill the rows that an earlier application left; refuse who finds one held, since a 200 would lose the webhook."""
     unfilled = {row["stripe_event_id"] for row in rows if row["is_unfilled"]}
     if not unfilled:
         return
     waiting = [waiting for waiting in batch if waiting.event.stripe_event_id in unfilled]
     filled = await connection.fetch(
-        _QUERIES["fill"], *_columns(list(_firsts(waiting).values())), timeout=_left(deadline)
+        _QUERIES["fill"], *columns(list(firsts_of(waiting).values())), timeout=_left(deadline)
     )
     held = unfilled - {row["stripe_event_id"] for row in filled}
     _refuse([one for one in waiting if one.event.stripe_event_id in held], NotRecorded)
 
 
-def _without_receipt(batch: _Batch) -> _Batch:
-    """Those who still wait."""
-    return [waiting for waiting in batch if not waiting.receipt.done()]
-
-
-def _refuse(batch: "_Batch | deque[_Waiting]", failure: type[Unavailable]) -> None:
+def _refuse(batch: "Batch | deque[Waiting]", failure: type[Unavailable]) -> None:
     for waiting in batch:
         if not waiting.receipt.done():
             waiting.receipt.set_exception(failure())

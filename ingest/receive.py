@@ -13,8 +13,9 @@ from ingest.admission import Admission
 from ingest.answers import Answer, Response, received, refusal
 from ingest.body import BodyReader
 from ingest.failures import MethodNotAllowed, NotFound, OutOfTime
-from ingest.journal import Journal, Receipt, Recorded
+from ingest.journal import Journal
 from ingest.notices import NOTICES
+from ingest.receipts import Receipt, Recorded
 from sluice.contract.event import StripeEvent
 from sluice.failures import Defect, Failure
 

@@ -39,6 +39,7 @@ def connect_arguments(
         "application_name": application_name,
         "timezone": "UTC",
         "jit": "off",
+        "plan_cache_mode": "force_generic_plan",  # PostgreSQL else plans anew for each small array: longer than it runs
         "enable_seqscan": "off",  # everything is looked up by key; a plan of a table's first minute must not outlive it
         "statement_timeout": str(statement_ms),
         "lock_timeout": str(int(statement_ms * 0.8)),

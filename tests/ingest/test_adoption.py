@@ -9,7 +9,8 @@ import pytest
 import pytest_asyncio
 
 from ingest.failures import NotRecorded
-from ingest.journal import AlreadyRecorded, Journal, Recorded
+from ingest.journal import Journal
+from ingest.receipts import AlreadyRecorded, Recorded
 from sluice.chassis.postgres import Database
 from sluice.contract.codec import decode
 from tests.ingest.running import running

@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import asyncpg
 import pytest
 
 from ingest.receive import PLATFORM_PATH
 from tests.ingest.running import NOWHERE, Ingest, running
 from tests.ingest.webhooks import signed, webhook
+from tests.waiting import until
 
 
 @asynccontextmanager
@@ -183,3 +185,47 @@ async def test_pipelined_requests_are_answered_in_order(ingest: Ingest) -> None:
             head = await reader.readuntil(b"\r\n\r\n")
             assert head.startswith(b"HTTP/1.1 200 ")
             assert b"evt_%d" % number in await reader.readuntil(b"\n")
+
+
+async def test_answers_keep_the_order_of_their_requests(ingest: Ingest) -> None:
+    """On one connection, whichever way each request goes: whole, refused, compressed, in pieces, to nowhere."""
+    first, second, third = webhook(), webhook(), webhook()
+    async with raw(ingest.port) as (reader, writer):
+        whole = request(first) + first
+        refused = request(second).replace(b"v1=", b"v1=0") + second
+        packed = request(second, "Content-Encoding: gzip") + second
+        nowhere = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        writer.write(whole + refused + packed + nowhere + whole + request(third) + third[:10])
+        answers = [await status(reader) for _ in range(5)]
+        writer.write(third[10:] + request(second) + second)
+        answers += [await status(reader) for _ in range(2)]
+    assert answers == [200, 400, 415, 404, 200, 200, 200]
+
+
+async def test_a_client_that_goes_before_its_answer_troubles_nobody(
+    ingest: Ingest, postgres: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    """Its webhook is recorded all the same, and the next client is served."""
+    body = webhook()
+    async with raw(ingest.port) as (_, writer):
+        writer.write(request(body) + body)
+        await writer.drain()
+    await until(lambda: postgres.fetchval("SELECT count(*) = 1 FROM webhook_logs"))
+    assert (await ingest.deliver(webhook())).status == 200
+
+
+async def test_a_request_under_way_at_the_end_is_answered_and_its_connection_closed(database_url: str) -> None:
+    """Whoever holds the journal's table up holds the answer up, and not the end of the connection."""
+    body = webhook()
+    holder = await asyncpg.connect(database_url)
+    try:
+        async with running(database_url, NOWHERE) as ingest, raw(ingest.port) as (reader, writer):
+            async with holder.transaction():
+                await holder.execute("LOCK TABLE webhook_logs IN SHARE MODE")
+                writer.write(request(body) + body)
+                await until(lambda: holder.fetchval("SELECT count(*) > 0 FROM pg_locks WHERE NOT granted"))
+                ingest.service.stop.set()
+            assert await status(reader) == 200
+            assert await reader.read() == b""
+    finally:
+        await holder.close()

@@ -12,7 +12,8 @@ import pytest
 import pytest_asyncio
 
 from ingest.failures import TooMuchAtOnce
-from ingest.journal import AlreadyRecorded, Journal, JournalLimits, Receipt, Recorded
+from ingest.journal import Journal, JournalLimits
+from ingest.receipts import AlreadyRecorded, Receipt, Recorded
 from sluice.chassis.postgres import Database
 from sluice.contract.event import StripeEvent
 from sluice.failures import DatabaseUnavailable, Unavailable

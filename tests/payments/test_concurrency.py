@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import asyncpg
 import pytest
 
-from processor import nodes, projection
+from processor import projection
 from processor.ledger import apply_facts, project_awaited
 from sluice.contract.event import StripeEvent
 from tests.payments.desk import Desk
@@ -23,21 +23,62 @@ Connect = Callable[[], Awaitable["asyncpg.Connection[asyncpg.Record]"]]
 SECONDS = 20
 
 
-BETWEEN_INSERT_AND_FOLD = nodes.QUERIES["read_facts"]
-BETWEEN_LOCK_AND_INSERT = nodes.QUERIES["record_facts"]
-BEFORE_PROJECTION = projection.QUERIES["project_rows"]
+BETWEEN_LOCK_AND_INSERT = "BEFORE"
+BETWEEN_INSERT_AND_FOLD = "AFTER"
+BEFORE_PROJECTION = projection.QUERIES["show_payments"]
+
+_GATE = 4711
+_GATES = f"""
+CREATE OR REPLACE FUNCTION wait_at_gate() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_advisory_lock_shared({_GATE}, pg_backend_pid());
+    PERFORM pg_advisory_unlock_shared({_GATE}, pg_backend_pid());
+    RETURN NULL;
+END $$;
+CREATE OR REPLACE TRIGGER gate {{when}} INSERT ON payment_fact EXECUTE FUNCTION wait_at_gate();
+"""
 
 
 class Barrier:
-    """A transaction that stops before one of its statements."""
+    """A transaction that stops before one of its statements, or inside the function that appends facts."""
 
-    def __init__(self, tx: "asyncpg.Connection[asyncpg.Record]", stops_before: str) -> None:
+    def __init__(
+        self, tx: "asyncpg.Connection[asyncpg.Record]", warden: "asyncpg.Connection[asyncpg.Record]", place: str
+    ) -> None:
         self.tx = tx
-        self.arrived = asyncio.Event()
-        self.go = asyncio.Event()
         self.applied = asyncio.Event()
         self.may_commit = asyncio.Event()
-        self._stops_before = stops_before
+        self._arrived = asyncio.Event()
+        self._go = asyncio.Event()
+        self._warden = warden
+        self._place = place
+
+    @classmethod
+    async def at(cls, place: str, connect: Connect) -> "Barrier":
+        """Closed, until ``let_go``."""
+        barrier = cls(await connect(), await connect(), place)
+        if barrier._is_inside:
+            await barrier._warden.execute(_GATES.format(when=place))
+            await barrier._warden.execute(f"SELECT pg_advisory_lock({_GATE}, {barrier.tx.get_server_pid()})")
+        return barrier
+
+    @property
+    def _is_inside(self) -> bool:
+        return self._place in (BETWEEN_LOCK_AND_INSERT, BETWEEN_INSERT_AND_FOLD)
+
+    async def has_arrived(self) -> None:
+        """Return when it stands at its place."""
+        if not self._is_inside:
+            await self._arrived.wait()
+            return
+        waits = "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND pid = $1 AND NOT granted)"
+        await until(lambda: self._warden.fetchval(waits, self.tx.get_server_pid()), within_seconds=SECONDS)
+
+    async def let_go(self) -> None:
+        """It may go on."""
+        self._go.set()
+        if self._is_inside:
+            await self._warden.execute(f"SELECT pg_advisory_unlock({_GATE}, {self.tx.get_server_pid()})")
 
     async def execute(self, query: str, *args: Any) -> str:
         """As a connection does."""
@@ -50,9 +91,9 @@ class Barrier:
         return await self.tx.fetch(query, *args)
 
     async def _stop(self, query: str) -> None:
-        if query == self._stops_before:
-            self.arrived.set()
-            await self.go.wait()
+        if query == self._place:
+            self._arrived.set()
+            await self._go.wait()
 
     async def run(self, told: StripeEvent) -> None:
         """One processor's batch of one; after a deadlock once more, as the processor does."""
@@ -79,15 +120,15 @@ class Barrier:
 
 async def at_once(connect: Connect, first: StripeEvent, second: StripeEvent, barrier: str) -> None:
     """Both go as far as they can while the other has not committed: to the barrier, to a lock, or to the end."""
-    one, other, witness = Barrier(await connect(), barrier), Barrier(await connect(), barrier), await connect()
+    one, other, witness = await Barrier.at(barrier, connect), await Barrier.at(barrier, connect), await connect()
     async with asyncio.timeout(SECONDS), asyncio.TaskGroup() as group:
         group.create_task(one.run(first))
-        await one.arrived.wait()
+        await one.has_arrived()
         group.create_task(other.run(second))
-        await _first_of(other.arrived.wait(), other.is_blocked(one, witness))
-        one.go.set()
+        await _first_of(other.has_arrived(), other.is_blocked(one, witness))
+        await one.let_go()
         await _first_of(one.applied.wait(), one.is_blocked(other, witness))
-        other.go.set()
+        await other.let_go()
         await _first_of(other.applied.wait(), other.is_blocked(one, witness))
         one.may_commit.set()
         other.may_commit.set()
@@ -165,13 +206,13 @@ async def _end_as_in_turn(desk: Desk, connect: Connect, pair: tuple[StripeEvent,
 async def test_a_stored_intent_replaced_meanwhile_still_binds(desk: Desk, connect: Connect, place: str) -> None:
     """Either the row still stores it when asked, or whoever replaced it has left the claim to be read."""
     await desk.tx.execute("UPDATE events SET stripe_payment_intent_id = $1 WHERE id::text = $2", PI, HARBOUR)
-    held = Barrier(await connect(), place)
+    held = await Barrier.at(place, connect)
     async with asyncio.timeout(SECONDS), asyncio.TaskGroup() as group:
         group.create_task(held.run(intent("succeeded", 5)))
-        await held.arrived.wait()
+        await held.has_arrived()
         await desk.apply(intent("payment_failed", 3, id="pi_0", metadata=names(HARBOUR)))
         assert await desk.shown() == ("failed", "pi_0")
-        held.go.set()
+        await held.let_go()
         held.may_commit.set()
     assert await desk.shown() == ("paid", PI)
 
