@@ -16,6 +16,24 @@ from processor.turn import Turns
 from sluice.chassis.jetstream import IncomingMessage, JetStream
 
 
+_FIRST_SIZE = 100
+_LONG_SECONDS = 1.0
+
+
+def next_size(size: int, *, taken: int, seconds: float, most: int) -> int:
+    """
+    How many messages to fetch next: twice as many while there are more and they go quickly, half when they took long.
+
+    So a backlog of payments goes in large transactions, and handlers that take their time per event in small ones, far
+    from their time limit.
+    """
+    if seconds > _LONG_SECONDS:
+        return max(1, size // 2)
+    if taken >= size and seconds < _LONG_SECONDS / 2:
+        return min(size * 2, most)
+    return size
+
+
 @dataclass
 class Consumer:
     """The work of the processor, in lanes."""
@@ -24,11 +42,13 @@ class Consumer:
     turns: Turns
     outage: Outage
     stop: asyncio.Event
-    batch_size: int = 100
+    batch_size: int = 500
+    """Messages in one fetch at most."""
     lanes: int = 1
     fetch_seconds: float = 1
     turned_at: float = 0
     """When the lane that is furthest behind last turned, by the monotonic clock; at most a few seconds ago."""
+    _size: int = _FIRST_SIZE
     _turned_at: dict[int, float] = field(default_factory=dict)
     _fetching: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -56,11 +76,14 @@ class Consumer:
             return
         metrics.BATCH_EVENTS.observe(len(messages))
         metrics.REDELIVERED.inc(sum(message.deliveries > 1 for message in messages))
+        began = time.monotonic()
         await self.turns.take(messages)
+        seconds = time.monotonic() - began
+        self._size = next_size(self._size, taken=len(messages), seconds=seconds, most=self.batch_size)
 
     async def _fetch(self) -> Sequence[IncomingMessage]:
         """One lane at a time: the link has one pull, and what comes should fill one batch before the next."""
         async with self._fetching:
             if self.stop.is_set() or await self.outage.lasts():
                 return ()
-            return await self.stream.fetch(self.batch_size, within_seconds=self.fetch_seconds)
+            return await self.stream.fetch(min(self._size, self.batch_size), within_seconds=self.fetch_seconds)

@@ -23,7 +23,7 @@ class ProcessorSettings(ServiceSettings):
         2, ge=1, le=16, description="transactions at once; the pool keeps a connection free"
     )
     ack_wait_seconds: float = Field(30, ge=1, description="after how long an unacknowledged message comes again")
-    max_ack_pending: int = Field(2000, ge=1, description="unacknowledged messages of all processors together")
+    max_ack_pending: int = Field(5000, ge=1, description="unacknowledged messages of all processors together")
     handler_seconds: float = Field(4, gt=0, description="time budget of all handlers of one transaction")
     lock_seconds: float = Field(2, gt=0, description="how long a statement waits for a locked row")
     attempts: int = Field(16, ge=1, description="failed attempts after which an event is dead")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from devstack.ports import free_port
-from processor.consume import Consumer
+from processor.consume import Consumer, next_size
 from processor.ledger import apply_facts
 from processor.settings import ProcessorSettings
 from sluice.chassis.error_log import ErrorLog
@@ -106,3 +106,26 @@ def test_one_connection_is_left_beside_the_lanes(pool: int, lanes: int) -> None:
     urls = {"database_url": "postgresql://sluice@db/sluice", "nats_url": "nats://bus"}
     settings = ProcessorSettings.model_validate({**urls, "database_pool_max_size": pool})
     assert settings.lanes == lanes
+
+
+def test_a_quick_backlog_is_taken_in_larger_and_larger_batches() -> None:
+    """Doubling, up to what is set."""
+    size = 100
+    for expected in (200, 400, 500, 500):
+        size = next_size(size, taken=size, seconds=0.1, most=500)
+        assert size == expected
+
+
+def test_slow_work_is_taken_in_smaller_and_smaller_batches() -> None:
+    """Handlers that need 20 ms for each event are soon far from their time limit; and it grows no more by itself."""
+    size = 500
+    for _ in range(6):
+        size = next_size(size, taken=size, seconds=size * 0.02, most=500)
+    assert size == 31
+    assert next_size(31, taken=31, seconds=0.62, most=500) == 31
+    assert next_size(1, taken=1, seconds=9, most=500) == 1
+
+
+def test_a_trickle_changes_nothing() -> None:
+    """What was not full says nothing of what would be."""
+    assert next_size(100, taken=3, seconds=0.01, most=500) == 100
