@@ -15,7 +15,6 @@ from processor.outage import Outage
 from processor.turn import Turns
 from sluice.chassis.jetstream import IncomingMessage, JetStream
 
-
 _FIRST_SIZE = 100
 _LONG_SECONDS = 1.0
 
