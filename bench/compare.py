@@ -30,6 +30,8 @@ class Run:
     processed: int | None
     error_rows: int
     stolen_percent: float
+    generator_cores: float
+    """What the load generator took of a core."""
 
     @property
     def lost_nothing(self) -> bool:
@@ -50,6 +52,7 @@ class Row:
     p50_ms: float
     p99_ms: float
     stolen_percent: float
+    generator_cores: float
     times_textbook: float
     lost_nothing: bool
 
@@ -92,6 +95,7 @@ async def _one(ground: Ground, candidate: Candidate, connections: int, plan: Pla
         processed=account.processed - warm if candidate.is_sluice else None,
         error_rows=account.error_rows,
         stolen_percent=stolen,
+        generator_cores=measured["generator_cores"],
     )
 
 
@@ -137,6 +141,7 @@ def _row(runs: Sequence[Run], candidate: Candidate, connections: int) -> Row:
         p50_ms=statistics.median(run.p50_ms for run in mine),
         p99_ms=statistics.median(run.p99_ms for run in mine),
         stolen_percent=max(run.stolen_percent for run in mine),
+        generator_cores=statistics.median(run.generator_cores for run in mine),
         times_textbook=statistics.median(rates) / textbook,
         lost_nothing=all(run.lost_nothing for run in mine),
     )

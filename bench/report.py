@@ -115,7 +115,18 @@ def _sheets(measured: Measured, machine: Machine, goals: Sequence[Goal]) -> list
 def _comparison(rows: Sequence[Row], rounds: int) -> Sheet:
     return Sheet(
         f"Acknowledged webhooks per second, medians of {rounds} interleaved round(s)",
-        ("candidate", "connections", "per second", "min-max", "p50 ms", "p99 ms", "x textbook", "steal %", "complete"),
+        (
+            "candidate",
+            "connections",
+            "per second",
+            "min-max",
+            "p50 ms",
+            "p99 ms",
+            "x textbook",
+            "generator",
+            "steal %",
+            "complete",
+        ),
         [
             (
                 row.candidate,
@@ -125,6 +136,7 @@ def _comparison(rows: Sequence[Row], rounds: int) -> Sheet:
                 f"{row.p50_ms:.1f}",
                 f"{row.p99_ms:.1f}",
                 f"{row.times_textbook:.1f}",
+                f"{row.generator_cores:.2f}",
                 f"{row.stolen_percent:.1f}",
                 "yes" if row.lost_nothing else "NO",
             )

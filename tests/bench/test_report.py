@@ -21,7 +21,14 @@ FLUSHES = Flushes(0.3, 0.5, 1.0)
 def _run(candidate: str, connections: int, per_second: float, **other: int) -> Run:
     found = {"acknowledged": 10, "refused": 0, "rows": 10, "processed": 10, "error_rows": 0} | other
     return Run(
-        candidate, connections, acknowledged_per_second=per_second, p50_ms=1, p99_ms=2, stolen_percent=0, **found
+        candidate,
+        connections,
+        acknowledged_per_second=per_second,
+        p50_ms=1,
+        p99_ms=2,
+        stolen_percent=0,
+        generator_cores=0.1,
+        **found,
     )
 
 
