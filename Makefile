@@ -35,6 +35,11 @@ fix: $(VENV)/.test
 bench: $(BIN)/sluice $(VENV)/.test
 	@$(BIN)/python -m bench $(ARGS)
 
+## soak: a million webhooks through ingest and processor: does cost or memory grow? (ARGS="--rows 100000" for a look)
+.PHONY: soak
+soak: $(BIN)/sluice $(VENV)/.test
+	@$(BIN)/python -m bench.soak $(ARGS)
+
 ## proto: generate the message's code from proto/
 .PHONY: proto
 proto: $(VENV)/.test

@@ -37,7 +37,7 @@ async def serve(service: Service) -> None:
     allow_many_files(settings.connections_max)
     stream_spec = StreamSpec(name=STREAM, subjects=(ALL_SUBJECTS,))
     async with (
-        Database.open(settings, "sluice-ingest") as database,
+        Database.open(settings, "sluice-ingest", keeps_plans=True) as database,
         JetStream.open(settings, name="ingest", group=service.group, stream=stream_spec, consumer=None) as stream,
         _receiving(service, settings, secret, database, stream) as listening,
     ):

@@ -405,7 +405,7 @@ CREATE FUNCTION sluice_show_payments(
     subscription_scopes text[], subscription_ids text[],
     row_ids text[], was_left boolean[], receipt_rows text[], receipt_events text[]
 ) RETURNS void
-    LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, public, pg_temp SET plan_cache_mode = force_generic_plan AS $function$
+    LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, public, pg_temp AS $function$
 #variable_conflict use_column
 BEGIN
     IF cardinality(own_words) > 0 THEN

@@ -2,6 +2,9 @@
 --   psql "$DATABASE_URL" -f migrations/sprint3_ledger_functions.sql
 -- One transaction, safe to run again; no table changes. Both run with the rights of whoever calls them.
 --
+-- The plans of the first are made once: its statements look each row up by a key of its own, whatever the planner believes
+-- of a table's size. Those of the second are not: its joins are planned for what there is.
+--
 -- Each is VOLATILE, so each statement in it sees what is committed as that statement begins (READ COMMITTED), just as if
 -- it were sent by itself: lock, insert, and read in a later statement. https://www.postgresql.org/docs/current/xfunc-volatility.html
 BEGIN;
@@ -210,7 +213,7 @@ CREATE OR REPLACE FUNCTION sluice_show_payments(
     subscription_scopes text[], subscription_ids text[],
     row_ids text[], was_left boolean[], receipt_rows text[], receipt_events text[]
 ) RETURNS void
-    LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, %s, pg_temp SET plan_cache_mode = force_generic_plan AS $function$
+    LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, %s, pg_temp AS $function$
 #variable_conflict use_column
 BEGIN
     IF cardinality(own_words) > 0 THEN

@@ -52,14 +52,17 @@ class Database:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, settings: ServiceSettings, application_name: str) -> AsyncIterator[Self]:
-        """The pool that a service's settings describe."""
+    async def open(
+        cls, settings: ServiceSettings, application_name: str, *, keeps_plans: bool = False
+    ) -> AsyncIterator[Self]:
+        """The pool that a service's settings describe; ``keeps_plans`` as in ``connect_arguments``."""
         async with cls.connect(
             settings.database_url.get_secret_value(),
             application_name=application_name,
             min_size=settings.database_pool_min_size,
             max_size=settings.database_pool_max_size,
             statement_cache=settings.database_statement_cache,
+            keeps_plans=keeps_plans,
         ) as database:
             yield database
 
@@ -74,6 +77,7 @@ class Database:
         max_size: int = 10,
         command_seconds: float = 5,
         statement_cache: bool = True,
+        keeps_plans: bool = False,
     ) -> AsyncIterator[Self]:
         """
         A pool that keeps ``min_size`` connections open whenever PostgreSQL is there.
@@ -81,6 +85,7 @@ class Database:
         Args:
             command_seconds: the longest a statement may take, unless its caller says otherwise.
             statement_cache: False behind a pooler in transaction mode; then nothing is set for the session either.
+            keeps_plans: as in ``connect_arguments``.
         """
         pool: _Pool = await asyncpg.create_pool(
             min_size=0,
@@ -93,6 +98,7 @@ class Database:
                 application_name=application_name,
                 command_seconds=command_seconds,
                 statement_cache=statement_cache,
+                keeps_plans=keeps_plans,
             ),
         )
         database = cls(pool, min_size=min_size, max_size=max_size)

@@ -23,12 +23,16 @@ class ConnectArguments(TypedDict, total=False):
 
 
 def connect_arguments(
-    dsn: str, *, application_name: str, command_seconds: float, statement_cache: bool
+    dsn: str, *, application_name: str, command_seconds: float, statement_cache: bool, keeps_plans: bool = False
 ) -> ConnectArguments:
     """
     Arguments for asyncpg; TLS is as the DSN says (``sslmode=verify-full&sslrootcert=…``).
 
     Behind a pooler in transaction mode a session belongs to nobody: no prepared statements, no startup parameters.
+
+    Args:
+        keeps_plans: PostgreSQL plans each statement once and never again. Only for statements whose plan cannot depend
+            on a table's size: one made while a table is empty would else read all of it for good.
     """
     arguments = ConnectArguments(dsn=dsn, timeout=CONNECT_SECONDS, command_timeout=command_seconds)
     if not statement_cache:
@@ -39,7 +43,6 @@ def connect_arguments(
         "application_name": application_name,
         "timezone": "UTC",
         "jit": "off",
-        "plan_cache_mode": "force_generic_plan",  # PostgreSQL else plans anew for each small array: longer than it runs
         "enable_seqscan": "off",  # everything is looked up by key; a plan of a table's first minute must not outlive it
         "statement_timeout": str(statement_ms),
         "lock_timeout": str(int(statement_ms * 0.8)),
@@ -49,6 +52,8 @@ def connect_arguments(
         "tcp_keepalives_count": "2",
         "tcp_user_timeout": str(_NOTICE_MILLISECONDS),
     }
+    if keeps_plans:  # for a short array it plans anew each time, which takes longer than the statement itself
+        arguments["server_settings"]["plan_cache_mode"] = "force_generic_plan"
     return arguments
 
 
