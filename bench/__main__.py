@@ -18,6 +18,7 @@ from bench.plan import Plan
 
 STEADY_PER_SECOND = 200.0
 _MOST_CONNECTIONS = 100
+_TOGETHER_SECONDS = 5.0  # less than that is mostly the beginning
 _PLAIN_WIDTH = 132
 
 
@@ -85,7 +86,7 @@ async def _measure(ground: Ground, console: Console, plan: Plan, runs: list[Run]
             ground, count=plan.rounds, rows=plan.backlog_rows, few=plan.one_by_one_rows, many=plan.rebuild_rows
         )
     with console.status("a backlog under full load"):
-        both = await together.measure(ground, backlog=plan.rebuild_rows, seconds=plan.seconds)
+        both = await together.measure(ground, backlog=plan.rebuild_rows, seconds=max(plan.seconds, _TOGETHER_SECONDS))
     with console.status("starts"):
         started = await start.measure(ground, count=plan.starts)
     return Measured(rows, steady, half, processing, both, started)
