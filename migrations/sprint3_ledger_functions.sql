@@ -156,8 +156,12 @@ BEGIN
         OFFSET 0
     ) AS f ON true;
 
-    -- Sorted, too. A row that belongs to another account is neither locked nor given. NO KEY: who refers to the row by a
+    -- Sorted, too; but not where invoices or subscriptions are among them: more payments may have to be locked first, and
+    -- rows are locked after all payments. A row that belongs to another account is neither locked nor given. NO KEY: who refers to the row by a
     -- foreign key does not wait for us.
+    IF EXISTS (SELECT FROM unnest(locked_ids) AS n(payment_id) WHERE n.payment_id ^@ 'in_' OR n.payment_id ^@ 'sub_') THEN
+        RETURN;
+    END IF;
     RETURN QUERY
     SELECT wanted.scope, NULL, NULL, NULL, NULL, NULL, NULL::boolean, NULL, NULL::bigint, NULL, NULL, NULL, NULL::bigint,
            NULL::bigint, NULL, NULL::bigint, NULL, NULL, NULL,
