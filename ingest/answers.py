@@ -2,9 +2,9 @@
 
 import json
 import time
-from dataclasses import dataclass
 from email.utils import formatdate
 from http import HTTPStatus
+from typing import NamedTuple
 
 from aiohttp import web
 
@@ -27,8 +27,7 @@ _STATUS: tuple[tuple[type[Failure], HTTPStatus], ...] = (
 _STATUS_LINES = {status: b"HTTP/1.1 %d %s\r\n" % (status, status.phrase.encode()) for status in HTTPStatus}
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """A whole answer. There is no Server header."""
 
     status: HTTPStatus

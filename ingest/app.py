@@ -77,7 +77,7 @@ async def _receiving(
     service.probes.add_status("journal", lambda: {"rows": journal.waiting_rows, "bytes": journal.waiting_bytes})
     service.probes.add_status("relay", lambda: {"waiting": publisher.waiting_rows})
     async with (
-        _running(service, journal.run, tenants.run, publisher.run, relay.run),
+        _running(service, journal.run, tenants.run, relay.run),
         listen(
             PublicServer(receiver, express, settings.connection_limits, is_draining=service.stop.is_set),
             settings.listen_host,

@@ -4,13 +4,16 @@ import asyncio
 import hashlib
 import random
 import time
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
 
 from ingest import metrics
 from ingest.notices import NOTICES
 from ingest.unsent import Unsent
-from sluice.chassis.jetstream import JetStream, OutgoingMessage
+from sluice.chassis.jetstream import JetStream, OutgoingMessage, Published
 from sluice.contract.codec import Envelope, cloudevents_headers, encode
 from sluice.contract.event import StripeEvent
 from sluice.contract.subjects import message_id, subject_for
@@ -34,8 +37,7 @@ class PublisherLimits:
     """Must be less than the sweep's margin, within which a row counts as on its way."""
 
 
-@dataclass(frozen=True, slots=True)
-class Publication:
+class Publication(NamedTuple):
     """One event to be published, for the ``publication``-th time, as attempt ``attempt``."""
 
     event: StripeEvent
@@ -45,8 +47,7 @@ class Publication:
     """``fresh``, or why the sweep sends it: due, passed, overdue."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Fresh:
+class _Fresh(NamedTuple):
     publications: Sequence[Publication]
     since: float
 
@@ -62,7 +63,8 @@ class Publisher:
     def __init__(self, stream: JetStream, *, limits: PublisherLimits | None = None) -> None:
         self._stream = stream
         self._limits = limits or PublisherLimits()
-        self._fresh: asyncio.Queue[_Fresh] = asyncio.Queue()
+        self._fresh: deque[_Fresh] = deque()
+        self._under_way = 0
         self._rows = self._bytes = 0
         self.unsent = Unsent(self._limits.waiting_rows)
 
@@ -83,14 +85,8 @@ class Publisher:
             return
         now = time.monotonic()
         taken = [Publication(event, attempt=0, publication=1, reason="fresh") for event in events if self._admit(event)]
-        for together in self._parts(taken):
-            self._fresh.put_nowait(_Fresh(together, now))
-
-    async def run(self) -> None:
-        """Publish what is handed over, for ever."""
-        async with asyncio.TaskGroup() as group:
-            for lane in range(self._limits.lanes):
-                group.create_task(self._publish_fresh(), name=f"publisher_{lane}")
+        self._fresh.extend([_Fresh(together, now) for together in self._parts(taken)])
+        asyncio.get_running_loop().call_soon(self._send_fresh)  # whoever waits for an answer has it first
 
     async def publish_all(self, publications: Sequence[Publication], *, within_seconds: float) -> int:
         """Publish these, many at a time; how many were stored. Stops early when JetStream goes away or time is up."""
@@ -126,15 +122,32 @@ class Publisher:
         if part:
             yield part
 
-    async def _publish_fresh(self) -> None:
-        while True:
-            fresh = await self._fresh.get()
-            self._rows -= len(fresh.publications)
-            self._bytes -= sum(len(publication.event.body) for publication in fresh.publications)
-            if time.monotonic() - fresh.since > self._limits.publish_seconds / 2 or not self._stream.is_connected:
-                self._leave([publication.event for publication in fresh.publications], "too_late")
-                continue
-            await self._publish(fresh.publications)
+    def _send_fresh(self) -> None:
+        """Send what waits, as far as there are lanes."""
+        while self._fresh and self._under_way < self._limits.lanes:
+            publications, since = self._fresh.popleft()
+            self._rows -= len(publications)
+            self._bytes -= sum([len(publication.event.body) for publication in publications])
+            if time.monotonic() - since > self._limits.publish_seconds / 2 or not self._stream.is_connected:
+                self._leave([publication.event for publication in publications], "too_late")
+            else:
+                self._send(publications)
+
+    def _send(self, publications: Sequence[Publication]) -> None:
+        messages = [self._message(publication) for publication in publications]
+        self._under_way += 1
+        try:
+            self._stream.send_many(
+                messages, partial(self._sent, publications), within_seconds=self._limits.publish_seconds
+            )
+        except StreamUnavailable as failure:
+            self._sent(publications, [failure] * len(publications))
+
+    def _sent(self, publications: Sequence[Publication], outcomes: Sequence[Published]) -> None:
+        self._under_way -= 1
+        self._note(publications, outcomes)
+        if self._fresh:
+            asyncio.get_running_loop().call_soon(self._send_fresh)
 
     async def _publish_some(self, lanes: "_Lanes") -> None:
         for together in lanes.rest:
@@ -146,15 +159,33 @@ class Publisher:
     async def _publish(self, publications: Sequence[Publication]) -> int:
         """Publish these in one piece; how many were stored now. A duplicate is not: JetStream stored nothing."""
         messages = [self._message(publication) for publication in publications]
+        outcomes: Sequence[Published]
         try:
             outcomes = await self._stream.publish_many(messages, within_seconds=self._limits.publish_seconds)
         except StreamUnavailable as failure:
             outcomes = [failure] * len(messages)
+        self._note(publications, outcomes)
+        return outcomes.count(True)
+
+    def _note(self, publications: Sequence[Publication], outcomes: Sequence[Published]) -> None:
+        """Count what became of these, and remember those that a sweep has to send."""
+        stored = Counter([one.reason for one, outcome in zip(publications, outcomes, strict=True) if outcome is True])
+        for reason, number in stored.items():
+            metrics.published(reason).inc(number)
         for publication, outcome in zip(publications, outcomes, strict=True):
-            _count(publication, outcome)
-            if isinstance(outcome, StreamUnavailable) and publication.publication == 1:
+            if outcome is not True:
+                self._note_unpublished(publication, outcome)
+
+    def _note_unpublished(self, publication: Publication, outcome: Published) -> None:
+        if isinstance(outcome, StreamUnavailable):
+            metrics.RELAY_UNPUBLISHED.labels("unavailable").inc()
+            if publication.publication == 1:
                 self.unsent.add(publication.event)
-        return sum(outcome is True for outcome in outcomes)
+        elif isinstance(outcome, ValueError):  # it does not fit, though it should
+            metrics.RELAY_UNPUBLISHED.labels("refused").inc()
+            NOTICES.failed("message_does_not_fit", outcome)
+        else:
+            metrics.RELAY_UNPUBLISHED.labels("duplicate").inc()
 
     def _leave(self, events: Sequence[StripeEvent], cause: str) -> None:
         """Leave fresh events to the sweep."""
@@ -182,18 +213,6 @@ class _Lanes:
 
     rest: Iterator[Sequence[Publication]]
     stored: int = 0
-
-
-def _count(publication: Publication, outcome: bool | StreamUnavailable | ValueError) -> None:
-    if isinstance(outcome, StreamUnavailable):
-        metrics.RELAY_UNPUBLISHED.labels("unavailable").inc()
-    elif isinstance(outcome, ValueError):  # it does not fit, though it should
-        metrics.RELAY_UNPUBLISHED.labels("refused").inc()
-        NOTICES.failed("message_does_not_fit", outcome)
-    elif outcome:
-        metrics.published(publication.reason).inc()
-    else:
-        metrics.RELAY_UNPUBLISHED.labels("duplicate").inc()
 
 
 def traceparent(event: StripeEvent) -> str:

@@ -2,7 +2,7 @@
 Fetch from the stream, hand over to a turn, again and again; nothing is fetched while PostgreSQL is away.
 
 There are some lanes of this: while one waits for PostgreSQL, another decodes, folds or fetches. They meet on locked
-rows as two processors would.
+rows as two processors would. Where little comes, one works at a time; see ``crowd``.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from processor import metrics
+from processor.crowd import Crowd
 from processor.outage import Outage
 from processor.turn import Turns
 from sluice.chassis.jetstream import IncomingMessage, JetStream
@@ -47,6 +48,7 @@ class Consumer:
     fetch_seconds: float = 1
     turned_at: float = 0
     """When the lane that is furthest behind last turned, by the monotonic clock; at most a few seconds ago."""
+    crowd: Crowd = field(default_factory=Crowd)
     _size: int = _FIRST_SIZE
     _turned_at: dict[int, float] = field(default_factory=dict)
     _fetching: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -76,13 +78,18 @@ class Consumer:
         metrics.BATCH_EVENTS.observe(len(messages))
         metrics.REDELIVERED.inc(sum(message.deliveries > 1 for message in messages))
         began = time.monotonic()
-        await self.turns.take(messages)
+        with self.crowd.working():
+            await self.turns.take(messages)
         seconds = time.monotonic() - began
         self._size = next_size(self._size, taken=len(messages), seconds=seconds, most=self.batch_size)
 
     async def _fetch(self) -> Sequence[IncomingMessage]:
         """One lane at a time: the link has one pull, and what comes should fill one batch before the next."""
         async with self._fetching:
+            await self.crowd.wants_one_more()
             if self.stop.is_set() or await self.outage.lasts():
                 return ()
-            return await self.stream.fetch(min(self._size, self.batch_size), within_seconds=self.fetch_seconds)
+            size = min(self._size, self.batch_size)
+            messages = await self.stream.fetch(size, within_seconds=self.fetch_seconds)
+            self.crowd.fetched(len(messages), asked=size)
+            return messages

@@ -20,7 +20,7 @@ class ProcessorSettings(ServiceSettings):
     )
     batch_size: int = Field(500, ge=1, le=1000, description="events in one transaction at most")
     concurrent_batches: int = Field(
-        2, ge=1, le=16, description="transactions at once; the pool keeps a connection free"
+        4, ge=1, le=16, description="transactions at once in a backlog; the pool keeps a connection free"
     )
     ack_wait_seconds: float = Field(30, ge=1, description="after how long an unacknowledged message comes again")
     max_ack_pending: int = Field(5000, ge=1, description="unacknowledged messages of all processors together")

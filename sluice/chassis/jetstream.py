@@ -2,9 +2,9 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Self
+from typing import Self, TypeAlias
 
 from sluice.chassis import jetstream_api, logs, metrics
 from sluice.chassis.jetstream_frames import Message, Request
@@ -26,6 +26,7 @@ __all__ = [
     "IncomingMessage",
     "JetStream",
     "OutgoingMessage",
+    "Published",
     "StreamSpec",
     "acknowledge",
 ]
@@ -37,6 +38,9 @@ _API_SECONDS = 3.0
 _CANCEL_AGAIN_SECONDS = 0.1
 _MAX_BACKOFF_SECONDS = 2.0
 _DEFAULT_MAX_PAYLOAD = 1024 * 1024
+
+Published: TypeAlias = bool | StreamUnavailable | ValueError
+"""Whether a message was stored; False: it was before. Or why not: ``StreamUnavailable`` as far as we know."""
 
 _CONNECTED = metrics.gauge("nats_connected", "1 while stream and consumer are known to be there.")
 _GENERATION = metrics.gauge("nats_client_generation", "Clients made so far; it grows with each lost connection.")
@@ -116,9 +120,30 @@ class JetStream:
 
     async def publish_many(
         self, messages: Sequence[OutgoingMessage], *, within_seconds: float = 5
-    ) -> Sequence[bool | StreamUnavailable | ValueError]:
+    ) -> Sequence[Published]:
         """
         Store messages, sent in one piece: for each what ``publish`` would have returned or raised.
+
+        Raises:
+            StreamUnavailable: none was sent.
+        """
+        outcomes: asyncio.Future[Sequence[Published]] = asyncio.get_running_loop().create_future()
+
+        def tell(published: Sequence[Published]) -> None:
+            if not outcomes.done():
+                outcomes.set_result(published)
+
+        self.send_many(messages, tell, within_seconds=within_seconds)
+        return await outcomes
+
+    def send_many(
+        self, messages: Sequence[OutgoingMessage], tell: Callable[[Sequence[Published]], None], *, within_seconds: float
+    ) -> None:
+        """
+        Send messages in one piece, and return at once; ``tell`` takes what ``publish_many`` would return.
+
+        Args:
+            tell: must not raise; it may be called before this returns.
 
         Raises:
             StreamUnavailable: none was sent.
@@ -126,11 +151,12 @@ class JetStream:
         if not self._ready.is_set():  # before the consumer is there again, it would miss the messages
             raise StreamUnavailable("not connected to NATS")
         requests = [self._request(message) for message in messages]
-        answers = iter(await self._linked().ask_all([r for r in requests if isinstance(r, Request)], within_seconds))
-        published = [r if isinstance(r, ValueError) else _published(next(answers), within_seconds) for r in requests]
-        if any(isinstance(outcome, StreamUnavailable) for outcome in published):
-            self._doubt.set()
-        return published
+
+        def judge(answers: Sequence[Message | None]) -> None:
+            rest = iter(answers)
+            tell([r if isinstance(r, ValueError) else self._published(next(rest), within_seconds) for r in requests])
+
+        self._linked().send([r for r in requests if isinstance(r, Request)], within_seconds, judge)
 
     def _request(self, message: OutgoingMessage) -> Request | ValueError:
         headers = {**message.headers, "Nats-Msg-Id": message.message_id, "Nats-Expected-Stream": self._stream.name}
@@ -141,6 +167,14 @@ class JetStream:
         if request.size > self._max_payload:
             return ValueError(f"{message.message_id}: {len(message.payload)} bytes are more than NATS takes")
         return request
+
+    def _published(self, answer: Message | None, within_seconds: float) -> Published:
+        """Whether the message was stored now; the server's refusal or silence as the failure that it is."""
+        try:
+            return jetstream_api.is_stored(checked(answer, within_seconds))
+        except StreamUnavailable as failure:
+            self._doubt.set()
+            return failure
 
     async def fetch(self, batch: int, *, within_seconds: float = 1) -> Sequence[IncomingMessage]:
         """Up to ``batch`` messages as soon as there is one; after that time none, also when JetStream is away."""
@@ -278,14 +312,6 @@ async def _first_of(*events: asyncio.Event, within_seconds: float) -> None:
     finally:
         for wait in waits:
             wait.cancel()
-
-
-def _published(answer: Message | None, within_seconds: float) -> bool | StreamUnavailable:
-    """Whether the message was stored now; the server's refusal or silence as the failure that it is."""
-    try:
-        return jetstream_api.is_stored(checked(answer, within_seconds))
-    except StreamUnavailable as failure:
-        return failure
 
 
 def _parse_reply(reply: str) -> tuple[int, int, int]:

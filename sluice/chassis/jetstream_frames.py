@@ -9,17 +9,16 @@ Source: https://docs.nats.io/reference/reference-protocols/nats-protocol
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Self
+from typing import NamedTuple, Self
 
 _SUBJECT = re.compile(r"[!-~]+")  # NATS splits its lines at spaces
 _FIRST_LINE = "NATS/1.0"
 _END = b"\r\n"
+_PLAIN = re.compile(rb"MSG (\S+) \S+ (?:(\S+) )?()([0-9]+)\r\n")  # subject, reply, no headers, bytes of everything
+_HEADED = re.compile(rb"HMSG (\S+) \S+ (?:(\S+) )?([0-9]+) ([0-9]+)\r\n")  # the same, bytes of the headers
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """What is sent to a subject; ``head`` is the encoded headers, empty where there are none."""
 
     subject: bytes
@@ -58,8 +57,7 @@ def _encoded(headers: Mapping[str, str]) -> bytes:
     return f"{_FIRST_LINE}\r\n{text}\r\n".encode()
 
 
-@dataclass(frozen=True)
-class Message:
+class Message(NamedTuple):
     """What a subscription was sent; ``head`` is the headers as they came, empty where there are none."""
 
     subject: str
@@ -70,10 +68,12 @@ class Message:
     @property
     def status(self) -> str:
         """The three digits with which a server answers in place of a message; empty for a message."""
+        if not self.head:
+            return ""
         first_line = self.head.partition(_END)[0].decode(errors="replace").split()
         return first_line[1] if len(first_line) > 1 else ""
 
-    @cached_property
+    @property
     def headers(self) -> Mapping[str, str]:
         """The headers, decoded; of a name that comes twice, the last."""
         lines = (line.partition(":") for line in self.head.decode(errors="replace").split("\r\n")[1:] if line)
@@ -106,27 +106,16 @@ def _whole_messages(buffer: bytearray, view: memoryview) -> Iterator[tuple[Messa
     """Each with the place at which the next thing begins."""
     place = 0
     while buffer.startswith((b"MSG ", b"HMSG "), place):
-        end_of_line = buffer.find(_END, place)
-        if end_of_line < 0:
-            return
-        subject, reply, head_bytes, all_bytes = _lengths(bytes(view[place:end_of_line]).split(b" "))
-        body = end_of_line + len(_END)
-        place = body + all_bytes + len(_END)
+        line = _PLAIN.match(buffer, place) or _HEADED.match(buffer, place)
+        if line is None:
+            if buffer.find(_END, place) < 0:
+                return
+            raise ValueError("NATS announced a message in words that we do not know")
+        subject, reply, head_bytes, all_bytes = line.groups(b"")
+        body = line.end()
+        payload = body + int(head_bytes or 0)
+        end = body + int(all_bytes)
+        place = end + len(_END)
         if place > len(buffer):
             return
-        head, payload = bytes(view[body : body + head_bytes]), bytes(view[body + head_bytes : body + all_bytes])
-        yield Message(subject.decode(), reply.decode(), head, payload), place
-
-
-def _lengths(words: list[bytes]) -> tuple[bytes, bytes, int, int]:
-    """Subject, reply, bytes of the headers, bytes of everything."""
-    match words:
-        case [b"MSG", subject, _, size]:
-            return subject, b"", 0, int(size)
-        case [b"MSG", subject, _, reply, size]:
-            return subject, reply, 0, int(size)
-        case [b"HMSG", subject, _, head, size]:
-            return subject, b"", int(head), int(size)
-        case [b"HMSG", subject, _, reply, head, size]:
-            return subject, reply, int(head), int(size)
-    raise ValueError("NATS announced a message in words that we do not know")
+        yield Message(subject.decode(), reply.decode(), bytes(view[body:payload]), bytes(view[payload:end])), place

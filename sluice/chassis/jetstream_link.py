@@ -28,6 +28,8 @@ __all__ = ["NO_MESSAGES", "Link", "Message", "NoAnswer", "checked"]
 
 NO_MESSAGES: Final = frozenset({"404", "408"})
 Status: TypeAlias = str
+Tell: TypeAlias = Callable[[Sequence[Message | None]], None]
+"""Takes the answer to each request; None where none came in time. It must not raise."""
 
 
 class NoAnswer(StreamUnavailable):
@@ -40,18 +42,21 @@ class _Answers:
 
     messages: list[Message | None]
     missing: int
-    complete: "asyncio.Future[None]"
+    tell: Tell
+    timer: asyncio.TimerHandle | None = None
 
     def take(self, place: int, message: Message) -> None:
-        if self.messages[place] is None:
-            self.messages[place] = message
-            self.missing -= 1
+        self.messages[place] = message
+        self.missing -= 1
         if not self.missing:
             self.end()
 
     def end(self) -> None:
-        if not self.complete.done():
-            self.complete.set_result(None)
+        """Tell, once: all are there, time is up, or the connection is lost."""
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+            self.tell(self.messages)
 
 
 class _Reader(Parser):
@@ -99,6 +104,7 @@ class Link:
         self._client._ps = _Reader(self._client, self._on_message)  # noqa: SLF001  it has no other place for a reader
         self._inbox = ""
         self._tokens = itertools.count()
+        self._loop = asyncio.get_running_loop()
         self._answers: dict[str, tuple[_Answers, int]] = {}
         self._messages: deque[Message] = deque()
         self._pull: tuple[str, int, asyncio.Future[Status]] | None = None
@@ -154,22 +160,39 @@ class Link:
         Raises:
             StreamUnavailable: the connection was lost before, and nothing was sent.
         """
+        answers: asyncio.Future[Sequence[Message | None]] = self._loop.create_future()
+
+        def tell(messages: Sequence[Message | None]) -> None:
+            if not answers.done():
+                answers.set_result(messages)
+
+        self.send(requests, within_seconds, tell)
+        return await answers
+
+    def send(self, requests: Sequence[Request], within_seconds: float, tell: Tell) -> None:
+        """
+        Send requests in one piece, and return at once; ``tell`` takes the answers.
+
+        Raises:
+            StreamUnavailable: the connection was lost before, and nothing was sent.
+        """
         if not requests:
-            return []
-        answers = _Answers([None] * len(requests), len(requests), asyncio.get_running_loop().create_future())
+            tell(())
+            return
         tokens = [str(next(self._tokens)) for _ in requests]
-        self._answers.update((token, (answers, place)) for place, token in enumerate(tokens))
-        try:
-            async with asyncio.timeout(within_seconds):
-                frames = [request.to_bytes(self._reply(token)) for request, token in zip(requests, tokens, strict=True)]
-                self._write(b"".join(frames))
-                await answers.complete
-        except TimeoutError:
-            pass  # whoever asked sees which answers are missing
-        finally:
-            for token in tokens:
-                del self._answers[token]
-        return answers.messages
+        prefix = f"{self._inbox}."
+        frames = [
+            request.to_bytes(f"{prefix}{token}".encode()) for request, token in zip(requests, tokens, strict=True)
+        ]
+        self._write(b"".join(frames))
+        answers = _Answers([None] * len(requests), len(requests), tell)
+        answers.timer = self._loop.call_later(within_seconds, self._give_up, answers, tokens)
+        self._answers.update([(token, (answers, place)) for place, token in enumerate(tokens)])
+
+    def _give_up(self, answers: _Answers, tokens: Sequence[str]) -> None:
+        for token in tokens:
+            self._answers.pop(token, None)
+        answers.end()
 
     async def pull(self, subject: str, batch: int, within_seconds: float) -> tuple[list[Message], Status | None]:
         """
@@ -232,7 +255,7 @@ class Link:
         head, _, token = message.subject.rpartition(".")
         if head != self._inbox:
             self._take(message)
-        elif (waiting := self._answers.get(token)) is not None:
+        elif (waiting := self._answers.pop(token, None)) is not None:
             answers, place = waiting
             answers.take(place, message)
         elif self._pull is not None and self._pull[0] == token:
@@ -250,7 +273,9 @@ class Link:
     async def _on_closed(self) -> None:
         """Let nobody wait any longer for an answer; never raises."""
         self.closed.set()
-        for answers, _ in self._answers.values():
+        unanswered = list(self._answers.values())
+        self._answers.clear()
+        for answers, _ in unanswered:
             answers.end()
         self._end_pull("lost")
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 HOUR = 3600
 
@@ -35,8 +35,7 @@ class ConsumerSpec:
     max_ack_pending: int = 2_000
 
 
-@dataclass(frozen=True, slots=True)
-class OutgoingMessage:
+class OutgoingMessage(NamedTuple):
     """A message to be stored; ``message_id`` is what JetStream knows a duplicate by."""
 
     subject: str

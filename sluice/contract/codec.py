@@ -1,9 +1,10 @@
 """A ``StripeEvent`` as a message on the stream: protobuf bytes and headers, there and back."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import NamedTuple
 
 from google.protobuf.message import DecodeError
 
@@ -15,8 +16,7 @@ CONTENT_TYPE = "application/protobuf; type=sluice.contract.v1.WebhookEvent"
 SOURCE = "/sluice"
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(NamedTuple):
     """One message: the event, and which attempt at it this is."""
 
     event: StripeEvent

@@ -2,7 +2,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
@@ -328,7 +327,7 @@ async def test_messages_sent_together_are_judged_one_by_one(nats_url: str) -> No
     """One that is known, one that does not fit and one that JetStream refuses spoil nothing for their neighbours."""
     async with _opened(nats_url) as jetstream:
         await jetstream.publish(_message(1))
-        elsewhere = replace(_message(4), subject="nobody.listens")
+        elsewhere = _message(4)._replace(subject="nobody.listens")
         too_large = _message(3, b"x" * jetstream.max_payload)
         outcomes = await jetstream.publish_many([_message(1), _message(2), too_large, elsewhere, _message(5)])
         assert [outcomes[0], outcomes[1], outcomes[4]] == [False, True, True]
@@ -349,7 +348,7 @@ async def test_whoever_answers_in_jetstreams_stead_is_not_believed(nats_url: str
         await chatterbox.subscribe("elsewhere.>", cb=reply)
         await chatterbox.flush()
         with pytest.raises(StreamUnavailable):
-            await jetstream.publish(replace(_message(1), subject="elsewhere.than.the.stream"), within_seconds=2)
+            await jetstream.publish(_message(1)._replace(subject="elsewhere.than.the.stream"), within_seconds=2)
         await chatterbox.close()
         assert await jetstream.publish(_message(2)) is True
 

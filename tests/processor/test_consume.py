@@ -34,6 +34,14 @@ class HandStream(JetStream):
         return [message.incoming() for message in taken]
 
 
+class OneByOne(HandStream):
+    """A stream to which nothing comes together."""
+
+    async def fetch(self, batch: int, *, within_seconds: float = 1) -> Sequence[IncomingMessage]:
+        """One of what is left."""
+        return await super().fetch(min(batch, 1), within_seconds=within_seconds)
+
+
 def consumer_of(shop: Workshop, stream: HandStream, *, lanes: int = 1) -> Consumer:
     """The loop, by hand."""
     turns = shop.turns()
@@ -72,6 +80,20 @@ async def test_while_one_batch_waits_another_is_processed(workshop: Workshop) ->
     assert all(message.is_acknowledged for message in messages)
 
 
+async def test_a_batch_that_takes_long_holds_up_no_other(workshop: Workshop) -> None:
+    """Where messages come one by one, too: the next lane begins before the first has ended."""
+    met = asyncio.Barrier(2)
+
+    @handles("test.meets", registry=workshop.registry)
+    async def meet(_: StripeEvent, __: Transaction) -> None:
+        async with met:
+            workshop.stop.set()
+
+    messages = await workshop.recorded(event("test.meets"), event("test.meets"))
+    await consumer_of(workshop, OneByOne(*messages), lanes=2).run()
+    assert all(message.is_acknowledged for message in messages)
+
+
 async def test_the_processors_own_role_may_do_all_that_it_must(
     workshop: Workshop, role_url: Callable[[str], str]
 ) -> None:
@@ -100,7 +122,7 @@ async def test_the_processors_own_role_may_do_all_that_it_must(
     assert [row["outcome"] for row in rows] == ["applied", "parked", "failed", "applied", "applied"]
 
 
-@pytest.mark.parametrize(("pool", "lanes"), [(10, 2), (2, 1), (1, 1)])
+@pytest.mark.parametrize(("pool", "lanes"), [(10, 4), (4, 3), (2, 1), (1, 1)])
 def test_one_connection_is_left_beside_the_lanes(pool: int, lanes: int) -> None:
     """A lane without a connection would take its wait for an outage."""
     urls = {"database_url": "postgresql://sluice@db/sluice", "nats_url": "nats://bus"}

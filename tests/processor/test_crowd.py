@@ -1,0 +1,60 @@
+"""How many lanes work: one where little comes, all where there is more or where a batch takes long."""
+
+import asyncio
+
+import pytest
+
+from processor.crowd import Crowd
+
+NEVER = 60.0
+
+
+async def _is_held_back(crowd: Crowd) -> bool:
+    """Whether a lane that asks now waits, with nothing else left to do."""
+    asking = asyncio.create_task(crowd.wants_one_more())
+    for _ in range(5):
+        await asyncio.sleep(0)
+    is_done = asking.done()
+    asking.cancel()
+    await asyncio.gather(asking, return_exceptions=True)
+    return not is_done
+
+
+async def test_in_a_trickle_the_next_lane_waits_for_the_one_that_works() -> None:
+    """What arrives meanwhile goes out together, in one batch."""
+    crowd = Crowd(late_seconds=NEVER)
+    crowd.fetched(3, asked=100)
+    with crowd.working():
+        assert await _is_held_back(crowd)
+        asking = asyncio.create_task(crowd.wants_one_more())
+        await asyncio.sleep(0)
+    async with asyncio.timeout(NEVER / 2):
+        await asking
+
+
+@pytest.mark.parametrize("taken", [100, 101])
+async def test_in_a_backlog_no_lane_waits(taken: int) -> None:
+    """A fetch that brought all it asked for left more behind."""
+    crowd = Crowd(late_seconds=NEVER)
+    crowd.fetched(taken, asked=100)
+    with crowd.working():
+        assert not await _is_held_back(crowd)
+        crowd.fetched(1, asked=100)
+        assert await _is_held_back(crowd)
+
+
+async def test_a_batch_that_takes_long_holds_nobody_back() -> None:
+    """A handler that waits for somebody else's service must not stop all webhooks."""
+    crowd = Crowd(late_seconds=0.001)
+    with crowd.working():
+        async with asyncio.timeout(NEVER):
+            await crowd.wants_one_more()
+
+
+async def test_the_first_lane_never_waits() -> None:
+    """Nobody works, so whoever asks begins, also after a lane whose batch failed."""
+    crowd = Crowd(late_seconds=NEVER)
+    assert not await _is_held_back(crowd)
+    with pytest.raises(ZeroDivisionError), crowd.working():
+        raise ZeroDivisionError
+    assert not await _is_held_back(crowd)
