@@ -228,8 +228,64 @@ CREATE FUNCTION sluice_fill_webhooks(
     RETURNING log.stripe_event_id
 $function$;
 
--- The ledger's two trips for a batch; why, and what they promise, is said in sprint3_ledger_functions.sql. This one locks
--- payments, appends facts, reads what is known of them, and locks the events rows that may be concerned.
+-- What the processor does with every batch; why, and what it promises, is said in sprint4_kept_plans.sql. This one locks the
+-- rows whose turn it is.
+CREATE FUNCTION sluice_claim_webhooks(
+    event_ids text[], attempts integer[], without_body text[], is_alone boolean,
+    statement_limit text, lock_limit text, idle_limit text
+) RETURNS TABLE (stripe_event_id text, body bytea)
+    LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, public, pg_temp
+    SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $function$
+#variable_conflict use_column
+BEGIN
+    PERFORM set_config('statement_timeout', statement_limit, true),
+            set_config('lock_timeout', lock_limit, true),
+            set_config('idle_in_transaction_session_timeout', idle_limit, true),
+            set_config('synchronous_commit', 'off', true);
+    RETURN QUERY
+    SELECT log.stripe_event_id::text, CASE WHEN log.stripe_event_id = ANY (without_body) THEN log.body END
+    FROM (
+        SELECT m.stripe_event_id, m.attempt
+        FROM unnest(event_ids, attempts) AS m(stripe_event_id, attempt)
+        ORDER BY m.stripe_event_id
+    ) AS message
+    CROSS JOIN LATERAL (
+        SELECT w.stripe_event_id, w.body
+        FROM webhook_logs AS w
+        WHERE w.stripe_event_id = message.stripe_event_id
+          AND CASE
+                WHEN w.processed OR w.dead_at IS NOT NULL THEN false
+                ELSE w.processing_attempts = message.attempt AND (w.solo_starts > 0) = is_alone
+              END
+        FOR UPDATE SKIP LOCKED
+    ) AS log;
+END
+$function$;
+
+-- Marks the rows as processed, last.
+CREATE FUNCTION sluice_settle_webhooks(event_ids text[], outcomes text[])
+    RETURNS TABLE (stripe_event_id text, delay_seconds double precision)
+    LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, public, pg_temp
+    SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $function$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    UPDATE webhook_logs AS w
+    SET processed = true,
+        processed_at = clock_timestamp(),
+        outcome = settled.outcome,
+        published_at = NULL,
+        solo_starts = 0
+    FROM unnest(event_ids, outcomes) AS settled(stripe_event_id, outcome)
+    CROSS JOIN LATERAL (
+        SELECT l.ctid AS place FROM webhook_logs AS l WHERE l.stripe_event_id = settled.stripe_event_id OFFSET 0
+    ) AS claimed
+    WHERE w.ctid = claimed.place
+    RETURNING w.stripe_event_id::text, extract(epoch FROM clock_timestamp() - w.created_at)::double precision;
+END
+$function$;
+
+-- Locks payments, appends facts, reads what is known of them, and locks the events rows that may be concerned.
 CREATE FUNCTION sluice_append_facts(
     node_scopes text[], node_ids text[],
     fact_scopes text[], fact_ids text[], fact_events text[], said_ats bigint[], kinds text[], object_ids text[],
@@ -241,7 +297,8 @@ CREATE FUNCTION sluice_append_facts(
     amount_captured bigint, currency text, object_created bigint, fact_parent text, names_event text, named_by text,
     row_id text, row_account text, row_status text, row_intent text
 )
-    LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, public, pg_temp SET plan_cache_mode = force_generic_plan AS $function$
+    LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, public, pg_temp
+    SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $function$
 #variable_conflict use_column
 DECLARE
     locked_scopes text[];
@@ -261,9 +318,10 @@ BEGIN
             CROSS JOIN LATERAL (
                 SELECT p.parent_id
                 FROM payment AS p
-                WHERE p.scope = w.scope AND p.payment_id = w.payment_id AND p.parent_id IS NOT NULL
+                WHERE p.scope = w.scope AND p.payment_id = w.payment_id
                 OFFSET 0
             ) AS above
+            WHERE above.parent_id IS NOT NULL
         ),
         created AS (
             INSERT INTO payment (scope, payment_id)
@@ -409,7 +467,8 @@ CREATE FUNCTION sluice_show_payments(
     subscription_scopes text[], subscription_ids text[],
     row_ids text[], was_left boolean[], receipt_rows text[], receipt_events text[]
 ) RETURNS void
-    LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, public, pg_temp AS $function$
+    LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, public, pg_temp
+    SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $function$
 #variable_conflict use_column
 BEGIN
     IF cardinality(own_words) > 0 THEN
@@ -417,7 +476,7 @@ BEGIN
             SELECT e.id::text AS events_id, e.payment_status AS status, e.stripe_payment_intent_id AS intent,
                    coalesce(nullif(e.stripe_account_id, ''), 'platform') AS account
             FROM unnest(own_words) AS n(events_id)
-            JOIN events AS e ON e.id = sluice_event_key(n.events_id)
+            CROSS JOIN LATERAL (SELECT * FROM events AS v WHERE v.id = sluice_event_key(n.events_id) OFFSET 0) AS e
             WHERE (e.payment_status IS DISTINCT FROM 'pending' OR e.stripe_payment_intent_id IS NOT NULL)
               AND NOT EXISTS (
                   SELECT
@@ -456,15 +515,24 @@ BEGIN
             updated_at = now()
         FROM unnest(node_scopes, node_ids, parent_ids, bound_to, bound_bys, statuses, ranks, awaiting)
              AS n(scope, payment_id, parent_id, events_id, bound_by, status, rank, awaits_event)
-        WHERE p.scope = n.scope AND p.payment_id = n.payment_id;
+        CROSS JOIN LATERAL (
+            SELECT q.ctid AS place FROM payment AS q WHERE q.scope = n.scope AND q.payment_id = n.payment_id OFFSET 0
+        ) AS found
+        WHERE p.ctid = found.place;
     END IF;
 
     IF cardinality(subscription_ids) > 0 THEN
         UPDATE subscription AS s
-        SET events_id = p.events_id
+        SET events_id = found.events_id
         FROM unnest(subscription_scopes, subscription_ids) AS n(scope, payment_id)
-        JOIN payment AS p USING (scope, payment_id)
-        WHERE s.scope = n.scope AND s.subscription_id = n.payment_id AND s.events_id IS DISTINCT FROM p.events_id;
+        CROSS JOIN LATERAL (
+            SELECT t.ctid AS place, p.events_id
+            FROM subscription AS t, payment AS p
+            WHERE t.scope = n.scope AND t.subscription_id = n.payment_id
+              AND p.scope = n.scope AND p.payment_id = n.payment_id
+            OFFSET 0
+        ) AS found
+        WHERE s.ctid = found.place AND s.events_id IS DISTINCT FROM found.events_id;
     END IF;
 
     IF cardinality(row_ids) > 0 THEN
@@ -472,19 +540,30 @@ BEGIN
             SELECT c.events_id,
                    'epoch'::timestamp + max(extract(epoch FROM w.created_at)) * interval '1 second' AS received_at
             FROM unnest(receipt_rows, receipt_events) AS c(events_id, stripe_event_id)
-            JOIN webhook_logs AS w USING (stripe_event_id)
+            CROSS JOIN LATERAL (
+                SELECT l.created_at FROM webhook_logs AS l WHERE l.stripe_event_id = c.stripe_event_id OFFSET 0
+            ) AS w
             GROUP BY c.events_id
         ),
         shown AS (
-            SELECT e.id, n.was_left, first.status, first.payment_id, receipt.received_at,
-                   before.id IS NOT NULL AS is_remembered, before.status AS status_before,
+            SELECT e.place, n.was_left, first.status, first.payment_id, receipt.received_at,
+                   before.is_there AS is_remembered, before.status AS status_before,
                    before.object_id AS intent_before
             FROM unnest(row_ids, was_left) AS n(events_id, was_left)
-            JOIN events AS e ON e.id = sluice_event_key(n.events_id)
+            CROSS JOIN LATERAL (
+                SELECT v.ctid AS place, v.stripe_account_id
+                FROM events AS v
+                WHERE v.id = sluice_event_key(n.events_id)
+                OFFSET 0
+            ) AS e
             LEFT JOIN receipt ON receipt.events_id = n.events_id
-            LEFT JOIN payment_fact AS before
-                   ON n.was_left AND before.scope = 'events' AND before.payment_id = n.events_id
-                      AND before.stripe_event_id = 'stored'
+            LEFT JOIN LATERAL (
+                SELECT true AS is_there, f.status, f.object_id
+                FROM payment_fact AS f
+                WHERE n.was_left AND f.scope = 'events' AND f.payment_id = n.events_id
+                  AND f.stripe_event_id || '' = 'stored'
+                OFFSET 0
+            ) AS before ON true
             LEFT JOIN LATERAL (
                 SELECT best.status, best.payment_id
                 FROM unnest(ARRAY['tenant:' || n.events_id,
@@ -493,8 +572,9 @@ BEGIN
                 CROSS JOIN LATERAL (
                     SELECT p.status, p.rank, p.payment_id
                     FROM payment AS p
-                    WHERE p.events_id = n.events_id AND p.scope = s.scope AND p.rank IS NOT NULL
-                    ORDER BY p.rank, p.payment_id
+                    WHERE (p.events_id, p.scope) >= (n.events_id, s.scope) AND (p.events_id, p.scope) <= (n.events_id, s.scope)
+                      AND p.events_id IS NOT NULL AND p.rank IS NOT NULL
+                    ORDER BY p.events_id, p.scope, p.rank, p.payment_id
                     LIMIT 1
                 ) AS best
                 ORDER BY best.rank, best.payment_id
@@ -515,7 +595,7 @@ BEGIN
             END,
             last_webhook_received = greatest(e.last_webhook_received, s.received_at)
         FROM shown AS s
-        WHERE e.id = s.id;
+        WHERE e.ctid = s.place;
     END IF;
 END
 $function$;
@@ -667,6 +747,10 @@ GRANT EXECUTE ON FUNCTION sluice_fill_webhooks(
 GRANT EXECUTE ON FUNCTION sluice_event_key(text) TO sluice_ingest, sluice_processor, sluice_migrator;
 GRANT EXECUTE ON FUNCTION sluice_body_json(bytea) TO sluice_processor, sluice_migrator;
 GRANT EXECUTE ON FUNCTION sluice_schema_findings() TO sluice_healthd, sluice_migrator;
+REVOKE ALL ON FUNCTION sluice_claim_webhooks(text[], integer[], text[], boolean, text, text, text),
+    sluice_settle_webhooks(text[], text[]) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sluice_claim_webhooks(text[], integer[], text[], boolean, text, text, text),
+    sluice_settle_webhooks(text[], text[]) TO sluice_processor;
 REVOKE ALL ON FUNCTION sluice_append_facts(
     text[], text[], text[], text[], text[], bigint[], text[], text[], text[], bigint[], bigint[], text[], bigint[],
     text[], text[], text[], text[]

@@ -3,7 +3,7 @@
 -- $7 kind  $8 object_id  $9 status  $10 amount  $11 amount_captured  $12 currency  $13 object_created in seconds
 -- $14 parent_id  $15 $16 $17 the events row named by tenant, metadata, reference.
 -- Lock, insert, and read in a later statement, then lock the events rows that may be concerned: all in one trip, see
--- migrations/sprint3_ledger_functions.sql.
+-- migrations/sprint4_kept_plans.sql.
 SELECT scope, payment_id, parent_id, events_id, bound_by, status, awaits_event, stripe_event_id, said_at, kind, object_id,
        fact_status, amount, amount_captured, currency, object_created, fact_parent, names_event, named_by,
        row_id, row_account, row_status, row_intent

@@ -1,28 +1,8 @@
 -- claim --
 -- $1 stripe_event_ids  $2 the attempt of each message  $3 ids that came without body  $4 whether this is a run alone
--- $5 statement timeout  $6 lock timeout  $7 idle timeout, in milliseconds.
--- Locks the rows whose turn it is, in the order of their ids; skips what another processor holds. The limits hold for
--- this transaction alone, behind a pooler too. A run alone needs its start committed; a suspect never runs in company.
--- The commit waits for no disk: should PostgreSQL crash, effect and processed = true go together, and the relay sends the
--- webhook again.
-WITH limits AS MATERIALIZED (
-    SELECT set_config('statement_timeout', $5, true) AS a,
-           set_config('lock_timeout', $6, true) AS b,
-           set_config('idle_in_transaction_session_timeout', $7, true) AS c,
-           set_config('synchronous_commit', 'off', true) AS d
-), message AS (
-    SELECT * FROM unnest($1::text[], $2::integer[]) AS message (stripe_event_id, attempt)
-)
-SELECT w.stripe_event_id,
-       CASE WHEN w.stripe_event_id = ANY ($3::text[]) THEN w.body END AS body
-FROM limits, message
-JOIN webhook_logs w ON w.stripe_event_id = message.stripe_event_id
-WHERE NOT w.processed
-  AND w.dead_at IS NULL
-  AND w.processing_attempts = message.attempt
-  AND (w.solo_starts > 0) = $4
-ORDER BY w.stripe_event_id
-FOR UPDATE OF w SKIP LOCKED;
+-- $5 statement timeout  $6 lock timeout  $7 idle timeout, in milliseconds. See migrations/sprint4_kept_plans.sql.
+SELECT stripe_event_id, body
+FROM sluice_claim_webhooks($1::text[], $2::integer[], $3::text[], $4::boolean, $5::text, $6::text, $7::text);
 
 -- look --
 -- $1 stripe_event_ids that could not be claimed. What their rows say instead; no row: PostgreSQL never heard of it.
@@ -34,16 +14,9 @@ FROM webhook_logs
 WHERE stripe_event_id = ANY ($1::text[]);
 
 -- settle_processed --
--- $1 stripe_event_ids  $2 outcome of each. The last statement before the commit that makes the effects true.
-UPDATE webhook_logs w
-SET processed = true,
-    processed_at = clock_timestamp(),
-    outcome = settled.outcome,
-    published_at = NULL,
-    solo_starts = 0
-FROM unnest($1::text[], $2::text[]) AS settled (stripe_event_id, outcome)
-WHERE w.stripe_event_id = settled.stripe_event_id
-RETURNING w.stripe_event_id, extract(epoch FROM clock_timestamp() - w.created_at)::float8 AS delay_seconds;
+-- $1 stripe_event_ids  $2 outcome of each. The last statement before the commit that makes the effects true; see
+-- migrations/sprint4_kept_plans.sql.
+SELECT stripe_event_id, delay_seconds FROM sluice_settle_webhooks($1::text[], $2::text[]);
 
 -- settle_parked --
 -- $1 stripe_event_ids  $2 why  $3 seconds until the next look  $4 patience in seconds.

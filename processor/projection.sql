@@ -28,7 +28,7 @@ WHERE EXISTS (SELECT FROM events AS e WHERE e.id = sluice_event_key(n.events_id)
 -- $1 events ids whose own words are kept first; the payments to store: $2 scope  $3 payment_id  $4 parent_id  $5 events_id
 -- $6 bound_by  $7 status  $8 rank  $9 awaits_event; $10 $11 scopes and ids of subscriptions, whose rows show the binding
 -- that the ledger has found; $12 events ids, all locked  $13 whether a payment has just left that row  $14 $15 events ids
--- and the webhooks that concerned them. One trip, see migrations/sprint3_ledger_functions.sql.
+-- and the webhooks that concerned them. One trip, see migrations/sprint4_kept_plans.sql.
 SELECT sluice_show_payments(
     $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::smallint[], $9::boolean[],
     $10::text[], $11::text[], $12::text[], $13::boolean[], $14::text[], $15::text[]

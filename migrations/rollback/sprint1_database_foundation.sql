@@ -66,7 +66,8 @@ BEGIN
     FOR item IN SELECT f.oid::regprocedure AS name FROM pg_proc f
                 WHERE f.pronamespace = current_schema()::regnamespace
                   AND f.proname IN ('sluice_event_key', 'sluice_body_json', 'sluice_schema_findings', 'sluice_fill_webhooks',
-                                    'sluice_append_facts', 'sluice_show_payments')
+                                    'sluice_append_facts', 'sluice_show_payments', 'sluice_claim_webhooks',
+                                    'sluice_settle_webhooks')
     LOOP
         EXECUTE format('DROP FUNCTION %s', item.name);
     END LOOP;

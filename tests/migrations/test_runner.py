@@ -38,6 +38,7 @@ CORE = [
     "sluice/sprint2_indexes_concurrently.sql",
     "sluice/sprint2_ingest_rights.sql",
     "sluice/sprint3_ledger_functions.sql",
+    "sluice/sprint4_kept_plans.sql",
 ]
 BONUS = MigrationFile("bonus", "0001_bonus.sql", "CREATE TABLE bonus (id bigint PRIMARY KEY);\n")
 

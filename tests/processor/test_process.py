@@ -6,10 +6,14 @@ from dataclasses import replace
 
 import pytest
 
+from processor.process import QUERIES
+from sluice.chassis.postgres import Connection
 from sluice.contract.event import StripeEvent
 from sluice.outcomes import Applied, Ignored, Outcome, Parked
 from sluice.registry import Transaction, handles, handles_batch
 from tests.processor.workshop import Message, Workshop, event, thin_event, with_effects, write_effect
+
+_READ = "SELECT idx_tup_fetch + seq_tup_read FROM pg_stat_xact_user_tables WHERE relname = 'webhook_logs'"
 
 
 async def test_an_event_takes_effect_once_and_its_row_says_so(workshop: Workshop) -> None:
@@ -22,6 +26,28 @@ async def test_an_event_takes_effect_once_and_its_row_says_so(workshop: Workshop
     assert row["published_at"] is None
     assert await workshop.effects() == {message.event.stripe_event_id: 1}
     assert message.acknowledgements == 1
+
+
+async def test_a_claim_reads_its_own_rows_alone_by_a_plan_made_before_the_backlog(workshop: Workshop) -> None:
+    """What waits is all in one small index while nothing waits; a plan that is kept must not have chosen that."""
+    async with workshop.database.acquire() as connection:
+        undo = connection.transaction()
+        await undo.start()
+        await connection.execute("ANALYZE webhook_logs")
+        await _claim(connection, "evt_before")
+        await connection.execute(
+            "INSERT INTO webhook_logs (stripe_event_id, webhook_type, body) "
+            "SELECT 'evt_' || n, 'test.effect', '{}' FROM generate_series(1, 5000) AS n"
+        )
+        before = await connection.fetchval(_READ)
+        assert await _claim(connection, "evt_1") == ["evt_1"]
+        assert await connection.fetchval(_READ) - before == 1
+        await undo.rollback()
+
+
+async def _claim(tx: Connection, event_id: str) -> list[str]:
+    rows = await tx.fetch(QUERIES["claim"], [event_id], [0], [], False, "5000", "2000", "5000")
+    return [row["stripe_event_id"] for row in rows]
 
 
 async def test_a_message_delivered_again_after_the_commit_changes_nothing(workshop: Workshop) -> None:
