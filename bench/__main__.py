@@ -8,7 +8,7 @@ import click
 from rich.console import Console
 from rich.progress import Progress
 
-from bench import backlog, latency, report, start, together
+from bench import backlog, latency, report, start, through, together
 from bench.candidates import SLUICE
 from bench.compare import Run, medians, rounds, size
 from bench.goals import Measured, judge
@@ -80,16 +80,18 @@ async def _measure(ground: Ground, console: Console, plan: Plan, runs: list[Run]
     )
     with console.status("a steady rate"):
         steady = await latency.measure(ground, per_second=STEADY_PER_SECOND, seconds=plan.steady_seconds)
+        both = await through.measure(ground, seconds=plan.steady_seconds)
+        half_through = await latency.measure(ground, per_second=both.per_second / 2, seconds=plan.steady_seconds)
         half = await latency.measure(ground, per_second=most / 2, seconds=plan.steady_seconds)
     with console.status("backlogs"):
         processing = await backlog.measure(
             ground, count=plan.rounds, rows=plan.backlog_rows, few=plan.one_by_one_rows, many=plan.rebuild_rows
         )
     with console.status("a backlog under full load"):
-        both = await together.measure(ground, backlog=plan.rebuild_rows, seconds=max(plan.seconds, _TOGETHER_SECONDS))
+        beside = await together.measure(ground, backlog=plan.rebuild_rows, seconds=max(plan.seconds, _TOGETHER_SECONDS))
     with console.status("starts"):
         started = await start.measure(ground, count=plan.starts)
-    return Measured(rows, steady, half, processing, both, started)
+    return Measured(rows, steady, both, half_through, half, processing, beside, started)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from bench.backlog import Processing
 from bench.compare import Row
 from bench.latency import Latency
 from bench.start import Start
+from bench.through import Through
 from bench.together import Together
 
 
@@ -16,7 +17,11 @@ class Measured:
 
     rows: Sequence[Row]
     steady: Latency
+    through: Through
+    half_through: Latency
+    """At half of what goes through both."""
     half: Latency
+    """At half of what ingest alone can acknowledge."""
     processing: Processing
     together: Together
     start: Start
@@ -59,7 +64,9 @@ def _rest(measured: Measured) -> Iterator[Goal]:
     slowest = min(processing.rebuild.parts_per_second[-3:]) / max(processing.rebuild.parts_per_second[:3])
     yield Goal("large backlog: slowest of the last tenths, times the fastest of the first", 0.7, slowest)
     yield Goal("POST to processed row at 200/s, p50 ms", 5, measured.steady.p50_ms, at_least=False)
-    yield Goal("POST to processed row at half of the maximum, p50 ms", 5, measured.half.p50_ms, at_least=False)
+    half, alone = measured.half_through.p50_ms, measured.half.p50_ms
+    yield Goal("POST to processed row at half of what goes through both, p50 ms", 5, half, at_least=False)
+    yield Goal("POST to processed row at half of ingest's own maximum, p50 ms", 5, alone, at_least=False)
     yield Goal("start to first accepted webhook, s", 0.8, measured.start.first_accepted_seconds, at_least=False)
     for service, mebibytes in measured.start.idle_mebibytes.items():
         yield Goal(f"idle memory of {service}, MiB", 64, mebibytes, at_least=False)

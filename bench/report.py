@@ -13,6 +13,7 @@ from bench.compare import Row, Run
 from bench.goals import Goal, Measured
 from bench.latency import Latency
 from bench.noise import Flushes
+from bench.through import Through
 from bench.together import Together
 
 REPORT = Path(".local/bench.json")
@@ -64,8 +65,9 @@ def lost_nothing(measured: Measured) -> bool:
     processing = measured.processing
     return (
         all(row.lost_nothing for row in measured.rows)
-        and all(latency.lost_nothing for latency in (measured.steady, measured.half))
+        and all(latency.lost_nothing for latency in (measured.steady, measured.half_through, measured.half))
         and all(work.lost_nothing for work in (processing.batched, processing.one_by_one, processing.rebuild))
+        and measured.through.lost_nothing
         and measured.together.lost_nothing
     )
 
@@ -76,7 +78,12 @@ def write(measured: Measured, machine: Machine, runs: Sequence[Run], goals: Sequ
     for name in dict.fromkeys(row.candidate for row in measured.rows):
         found[name] = {str(row.connections): _figures(row) for row in measured.rows if row.candidate == name}
     found |= {
-        "latency": {"at_200_per_second": asdict(measured.steady), "at_half_of_the_maximum": asdict(measured.half)},
+        "latency": {
+            "at_200_per_second": asdict(measured.steady),
+            "at_half_of_what_goes_through": asdict(measured.half_through),
+            "at_half_of_the_maximum": asdict(measured.half),
+        },
+        "through": asdict(measured.through),
         "processing": asdict(measured.processing),
         "together": {**asdict(measured.together), "times_ingest": measured.together.times_ingest},
         "start": asdict(measured.start),
@@ -103,7 +110,7 @@ def _figures(row: Row) -> dict[str, object]:
 def _sheets(measured: Measured, machine: Machine, goals: Sequence[Goal]) -> list[Sheet]:
     return [
         _comparison(measured.rows, machine.rounds),
-        _steady(measured.steady, measured.half),
+        _steady(measured.through, measured.steady, measured.half_through, measured.half),
         _processing(measured),
         _together(measured.together),
         _start(measured),
@@ -145,9 +152,10 @@ def _comparison(rows: Sequence[Row], rounds: int) -> Sheet:
     )
 
 
-def _steady(*latencies: Latency) -> Sheet:
+def _steady(through: Through, *latencies: Latency) -> Sheet:
     return Sheet(
-        "At a steady rate: to the answer, and to the processed row; and a flush of 8 kB just before",
+        "At a steady rate: to the answer, and to the processed row; and a flush of 8 kB just before. "
+        f"As fast as they come, {through.per_second:,.0f} a second go through both",
         ("per second", "sent", "answer p50", "p99 ms", "processed p50", "p99 ms", "flush p50", "p99 ms", "complete"),
         [
             (

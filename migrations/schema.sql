@@ -476,7 +476,12 @@ BEGIN
             SELECT e.id::text AS events_id, e.payment_status AS status, e.stripe_payment_intent_id AS intent,
                    coalesce(nullif(e.stripe_account_id, ''), 'platform') AS account
             FROM unnest(own_words) AS n(events_id)
-            CROSS JOIN LATERAL (SELECT * FROM events AS v WHERE v.id = sluice_event_key(n.events_id) OFFSET 0) AS e
+            CROSS JOIN LATERAL (
+                SELECT v.id, v.payment_status, v.stripe_payment_intent_id, v.stripe_account_id
+                FROM events AS v
+                WHERE v.id = sluice_event_key(n.events_id)
+                OFFSET 0
+            ) AS e
             WHERE (e.payment_status IS DISTINCT FROM 'pending' OR e.stripe_payment_intent_id IS NOT NULL)
               AND NOT EXISTS (
                   SELECT
@@ -546,12 +551,12 @@ BEGIN
             GROUP BY c.events_id
         ),
         shown AS (
-            SELECT e.place, n.was_left, first.status, first.payment_id, receipt.received_at,
+            SELECT e.id, n.was_left, first.status, first.payment_id, receipt.received_at,
                    before.is_there AS is_remembered, before.status AS status_before,
                    before.object_id AS intent_before
             FROM unnest(row_ids, was_left) AS n(events_id, was_left)
             CROSS JOIN LATERAL (
-                SELECT v.ctid AS place, v.stripe_account_id
+                SELECT v.id, v.stripe_account_id
                 FROM events AS v
                 WHERE v.id = sluice_event_key(n.events_id)
                 OFFSET 0
@@ -595,7 +600,7 @@ BEGIN
             END,
             last_webhook_received = greatest(e.last_webhook_received, s.received_at)
         FROM shown AS s
-        WHERE e.ctid = s.place;
+        WHERE e.id = ANY (ARRAY[s.id]);  -- with = it might be merged with the whole table
     END IF;
 END
 $function$;

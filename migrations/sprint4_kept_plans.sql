@@ -5,7 +5,8 @@
 --
 -- A plan that is kept must be right for every size of every table, and the planner prefers whatever is small on the day. So:
 --   - each row is looked up by its key; LATERAL … OFFSET 0 keeps that from becoming a join of whole tables;
---   - an UPDATE finds the row that was looked up by its place (ctid): the transaction holds it locked, so it cannot move;
+--   - an UPDATE finds the row that was looked up by its place (ctid): the transaction holds it locked, so it cannot move.
+--     Of events, where the processor may read some columns alone, by = ANY (ARRAY[key]), which only an index can answer;
 --   - no look-up can use another index than that of its key: a condition that would let the planner read all of a partial
 --     index, or all that begins alike in another one, is written so that it does not see it (CASE, || '', a comparison of
 --     rows, or outside OFFSET 0);
@@ -297,7 +298,12 @@ BEGIN
             SELECT e.id::text AS events_id, e.payment_status AS status, e.stripe_payment_intent_id AS intent,
                    coalesce(nullif(e.stripe_account_id, ''), 'platform') AS account
             FROM unnest(own_words) AS n(events_id)
-            CROSS JOIN LATERAL (SELECT * FROM events AS v WHERE v.id = sluice_event_key(n.events_id) OFFSET 0) AS e
+            CROSS JOIN LATERAL (
+                SELECT v.id, v.payment_status, v.stripe_payment_intent_id, v.stripe_account_id
+                FROM events AS v
+                WHERE v.id = sluice_event_key(n.events_id)
+                OFFSET 0
+            ) AS e
             WHERE (e.payment_status IS DISTINCT FROM 'pending' OR e.stripe_payment_intent_id IS NOT NULL)
               AND NOT EXISTS (
                   SELECT
@@ -367,12 +373,12 @@ BEGIN
             GROUP BY c.events_id
         ),
         shown AS (
-            SELECT e.place, n.was_left, first.status, first.payment_id, receipt.received_at,
+            SELECT e.id, n.was_left, first.status, first.payment_id, receipt.received_at,
                    before.is_there AS is_remembered, before.status AS status_before,
                    before.object_id AS intent_before
             FROM unnest(row_ids, was_left) AS n(events_id, was_left)
             CROSS JOIN LATERAL (
-                SELECT v.ctid AS place, v.stripe_account_id
+                SELECT v.id, v.stripe_account_id
                 FROM events AS v
                 WHERE v.id = sluice_event_key(n.events_id)
                 OFFSET 0
@@ -416,7 +422,7 @@ BEGIN
             END,
             last_webhook_received = greatest(e.last_webhook_received, s.received_at)
         FROM shown AS s
-        WHERE e.ctid = s.place;
+        WHERE e.id = ANY (ARRAY[s.id]);  -- with = it might be merged with the whole table
     END IF;
 END
 $function$

@@ -13,6 +13,7 @@ from bench.compare import Row, Run, medians
 from bench.latency import Latency
 from bench.noise import Flushes
 from bench.start import Start
+from bench.through import Through
 from bench.together import Together
 
 FLUSHES = Flushes(0.3, 0.5, 1.0)
@@ -48,7 +49,8 @@ def _measured(*, processed: int = 5, together_complete: bool = True) -> goals.Me
     alone = Backlog(10, 100, (100,) * 10, lost_nothing=True, memory_mebibytes=50)
     together = Together(10, 2, ingest_per_second=500, processed_per_second=1_000, lost_nothing=together_complete)
     processing, start = Processing(work, alone, work), Start(0.5, {"ingest": 50})
-    return goals.Measured(_rows(), latency, latency, processing, together, start)
+    through = Through(400, lost_nothing=True)
+    return goals.Measured(_rows(), latency, through, latency, latency, processing, together, start)
 
 
 @pytest.mark.parametrize("loss", [{"rows": 9}, {"processed": 9}, {"refused": 1}, {"error_rows": 1}])
