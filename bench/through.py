@@ -38,7 +38,7 @@ async def measure(ground: Ground, *, seconds: float) -> Through:
     account = await ground.account()
     acknowledged = warm["acknowledged"] + loaded["acknowledged"]
     return Through(
-        per_second=pace["processed"] / pace["seconds"] if pace else 0,
+        per_second=pace["processed"] / pace["seconds"] if pace and pace["seconds"] else 0,
         lost_nothing=acknowledged == account.rows == account.processed and not account.error_rows,
     )
 

@@ -134,7 +134,7 @@ class Publisher:
                 self._send(publications)
 
     def _send(self, publications: Sequence[Publication]) -> None:
-        messages = [self._message(publication) for publication in publications]
+        publications, messages = self._messages(publications)
         self._under_way += 1
         try:
             self._stream.send_many(
@@ -158,7 +158,7 @@ class Publisher:
 
     async def _publish(self, publications: Sequence[Publication]) -> int:
         """Publish these in one piece; how many were stored now. A duplicate is not: JetStream stored nothing."""
-        messages = [self._message(publication) for publication in publications]
+        publications, messages = self._messages(publications)
         outcomes: Sequence[Published]
         try:
             outcomes = await self._stream.publish_many(messages, within_seconds=self._limits.publish_seconds)
@@ -192,6 +192,20 @@ class Publisher:
         metrics.RELAY_UNPUBLISHED.labels(cause).inc(len(events))
         for event in events:
             self.unsent.add(event)
+
+    def _messages(self, publications: Sequence[Publication]) -> tuple[list[Publication], list[OutgoingMessage]]:
+        """Those that can be sent, and their messages; nobody waits for one that cannot, and it stops no other."""
+        sendable: list[Publication] = []
+        messages: list[OutgoingMessage] = []
+        for publication in publications:
+            try:
+                messages.append(self._message(publication))
+            except Exception as error:  # noqa: BLE001  read_event lets nothing in that cannot be sent; should it, say so
+                metrics.RELAY_UNPUBLISHED.labels("refused").inc()
+                NOTICES.failed("message_cannot_be_made", error)
+            else:
+                sendable.append(publication)
+        return sendable, messages
 
     def _message(self, publication: Publication) -> OutgoingMessage:
         event = publication.event

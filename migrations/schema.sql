@@ -254,7 +254,7 @@ BEGIN
         FROM webhook_logs AS w
         WHERE w.stripe_event_id = message.stripe_event_id
           AND CASE
-                WHEN w.processed OR w.dead_at IS NOT NULL THEN false
+                WHEN w.processed IS NOT FALSE OR w.dead_at IS NOT NULL THEN false
                 ELSE w.processing_attempts = message.attempt AND (w.solo_starts > 0) = is_alone
               END
         FOR UPDATE SKIP LOCKED
@@ -277,10 +277,7 @@ BEGIN
         published_at = NULL,
         solo_starts = 0
     FROM unnest(event_ids, outcomes) AS settled(stripe_event_id, outcome)
-    CROSS JOIN LATERAL (
-        SELECT l.ctid AS place FROM webhook_logs AS l WHERE l.stripe_event_id = settled.stripe_event_id OFFSET 0
-    ) AS claimed
-    WHERE w.ctid = claimed.place
+    WHERE w.stripe_event_id = ANY (ARRAY[settled.stripe_event_id])
     RETURNING w.stripe_event_id::text, extract(epoch FROM clock_timestamp() - w.created_at)::double precision;
 END
 $function$;
@@ -520,24 +517,18 @@ BEGIN
             updated_at = now()
         FROM unnest(node_scopes, node_ids, parent_ids, bound_to, bound_bys, statuses, ranks, awaiting)
              AS n(scope, payment_id, parent_id, events_id, bound_by, status, rank, awaits_event)
-        CROSS JOIN LATERAL (
-            SELECT q.ctid AS place FROM payment AS q WHERE q.scope = n.scope AND q.payment_id = n.payment_id OFFSET 0
-        ) AS found
-        WHERE p.ctid = found.place;
+        WHERE p.scope = ANY (ARRAY[n.scope]) AND p.payment_id = ANY (ARRAY[n.payment_id]);
     END IF;
 
     IF cardinality(subscription_ids) > 0 THEN
         UPDATE subscription AS s
-        SET events_id = found.events_id
+        SET events_id = bound.events_id
         FROM unnest(subscription_scopes, subscription_ids) AS n(scope, payment_id)
         CROSS JOIN LATERAL (
-            SELECT t.ctid AS place, p.events_id
-            FROM subscription AS t, payment AS p
-            WHERE t.scope = n.scope AND t.subscription_id = n.payment_id
-              AND p.scope = n.scope AND p.payment_id = n.payment_id
-            OFFSET 0
-        ) AS found
-        WHERE s.ctid = found.place AND s.events_id IS DISTINCT FROM found.events_id;
+            SELECT p.events_id FROM payment AS p WHERE p.scope = n.scope AND p.payment_id = n.payment_id OFFSET 0
+        ) AS bound
+        WHERE s.scope = ANY (ARRAY[n.scope]) AND s.subscription_id = ANY (ARRAY[n.payment_id])
+          AND s.events_id IS DISTINCT FROM bound.events_id;
     END IF;
 
     IF cardinality(row_ids) > 0 THEN
@@ -600,7 +591,7 @@ BEGIN
             END,
             last_webhook_received = greatest(e.last_webhook_received, s.received_at)
         FROM shown AS s
-        WHERE e.id = ANY (ARRAY[s.id]);  -- with = it might be merged with the whole table
+        WHERE e.id = ANY (ARRAY[s.id]);
     END IF;
 END
 $function$;

@@ -1,6 +1,7 @@
 """Whether there is work for one more lane: in a backlog for all of them, in a trickle for one."""
 
 import asyncio
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -21,8 +22,8 @@ class Crowd:
     def __init__(self, *, late_seconds: float = _LATE_SECONDS) -> None:
         self._late_seconds = late_seconds
         self._is_there = False
-        self._working = 0
-        self._one_is_free = asyncio.Event()
+        self._began: dict[object, float] = {}
+        self._one_has_ended = asyncio.Event()
 
     def fetched(self, taken: int, *, asked: int) -> None:
         """A fetch brought so many messages of those it asked for."""
@@ -31,18 +32,21 @@ class Crowd:
     @contextmanager
     def working(self) -> Iterator[None]:
         """A lane has its batch in this block."""
-        self._working += 1
-        self._one_is_free.clear()
+        batch = object()
+        self._began[batch] = time.monotonic()
         try:
             yield
         finally:
-            self._working -= 1
-            self._one_is_free.set()
+            del self._began[batch]
+            self._one_has_ended.set()
 
     async def wants_one_more(self) -> None:
-        """Return once a lane should fetch: none works, more waits than one can take, or it takes its time."""
-        if self._is_there or not self._working:
-            return
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._late_seconds):
-                await self._one_is_free.wait()
+        """Return once a lane should fetch: more waits than one can take, or every batch in hand takes its time."""
+        while not self._is_there and self._began:
+            left = max(self._began.values()) + self._late_seconds - time.monotonic()
+            if left <= 0:
+                return
+            self._one_has_ended.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await self._one_has_ended.wait()

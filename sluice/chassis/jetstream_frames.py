@@ -14,8 +14,11 @@ from typing import NamedTuple, Self
 _SUBJECT = re.compile(r"[!-~]+")  # NATS splits its lines at spaces
 _FIRST_LINE = "NATS/1.0"
 _END = b"\r\n"
-_PLAIN = re.compile(rb"MSG (\S+) \S+ (?:(\S+) )?()([0-9]+)\r\n")  # subject, reply, no headers, bytes of everything
-_HEADED = re.compile(rb"HMSG (\S+) \S+ (?:(\S+) )?([0-9]+) ([0-9]+)\r\n")  # the same, bytes of the headers
+_WORD = rb"([^ \r\n]+)"
+_PLAIN = re.compile(rb"MSG %b [^ \r\n]+ (?:%b )?()([0-9]+)\r\n" % (_WORD, _WORD))
+"""Subject, reply, no headers, bytes of everything."""
+_HEADED = re.compile(rb"HMSG %b [^ \r\n]+ (?:%b )?([0-9]+) ([0-9]+)\r\n" % (_WORD, _WORD))
+"""Subject, reply, bytes of the headers, bytes of everything."""
 
 
 class Request(NamedTuple):
@@ -118,4 +121,5 @@ def _whole_messages(buffer: bytearray, view: memoryview) -> Iterator[tuple[Messa
         place = end + len(_END)
         if place > len(buffer):
             return
-        yield Message(subject.decode(), reply.decode(), bytes(view[body:payload]), bytes(view[payload:end])), place
+        words = subject.decode(errors="replace"), reply.decode(errors="replace")  # others may publish any bytes
+        yield Message(*words, bytes(view[body:payload]), bytes(view[payload:end])), place

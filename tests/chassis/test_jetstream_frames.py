@@ -35,7 +35,7 @@ def test_a_header_cannot_end_its_line(value: str) -> None:
         Request.of("subject", b"", {"name": value})
 
 
-WORDS = st.text("abcXYZ019.$_-", min_size=1, max_size=20)
+WORDS = st.text("abcXYZ019.$_-\t\v\f\xe9", min_size=1, max_size=20)
 HEADS = st.just(b"") | st.binary(min_size=1, max_size=40)
 MESSAGES = st.builds(Message, subject=WORDS, reply=st.just("") | WORDS, head=HEADS, payload=st.binary(max_size=60))
 
@@ -68,6 +68,12 @@ def test_what_is_no_message_stays_for_the_library(sent: list[Message]) -> None:
     assert take_messages(buffer) == sent
     assert not begins_with_message(buffer)
     assert buffer == b"PING\r\nMSG a 1 0\r\n\r\n"
+
+
+def test_a_subject_that_is_no_text_does_not_end_the_connection() -> None:
+    """Whoever may publish to the stream may have written it; the message is set aside further on."""
+    (message,) = take_messages(bytearray(b"MSG stripe.\xff 1 $JS.ACK.1 2\r\nab\r\n"))
+    assert (message.subject, message.reply, message.payload) == ("stripe.\ufffd", "$JS.ACK.1", b"ab")
 
 
 @pytest.mark.parametrize("line", [b"MSG a\r\n", b"HMSG a 1 b 2 3 4 5\r\n", b"MSG a 1 many\r\n"])

@@ -361,6 +361,19 @@ async def test_fresh_rows_beyond_the_bound_are_left_to_the_sweep(yard: Yard) -> 
     assert publisher.waiting_rows == 2
 
 
+async def test_an_event_that_cannot_be_sent_stops_no_other(yard: Yard) -> None:
+    """Neither its neighbours nor those that come later; by a sweep neither."""
+    publisher = Publisher(yard.stream, limits=PublisherLimits(lanes=1))
+    broken = replace(event(), account="\ud800")
+    publisher.hand_over([broken, _named("evt_neighbour")])
+    publisher.hand_over([_named("evt_later")])
+    received = [message for _ in range(2) for message in await yard.receive(1, within_seconds=3)]
+    assert [message.headers["Nats-Msg-Id"] for message in received] == ["evt_neighbour:1", "evt_later:1"]
+    assert publisher.waiting_rows == 0
+    swept = [Publication(each, attempt=0, publication=2, reason="due") for each in (broken, _named("evt_swept"))]
+    assert await publisher.publish_all(swept, within_seconds=3) == 1
+
+
 async def test_without_nats_webhooks_are_acknowledged_and_published_later(
     database_url: str, nats_server: NatsServer, postgres: Postgres
 ) -> None:

@@ -51,6 +51,16 @@ async def test_a_batch_that_takes_long_holds_nobody_back() -> None:
             await crowd.wants_one_more()
 
 
+async def test_one_that_was_late_makes_no_room_for_two_that_are_not() -> None:
+    """After a stall it is one at a time again: a lane that ends lets nobody in while another one works."""
+    crowd = Crowd(late_seconds=NEVER)
+    with crowd.working():
+        with crowd.working():
+            assert await _is_held_back(crowd)
+        assert await _is_held_back(crowd)
+    assert not await _is_held_back(crowd)
+
+
 async def test_the_first_lane_never_waits() -> None:
     """Nobody works, so whoever asks begins, also after a lane whose batch failed."""
     crowd = Crowd(late_seconds=NEVER)

@@ -80,6 +80,7 @@ class Storm:
         )
         assert await self.post(*odd) == [200, 200, 200]
         assert await self.post(b"no JSON at all") == [400]
+        await self.see("healthd_webhooks_parked > 0")
         client = await nats.connect(self.stack.nats_url)
         await client.jetstream().publish("stripe.live.platform.stranger", b"not of our contract")
         await client.close()
