@@ -88,7 +88,10 @@ async def _measure(ground: Ground, console: Console, plan: Plan, runs: list[Run]
             ground, count=plan.rounds, rows=plan.backlog_rows, few=plan.one_by_one_rows, many=plan.rebuild_rows
         )
     with console.status("a backlog under full load"):
-        beside = await together.measure(ground, backlog=plan.rebuild_rows, seconds=max(plan.seconds, _TOGETHER_SECONDS))
+        seconds = max(plan.seconds, _TOGETHER_SECONDS)
+        beside = [
+            await together.measure(ground, backlog=plan.rebuild_rows, seconds=seconds) for _ in range(plan.rounds)
+        ]
     with console.status("starts"):
         started = await start.measure(ground, count=plan.starts)
     return Measured(rows, steady, both, half_through, half, processing, beside, started)

@@ -1,5 +1,6 @@
 """What we want, each a ratio or a limit, and whether a run reached it."""
 
+import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -23,7 +24,7 @@ class Measured:
     half: Latency
     """At half of what ingest alone can acknowledge."""
     processing: Processing
-    together: Together
+    together: Sequence[Together]
     start: Start
 
 
@@ -59,8 +60,9 @@ def _ingest(rows: Sequence[Row]) -> Iterator[Goal]:
 
 def _rest(measured: Measured) -> Iterator[Goal]:
     processing = measured.processing
+    beside = statistics.median([each.times_ingest for each in measured.together])
     yield Goal("processing in batches, times one by one", 10, processing.times_one_by_one)
-    yield Goal("processing a backlog, times ingest under full load beside it", 1.5, measured.together.times_ingest)
+    yield Goal("processing a backlog, times ingest under full load beside it", 1.5, beside)
     slowest = min(processing.rebuild.parts_per_second[-3:]) / max(processing.rebuild.parts_per_second[:3])
     yield Goal("large backlog: slowest of the last tenths, times the fastest of the first", 0.7, slowest)
     yield Goal("POST to processed row at 200/s, p50 ms", 5, measured.steady.p50_ms, at_least=False)

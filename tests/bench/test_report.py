@@ -50,7 +50,7 @@ def _measured(*, processed: int = 5, together_complete: bool = True) -> goals.Me
     together = Together(10, 2, ingest_per_second=500, processed_per_second=1_000, lost_nothing=together_complete)
     processing, start = Processing(work, alone, work), Start(0.5, {"ingest": 50})
     through = Through(400, lost_nothing=True)
-    return goals.Measured(_rows(), latency, through, latency, latency, processing, together, start)
+    return goals.Measured(_rows(), latency, through, latency, latency, processing, [together], start)
 
 
 @pytest.mark.parametrize("loss", [{"rows": 9}, {"processed": 9}, {"refused": 1}, {"error_rows": 1}])
@@ -70,7 +70,7 @@ def test_the_report_is_keyed_by_candidate_and_connections(tmp_path: Path, monkey
     assert found["sluice"]["100"]["acknowledged_per_second"] == 1_000
     assert found["sluice"]["100"]["times_textbook"] == 10
     assert {"p50_ms", "p99_ms"} <= found["textbook"]["1"].keys()
-    assert found["together"]["times_ingest"] == 2
+    assert found["together"][0]["times_ingest"] == 2
     assert found["lost_nothing"] is True
     assert {goal["text"]: goal["is_met"] for goal in found["goals"]}["ingest at 100 connections, times textbook"]
 
