@@ -150,24 +150,15 @@ class Link:
             NoAnswer: nobody listens on that subject.
             StreamUnavailable: the connection was lost, or no answer came in that time; the request may have arrived.
         """
-        (answer,) = await self.ask_all([Request.of(subject, payload, headers)], within_seconds)
-        return checked(answer, within_seconds)
-
-    async def ask_all(self, requests: Sequence[Request], within_seconds: float) -> Sequence[Message | None]:
-        """
-        Send requests in one piece and return the answer to each; None where none came in that time.
-
-        Raises:
-            StreamUnavailable: the connection was lost before, and nothing was sent.
-        """
         answers: asyncio.Future[Sequence[Message | None]] = self._loop.create_future()
 
         def tell(messages: Sequence[Message | None]) -> None:
             if not answers.done():
                 answers.set_result(messages)
 
-        self.send(requests, within_seconds, tell)
-        return await answers
+        self.send([Request.of(subject, payload, headers)], within_seconds, tell)
+        (answer,) = await answers
+        return checked(answer, within_seconds)
 
     def send(self, requests: Sequence[Request], within_seconds: float, tell: Tell) -> None:
         """

@@ -353,6 +353,24 @@ async def test_whoever_answers_in_jetstreams_stead_is_not_believed(nats_url: str
         assert await jetstream.publish(_message(2)) is True
 
 
+async def test_silence_ends_when_time_is_up_and_when_the_connection_is_lost(nats_server: NatsServer) -> None:
+    """Nobody waits for an answer that cannot come any more, and nobody longer than was said."""
+    async with _opened(nats_server.url) as jetstream:
+        listener = await nats.connect(nats_server.url, allow_reconnect=False)
+        silent = await listener.subscribe("silent.>")
+        await listener.flush()
+        message = _message(1)._replace(subject="silent.here")
+        async with asyncio.timeout(10):
+            with pytest.raises(StreamUnavailable):
+                await jetstream.publish(message, within_seconds=0.1)
+            await silent.next_msg(timeout=5)
+            waiting = asyncio.create_task(jetstream.publish(message, within_seconds=60))
+            await silent.next_msg(timeout=5)
+            await nats_server.stop()
+            with pytest.raises(StreamUnavailable):
+                await waiting
+
+
 async def test_it_opens_without_a_server(make_settings: Callable[..., ServiceSettings]) -> None:
     """A service starts with NATS away, and ends as quickly."""
     async with asyncio.timeout(3), _opened("nats://127.0.0.1:1", wait=False) as jetstream:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import asyncpg
+import nats
 import pytest
 import pytest_asyncio
 from pydantic import SecretStr
@@ -359,6 +360,15 @@ async def test_fresh_rows_beyond_the_bound_are_left_to_the_sweep(yard: Yard) -> 
     publisher = Publisher(yard.stream, limits=PublisherLimits(waiting_rows=2))
     publisher.hand_over([event() for _ in range(5)])
     assert publisher.waiting_rows == 2
+
+
+async def test_what_jetstream_did_not_take_is_left_to_the_sweep(yard: Yard, nats_url: str) -> None:
+    """Sent, and not stored: as far as we know nobody has it."""
+    client = await nats.connect(nats_url)
+    await client.jetstream().delete_stream(STREAM)
+    await client.close()
+    yard.publisher.hand_over([_named("evt_untaken")])
+    await until(lambda: yard.publisher.unsent.take(1, older_than_seconds=0) == ["evt_untaken"])
 
 
 async def test_an_event_that_cannot_be_sent_stops_no_other(yard: Yard) -> None:
