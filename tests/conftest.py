@@ -1,9 +1,10 @@
 """Real servers for every test: one PostgreSQL for the session, a database of its own and a NATS for each test."""
 
+import gc
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import asynccontextmanager
 from itertools import count
 from pathlib import Path
@@ -27,6 +28,27 @@ TEMPLATE = "sluice_template"
 # No test cuts the power, and what a commit means to a PostgreSQL that is killed stays as it is.
 UNPLUGGED = {"fsync": "off", "full_page_writes": "off", "checkpoint_flush_after": "0", "backend_flush_after": "0"}
 _numbers = count(1)
+
+
+def pytest_collection_finish() -> None:
+    """Freeze what the collection made: looking through it again and again stops every server here for 0.3 s."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """
+    Tell of a failure undisturbed.
+
+    Garbage whose end is logged with a traceback, in the middle of pytest's own reading of sources, breaks CPython's
+    parser before 3.11.8 (python/cpython#106905); the run would end without a word on which test failed.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)
