@@ -100,6 +100,10 @@ def _report_status(
 def _work_of(consumer: Consumer) -> Callable[[], Mapping[str, float | bool | None]]:
     def work() -> Mapping[str, float | bool | None]:
         age = time.monotonic() - consumer.turned_at if consumer.turned_at else None
-        return {"last_turn_age_seconds": age, "waits_for_database": consumer.outage.is_on}
+        return {
+            "last_turn_age_seconds": age,
+            "waits_for_database": consumer.outage.is_on,
+            "waits_for_migration": consumer.outage.waits_for_migration,
+        }
 
     return work

@@ -1,8 +1,9 @@
-"""While PostgreSQL is away nothing is fetched, and what is held waits with growing pauses."""
+"""While PostgreSQL is away, or behind this release, nothing is fetched, and what is held waits with growing pauses."""
 
 import asyncio
 import contextlib
 import random
+from collections.abc import Sequence
 
 from processor import metrics
 from sluice.chassis.logs import get_logger
@@ -14,6 +15,14 @@ log = get_logger()
 QUERIES = load_queries(__file__, "outage.sql")
 FIRST_SECONDS = 0.1
 LONGEST_SECONDS = 3.0
+FUNCTIONS = (
+    "sluice_append_facts",
+    "sluice_claim_webhooks",
+    "sluice_event_key",
+    "sluice_settle_webhooks",
+    "sluice_show_payments",
+)
+"""Those of the schema that the processor calls; without one of them each event would fail, one after the other."""
 
 
 class Outage:
@@ -24,6 +33,12 @@ class Outage:
         self._stop = stop
         self._pauses = 0
         self._is_on = True
+        self._missing: Sequence[str] = ()
+
+    @property
+    def waits_for_migration(self) -> bool:
+        """Whether PostgreSQL, when it answered last, had an older schema than this release works with."""
+        return bool(self._missing)
 
     @property
     def is_on(self) -> bool:
@@ -36,18 +51,20 @@ class Outage:
         metrics.IN_OUTAGE.set(1)
 
     async def has_answer(self) -> bool:
-        """Whether PostgreSQL answers at this moment and takes writes."""
+        """Whether PostgreSQL answers at this moment, takes writes, and has every function that is called."""
         try:
-            rows = await self._database.fetch(QUERIES["is_writable"])
+            (row,) = await self._database.fetch(QUERIES["look"], FUNCTIONS)
         except DatabaseUnavailable:
             return False
-        return bool(rows and rows[0]["is_writable"])
+        self._note_missing(row["missing"])
+        return bool(row["is_writable"] and not row["missing"])
 
     async def lasts(self) -> bool:
         """Whether work still waits: PostgreSQL was asked again, and after its silence there was a pause."""
         if not self._is_on:
             return False
         if not await self.has_answer():
+            self.begin()
             await self.pause()
             return True
         log.info("database_answers")
@@ -71,3 +88,8 @@ class Outage:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(longest * random.uniform(0.5, 1)):
                 await self._stop.wait()
+
+    def _note_missing(self, missing: Sequence[str]) -> None:
+        if missing and missing != self._missing:
+            log.warning("schema_is_behind", missing=missing, cure="run sluice migrate; work begins by itself then")
+        self._missing = missing

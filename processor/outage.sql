@@ -1,3 +1,8 @@
--- is_writable --
--- Whether this server takes writes: not a standby, not the old primary after a failover.
-SELECT NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off' AS is_writable;
+-- look --
+-- $1 functions. Whether this server takes writes: not a standby, not the old primary after a failover; and what it lacks.
+SELECT NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off' AS is_writable,
+       ARRAY(
+           SELECT name
+           FROM unnest($1::text[]) AS name
+           WHERE NOT EXISTS (SELECT FROM pg_proc AS f WHERE f.proname = name AND pg_function_is_visible(f.oid))
+       ) AS missing;

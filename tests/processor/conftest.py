@@ -39,6 +39,6 @@ async def own_shop(own_postgres: PostgresServer) -> AsyncIterator[Workshop]:
     url = own_postgres.url()
     async with Database.connect(url, application_name="test") as database:
         await database.execute(EFFECTS)
-        shop = Workshop(database, ErrorLog(url, service="processor"), hold_seconds=20)
+        shop = Workshop(database, ErrorLog(url, service="processor"), hold_seconds=60)
         with_effects(shop.registry)
         yield shop

@@ -1,19 +1,23 @@
 """PostgreSQL stopped and started: nothing is fetched meanwhile, no attempt is burned, nothing needs a restart."""
 
 import asyncio
+import re
+from pathlib import Path
 
 import aiohttp
 import nats
 
 from devstack.ports import free_port
 from devstack.postgres import PostgresServer
-from processor.outage import FIRST_SECONDS, LONGEST_SECONDS, Outage
+from processor.outage import FIRST_SECONDS, FUNCTIONS, LONGEST_SECONDS, Outage
 from sluice.chassis.postgres import Database
 from sluice.contract.subjects import CONSUMER, STREAM
 from tests.processor.relay import open_relay
 from tests.processor.stage import Stage
 from tests.processor.workshop import Workshop, event
 from tests.waiting import until
+
+ROOT = Path(__file__).parents[2]
 
 
 async def test_what_is_held_while_postgres_is_away_takes_effect_when_it_is_back(
@@ -29,6 +33,33 @@ async def test_what_is_held_while_postgres_is_away_takes_effect_when_it_is_back(
     assert await own_shop.effects() == {message.event.stripe_event_id: 1 for message in messages}
     assert all(message.acknowledgements == 1 for message in messages)
     assert await _most_attempts(own_shop) == 0
+
+
+async def test_a_processor_ahead_of_its_migration_burns_no_attempt(
+    own_postgres: PostgresServer, own_shop: Workshop, nats_url: str
+) -> None:
+    """Whoever deploys first and migrates after: webhooks wait, the processor says for what, and begins by itself."""
+    early = event()
+    await own_shop.record(early)
+    async with open_relay(own_postgres.url(), nats_url) as relay:
+        stage = Stage(own_shop, relay, own_postgres.url(), nats_url)
+        await own_shop.database.execute("ALTER FUNCTION sluice_claim_webhooks RENAME TO not_yet_there")
+        admin_port = free_port()
+        async with stage.processor(ADMIN_PORT=str(admin_port)):
+            await until(relay.has_consumer)
+            await relay.publish(early)
+            await until(lambda: _says(admin_port, "waits_for_migration"))
+            await own_shop.database.execute("ALTER FUNCTION not_yet_there RENAME TO sluice_claim_webhooks")
+            await until(lambda: stage.are_settled([early]))
+            assert not await _says(admin_port, "waits_for_migration")
+    assert await own_shop.effects() == {early.stripe_event_id: 1}
+    assert await _most_attempts(own_shop) == 0
+
+
+def test_every_function_that_is_called_is_asked_for() -> None:
+    """Else an event fails for want of it."""
+    called = (re.findall(r"\b(sluice_\w+)\(", file.read_text()) for file in (ROOT / "processor").glob("*.sql"))
+    assert {name for names in called for name in names} == set(FUNCTIONS)
 
 
 async def test_nothing_is_fetched_while_postgres_is_away(
@@ -92,6 +123,11 @@ async def test_a_stop_ends_a_pause(database: Database) -> None:
 async def _is_in_outage(admin_port: int) -> bool:
     async with aiohttp.ClientSession() as client, client.get(f"http://127.0.0.1:{admin_port}/metrics") as response:
         return "processor_outage 1.0" in (await response.text()).splitlines()
+
+
+async def _says(admin_port: int, what: str) -> bool:
+    async with aiohttp.ClientSession() as client, client.get(f"http://127.0.0.1:{admin_port}/status") as response:
+        return (await response.json())["work"][what] is True
 
 
 async def _waits_for_nothing(nats_url: str) -> bool:
