@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from bench.webhooks import signed_requests
 
 _RECEIVE_BYTES = 65_536
-_PATIENCE_SECONDS = 10.0
+_PATIENCE_SECONDS = 30.0
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 _EVENT_ID = re.compile(rb'"id": "(evt_\w+)"')
 
