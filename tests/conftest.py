@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 import pytest
 import pytest_asyncio
+from hypothesis import HealthCheck, settings
 
 from devstack.nats import NatsServer
 from devstack.postgres import PostgresServer
@@ -28,6 +29,11 @@ TEMPLATE = "sluice_template"
 # No test cuts the power, and what a commit means to a PostgreSQL that is killed stays as it is.
 UNPLUGGED = {"fsync": "off", "full_page_writes": "off", "checkpoint_flush_after": "0", "backend_flush_after": "0"}
 _numbers = count(1)
+
+# Hypothesis takes a stall of the machine for a slow example; its own profile for CI has no deadline either.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+if settings.get_current_profile_name() == "default":
+    settings.load_profile("patient")
 
 
 def pytest_collection_finish() -> None:

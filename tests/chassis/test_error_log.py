@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import asyncpg
 import pytest
 
-from sluice.chassis import logs
+from sluice.chassis import error_log, logs
 from sluice.chassis.error_log import ErrorLog
 from tests.chassis.conftest import Wire
 from tests.waiting import until
@@ -159,9 +159,10 @@ async def test_stderr_takes_what_the_database_does_not(stderr_lines: Callable[[]
 
 
 async def test_entries_under_way_when_the_end_comes_are_not_lost(
-    stderr_lines: Callable[[], list[dict[str, object]]], wire: type[Wire]
+    stderr_lines: Callable[[], list[dict[str, object]]], wire: type[Wire], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A database that says nothing costs the farewell its second and a half; then stderr has them, each once."""
+    """A database that says nothing costs the farewell its moment, no write's 3 s; then stderr has them, each once."""
+    monkeypatch.setattr(error_log, "_FAREWELL_SECONDS", 0.2)
     async with wire("127.0.0.1", 1).open() as line:
         line.cut()
         log = ErrorLog(f"postgresql://nobody@127.0.0.1:{line.port}/none", service="ingest")

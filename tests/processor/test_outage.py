@@ -12,7 +12,7 @@ from devstack.postgres import PostgresServer
 from processor.outage import FIRST_SECONDS, FUNCTIONS, LONGEST_SECONDS, Outage
 from sluice.chassis.postgres import Database
 from sluice.contract.subjects import CONSUMER, STREAM
-from tests.processor.relay import open_relay
+from tests.processor.relay import HandRelay, open_relay
 from tests.processor.stage import Stage
 from tests.processor.workshop import Workshop, event
 from tests.waiting import until
@@ -81,8 +81,8 @@ async def test_nothing_is_fetched_while_postgres_is_away(
             await until(lambda: _is_in_outage(admin_port))
             await until(lambda: _waits_for_nothing(nats_url))  # a pull of another lane may have been under way
             await relay.publish(*rest)
-            state = await relay.stream.consumer_state(CONSUMER)
-            assert (state.pending, state.ack_pending) == (len(rest), 1)
+            await until(lambda: _are_pending(relay, len(rest)))
+            assert (await relay.stream.consumer_state(CONSUMER)).ack_pending == 1
             await own_postgres.restart()
             await until(lambda: stage.are_settled([first, *rest]))
             assert process.returncode is None
@@ -100,13 +100,19 @@ async def test_pauses_grow_and_only_success_makes_them_short_again(database: Dat
         await outage.pause()
         return loop.time() - started
 
-    first, _, third = [await pause() for _ in range(3)]
-    assert first <= FIRST_SECONDS * 1.5
+    async def first_pause() -> float:
+        seconds = []
+        for _ in range(5):  # the machine may stall in one of them
+            outage.work_succeeded()
+            seconds.append(await pause())
+        return min(seconds)
+
+    assert await first_pause() <= FIRST_SECONDS * 1.5
+    _, third = [await pause() for _ in range(2)]
     assert third >= FIRST_SECONDS * 2
     outage.is_over()
     assert await pause() >= FIRST_SECONDS * 4
-    outage.work_succeeded()
-    assert await pause() <= FIRST_SECONDS * 1.5
+    assert await first_pause() <= FIRST_SECONDS * 1.5
     assert LONGEST_SECONDS <= 5
 
 
@@ -115,7 +121,7 @@ async def test_a_stop_ends_a_pause(database: Database) -> None:
     stop = asyncio.Event()
     outage = Outage(database, stop)
     stop.set()
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(10):
         for _ in range(20):
             await outage.pause()
 
@@ -128,6 +134,11 @@ async def _is_in_outage(admin_port: int) -> bool:
 async def _says(admin_port: int, what: str) -> bool:
     async with aiohttp.ClientSession() as client, client.get(f"http://127.0.0.1:{admin_port}/status") as response:
         return (await response.json())["work"][what] is True
+
+
+async def _are_pending(relay: HandRelay, messages: int) -> bool:
+    """The server counts behind the answer to a publication."""
+    return (await relay.stream.consumer_state(CONSUMER)).pending == messages
 
 
 async def _waits_for_nothing(nats_url: str) -> bool:

@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-import time
 from collections.abc import AsyncIterator, Awaitable
 
 import pytest
@@ -65,14 +64,13 @@ async def test_a_sigterm_lets_the_transaction_in_flight_finish(stage: Stage) -> 
     """Exit code 0 within the drain, the effect committed, the message acknowledged."""
     slow = event("test.slow")
     await stage.workshop.record(slow)
-    async with stage.processor() as process:
+    patient = {"HANDLER_SECONDS": "10", "ACK_WAIT_SECONDS": "30", "DRAIN_SECONDS": "20"}
+    async with stage.processor(**patient) as process:
         await until(stage.relay.has_consumer)
         await stage.relay.publish(slow)
         await until(lambda: _is_running(stage))
-        started = time.monotonic()
         process.send_signal(signal.SIGTERM)
         assert await process.wait() == 0
-        assert time.monotonic() - started < 4
     assert await stage.workshop.effects() == {slow.stripe_event_id: 1}
     await until(stage.relay.is_all_acknowledged)
 

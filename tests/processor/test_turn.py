@@ -120,6 +120,7 @@ async def test_a_deadlock_is_tried_again_at_once(workshop: Workshop) -> None:
 
         @handles(event_type, registry=workshop.registry)
         async def lock_both(of: StripeEvent, tx: Transaction) -> None:
+            await tx.execute("SET LOCAL deadlock_timeout = '50ms'")
             await tx.execute("SELECT 1 FROM pair WHERE id = $1 FOR UPDATE", first)
             runs.append(None)
             if len(runs) == 1:
