@@ -92,10 +92,10 @@ async def test_what_is_there_is_given_at_once_not_when_the_batch_is_full(nats_ur
             await jetstream.publish(_message(number))
         started = time.monotonic()
         assert len(await jetstream.fetch(10, within_seconds=5)) == 3
-        assert time.monotonic() - started < 4
+        assert time.monotonic() - started < 1
         started = time.monotonic()
         assert await jetstream.fetch(10, within_seconds=0.3) == []
-        assert 0.25 < time.monotonic() - started < 4
+        assert 0.25 < time.monotonic() - started < 1
 
 
 async def test_a_fetch_that_waits_is_woken_by_a_message(nats_url: str) -> None:
@@ -106,7 +106,7 @@ async def test_a_fetch_that_waits_is_woken_by_a_message(nats_url: str) -> None:
         started = time.monotonic()
         await jetstream.publish(_message(1))
         assert len(await waiting) == 1
-        assert time.monotonic() - started < 4
+        assert time.monotonic() - started < 1
 
 
 async def test_messages_of_a_cancelled_fetch_come_with_the_next(nats_url: str) -> None:
@@ -119,7 +119,7 @@ async def test_messages_of_a_cancelled_fetch_come_with_the_next(nats_url: str) -
         for number in range(3):
             await jetstream.publish(_message(number))
         got = 0
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(3):
             while got < 3:
                 got += len(await jetstream.fetch(10, within_seconds=1))
 
@@ -373,7 +373,7 @@ async def test_silence_ends_when_time_is_up_and_when_the_connection_is_lost(nats
 
 async def test_it_opens_without_a_server(make_settings: Callable[..., ServiceSettings]) -> None:
     """A service starts with NATS away, and ends as quickly."""
-    async with asyncio.timeout(10), _opened("nats://127.0.0.1:1", wait=False) as jetstream:
+    async with asyncio.timeout(3), _opened("nats://127.0.0.1:1", wait=False) as jetstream:
         assert jetstream.is_connected is False
         assert jetstream.status() == {"connected": False, "generation": 0}
         with pytest.raises(StreamUnavailable):
@@ -384,7 +384,7 @@ async def test_it_opens_without_a_server(make_settings: Callable[..., ServiceSet
 @pytest.mark.parametrize("turns", range(20))
 async def test_it_ends_at_any_moment_of_a_failing_connection(turns: int) -> None:
     """A stop may meet nats-py while it closes, where it swallows the cancellation; the end comes all the same."""
-    async with asyncio.timeout(10), _opened("nats://127.0.0.1:1", wait=False):
+    async with asyncio.timeout(3), _opened("nats://127.0.0.1:1", wait=False):
         for _ in range(turns):
             await asyncio.sleep(0)
 

@@ -81,12 +81,12 @@ async def test_a_stopped_postgresql_is_unavailable_at_once_and_heals_alone(own_p
     async with Database.connect(own_postgres.url("postgres"), application_name="test", max_size=4) as database:
         await asyncio.gather(*(database.fetch("SELECT pg_sleep(0.05)") for _ in range(4)))
         await own_postgres.stop()
-        async with asyncio.timeout(4):
+        async with asyncio.timeout(1):
             for _ in range(20):
                 with pytest.raises(DatabaseUnavailable):
                     await database.fetch("SELECT 1")
         await own_postgres.restart()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(1):
             assert (await database.fetch("SELECT 1 AS one"))[0]["one"] == 1
             assert await database.execute("CREATE TEMP TABLE t ()") == "CREATE TABLE"
 
@@ -141,7 +141,7 @@ async def test_a_dead_wire_costs_a_caller_its_deadline_and_no_more(empty_databas
         async with Database.connect(dsn, application_name="test", max_size=2, command_seconds=0.5) as database:
             await database.fetch("SELECT 1")
             line.cut()
-            async with asyncio.timeout(6):
+            async with asyncio.timeout(4):
                 for _ in range(3):
                     with pytest.raises(DatabaseUnavailable):
                         await database.fetch("SELECT 1", within_seconds=0.5)
@@ -155,7 +155,7 @@ async def test_a_connection_that_cannot_be_made_is_given_up(wire: type[Wire]) ->
     async with wire("127.0.0.1", 1).open() as line:
         line.cut()
         dsn = f"postgresql://nobody@127.0.0.1:{line.port}/none"
-        async with Database.connect(dsn, application_name="test", min_size=0) as database, asyncio.timeout(20):
+        async with Database.connect(dsn, application_name="test", min_size=0) as database, asyncio.timeout(5):
             with pytest.raises(DatabaseUnavailable):
                 await database.fetch("SELECT 1", within_seconds=30)
 

@@ -80,7 +80,7 @@ async def test_a_row_that_somebody_holds_is_asked_for_again(journal: Journal, po
     left = event("evt_left")
     async with postgres.transaction():
         await postgres.execute("SELECT FROM webhook_logs FOR UPDATE")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(1):
             held, neighbour = await asyncio.gather(
                 *(journal.record(came, verified_by="platform:1") for came in (left, event("evt_new"))),
                 return_exceptions=True,

@@ -41,7 +41,7 @@ async def test_a_silent_postgresql_costs_each_request_its_deadline(database_url:
         wire.cut()
         assert [await _statuses(ingest) for _ in range(3)] == [{503}] * 3
         wire.mend()
-        await until(lambda: _is_taken(ingest), within_seconds=10)
+        await until(lambda: _is_taken(ingest), within_seconds=5)
 
 
 async def test_a_locked_table_costs_each_request_its_deadline(
@@ -53,7 +53,7 @@ async def test_a_locked_table_costs_each_request_its_deadline(
         async with postgres.transaction():
             await postgres.execute("LOCK TABLE webhook_logs")
             assert [await _statuses(ingest) for _ in range(2)] == [{503}] * 2
-        await until(lambda: _is_taken(ingest), within_seconds=10)
+        await until(lambda: _is_taken(ingest), within_seconds=5)
 
 
 async def test_a_silent_nats_delays_no_answer(database_url: str, nats_url: str) -> None:

@@ -116,7 +116,7 @@ async def test_a_duplicate_of_a_row_that_a_processor_holds_is_answered_at_once(
     await bench.record_together([event("evt_1")])
     async with postgres.transaction():
         await postgres.execute("UPDATE webhook_logs SET processed = true, next_attempt_at = now()")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(1):
             receipts = await bench.record_together([event("evt_1"), event("evt_2")])
     assert receipts == [AlreadyRecorded(), Recorded()]
 

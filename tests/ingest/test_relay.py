@@ -273,7 +273,7 @@ async def test_rows_that_a_processor_holds_locked_are_skipped(yard: Yard, postgr
     locked, free = await insert(postgres, 2)
     async with postgres.transaction():
         await postgres.execute("SELECT FROM webhook_logs WHERE stripe_event_id = $1 FOR UPDATE", locked)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(2):
             assert await yard.relay.sweep() == Swept(passed=1)
     assert [envelope.event.stripe_event_id for envelope in await yard.receive_all()] == [free]
 

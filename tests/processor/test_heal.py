@@ -179,7 +179,7 @@ async def test_a_fault_of_the_projection_is_reported_and_the_healing_goes_on(sho
             shop.stop.set()
         raise LookupError
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(2):
         await replace(healer(shop), projection=Projection(take, project_taken), every_seconds=0.01).run()
     assert len(tries) == 2
     assert {row["kind"] for row in await shop.error_rows()} == {"database"}

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import aiohttp
 import nats
+import pytest
 
 from devstack.ports import free_port
 from devstack.postgres import PostgresServer
 from processor.outage import FIRST_SECONDS, FUNCTIONS, LONGEST_SECONDS, Outage
+from sluice.chassis import logs
 from sluice.chassis.postgres import Database
 from sluice.contract.subjects import CONSUMER, STREAM
 from tests.processor.relay import HandRelay, open_relay
@@ -49,11 +51,23 @@ async def test_a_processor_ahead_of_its_migration_burns_no_attempt(
             await until(relay.has_consumer)
             await relay.publish(early)
             await until(lambda: _says(admin_port, "waits_for_migration"))
+            await until(lambda: _is_in_outage(admin_port))
             await own_shop.database.execute("ALTER FUNCTION not_yet_there RENAME TO sluice_claim_webhooks")
             await until(lambda: stage.are_settled([early]))
             assert not await _says(admin_port, "waits_for_migration")
     assert await own_shop.effects() == {early.stripe_event_id: 1}
     assert await _most_attempts(own_shop) == 0
+
+
+async def test_what_the_schema_lacks_is_said_once(database: Database, capfd: pytest.CaptureFixture[str]) -> None:
+    """A processor that waits for hours must not fill its log, nor leave anybody in doubt."""
+    logs.configure("processor", "info")
+    outage = Outage(database, asyncio.Event())
+    await database.execute("ALTER FUNCTION sluice_claim_webhooks RENAME TO not_yet_there")
+    assert [await outage.has_answer() for _ in range(3)] == [False] * 3
+    (line,) = [line for line in capfd.readouterr().err.splitlines() if "schema_is_behind" in line]
+    assert "sluice_claim_webhooks" in line
+    assert "sluice migrate" in line
 
 
 def test_every_function_that_is_called_is_asked_for() -> None:
@@ -121,7 +135,7 @@ async def test_a_stop_ends_a_pause(database: Database) -> None:
     stop = asyncio.Event()
     outage = Outage(database, stop)
     stop.set()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(1):
         for _ in range(20):
             await outage.pause()
 

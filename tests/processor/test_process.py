@@ -99,7 +99,7 @@ async def test_a_row_that_another_processor_holds_is_left_to_come_again(workshop
         await other.execute(
             "SELECT 1 FROM webhook_logs WHERE stripe_event_id = $1 FOR UPDATE", locked.event.stripe_event_id
         )
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(2):
             await workshop.take(locked, free)
     assert not locked.is_acknowledged
     assert free.is_acknowledged

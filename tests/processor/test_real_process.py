@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import time
 from collections.abc import AsyncIterator, Awaitable
 
 import pytest
@@ -69,8 +70,10 @@ async def test_a_sigterm_lets_the_transaction_in_flight_finish(stage: Stage) -> 
         await until(stage.relay.has_consumer)
         await stage.relay.publish(slow)
         await until(lambda: _is_running(stage))
+        started = time.monotonic()
         process.send_signal(signal.SIGTERM)
         assert await process.wait() == 0
+        assert time.monotonic() - started < 6
     assert await stage.workshop.effects() == {slow.stripe_event_id: 1}
     await until(stage.relay.is_all_acknowledged)
 
