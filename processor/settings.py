@@ -30,7 +30,7 @@ class ProcessorSettings(ServiceSettings):
     attempts_over_seconds: float = Field(72 * HOUR, ge=0, description="over how long the attempts are spread")
     parked_patience_seconds: float = Field(7 * DAY, ge=0, description="how long an event waits for its events row")
     solo_starts: int = Field(3, ge=1, description="runs alone that may end with their process before death")
-    heal_seconds: float = Field(5, gt=0, description="how often late events rows get their payments")
+    heal_seconds: float = Field(2, gt=0, description="how often events rows are looked at that appear or change")
 
     @property
     def transaction_seconds(self) -> float:

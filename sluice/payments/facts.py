@@ -73,12 +73,18 @@ class Fact(NamedTuple):
     amount: int | None = None
     """Refund and dispute: its amount; charge: how much of what was captured went back; else what is asked for."""
     amount_captured: int | None = None
+    amount_released: int | None = None
+    """Charges only: what a partial capture let go of a hold."""
     currency: str | None = None
     object_created: int | None = None
     parent_id: str | None = None
     """The invoice of a payment, the subscription of an invoice."""
     claims: tuple[Claim, ...] = ()
-    """The rows that it names, the most trusted first. The ledger keeps the first that can be a key of ``events``."""
+    """The rows that it names, the most trusted first. The ledger keeps those that can be a key of ``events``."""
+    destination: str | None = None
+    """The connected account that the platform's charge transfers its money to."""
+    on_behalf_of: str | None = None
+    """The connected account in whose name the platform took the money."""
 
     @property
     def progress(self) -> PaymentStatus | None:

@@ -91,6 +91,8 @@ FORBIDDEN = {
     "sluice_healthd": [
         f"SELECT sluice_show_payments({', '.join(['NULL'] * 15)})",
         f"SELECT sluice_append_facts({', '.join(['NULL'] * 17)})",
+        f"SELECT sluice_store_payments({', '.join(['NULL'] * 17)})",
+        f"SELECT sluice_add_facts({', '.join(['NULL'] * 21)})",
         f"SELECT sluice_claim_webhooks({', '.join(['NULL'] * 7)})",
         f"SELECT sluice_settle_webhooks({', '.join(['NULL'] * 2)})",
         "SELECT body FROM webhook_logs",
