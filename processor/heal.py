@@ -97,7 +97,7 @@ class Healer:
                 status_before=change.status_before,
                 status=change.status,
                 payment_id=change.payment_id,
-                because="a row appeared, changed or vanished",
+                bound_by=change.bound_by,
             )
 
     def _may_go_on_after(self, error: Exception, taken: Sequence[Node]) -> bool:

@@ -31,9 +31,12 @@ class RowChange(NamedTuple):
 
     events_id: str
     status_before: str | None
+    payment_before: str | None
     status: str | None
     payment_id: str | None
     """The payment that decides now."""
+    bound_by: str | None
+    """How that payment came to the row; None where no payment decides."""
 
 
 async def apply_facts(events: Sequence[StripeEvent], tx: "Transaction") -> Mapping[str, Outcome]:
@@ -69,9 +72,33 @@ async def reconsider(tx: "Transaction", payments: Collection[Node]) -> Sequence[
     """
     nodes = LockedNodes(tx)
     await nodes.reconsider(payments)
+    return await _show_again(tx, nodes, payments)
+
+
+async def replace_facts(
+    tx: "Transaction", events: Sequence[StripeEvent], without: Collection[Node]
+) -> Sequence[RowChange]:
+    """
+    Append what these events say, whose facts have just been taken out, and settle everything that they concern.
+
+    Args:
+        without: the payments that have lost facts.
+
+    Returns:
+        The rows whose status or deciding payment changed.
+    """
+    entries = [Entry(Node(event.scope, fact.payment_id), fact) for event in events for fact in facts_of(event)]
+    nodes = LockedNodes(tx)
+    await nodes.append(entries)
+    await nodes.reconsider(set(without) - nodes.facts.keys())
+    return await _show_again(tx, nodes, [*nodes.facts])
+
+
+async def _show_again(tx: "Transaction", nodes: LockedNodes, payments: Collection[Node]) -> Sequence[RowChange]:
     told = {(node, fact.stripe_event_id) for node in payments for fact in nodes.facts[node]}
     rows = await _bring_up_to_date(tx, nodes, told)
-    return await _changes(tx, rows)
+    after = await lock_rows(tx, rows.keys())
+    return [change for row in rows.values() if (change := _change(row, after.get(row.events_id), nodes)) is not None]
 
 
 async def _bring_up_to_date(
@@ -126,11 +153,15 @@ def _receipts(
     return {(key, stripe_event_id) for key, stripe_event_id in bound if key is not None and key in rows}
 
 
-async def _changes(tx: "Transaction", before: Mapping[str, EventRow]) -> Sequence[RowChange]:
-    after = await lock_rows(tx, before.keys())
-    return [
-        RowChange(key, row.payment_status, after[key].payment_status, after[key].stored_intent)
-        for key, row in before.items()
-        if key in after
-        and (row.payment_status, row.stored_intent) != (after[key].payment_status, after[key].stored_intent)
-    ]
+def _change(before: EventRow, after: EventRow | None, nodes: LockedNodes) -> RowChange | None:
+    if after is None:
+        return None
+    shown_before, shown = ((row.payment_status, row.stored_intent) for row in (before, after))
+    if shown_before == shown:
+        return None
+    bound_by = (
+        state.bound_by
+        for node, state in nodes.after.items()
+        if node.payment_id == after.stored_intent and state.shown_on == after.events_id
+    )
+    return RowChange(after.events_id, *shown_before, *shown, next(bound_by, None))

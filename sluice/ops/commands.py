@@ -12,6 +12,7 @@ _COMMANDS: Mapping[str, str] = MappingProxyType(
         "why": "sluice.ops.why.command",
         "send": "sluice.ops.send.command",
         "migrate": "sluice.ops.migrate",
+        "rebuild": "processor.rebuild.command",
     }
 )
 EXAMPLES = """\b
@@ -20,7 +21,8 @@ Examples:
   sluice status --since 48h        the five criteria after a deployment
   sluice why pi_3Qw9…              the whole story of one payment
   sluice send --story refund_full  one payment's life, sent as Stripe would
-  sluice migrate --check           what a migration would meet"""
+  sluice migrate --check           what a migration would meet
+  sluice rebuild --dry-run         which rows this version would show otherwise"""
 
 
 class _OnDemand(click.Group):

@@ -141,7 +141,7 @@ async def after(desk: Desk, happened: Sequence[StripeEvent | Row], *, looks: boo
 
 
 @settings(
-    max_examples=3000, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 @given(day=days(), looks=st.booleans())
 async def test_rows_and_webhooks_in_any_order_end_in_the_same_status(
