@@ -49,7 +49,7 @@ SELECT count(*) AS payments FROM payment WHERE events_id = $1 AND rank IS NOT NU
 
 -- tell_payments --
 -- $1 scopes  $2 payment ids
-SELECT p.scope, p.payment_id, p.parent_id, p.events_id, p.bound_by, p.status, p.awaits_event
+SELECT p.scope, p.payment_id, p.parent_id, p.events_id, p.bound_by, p.status, p.awaits_event, p.awaits
 FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS wanted (scope, payment_id, place)
 JOIN payment AS p USING (scope, payment_id)
 ORDER BY wanted.place;
@@ -57,7 +57,7 @@ ORDER BY wanted.place;
 -- tell_facts --
 -- $1 scopes  $2 payment ids. In the order in which Stripe says that things happened.
 SELECT f.scope, f.payment_id, f.stripe_event_id, f.said_at, f.kind, f.object_id, f.status, f.amount, f.amount_captured,
-       f.currency, f.object_created_at, f.parent_id, f.names_event, f.named_by
+       f.amount_released, f.currency, f.object_created_at, f.parent_id, f.names_event, f.named_by, f.refers_to
 FROM unnest($1::text[], $2::text[]) AS wanted (scope, payment_id)
 JOIN payment_fact AS f USING (scope, payment_id)
 ORDER BY f.said_at, f.id;
