@@ -57,6 +57,9 @@ CREATE TABLE webhook_logs (
 );
 -- Out of line and as it is: compressing costs PostgreSQL more than the rest of the row, and a settled row is written again without it.
 ALTER TABLE webhook_logs ALTER COLUMN body SET STORAGE EXTERNAL;
+-- Every webhook writes its row twice: at PostgreSQL's defaults a table of ten million is cleaned after two million.
+ALTER TABLE webhook_logs SET (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 5000,
+    autovacuum_analyze_scale_factor = 0.02, autovacuum_vacuum_cost_limit = 2000);
 CREATE INDEX webhook_logs_due ON webhook_logs (next_attempt_at)
     WHERE NOT processed AND dead_at IS NULL AND next_attempt_at IS NOT NULL AND published_at IS NULL;
 CREATE INDEX webhook_logs_untried ON webhook_logs (published_at)
@@ -65,6 +68,15 @@ CREATE INDEX webhook_logs_dead ON webhook_logs (dead_at) WHERE dead_at IS NOT NU
 CREATE INDEX webhook_logs_recent ON webhook_logs (created_at);
 CREATE INDEX webhook_logs_unprocessed ON webhook_logs (created_at) WHERE NOT processed;
 CREATE INDEX webhook_logs_attempted ON webhook_logs (created_at) WHERE processing_attempts > 0;
+
+-- From where on the indexes of open webhooks are read: healthd keeps the place of the first open row, less a margin.
+CREATE TABLE queue_watermark (
+    is_only       boolean PRIMARY KEY DEFAULT true CHECK (is_only),
+    untried_from  timestamptz NOT NULL DEFAULT '-infinity',  -- published_at of the first row published and not tried
+    due_from      timestamptz NOT NULL DEFAULT '-infinity',  -- next_attempt_at of the first row that is tried again
+    moved_at      timestamptz NOT NULL DEFAULT '-infinity'
+);
+INSERT INTO queue_watermark DEFAULT VALUES;
 
 -- Each repeat of a webhook that was recorded already.
 CREATE TABLE webhook_delivery (
@@ -93,6 +105,7 @@ CREATE TABLE error_logs (
 CREATE INDEX error_logs_recent ON error_logs (created_at);
 CREATE INDEX error_logs_critical ON error_logs (created_at) WHERE severity = 'critical';
 CREATE INDEX error_logs_unresolved ON error_logs (created_at) WHERE NOT resolved;
+CREATE INDEX error_logs_event ON error_logs (event_id) WHERE event_id IS NOT NULL;
 
 -- A payment (pi_, cs_ without intent, ch_ without intent) or a link on the way to one (in_, sub_).
 CREATE TABLE payment (
@@ -114,6 +127,8 @@ CREATE INDEX payment_of_event ON payment (events_id, scope, rank, payment_id)
     WHERE events_id IS NOT NULL AND rank IS NOT NULL;
 CREATE INDEX payment_child ON payment (scope, parent_id) WHERE parent_id IS NOT NULL;
 CREATE INDEX payment_awaiting ON payment (events_id) WHERE awaits_event;
+ALTER TABLE payment SET (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 5000,
+    autovacuum_analyze_scale_factor = 0.02, autovacuum_vacuum_cost_limit = 2000);
 
 -- The ledger: what one Stripe event says of one payment. Append-only.
 CREATE TABLE payment_fact (
@@ -155,6 +170,7 @@ CREATE TABLE subscription (
     updated_at            timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (scope, subscription_id)
 );
+ALTER TABLE subscription SET (autovacuum_vacuum_scale_factor = 0.02);
 CREATE TABLE invoice (
     scope            text NOT NULL,
     invoice_id       text NOT NULL,
@@ -169,6 +185,7 @@ CREATE TABLE invoice (
     updated_at       timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (scope, invoice_id)
 );
+ALTER TABLE invoice SET (autovacuum_vacuum_scale_factor = 0.02);
 
 -- What the runner applied, of Sluice's own set and of other packages'.
 CREATE TABLE sluice_migration (
@@ -1034,6 +1051,7 @@ CREATE FUNCTION sluice_event_key(key text) RETURNS uuid
 -- Rights. A privilege on a table opens it, the policy of the same role its rows.
 ALTER TABLE webhook_logs ENABLE ROW LEVEL SECURITY;
 ALTER TABLE webhook_delivery ENABLE ROW LEVEL SECURITY;
+ALTER TABLE queue_watermark ENABLE ROW LEVEL SECURITY;
 ALTER TABLE error_logs ENABLE ROW LEVEL SECURITY;
 ALTER TABLE events ENABLE ROW LEVEL SECURITY;
 ALTER TABLE sluice_migration ENABLE ROW LEVEL SECURITY;
@@ -1155,3 +1173,10 @@ GRANT EXECUTE ON FUNCTION sluice_store_payments(
     text[], text[], text[], text[], text[], text[], text[], smallint[], boolean[], text[], boolean[], text[], text[],
     text[], boolean[], text[], text[]
 ) TO sluice_processor;
+GRANT SELECT ON queue_watermark TO sluice_ingest, sluice_processor;
+GRANT SELECT, UPDATE (untried_from, due_from, moved_at) ON queue_watermark TO sluice_healthd;
+GRANT ALL ON queue_watermark TO sluice_migrator;
+CREATE POLICY sluice_ingest ON queue_watermark TO sluice_ingest USING (true) WITH CHECK (true);
+CREATE POLICY sluice_processor ON queue_watermark TO sluice_processor USING (true) WITH CHECK (true);
+CREATE POLICY sluice_healthd ON queue_watermark TO sluice_healthd USING (true) WITH CHECK (true);
+CREATE POLICY sluice_migrator ON queue_watermark TO sluice_migrator USING (true) WITH CHECK (true);
