@@ -40,6 +40,11 @@ bench: $(BIN)/sluice $(VENV)/.test
 soak: $(BIN)/sluice $(VENV)/.test
 	@$(BIN)/python -m bench.soak $(ARGS)
 
+## growth: what looks at the log cost at a million webhooks, and beside a long transaction (ARGS="--rows 100000")
+.PHONY: growth
+growth: $(BIN)/sluice $(VENV)/.test
+	@$(BIN)/python -m bench.growth $(ARGS)
+
 ## proto: generate the message's code from proto/
 .PHONY: proto
 proto: $(VENV)/.test

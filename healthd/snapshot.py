@@ -93,6 +93,8 @@ class DatabaseSeen:
     latency_seconds: float
     connections: int
     connections_limit: int
+    oldest_transaction_seconds: float = 0
+    """Age of the oldest transaction whose snapshot keeps dead rows from being removed; 0 where there is none."""
 
 
 @dataclass(frozen=True, slots=True)

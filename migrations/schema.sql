@@ -306,6 +306,24 @@ BEGIN
 END
 $function$;
 
+-- How many webhooks the processors have to do now, counted up to a limit: KEDA asks it.
+CREATE FUNCTION sluice_count_due(most bigint) RETURNS bigint
+    LANGUAGE sql STABLE SET search_path = pg_catalog, public, pg_temp SET enable_sort = off SET enable_seqscan = off AS $function$
+    SELECT least(most,
+        (SELECT count(*) FROM (
+            SELECT FROM webhook_logs
+            WHERE NOT processed AND dead_at IS NULL AND next_attempt_at IS NOT NULL AND published_at IS NOT NULL
+              AND published_at >= coalesce((SELECT untried_from FROM queue_watermark), '-infinity')
+            ORDER BY published_at
+            LIMIT most) AS untried)
+      + (SELECT count(*) FROM (
+            SELECT FROM webhook_logs
+            WHERE NOT processed AND dead_at IS NULL AND published_at IS NULL AND next_attempt_at <= now()
+              AND next_attempt_at >= coalesce((SELECT due_from FROM queue_watermark), '-infinity')
+            ORDER BY next_attempt_at
+            LIMIT most) AS due))
+$function$;
+
 -- Locks payments, appends facts, reads what is known of them, and locks the events rows that may be concerned.
 CREATE FUNCTION sluice_append_facts(
     node_scopes text[], node_ids text[],
@@ -1180,3 +1198,5 @@ CREATE POLICY sluice_ingest ON queue_watermark TO sluice_ingest USING (true) WIT
 CREATE POLICY sluice_processor ON queue_watermark TO sluice_processor USING (true) WITH CHECK (true);
 CREATE POLICY sluice_healthd ON queue_watermark TO sluice_healthd USING (true) WITH CHECK (true);
 CREATE POLICY sluice_migrator ON queue_watermark TO sluice_migrator USING (true) WITH CHECK (true);
+REVOKE ALL ON FUNCTION sluice_count_due(bigint) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sluice_count_due(bigint) TO sluice_healthd, sluice_migrator;

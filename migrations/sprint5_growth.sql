@@ -47,6 +47,36 @@ BEGIN
         END IF;
     END LOOP;
 
+    -- How many webhooks the processors have to do now, counted up to a limit: those published and not tried, and those whose
+    -- next attempt is due. KEDA asks it. Without a sort the planner reads each index in its order, from the mark on; else it
+    -- would read all of another one that looks as small.
+    EXECUTE format($create$
+CREATE OR REPLACE FUNCTION sluice_count_due(most bigint) RETURNS bigint
+    LANGUAGE sql STABLE SET search_path = pg_catalog, %I, pg_temp SET enable_sort = off SET enable_seqscan = off AS $function$
+    SELECT least(most,
+        (SELECT count(*) FROM (
+            SELECT FROM webhook_logs
+            WHERE NOT processed AND dead_at IS NULL AND next_attempt_at IS NOT NULL AND published_at IS NOT NULL
+              AND published_at >= coalesce((SELECT untried_from FROM queue_watermark), '-infinity')
+            ORDER BY published_at
+            LIMIT most) AS untried)
+      + (SELECT count(*) FROM (
+            SELECT FROM webhook_logs
+            WHERE NOT processed AND dead_at IS NULL AND published_at IS NULL AND next_attempt_at <= now()
+              AND next_attempt_at >= coalesce((SELECT due_from FROM queue_watermark), '-infinity')
+            ORDER BY next_attempt_at
+            LIMIT most) AS due))
+$function$
+    $create$, current_schema());
+    FOR item IN SELECT 'PUBLIC' AS grantee UNION ALL
+                SELECT quote_ident(rolname) FROM pg_roles WHERE rolname IN ('anon', 'authenticated')
+    LOOP
+        EXECUTE format('REVOKE ALL ON FUNCTION sluice_count_due(bigint) FROM %s', item.grantee);
+    END LOOP;
+    FOR item IN SELECT rolname FROM pg_roles WHERE rolname IN ('sluice_healthd', 'sluice_migrator') LOOP
+        EXECUTE format('GRANT EXECUTE ON FUNCTION sluice_count_due(bigint) TO %I', item.rolname);
+    END LOOP;
+
     -- Every webhook writes its row twice: at PostgreSQL's defaults a table of ten million is cleaned after two million.
     -- An earlier application's webhook_logs keeps what its owner has set.
     IF EXISTS (SELECT FROM sluice_addition WHERE kind = 'table' AND table_name = 'webhook_logs') THEN

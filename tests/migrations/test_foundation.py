@@ -143,6 +143,7 @@ async def test_functions_do_not_follow_a_callers_search_path(empty_database_url:
         "sluice_show_payments",
         "sluice_add_facts",
         "sluice_store_payments",
+        "sluice_count_due",
         "sluice_claim_webhooks",
         "sluice_settle_webhooks",
     }

@@ -15,7 +15,9 @@ _QUERIES = load_queries(__file__, "why.sql")
 _EVENT = "evt_"
 _ERRORS_AT_MOST = 200
 _OPEN_AT_MOST = 10_000
-NEWEST = 50_000
+COUNTED_AT_MOST = 1_000
+"""Of the payments of a row."""
+NEWEST = 20_000
 """A log of any size costs no more than this to look through."""
 
 
@@ -55,7 +57,7 @@ async def _find(connection: Connection, asked: str, at_most: int, newest: int | 
     row: str | None = await connection.fetchval(_QUERIES["find_events_row"], asked)
     if row is not None:
         payments = await _pairs(connection, "find_payments_of_row", asked, at_most)
-        waiting = await _keys(connection, "find_unprocessed_webhooks_of_row", asked, at_most, _OPEN_AT_MOST)
+        waiting = await _open(connection, "find_unprocessed_webhooks_of_row", asked, at_most)
         return _Found(payments, waiting, row)
     if asked.startswith(_EVENT):
         keys = await _keys(connection, "find_webhooks_of_event", asked, at_most) or [asked]
@@ -74,13 +76,21 @@ async def _find_object(connection: Connection, asked: str, at_most: int, newest:
         return _Found((), await _keys(connection, "find_recent_webhooks", asked, at_most, newest))
     scopes, ids = zip(*payments, strict=True)
     children = await _pairs(connection, "find_children", list(scopes), list(ids), at_most)
-    waiting = await _keys(connection, "find_unprocessed_webhooks", asked, at_most, _OPEN_AT_MOST)
+    waiting = await _open(connection, "find_unprocessed_webhooks", asked, at_most)
     return _Found([*payments, *(child for child in children if child not in payments)], waiting)
 
 
 async def _pairs(connection: Connection, query: str, *arguments: object) -> list[tuple[str, str]]:
     rows = await connection.fetch(_QUERIES[query], *arguments)
     return [(row["scope"], row["payment_id"]) for row in rows]
+
+
+async def _open(connection: Connection, query: str, asked: str, at_most: int) -> list[str]:
+    """Look through open webhooks, each index in its order from the mark on: without a sort there is no other way."""
+    await connection.execute(_QUERIES["allow_sorts"], "off")
+    keys = await _keys(connection, query, asked, at_most, _OPEN_AT_MOST)
+    await connection.execute(_QUERIES["allow_sorts"], "on")
+    return keys
 
 
 async def _keys(connection: Connection, query: str, *arguments: object) -> list[str]:
@@ -114,7 +124,7 @@ async def _events_rows(connection: Connection, ids: Sequence[str]) -> Sequence[E
     may_read = await connection.fetchval("SELECT has_column_privilege('events', 'webhook_secret', 'SELECT')")
     query = "tell_events_rows" if may_read else "tell_events_rows_without_secret"
     rows = await connection.fetch(_QUERIES[query], ids)
-    counts = [await connection.fetchval(_QUERIES["count_payments_of_row"], row["id"]) for row in rows]
+    counts = [await connection.fetchval(_QUERIES["count_payments_of_row"], row["id"], COUNTED_AT_MOST) for row in rows]
     return [EventsRow(**dict(row.items()), payments=count) for row, count in zip(rows, counts, strict=True)]
 
 

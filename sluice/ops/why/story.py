@@ -105,7 +105,7 @@ class EventsRow:
     has_own_secret: bool | None
     """None: this role may not know."""
     payments: int
-    """How many it has; the story may show fewer."""
+    """How many it has, counted to a thousand; the story may show fewer."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,10 @@ SELECT scope, payment_id FROM payment WHERE payment_id = $1 ORDER BY scope LIMIT
 SELECT DISTINCT scope, payment_id FROM payment_fact WHERE stripe_event_id = ANY ($1::text[])
 ORDER BY scope, payment_id LIMIT $2;
 
+-- allow_sorts --
+-- $1 off: read each index in its order, from the mark on, in this transaction; on: as ever.
+SELECT set_config('enable_sort', $1, true);
+
 -- avoid_scans --
 -- $1 off: read no table from end to end in this transaction where there is another way; on: as ever.
 SELECT set_config('enable_seqscan', $1, true);
@@ -37,15 +41,42 @@ WITH RECURSIVE below AS (
 SELECT DISTINCT scope, payment_id FROM below WHERE depth > 0 ORDER BY scope, payment_id LIMIT $3;
 
 -- find_payments_of_row --
--- $1 events.id as text  $2 the most to show. First what decides, then the rest; links on the way last.
+-- $1 events.id as text  $2 the most to show. First what decides, then the rest, then what waits for the row; the invoices and
+-- subscriptions above them last. A row with very many payments costs no more than one with a few.
+WITH RECURSIVE row AS (
+    SELECT id::text AS id, nullif(stripe_account_id, '') AS account FROM events WHERE id = sluice_event_key($1)
+), found AS (
+    SELECT best.scope, best.payment_id, best.rank, best.parent_id
+    FROM row
+    CROSS JOIN unnest(ARRAY['tenant:' || row.id, 'live:platform', 'test:platform', 'live:' || row.account,
+                            'test:' || row.account]) AS s(scope)
+    CROSS JOIN LATERAL (
+        SELECT p.scope, p.payment_id, p.rank, p.parent_id
+        FROM payment AS p
+        WHERE p.events_id = row.id AND p.scope = s.scope AND p.rank IS NOT NULL
+        ORDER BY p.rank, p.payment_id
+        LIMIT $2
+    ) AS best
+    UNION ALL
+    (SELECT p.scope, p.payment_id, NULL, p.parent_id FROM payment AS p WHERE p.events_id = $1 AND p.awaits_event LIMIT $2)
+), above AS (
+    SELECT scope, payment_id, rank, parent_id, 0 AS height FROM found
+    UNION
+    SELECT p.scope, p.payment_id, NULL, p.parent_id, above.height + 1
+    FROM above
+    JOIN payment AS p ON p.scope = above.scope AND p.payment_id = above.parent_id
+    WHERE above.height < 2
+)
 SELECT scope, payment_id
-FROM payment
-WHERE events_id = $1
-ORDER BY rank NULLS LAST, scope, payment_id
+FROM above
+GROUP BY scope, payment_id
+ORDER BY min(rank) NULLS LAST, min(height), scope, payment_id
 LIMIT $2;
 
 -- count_payments_of_row --
-SELECT count(*) AS payments FROM payment WHERE events_id = $1 AND rank IS NOT NULL;
+-- $1 events.id as text  $2 the most to count.
+SELECT count(*) AS payments
+FROM (SELECT FROM payment WHERE events_id = $1 AND rank IS NOT NULL LIMIT $2) AS bound;
 
 -- tell_payments --
 -- $1 scopes  $2 payment ids
