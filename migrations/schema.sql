@@ -146,6 +146,11 @@ CREATE TABLE subscription (
     said_at               timestamptz NOT NULL,
     stripe_event_id       text NOT NULL,
     updated_at            timestamptz NOT NULL DEFAULT now(),
+    cancel_at             timestamptz,
+    canceled_at           timestamptz,
+    ended_at              timestamptz,
+    trial_end             timestamptz,
+    newest_second         jsonb NOT NULL DEFAULT '{}',  -- what each event of the second said_at said: processor/billing.py
     PRIMARY KEY (scope, subscription_id)
 );
 CREATE TABLE invoice (
@@ -160,6 +165,7 @@ CREATE TABLE invoice (
     said_at          timestamptz NOT NULL,
     stripe_event_id  text NOT NULL,
     updated_at       timestamptz NOT NULL DEFAULT now(),
+    newest_second    jsonb NOT NULL DEFAULT '{}',
     PRIMARY KEY (scope, invoice_id)
 );
 
@@ -653,7 +659,8 @@ $function$;
 -- sluice_event_key(text)::text. The migration makes it for the real type of events.id.
 CREATE FUNCTION sluice_event_key(key text) RETURNS uuid
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
-    RETURN CASE WHEN key ~ '^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$' THEN key::uuid END;
+    RETURN CASE WHEN btrim(key, E' \t\n\r\f\v') ~ '^(\{[0-9A-Fa-f]{4}(-?[0-9A-Fa-f]{4}){7}\}|[0-9A-Fa-f]{4}(-?[0-9A-Fa-f]{4}){7})$'
+                THEN btrim(key, E' \t\n\r\f\v')::uuid END;
 
 -- Rights. A privilege on a table opens it, the policy of the same role its rows.
 ALTER TABLE webhook_logs ENABLE ROW LEVEL SECURITY;
