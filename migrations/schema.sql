@@ -150,7 +150,7 @@ CREATE TABLE subscription (
     canceled_at           timestamptz,
     ended_at              timestamptz,
     trial_end             timestamptz,
-    newest_second         jsonb NOT NULL DEFAULT '{}',  -- what each event of the second said_at said: processor/billing.py
+    newest_second         jsonb NOT NULL DEFAULT '{}',  -- status by event, of the second said_at: processor/billing.py
     PRIMARY KEY (scope, subscription_id)
 );
 CREATE TABLE invoice (

@@ -30,7 +30,7 @@ BEGIN
     PERFORM set_config('client_min_messages', 'warning', true);
     PERFORM pg_advisory_xact_lock(hashtextextended('sluice migrations', 0));
 
-    -- newest_second: what each event of the second said_at said, by its id; see processor/billing.py.
+    -- newest_second: the status that each event of the second said_at told, by its id; see processor/billing.py.
     ALTER TABLE subscription
         ADD COLUMN IF NOT EXISTS cancel_at      timestamptz,
         ADD COLUMN IF NOT EXISTS canceled_at    timestamptz,

@@ -36,6 +36,12 @@ class SubscriptionState:
     customer_id: str | None
     current_period_end: int | None
     cancel_at_period_end: bool | None
+    cancel_at: int | None
+    """When it will end; an end of the period among others."""
+    canceled_at: int | None
+    """When somebody asked for its end, or when it ended."""
+    ended_at: int | None
+    trial_end: int | None
     said_at: int
     stripe_event_id: str
 
@@ -55,6 +61,10 @@ def state(event: StripeEvent) -> SubscriptionState | None:
         customer_id=identifier(subscription, "customer"),
         current_period_end=_current_period_end(event),
         cancel_at_period_end=ends_by_itself if isinstance(ends_by_itself, bool) else None,
+        cancel_at=moment(subscription, "cancel_at"),
+        canceled_at=moment(subscription, "canceled_at"),
+        ended_at=moment(subscription, "ended_at"),
+        trial_end=moment(subscription, "trial_end"),
         said_at=event.created,
         stripe_event_id=event.stripe_event_id,
     )
