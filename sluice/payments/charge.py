@@ -4,7 +4,7 @@ from sluice.contract.document import JsonObject
 from sluice.payments.facts import Fact, FactKind
 from sluice.payments.saying import Saying
 from sluice.payments.status import PaymentStatus
-from sluice.payments.values import identifier, text, whole
+from sluice.payments.values import identifier, let_go, text, whole
 
 # charge.updated may come long after and speak of an attempt that others followed: only of capture is it a witness.
 _TELLS_OF_PROGRESS = frozenset({"succeeded", "pending", "failed", "captured"})
@@ -23,8 +23,9 @@ def facts(saying: Saying) -> tuple[Fact, ...]:
             FactKind.CHARGE,
             claims=saying.metadata_claim,
             status=PaymentStatus.PAID if is_captured else _status_without_capture(charge, saying.verb),
-            amount=_went_back(charge) if is_captured else None,
+            amount=_went_back(saying) if is_captured else None,
             amount_captured=_captured(charge) if is_captured else None,
+            amount_released=_let_go(charge) if is_captured else None,
             parent_id=identifier(charge, "invoice", "in_"),  # until Basil
         ),
     )
@@ -55,8 +56,12 @@ def _captured(charge: JsonObject) -> int | None:
     return whole(charge, "amount") if captured is None else captured
 
 
-def _went_back(charge: JsonObject) -> int:
-    """``amount_refunded`` also counts what a partial capture released, which was never taken."""
-    amount, captured = whole(charge, "amount"), _captured(charge)
-    released = 0 if amount is None or captured is None else max(0, amount - captured)
-    return max(0, (whole(charge, "amount_refunded") or 0) - released)
+def _let_go(charge: JsonObject) -> int | None:
+    return let_go(whole(charge, "amount"), _captured(charge))
+
+
+def _went_back(saying: Saying) -> int:
+    """Until Basil ``amount_refunded`` also counts what a partial capture let go, once that is told as a refund."""
+    refunded, released = whole(saying.thing, "amount_refunded") or 0, _let_go(saying.thing) or 0
+    is_counted = saying.tells_releases_as_refunds and refunded >= released
+    return max(0, refunded - released if is_counted else refunded)

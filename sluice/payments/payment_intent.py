@@ -3,7 +3,7 @@
 from sluice.payments.facts import Fact, FactKind
 from sluice.payments.saying import Saying
 from sluice.payments.status import PaymentStatus
-from sluice.payments.values import identifier, text, whole
+from sluice.payments.values import identifier, let_go, text, whole
 
 # After a failure the intent waits for another payment method, as a new one does: only the event's type tells.
 _BY_VERB = {
@@ -28,6 +28,7 @@ def facts(saying: Saying) -> tuple[Fact, ...]:
     if payment_id is None:
         return ()
     status = _status(text(saying.thing, "status") or saying.verb, saying.verb)
+    received = whole(saying.thing, "amount_received") if status is PaymentStatus.PAID else None
     return (
         saying.of(
             payment_id,
@@ -35,7 +36,8 @@ def facts(saying: Saying) -> tuple[Fact, ...]:
             claims=saying.metadata_claim,
             status=status,
             amount=whole(saying.thing, "amount"),
-            amount_captured=whole(saying.thing, "amount_received") if status is PaymentStatus.PAID else None,
+            amount_captured=received,
+            amount_released=let_go(whole(saying.thing, "amount"), received),
             parent_id=identifier(saying.thing, "invoice", "in_"),  # until Basil
         ),
     )

@@ -23,6 +23,7 @@ def facts(saying: Saying) -> tuple[Fact, ...]:
             claims=saying.metadata_claim,
             status=FAILED if saying.verb == "failed" else text(refund, "status"),
             amount=whole(refund, "amount"),
+            amount_released=whole(refund, "amount") if saying.tells_releases_as_refunds else None,
         ),
     )
 

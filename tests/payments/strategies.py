@@ -13,6 +13,7 @@ NOBODY = "00000000-0000-4000-8000-0000000000ff"
 times = st.integers(0, 4)
 amounts = st.sampled_from((0, 1900, 3000, 4900))
 metadata = st.sampled_from(({}, {}, names(HARBOUR), names(CELLAR), names("no-key"), names(NOBODY)))
+api_versions = st.sampled_from(("2026-10-28.endive", "2024-09-30.acacia"))
 references = st.sampled_from((None, None, HARBOUR, CELLAR))
 
 intents = st.builds(
@@ -40,6 +41,8 @@ charges = st.builds(
     amounts,
     status=st.sampled_from(("succeeded", "succeeded", "pending", "failed")),
     captured=st.booleans(),
+    amount_captured=st.sampled_from((4900, 3000)),
+    api_version=api_versions,
 )
 refunds = st.builds(
     refund,
@@ -48,6 +51,7 @@ refunds = st.builds(
     st.sampled_from(("pending", "succeeded", "failed", "canceled")),
     st.sampled_from(("re_1", "re_2")),
     amount=amounts,
+    api_version=api_versions,
 )
 disputes = st.builds(
     dispute,

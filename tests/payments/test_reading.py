@@ -116,15 +116,6 @@ def test_a_charge_says_whether_it_was_captured(verb: str, fields: dict[str, Json
     assert only(event(f"charge.{verb}", 0, **fields)).status == status
 
 
-@pytest.mark.parametrize(
-    ("amount", "captured", "refunded", "back"),
-    [(4900, 4900, 4900, 4900), (4900, 4900, 0, 0), (4900, 3000, 1900, 0), (4900, 3000, 2400, 500), (0, 0, 0, 0)],
-)
-def test_what_a_partial_capture_releases_did_not_go_back(amount: int, captured: int, refunded: int, back: int) -> None:
-    """Stripe counts the released rest of a hold into ``amount_refunded``."""
-    assert only(charge("updated", back=refunded, amount=amount, amount_captured=captured)).amount == back
-
-
 def test_a_charge_without_an_intent_is_a_payment_of_its_own() -> None:
     """So are the refunds and disputes of such a charge."""
     assert only(charge("succeeded", payment_intent=None)).payment_id == CHARGE
