@@ -48,7 +48,10 @@ def fold(facts: Iterable[Fact]) -> PaymentState:
 
 def _disputed(known: Collection[Fact]) -> PaymentStatus | None:
     """Open beats lost; an inquiry, and a dispute that was won or prevented, leave no trace."""
-    standing = {newest_of(of_one, dispute.PRECEDENCE).status for of_one in by_object(known, FactKind.DISPUTE).values()}
+    standing = {
+        newest_of(of_one, dispute.PRECEDENCE, dispute.CLOSED).status
+        for of_one in by_object(known, FactKind.DISPUTE).values()
+    }
     if any(status not in dispute.CLOSED and not dispute.is_inquiry(status) for status in standing):
         return PaymentStatus.DISPUTED
     return PaymentStatus.CHARGED_BACK if dispute.LOST in standing else None

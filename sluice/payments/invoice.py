@@ -1,5 +1,6 @@
 """``invoice.*``: a link between a subscription and its payments, with a state of its own."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sluice.contract.document import JsonObject
@@ -10,6 +11,19 @@ from sluice.payments.values import child, children, identifier, text, whole
 
 PRECEDENCE = ("draft", "open", "uncollectible", "void", "paid", "deleted")
 """Within one second the later one wins."""
+_DELETED = "deleted"
+_BY_VERB: Mapping[str, str] = {
+    "created": "draft",
+    "finalized": "open",
+    "marked_uncollectible": "uncollectible",
+    "overdue": "open",
+    "paid": "paid",
+    "payment_action_required": "open",
+    "payment_failed": "open",
+    "payment_succeeded": "paid",
+    "sent": "open",
+    "voided": "void",
+}
 
 
 def facts(saying: Saying) -> tuple[Fact, ...]:
@@ -71,7 +85,7 @@ def state(event: StripeEvent) -> InvoiceState | None:
     """The invoice as this event shows it; None where it has no id or no status yet."""
     invoice = event.object
     invoice_id = identifier(invoice, "id", "in_")
-    status = "deleted" if event.type == "invoice.deleted" else text(invoice, "status")
+    status = _status(event)
     if invoice_id is None or status is None:
         return None
     return InvoiceState(
@@ -86,3 +100,11 @@ def state(event: StripeEvent) -> InvoiceState | None:
         said_at=event.created,
         stripe_event_id=event.stripe_event_id,
     )
+
+
+def _status(event: StripeEvent) -> str | None:
+    """Stripe's word; where it is unknown, what the event's type says, if that says anything. Only the type deletes."""
+    verb, word = event.type.rpartition(".")[2], text(event.object, "status")
+    if verb == _DELETED:
+        return _DELETED
+    return word if word in PRECEDENCE else _BY_VERB.get(verb, word)

@@ -5,6 +5,8 @@ from sluice.payments.saying import Saying
 from sluice.payments.status import PaymentStatus
 from sluice.payments.values import child, identifier, text, whole
 
+_WORDS = frozenset({"open", "paid", "canceled"})
+
 
 def facts(saying: Saying) -> tuple[Fact, ...]:
     """The payment belongs to the invoice, and has succeeded once the invoice payment is ``paid``."""
@@ -13,7 +15,8 @@ def facts(saying: Saying) -> tuple[Fact, ...]:
     payment_id = identifier(payment, "payment_intent") or identifier(payment, "charge")
     if payment_id is None:
         return ()
-    is_paid = text(invoice_payment, "status") == "paid"
+    word = text(invoice_payment, "status")
+    is_paid = (word if word in _WORDS else saying.verb) == "paid"
     return (
         saying.of(
             payment_id,

@@ -73,7 +73,7 @@ def _may_be(of_one: Collection[Fact], release: _Release) -> bool:
 
 
 def _amount(of_one: Collection[Fact]) -> int:
-    return newest_of(of_one, refund.PRECEDENCE).amount or 0
+    return newest_of(of_one, refund.PRECEDENCE, refund.UNDONE).amount or 0
 
 
 def _created_at(of_one: Collection[Fact]) -> int:
@@ -81,12 +81,12 @@ def _created_at(of_one: Collection[Fact]) -> int:
 
 
 def _has_failed(of_one: Collection[Fact]) -> bool:
-    return newest_of(of_one, refund.PRECEDENCE).status in (refund.FAILED, refund.CANCELED)
+    return newest_of(of_one, refund.PRECEDENCE, refund.UNDONE).status in refund.UNDONE
 
 
 def _failed_since(of_one: Collection[Fact], said_at: int) -> bool:
     """Whether a charge of that second still counted this refund, which has failed in the meantime."""
     if not _has_failed(of_one):
         return False
-    failed_at = min(fact.said_at for fact in of_one if fact.status in (refund.FAILED, refund.CANCELED))
+    failed_at = min(fact.said_at for fact in of_one if fact.status in refund.UNDONE)
     return _created_at(of_one) <= said_at <= failed_at

@@ -1,5 +1,6 @@
 """``customer.subscription.*``: what the invoices of a subscription hang on, with a state of its own."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sluice.contract.event import StripeEvent
@@ -9,6 +10,7 @@ from sluice.payments.values import children, identifier, moment, text
 
 PRECEDENCE = ("incomplete", "trialing", "active", "past_due", "unpaid", "paused", "incomplete_expired", "canceled")
 """Within one second the later one wins."""
+_BY_VERB: Mapping[str, str] = {"deleted": "canceled", "paused": "paused", "resumed": "active"}
 
 
 def facts(saying: Saying) -> tuple[Fact, ...]:
@@ -50,7 +52,7 @@ def state(event: StripeEvent) -> SubscriptionState | None:
     """The subscription as this event shows it; None where it has no id or no status."""
     subscription = event.object
     subscription_id = identifier(subscription, "id", "sub_")
-    status = text(subscription, "status")
+    status = _status(event)
     if subscription_id is None or status is None:
         return None
     ends_by_itself = subscription.get("cancel_at_period_end")
@@ -68,6 +70,12 @@ def state(event: StripeEvent) -> SubscriptionState | None:
         said_at=event.created,
         stripe_event_id=event.stripe_event_id,
     )
+
+
+def _status(event: StripeEvent) -> str | None:
+    """Stripe's word; where it is unknown, what the event's type says, if that says anything."""
+    word = text(event.object, "status")
+    return word if word in PRECEDENCE else _BY_VERB.get(event.type.rpartition(".")[2], word)
 
 
 def _current_period_end(event: StripeEvent) -> int | None:

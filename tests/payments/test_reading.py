@@ -63,7 +63,7 @@ def test_an_intent_says_how_far_it_is(verb: str, status: str | None) -> None:
         ("completed", "paid", "paid"),
         ("completed", "no_payment_required", "paid"),
         ("completed", "unpaid", "processing"),
-        ("completed", "", None),
+        ("completed", "", "processing"),
         ("async_payment_succeeded", "paid", "paid"),
         ("async_payment_failed", "unpaid", "failed"),
         ("expired", "unpaid", "expired"),
