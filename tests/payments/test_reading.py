@@ -167,6 +167,17 @@ def test_a_session_names_by_metadata_and_by_reference() -> None:
     assert told.claims == (Claim("one", ClaimedBy.METADATA), Claim("two", ClaimedBy.REFERENCE))
 
 
+@pytest.mark.parametrize("mode", ["payment", "subscription"])
+def test_a_reference_that_is_not_trusted_names_nothing(mode: str) -> None:
+    """On a Payment Link the buyer chooses it; all else that the session says stays."""
+    told = session("completed", metadata=names("one"), client_reference_id="two", mode=mode, subscription=SUBSCRIPTION)
+    trusted, untrusted = facts_of(told), facts_of(told, trusts_reference=False)
+    assert [fact._replace(claims=fact.claims[:1]) for fact in trusted] == list(untrusted)
+    assert {fact.claims for fact in untrusted} == {(Claim("one", ClaimedBy.METADATA),)}
+    tenants = session("completed", tenant="mine", client_reference_id="two")
+    assert facts_of(tenants, trusts_reference=False) == facts_of(tenants)
+
+
 @pytest.mark.parametrize("named", ["", "\0", "x" * 256, "\ud800", 7, None, [], {}])
 def test_a_name_that_postgresql_cannot_hold_names_nothing(named: Json) -> None:
     """NUL, lone surrogates and novels are no keys; nor may they fail the event."""
