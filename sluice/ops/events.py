@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sluice.ops.output import print_json
-from sluice.registry import Registry, discover
+from sluice.registry import Registry, discover, name_of
 
 _SERVICE = "processor.handlers"  # by its name: the shared package imports no service
 EXAMPLES = """\b
@@ -40,7 +40,7 @@ def handled_types(registry: Registry | None = None) -> Mapping[str, Sequence[str
         registry: by default that of the processor with all installed packages.
     """
     known = discover(import_module(_SERVICE)) if registry is None else registry
-    return {name: [_name_of(handler) for handler in known.handlers_for(name)] for name in sorted(known.types)}
+    return {name: [name_of(handler) for handler in known.handlers_for(name)] for name in sorted(known.types)}
 
 
 @click.command(name="events", epilog=EXAMPLES)
@@ -93,9 +93,3 @@ def _as_terraform(types: Sequence[str]) -> str:
 _WRITERS: Mapping[Format, Callable[[Sequence[str]], str]] = MappingProxyType(
     {Format.LIST: "\n".join, Format.CURL: _as_curl, Format.STRIPE: ",".join, Format.TERRAFORM: _as_terraform}
 )
-
-
-def _name_of(handler: Callable[..., object]) -> str:
-    """``module.function``, as people wrote it."""
-    written = getattr(handler, "__wrapped__", handler)
-    return f"{getattr(written, '__module__', '?')}.{getattr(written, '__qualname__', '?')}"

@@ -103,8 +103,14 @@ def state(event: StripeEvent) -> InvoiceState | None:
 
 
 def _status(event: StripeEvent) -> str | None:
-    """Stripe's word; where it is unknown, what the event's type says, if that says anything. Only the type deletes."""
+    """
+    Stripe's word; where it is unknown, what the event's type says, if that says anything. Only the type deletes.
+
+    Until 2018-11-08 an invoice had no status, but said whether it was paid.
+    """
     verb, word = event.type.rpartition(".")[2], text(event.object, "status")
     if verb == _DELETED:
         return _DELETED
-    return word if word in PRECEDENCE else _BY_VERB.get(verb, word)
+    if word in PRECEDENCE:
+        return word
+    return _BY_VERB.get(verb) or ("paid" if event.object.get("paid") is True else word)

@@ -115,6 +115,13 @@ def test_the_type_speaks_for_the_row(event_type: str, word: Json) -> None:
     facts_of(told(event_type, word))
 
 
+@pytest.mark.parametrize(("paid", "status"), [(True, "paid"), (False, None), ("yes", None)])
+def test_an_invoice_from_before_2018_says_whether_it_was_paid(paid: Json, status: str | None) -> None:
+    """It had no status."""
+    state = invoice.state(event("invoice.updated", status=None, paid=paid))
+    assert (None if state is None else state.status) == status
+
+
 @pytest.mark.parametrize(
     ("verb", "word", "status"),
     [
