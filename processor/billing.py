@@ -112,7 +112,7 @@ class _Table(Generic[_S]):
         full = {event_id: said[event_id] for event_id in known if event_id in said and self._is_of(said[event_id], row)}
         # The release before may have left ids of an older second; what the row shows counts in any case.
         bare = {event_id for event_id in known if event_id not in said} | ({shown} - full.keys())
-        words = [one.word for one in full.values()] + [_bare_word(event_id, known[event_id]) for event_id in bare]
+        words = [one.word for one in full.values()] + [Word(event_id, known[event_id]) for event_id in bare]
         compared = last_words(words, self.precedence)
         stands = newest(compared, self.precedence).stripe_event_id
         is_so = stands == shown and kept.keys() == {word.stripe_event_id for word in compared}
@@ -135,7 +135,7 @@ class _Table(Generic[_S]):
         """What the words of one second make of an object, as far as they came together."""
         if len(second) == 1:
             ((event, state),) = second
-            return (*self.columns(state), _statuses([_bare_word(event.stripe_event_id, state.status)]))
+            return (*self.columns(state), _statuses([Word(event.stripe_event_id, state.status)]))
         states = {one.event.stripe_event_id: one.state for one in second}
         words = last_words([one.word for one in second], self.precedence)
         return (*self.columns(states[newest(words, self.precedence).stripe_event_id]), _statuses(words))
@@ -151,11 +151,6 @@ class _Table(Generic[_S]):
                 known.clear()
             known.append(one)
         return found.values()
-
-
-def _bare_word(event_id: str, status: str) -> Word:
-    """Of a webhook that is not logged any more only the status is known."""
-    return Word(event_id, "", status, {"status": f'"{status}"'}, {})
 
 
 def _statuses(words: Iterable[Word]) -> str:

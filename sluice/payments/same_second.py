@@ -5,12 +5,8 @@ Stripe's clock has whole seconds. An ``…updated`` event carries ``data.previou
 it changed were before. A word whose ``previous_attributes`` are what another one shows supersedes it.
 """
 
-import json
-import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
-from hashlib import blake2b
-from itertools import islice
 from typing import NamedTuple
 
 from sluice.contract.document import Json, JsonObject
@@ -19,46 +15,56 @@ from sluice.payments.values import child
 
 MOST_WORDS = 8
 """So many words of a second are compared: those that stand last in their order."""
-_MOST_LEAVES = 200
-_NEVER_CHANGE = frozenset({"id", "object", "created", "livemode"})
-_PLAIN = re.compile(r"[\x20-\x7e]{1,24}")
 _PLACES: Mapping[str, int] = {"created": -1, "deleted": 1}
-
-Leaves = Mapping[str, str | None]
-"""Attributes of an object by path, of two levels at most; long values are digests; None: there is no such attribute."""
+_NOTHING: JsonObject = {}
 
 
 class Word(NamedTuple):
     """What one event says of an object, as far as it is compared with others of its second."""
 
     stripe_event_id: str
-    verb: str
-    """The last word of the event's type."""
     status: str
-    shows: Leaves
-    replaces: Leaves
-    """Its ``previous_attributes``."""
+    verb: str = ""
+    """The last word of the event's type."""
+    shows: JsonObject | None = None
+    """The object; None where no more is known than its status."""
+    replaces: JsonObject = _NOTHING
+    """The event's ``previous_attributes``."""
 
     @classmethod
     def of(cls, event: StripeEvent, status: str) -> "Word":
         """What this event says; the status is what was made of its object's."""
         return cls(
             stripe_event_id=event.stripe_event_id,
-            verb=event.type.rpartition(".")[2],
             status=status,
-            shows={path: value for path, value in _leaves(event.object) if value is not None},
-            replaces=dict(_leaves(child(event.payload, "data", "previous_attributes"))),
+            verb=event.type.rpartition(".")[2],
+            shows=event.object,
+            replaces=child(event.payload, "data", "previous_attributes"),
         )
 
     def supersedes(self, other: "Word") -> bool:
         """Whether the other one shows all that this one says there was before."""
-        return bool(self.replaces) and all(_is_in(other.shows, path, value) for path, value in self.replaces.items())
+        if other.shows is None:
+            return self.replaces.get("status") == other.status
+        try:
+            return bool(self.replaces) and _was(self.replaces, other.shows)
+        except RecursionError:  # no object of Stripe's is nested so deeply
+            return False
 
 
-def _is_in(shows: Leaves, path: str, value: str | None) -> bool:
-    if value is not None:
-        return shows.get(path) == value
-    return path not in shows and not any(shown.startswith(f"{path}.") for shown in shows)
+def _was(before: Json, shown: Json) -> bool:
+    """
+    Whether this is what an attribute shows.
+
+    Of an inner object ``previous_attributes`` name the attributes that changed, of a list all of it; until 2017-05-25
+    of a list's objects, too, what changed. An attribute that was not there before is null.
+    """
+    if isinstance(before, Mapping):
+        inner = shown if isinstance(shown, Mapping) else _NOTHING
+        return all(_was(value, inner.get(name)) for name, value in before.items())
+    if isinstance(before, list) and isinstance(shown, list) and len(before) == len(shown):
+        return all(_was(*pair) for pair in zip(before, shown, strict=True))
+    return type(before) is type(shown) and before == shown
 
 
 def newest(words: Collection[Word], precedence: Sequence[str]) -> Word:
@@ -113,34 +119,3 @@ def _reached(superseded: Sequence[frozenset[int]], start: int) -> frozenset[int]
         found |= ahead
         ahead = {further for one in ahead for further in superseded[one]} - found
     return frozenset(found)
-
-
-def _leaves(thing: JsonObject) -> Iterator[tuple[str, str | None]]:
-    return islice(_all_leaves(thing), _MOST_LEAVES)
-
-
-def _all_leaves(thing: JsonObject) -> Iterator[tuple[str, str | None]]:
-    for name, value in thing.items():
-        if name in _NEVER_CHANGE:
-            continue
-        if isinstance(value, Mapping):
-            for inner, leaf in value.items():
-                yield f"{_brief(name)}.{_brief(inner)}", _brief_json(leaf)
-        else:
-            yield _brief(name), _brief_json(value)
-
-
-def _brief_json(value: Json) -> str | None:
-    if value is None:
-        return None
-    try:
-        return _brief(json.dumps(value, sort_keys=True, separators=(",", ":")))
-    except RecursionError:
-        return "nested too deeply"
-
-
-def _brief(text: str) -> str:
-    """A text itself where it is short and plain, else its digest."""
-    if _PLAIN.fullmatch(text):
-        return text
-    return "#" + blake2b(text.encode("utf-8", "surrogatepass"), digest_size=9).hexdigest()
