@@ -659,7 +659,8 @@ $function$;
 -- sluice_event_key(text)::text. The migration makes it for the real type of events.id.
 CREATE FUNCTION sluice_event_key(key text) RETURNS uuid
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
-    RETURN CASE WHEN btrim(key, E' \t\n\r\f\v') ~ '^(\{[0-9A-Fa-f]{4}(-?[0-9A-Fa-f]{4}){7}\}|[0-9A-Fa-f]{4}(-?[0-9A-Fa-f]{4}){7})$'
+    RETURN CASE WHEN key ~ '^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$' THEN key::uuid
+                WHEN btrim(key, E' \t\n\r\f\v') ~ '^(\{[0-9A-Fa-f]{4}(-?[0-9A-Fa-f]{4}){7}\}|[0-9A-Fa-f]{4}(-?[0-9A-Fa-f]{4}){7})$'
                 THEN btrim(key, E' \t\n\r\f\v')::uuid END;
 
 -- Rights. A privilege on a table opens it, the policy of the same role its rows.

@@ -10,11 +10,13 @@ DECLARE
     key_type regtype := (SELECT atttypid FROM pg_attribute
                          WHERE attrelid = 'events'::regclass AND attname = 'id' AND NOT attisdropped);
     -- A key may stand between white space; a UUID as PostgreSQL itself reads it (capitals, braces, any hyphens between
-    -- groups of four digits), a number with a sign and leading zeros. Any other key is taken as it is written.
+    -- groups of four digits; the usual spelling first, so that it costs what it did), a number with a sign and leading
+    -- zeros. Any other key is taken as it is written.
     trimmed text := $$btrim(key, E' \t\n\r\f\v')$$;
     key_body text := CASE key_type
         WHEN 'uuid'::regtype THEN format(
-            $$CASE WHEN %1$s ~ '^(\{[0-9A-Fa-f]{4}(-?[0-9A-Fa-f]{4}){7}\}|[0-9A-Fa-f]{4}(-?[0-9A-Fa-f]{4}){7})$'
+            $$CASE WHEN key ~ '^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$' THEN key::uuid
+                WHEN %1$s ~ '^(\{[0-9A-Fa-f]{4}(-?[0-9A-Fa-f]{4}){7}\}|[0-9A-Fa-f]{4}(-?[0-9A-Fa-f]{4}){7})$'
                 THEN %1$s::uuid END$$, trimmed)
         WHEN 'bigint'::regtype THEN format(
             $$CASE WHEN %1$s ~ '^[+-]?[0-9]{1,255}$' THEN
