@@ -40,6 +40,12 @@ async def look_at_webhooks(database: Database, *, count_limit: int, within_secon
     return WebhooksSeen(**dict(row), is_lower_bound=max(row["backlog"], row["dead"]) >= count_limit)
 
 
+async def move_watermark(database: Database, *, is_whole: bool, within_seconds: float) -> None:
+    """Note where the first open webhooks are, for all who look for some. Raises one of DATABASE_ERRORS."""
+    async with asyncio.timeout(within_seconds), database.acquire(within_seconds=within_seconds) as connection:
+        await connection.execute(_SQL["move_watermark"], is_whole)
+
+
 async def look_at_schema(database: Database, *, within_seconds: float) -> SchemaSeen:
     """What somebody should mend, as the migration's own check says. Raises one of DATABASE_ERRORS."""
     async with asyncio.timeout(within_seconds), database.acquire(within_seconds=within_seconds) as connection:

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from healthd import metrics
 from healthd.board import Board
-from healthd.database import look_at_database, look_at_schema, look_at_webhooks, problem_of
+from healthd.database import look_at_database, look_at_schema, look_at_webhooks, move_watermark, problem_of
 from healthd.reasons import Status
 from healthd.replicas import ServiceWatch, Unresolved
 from healthd.snapshot import Problem, StreamSeen
@@ -25,6 +25,7 @@ from sluice.failures import StreamUnavailable
 _JITTER = 0.2
 _SHARE_IN_DOUBT = 0.2
 _REST_AT_LEAST = 0.1
+_WHOLE_EVERY_SECONDS = 600
 
 Look = Callable[[], Awaitable[None]]
 
@@ -71,10 +72,12 @@ class DatabasePoll:
         self._database = database
         self._count_limit = count_limit
         self._within_seconds = within_seconds
+        self._whole_at = time.monotonic()
 
     async def look(self) -> None:
         """One round; its results are on the board."""
         if await self._look_at_database():
+            await self._move_watermark()
             await self._look_at_webhooks()
             await self._look_at_schema()
 
@@ -90,6 +93,15 @@ class DatabasePoll:
             return False
         self._board.put_database(sight.saw(seen, at=self._board.now()))
         return True
+
+    async def _move_watermark(self) -> None:
+        """Whatever keeps us from it, a mark that stays behind costs time and nothing else."""
+        now = time.monotonic()
+        is_whole = now >= self._whole_at
+        with suppress(*DATABASE_ERRORS):
+            await move_watermark(self._database, is_whole=is_whole, within_seconds=self._within_seconds)
+            if is_whole:
+                self._whole_at = now + _WHOLE_EVERY_SECONDS
 
     async def _look_at_webhooks(self) -> None:
         sight = self._board.snapshot.webhooks

@@ -18,17 +18,19 @@ SELECT set_config('statement_timeout', $1, true);
 
 -- count_webhooks --
 -- $1 rows counted at most, of each kind. Each half of the backlog reads its own partial index, the oldest entries first:
--- webhook_logs_due (tried, or replayed) and webhook_logs_untried (published and not tried yet).
+-- webhook_logs_due (tried, or replayed) and webhook_logs_untried (published and not tried yet), from the mark on.
 WITH backlog AS MATERIALIZED (
     (SELECT created_at, processing_attempts, outcome
      FROM webhook_logs
      WHERE NOT processed AND dead_at IS NULL AND next_attempt_at IS NOT NULL AND published_at IS NULL
+       AND next_attempt_at >= coalesce((SELECT due_from FROM queue_watermark), '-infinity')
      ORDER BY next_attempt_at
      LIMIT $1)
     UNION ALL
     (SELECT created_at, processing_attempts, outcome
      FROM webhook_logs
      WHERE NOT processed AND dead_at IS NULL AND next_attempt_at IS NOT NULL AND published_at IS NOT NULL
+       AND published_at >= coalesce((SELECT untried_from FROM queue_watermark), '-infinity')
      ORDER BY published_at
      LIMIT $1)
 ), dead AS MATERIALIZED (
@@ -44,3 +46,23 @@ SELECT
         WHERE processing_attempts = 0 AND outcome IS DISTINCT FROM 'parked')), 0)::float8 AS oldest_untried_age_seconds,
     (SELECT count(*) FROM dead) AS dead
 FROM backlog;
+
+-- move_watermark --
+-- $1 whether to read the whole indexes, not from the mark on. Sets the mark half a minute before the first open row of each
+-- index, or before now where there is none; a row is committed within seconds of the moment that it bears. At most once a
+-- minute, for each version of the row is walked over too.
+UPDATE queue_watermark AS m
+SET untried_from = least(coalesce(first.published_at, now()), now()) - interval '30 seconds',
+    due_from = least(coalesce(first.next_attempt_at, now()), now()) - interval '30 seconds',
+    moved_at = now()
+FROM (
+    SELECT (SELECT w.published_at FROM webhook_logs AS w
+            WHERE NOT w.processed AND w.dead_at IS NULL AND w.next_attempt_at IS NOT NULL AND w.published_at IS NOT NULL
+              AND w.published_at >= coalesce((SELECT untried_from FROM queue_watermark WHERE NOT $1::boolean), '-infinity')
+            ORDER BY w.published_at LIMIT 1) AS published_at,
+           (SELECT w.next_attempt_at FROM webhook_logs AS w
+            WHERE NOT w.processed AND w.dead_at IS NULL AND w.next_attempt_at IS NOT NULL AND w.published_at IS NULL
+              AND w.next_attempt_at >= coalesce((SELECT due_from FROM queue_watermark WHERE NOT $1::boolean), '-infinity')
+            ORDER BY w.next_attempt_at LIMIT 1) AS next_attempt_at
+) AS first
+WHERE m.moved_at < now() - interval '1 minute';

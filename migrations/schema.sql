@@ -57,6 +57,9 @@ CREATE TABLE webhook_logs (
 );
 -- Out of line and as it is: compressing costs PostgreSQL more than the rest of the row, and a settled row is written again without it.
 ALTER TABLE webhook_logs ALTER COLUMN body SET STORAGE EXTERNAL;
+-- Every webhook writes its row twice: at PostgreSQL's defaults a table of ten million is cleaned after two million.
+ALTER TABLE webhook_logs SET (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 5000,
+    autovacuum_analyze_scale_factor = 0.02, autovacuum_vacuum_cost_limit = 2000);
 CREATE INDEX webhook_logs_due ON webhook_logs (next_attempt_at)
     WHERE NOT processed AND dead_at IS NULL AND next_attempt_at IS NOT NULL AND published_at IS NULL;
 CREATE INDEX webhook_logs_untried ON webhook_logs (published_at)
@@ -65,6 +68,15 @@ CREATE INDEX webhook_logs_dead ON webhook_logs (dead_at) WHERE dead_at IS NOT NU
 CREATE INDEX webhook_logs_recent ON webhook_logs (created_at);
 CREATE INDEX webhook_logs_unprocessed ON webhook_logs (created_at) WHERE NOT processed;
 CREATE INDEX webhook_logs_attempted ON webhook_logs (created_at) WHERE processing_attempts > 0;
+
+-- From where on the indexes of open webhooks are read: healthd keeps the place of the first open row, less a margin.
+CREATE TABLE queue_watermark (
+    is_only       boolean PRIMARY KEY DEFAULT true CHECK (is_only),
+    untried_from  timestamptz NOT NULL DEFAULT '-infinity',  -- published_at of the first row published and not tried
+    due_from      timestamptz NOT NULL DEFAULT '-infinity',  -- next_attempt_at of the first row that is tried again
+    moved_at      timestamptz NOT NULL DEFAULT '-infinity'
+);
+INSERT INTO queue_watermark DEFAULT VALUES;
 
 -- Each repeat of a webhook that was recorded already.
 CREATE TABLE webhook_delivery (
@@ -93,6 +105,7 @@ CREATE TABLE error_logs (
 CREATE INDEX error_logs_recent ON error_logs (created_at);
 CREATE INDEX error_logs_critical ON error_logs (created_at) WHERE severity = 'critical';
 CREATE INDEX error_logs_unresolved ON error_logs (created_at) WHERE NOT resolved;
+CREATE INDEX error_logs_event ON error_logs (event_id) WHERE event_id IS NOT NULL;
 
 -- A payment (pi_, cs_ without intent, ch_ without intent) or a link on the way to one (in_, sub_).
 CREATE TABLE payment (
@@ -102,15 +115,20 @@ CREATE TABLE payment (
     events_id     text,                                   -- the events row it is bound to, own binding or inherited
     bound_by      text,                                   -- tenant, metadata, reference, stored; inherited:<parent>
     status        text,                                   -- NULL for in_ and sub_
-    rank          smallint,                               -- place of status in the order of an events row
-    awaits_event  boolean NOT NULL DEFAULT false,         -- bound to a row that did not exist when last looked at
+    rank          smallint,                               -- place among its row's payments; NULL: no row shows it
+    awaits_event  boolean NOT NULL DEFAULT false,         -- no row satisfies any of its claims
     updated_at    timestamptz NOT NULL DEFAULT now(),
+    awaits        text,                                   -- keys of rows that would be preferred, each on a line
+    opened_at     timestamptz DEFAULT now(),              -- since when a row that appears may move it; NULL: none can
     PRIMARY KEY (scope, payment_id)
 );
+CREATE INDEX payment_open ON payment (opened_at, scope, payment_id) WHERE opened_at IS NOT NULL;
 CREATE INDEX payment_of_event ON payment (events_id, scope, rank, payment_id)
     WHERE events_id IS NOT NULL AND rank IS NOT NULL;
 CREATE INDEX payment_child ON payment (scope, parent_id) WHERE parent_id IS NOT NULL;
 CREATE INDEX payment_awaiting ON payment (events_id) WHERE awaits_event;
+ALTER TABLE payment SET (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 5000,
+    autovacuum_analyze_scale_factor = 0.02, autovacuum_vacuum_cost_limit = 2000);
 
 -- The ledger: what one Stripe event says of one payment. Append-only.
 CREATE TABLE payment_fact (
@@ -129,6 +147,10 @@ CREATE TABLE payment_fact (
     parent_id          text,
     names_event        text,
     named_by           text,
+    refers_to          text,                              -- client_reference_id, where metadata name another row
+    amount_released    bigint,                            -- charges: what a partial capture let go of a hold
+    destination        text,                              -- the connected account that the platform's charge pays
+    on_behalf_of       text,                              -- the connected account in whose name the platform charges
     UNIQUE (scope, payment_id, stripe_event_id)
 );
 CREATE INDEX payment_fact_event ON payment_fact (stripe_event_id);
@@ -153,6 +175,7 @@ CREATE TABLE subscription (
     newest_second         jsonb NOT NULL DEFAULT '{}',  -- status by event, of the second said_at: processor/billing.py
     PRIMARY KEY (scope, subscription_id)
 );
+ALTER TABLE subscription SET (autovacuum_vacuum_scale_factor = 0.02);
 CREATE TABLE invoice (
     scope            text NOT NULL,
     invoice_id       text NOT NULL,
@@ -168,6 +191,7 @@ CREATE TABLE invoice (
     newest_second    jsonb NOT NULL DEFAULT '{}',
     PRIMARY KEY (scope, invoice_id)
 );
+ALTER TABLE invoice SET (autovacuum_vacuum_scale_factor = 0.02);
 
 -- What the runner applied, of Sluice's own set and of other packages'.
 CREATE TABLE sluice_migration (
@@ -602,6 +626,375 @@ BEGIN
 END
 $function$;
 
+-- Keeps rows' own words, stores payments, and shows on events rows what the ledger knows.
+CREATE FUNCTION sluice_store_payments(
+    own_words text[],
+    node_scopes text[], node_ids text[], parent_ids text[], bound_to text[], bound_bys text[], statuses text[],
+    ranks smallint[], awaiting boolean[], preferred text[], are_open boolean[],
+    subscription_scopes text[], subscription_ids text[],
+    row_ids text[], was_left boolean[], receipt_rows text[], receipt_events text[]
+) RETURNS void
+    LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, public, pg_temp
+    SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $function$
+#variable_conflict use_column
+BEGIN
+    IF cardinality(own_words) > 0 THEN
+        WITH own_word AS (
+            SELECT e.id::text AS events_id, e.payment_status AS status, e.stripe_payment_intent_id AS intent,
+                   coalesce(nullif(e.stripe_account_id, ''), 'platform') AS account
+            FROM unnest(own_words) AS n(events_id)
+            CROSS JOIN LATERAL (
+                SELECT v.id, v.payment_status, v.stripe_payment_intent_id, v.stripe_account_id
+                FROM events AS v
+                WHERE v.id = sluice_event_key(n.events_id)
+                OFFSET 0
+            ) AS e
+            WHERE (e.payment_status IS DISTINCT FROM 'pending' OR e.stripe_payment_intent_id IS NOT NULL)
+              AND NOT EXISTS (
+                  SELECT
+                  FROM payment AS p
+                  WHERE p.payment_id = e.stripe_payment_intent_id
+                    AND p.events_id = e.id::text
+                    AND p.scope IN ('tenant:' || e.id::text, 'live:platform', 'test:platform',
+                                    'live:' || nullif(e.stripe_account_id, ''),
+                                    'test:' || nullif(e.stripe_account_id, ''))
+                    AND NOT p.awaits_event
+              )
+        )
+        INSERT INTO payment_fact (
+            scope, payment_id, stripe_event_id, said_at, kind, status, object_id, names_event, named_by
+        )
+        SELECT 'events', r.events_id, 'stored', timestamptz 'epoch', 'stored', r.status, r.intent, NULL, NULL
+        FROM own_word AS r
+        UNION ALL
+        SELECT m.mode || ':' || r.account, r.intent, 'stored:' || r.events_id, timestamptz 'epoch', 'stored', NULL,
+               NULL, r.events_id, 'stored'
+        FROM own_word AS r
+        CROSS JOIN (VALUES ('live'), ('test')) AS m(mode)
+        WHERE length(r.intent) BETWEEN 1 AND 255
+        UNION ALL
+        -- an application may store the platform's own charge, whose money goes to the row's account
+        SELECT m.mode || ':platform', r.intent, 'stored:' || r.events_id, timestamptz 'epoch', 'stored', NULL, NULL,
+               r.events_id, 'stored'
+        FROM own_word AS r
+        CROSS JOIN (VALUES ('live'), ('test')) AS m(mode)
+        WHERE r.account <> 'platform' AND length(r.intent) BETWEEN 1 AND 255
+        ORDER BY 1, 2, 3
+        ON CONFLICT (scope, payment_id, stripe_event_id) DO NOTHING;
+    END IF;
+
+    IF cardinality(node_ids) > 0 THEN
+        UPDATE payment AS p
+        SET parent_id = n.parent_id,
+            events_id = n.events_id,
+            bound_by = n.bound_by,
+            status = n.status,
+            rank = n.rank,
+            awaits_event = n.awaits_event,
+            awaits = n.awaits,
+            opened_at = CASE WHEN n.is_open THEN coalesce(p.opened_at, now()) END,
+            updated_at = now()
+        FROM unnest(node_scopes, node_ids, parent_ids, bound_to, bound_bys, statuses, ranks, awaiting, preferred, are_open)
+             AS n(scope, payment_id, parent_id, events_id, bound_by, status, rank, awaits_event, awaits, is_open)
+        WHERE p.scope = ANY (ARRAY[n.scope]) AND p.payment_id = ANY (ARRAY[n.payment_id]);
+    END IF;
+
+    IF cardinality(subscription_ids) > 0 THEN
+        UPDATE subscription AS s
+        SET events_id = bound.events_id
+        FROM unnest(subscription_scopes, subscription_ids) AS n(scope, payment_id)
+        CROSS JOIN LATERAL (
+            SELECT p.events_id FROM payment AS p WHERE p.scope = n.scope AND p.payment_id = n.payment_id OFFSET 0
+        ) AS bound
+        WHERE s.scope = ANY (ARRAY[n.scope]) AND s.subscription_id = ANY (ARRAY[n.payment_id])
+          AND s.events_id IS DISTINCT FROM bound.events_id;
+    END IF;
+
+    IF cardinality(row_ids) > 0 THEN
+        WITH receipt AS (
+            SELECT c.events_id,
+                   'epoch'::timestamp + max(extract(epoch FROM w.created_at)) * interval '1 second' AS received_at
+            FROM unnest(receipt_rows, receipt_events) AS c(events_id, stripe_event_id)
+            CROSS JOIN LATERAL (
+                SELECT l.created_at FROM webhook_logs AS l WHERE l.stripe_event_id = c.stripe_event_id OFFSET 0
+            ) AS w
+            GROUP BY c.events_id
+        ),
+        shown AS (
+            SELECT e.id, n.was_left, first.status, first.payment_id, receipt.received_at,
+                   before.is_there AS is_remembered, before.status AS status_before,
+                   before.object_id AS intent_before
+            FROM unnest(row_ids, was_left) AS n(events_id, was_left)
+            CROSS JOIN LATERAL (
+                SELECT v.id, v.stripe_account_id
+                FROM events AS v
+                WHERE v.id = sluice_event_key(n.events_id)
+                OFFSET 0
+            ) AS e
+            LEFT JOIN receipt ON receipt.events_id = n.events_id
+            LEFT JOIN LATERAL (
+                SELECT true AS is_there, f.status, f.object_id
+                FROM payment_fact AS f
+                WHERE n.was_left AND f.scope = 'events' AND f.payment_id = n.events_id
+                  AND f.stripe_event_id || '' = 'stored'
+                OFFSET 0
+            ) AS before ON true
+            LEFT JOIN LATERAL (
+                SELECT best.status, best.payment_id
+                FROM unnest(ARRAY['tenant:' || n.events_id, 'live:platform', 'test:platform',
+                                  'live:' || nullif(e.stripe_account_id, ''),
+                                  'test:' || nullif(e.stripe_account_id, '')]) AS s(scope)
+                CROSS JOIN LATERAL (
+                    SELECT p.status, p.rank, p.payment_id
+                    FROM payment AS p
+                    WHERE (p.events_id, p.scope) >= (n.events_id, s.scope) AND (p.events_id, p.scope) <= (n.events_id, s.scope)
+                      AND p.events_id IS NOT NULL AND p.rank IS NOT NULL
+                    ORDER BY p.events_id, p.scope, p.rank, p.payment_id
+                    LIMIT 1
+                ) AS best
+                ORDER BY best.rank, best.payment_id
+                LIMIT 1
+            ) AS first ON true
+        )
+        UPDATE events AS e
+        SET payment_status = CASE
+                WHEN s.status IS NOT NULL THEN s.status
+                WHEN s.was_left AND s.is_remembered THEN s.status_before
+                WHEN s.was_left THEN 'pending'
+                ELSE e.payment_status
+            END,
+            stripe_payment_intent_id = CASE
+                WHEN s.status IS NOT NULL THEN s.payment_id
+                WHEN s.was_left THEN s.intent_before
+                ELSE e.stripe_payment_intent_id
+            END,
+            last_webhook_received = greatest(e.last_webhook_received, s.received_at)
+        FROM shown AS s
+        WHERE e.id = ANY (ARRAY[s.id]);
+    END IF;
+END
+$function$;
+
+-- Locks payments, appends facts, reads what is known of them, and locks the events rows that may be concerned.
+CREATE FUNCTION sluice_add_facts(
+    node_scopes text[], node_ids text[], reads_rows boolean,
+    fact_scopes text[], fact_ids text[], fact_events text[], said_ats bigint[], kinds text[], object_ids text[],
+    statuses text[], amounts bigint[], amounts_captured bigint[], currencies text[], objects_created bigint[],
+    parent_ids text[], tenants text[], metadatas text[], referrers text[], amounts_released bigint[], destinations text[],
+    on_behalf_ofs text[]
+) RETURNS TABLE (
+    scope text, payment_id text, parent_id text, events_id text, bound_by text, status text, awaits_event boolean,
+    awaits text, is_open boolean,
+    stripe_event_id text, said_at bigint, kind text, object_id text, fact_status text, amount bigint,
+    amount_captured bigint, currency text, object_created bigint, fact_parent text, names_event text, named_by text,
+    refers_to text, amount_released bigint, destination text, on_behalf_of text,
+    row_id text, row_account text, row_status text, row_intent text, row_is_locked boolean
+)
+    LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, public, pg_temp
+    SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $function$
+#variable_conflict use_column
+DECLARE
+    locked_scopes text[];
+    locked_ids text[];
+    candidate_scopes text[];
+    candidate_ids text[];
+    found bigint := 0;
+BEGIN
+    -- Sorted, so that two transactions never wait for one another in a circle. One that another transaction created while
+    -- the statement ran is not seen by it; the next one sees it. LATERAL keeps the plan at one index look-up for each.
+    LOOP
+        WITH RECURSIVE named AS (
+            SELECT n.scope, n.payment_id FROM unnest(node_scopes, node_ids) AS n(scope, payment_id)
+        ),
+        wanted AS (
+            SELECT scope, payment_id FROM named
+            UNION
+            SELECT w.scope, above.parent_id
+            FROM wanted AS w
+            CROSS JOIN LATERAL (
+                SELECT p.parent_id
+                FROM payment AS p
+                WHERE p.scope = w.scope AND p.payment_id = w.payment_id
+                OFFSET 0
+            ) AS above
+            WHERE above.parent_id IS NOT NULL
+        ),
+        created AS (
+            INSERT INTO payment (scope, payment_id)
+            SELECT scope, payment_id FROM named ORDER BY scope, payment_id
+            ON CONFLICT (scope, payment_id) DO NOTHING
+            RETURNING scope, payment_id
+        ),
+        locked AS (
+            SELECT node.scope, node.payment_id
+            FROM (SELECT w.scope, w.payment_id FROM wanted AS w ORDER BY w.scope, w.payment_id) AS w
+            CROSS JOIN LATERAL (
+                SELECT p.scope, p.payment_id
+                FROM payment AS p
+                WHERE p.scope = w.scope AND p.payment_id = w.payment_id
+                FOR NO KEY UPDATE
+            ) AS node
+            UNION ALL
+            SELECT scope, payment_id FROM created
+        )
+        SELECT array_agg(locked.scope), array_agg(locked.payment_id) INTO locked_scopes, locked_ids FROM locked;
+        EXIT WHEN NOT EXISTS (
+            SELECT * FROM unnest(node_scopes, node_ids)
+            EXCEPT
+            SELECT * FROM unnest(locked_scopes, locked_ids)
+        );
+    END LOOP;
+
+    -- Of the three names the first that can be a key of events is kept as that key is written, the reference also beside
+    -- metadata; where none can, the first is kept as it came, with named_by NULL, and binds nothing.
+    IF cardinality(fact_ids) > 0 THEN
+        WITH said AS MATERIALIZED (
+            SELECT f.*,
+                   sluice_event_key(f.tenant)::text AS tenant_key,
+                   sluice_event_key(f.metadata)::text AS metadata_key,
+                   sluice_event_key(f.reference)::text AS reference_key
+            FROM unnest(fact_scopes, fact_ids, fact_events, said_ats, kinds, object_ids, statuses, amounts,
+                        amounts_captured, currencies, objects_created, parent_ids, tenants, metadatas, referrers,
+                        amounts_released, destinations, on_behalf_ofs)
+                 AS f(scope, payment_id, stripe_event_id, said_at, kind, object_id, status, amount,
+                      amount_captured, currency, object_created, parent_id, tenant, metadata, reference,
+                      amount_released, destination, on_behalf_of)
+        )
+        INSERT INTO payment_fact (
+            scope, payment_id, stripe_event_id, said_at, kind, object_id, status, amount, amount_captured, currency,
+            object_created_at, parent_id, names_event, named_by, refers_to, amount_released, destination, on_behalf_of
+        )
+        SELECT s.scope, s.payment_id, s.stripe_event_id, to_timestamp(s.said_at), s.kind, s.object_id, s.status,
+               s.amount, s.amount_captured, s.currency, to_timestamp(s.object_created), s.parent_id,
+               coalesce(s.tenant_key, s.metadata_key, s.reference_key, s.tenant, s.metadata, s.reference),
+               CASE
+                 WHEN s.tenant_key IS NOT NULL THEN 'tenant'
+                 WHEN s.metadata_key IS NOT NULL THEN 'metadata'
+                 WHEN s.reference_key IS NOT NULL THEN 'reference'
+               END,
+               CASE WHEN s.tenant_key IS NULL AND s.metadata_key <> s.reference_key THEN s.reference_key END,
+               s.amount_released, s.destination, s.on_behalf_of
+        FROM said AS s
+        ORDER BY s.scope, s.payment_id, s.stripe_event_id
+        ON CONFLICT (scope, payment_id, stripe_event_id) DO NOTHING;
+    END IF;
+
+    -- Should another transaction replace an id that a row stores, that one leaves the claim among the facts: this
+    -- snapshot has either the one or the other.
+    RETURN QUERY
+    SELECT p.scope, p.payment_id, p.parent_id, p.events_id, p.bound_by, p.status, p.awaits_event, p.awaits,
+           p.opened_at IS NOT NULL,
+           f.stripe_event_id, f.said_at, f.kind, f.object_id, f.status, f.amount, f.amount_captured, f.currency,
+           f.object_created, f.parent_id, f.names_event, f.named_by, f.refers_to, f.amount_released, f.destination,
+           f.on_behalf_of, NULL, NULL, NULL, NULL, NULL::boolean
+    FROM unnest(locked_scopes, locked_ids) AS n(scope, payment_id)
+    CROSS JOIN LATERAL (
+        SELECT * FROM payment AS q WHERE q.scope = n.scope AND q.payment_id = n.payment_id OFFSET 0
+    ) AS p
+    LEFT JOIN LATERAL (
+        SELECT g.stripe_event_id, extract(epoch FROM g.said_at)::bigint AS said_at, g.kind, g.object_id, g.status,
+               g.amount, g.amount_captured, g.currency, extract(epoch FROM g.object_created_at)::bigint AS object_created,
+               g.parent_id, g.names_event, g.named_by, g.refers_to, g.amount_released, g.destination, g.on_behalf_of
+        FROM payment_fact AS g
+        WHERE g.scope = n.scope AND g.payment_id = n.payment_id
+        UNION ALL
+        SELECT 'stored:' || e.id::text, 0, 'stored', NULL, NULL, NULL, NULL, NULL, NULL, NULL, e.id::text, 'stored',
+               NULL, NULL, NULL, NULL
+        FROM events AS e
+        WHERE (reads_rows OR p.events_id IS NULL OR p.awaits_event)
+          AND NOT starts_with(n.payment_id, 'in_') AND NOT starts_with(n.payment_id, 'sub_')
+          AND e.stripe_payment_intent_id = n.payment_id
+          AND (n.scope IN ('live:platform', 'test:platform')
+               OR n.scope IN ('live:' || nullif(e.stripe_account_id, ''), 'test:' || nullif(e.stripe_account_id, '')))
+          AND NOT EXISTS (
+              SELECT
+              FROM payment AS other
+              WHERE other.payment_id = e.stripe_payment_intent_id
+                AND other.events_id = e.id::text
+                AND other.scope IN ('tenant:' || e.id::text, 'live:platform', 'test:platform',
+                                    'live:' || nullif(e.stripe_account_id, ''),
+                                    'test:' || nullif(e.stripe_account_id, ''))
+                AND NOT other.awaits_event
+          )
+        OFFSET 0
+    ) AS f ON true;
+
+    SELECT array_agg(c.key::text ORDER BY c.key, c.scope), array_agg(c.scope ORDER BY c.key, c.scope)
+    INTO candidate_ids, candidate_scopes
+    FROM (
+        SELECT DISTINCT sluice_event_key(may_be.events_id) AS key, may_be.scope
+        FROM (
+            SELECT n.scope, claim.events_id
+            FROM unnest(locked_scopes, locked_ids) AS n(scope, payment_id)
+            CROSS JOIN LATERAL (
+                SELECT q.events_id, q.awaits_event FROM payment AS q
+                WHERE q.scope = n.scope AND q.payment_id = n.payment_id
+                OFFSET 0
+            ) AS p
+            CROSS JOIN LATERAL (
+                SELECT p.events_id
+                UNION ALL
+                SELECT e.id::text FROM events AS e
+                WHERE (reads_rows OR p.events_id IS NULL OR p.awaits_event) AND e.stripe_payment_intent_id = n.payment_id
+                OFFSET 0
+            ) AS claim
+            UNION ALL
+            SELECT n.scope, claim.events_id
+            FROM unnest(locked_scopes, locked_ids) AS n(scope, payment_id)
+            CROSS JOIN LATERAL (
+                SELECT g.names_event, g.named_by, g.refers_to FROM payment_fact AS g
+                WHERE g.scope = n.scope AND g.payment_id = n.payment_id
+                OFFSET 0
+            ) AS f
+            CROSS JOIN LATERAL (
+                SELECT f.names_event WHERE f.named_by IS NOT NULL
+                UNION ALL
+                SELECT f.refers_to
+            ) AS claim(events_id)
+        ) AS may_be
+        WHERE may_be.events_id IS NOT NULL
+    ) AS c;
+
+    -- Sorted, too; but not where invoices or subscriptions are among them: more payments may have to be locked first, and
+    -- rows are locked after all payments. A row that belongs to another account is not locked. NO KEY: who refers to the
+    -- row by a foreign key does not wait for us.
+    IF NOT EXISTS (SELECT FROM unnest(locked_ids) AS n(payment_id)
+                   WHERE n.payment_id ^@ 'in_' OR n.payment_id ^@ 'sub_') THEN
+        RETURN QUERY
+        SELECT wanted.scope, NULL, NULL, NULL, NULL, NULL, NULL::boolean, NULL, NULL::boolean, NULL, NULL::bigint, NULL,
+               NULL, NULL, NULL::bigint, NULL::bigint, NULL, NULL::bigint, NULL, NULL, NULL, NULL, NULL::bigint, NULL, NULL,
+               found_row.row_id, found_row.row_account, found_row.row_status, found_row.row_intent, true
+        FROM unnest(candidate_ids, candidate_scopes) AS wanted(key, scope)
+        CROSS JOIN LATERAL (
+            SELECT e.id::text AS row_id, nullif(e.stripe_account_id, '')::text AS row_account,
+                   e.payment_status::text AS row_status, e.stripe_payment_intent_id AS row_intent
+            FROM events AS e
+            WHERE e.id = sluice_event_key(wanted.key)
+              AND wanted.scope IN ('tenant:' || e.id::text,
+                                   'live:' || coalesce(nullif(e.stripe_account_id, ''), 'platform'),
+                                   'test:' || coalesce(nullif(e.stripe_account_id, ''), 'platform'))
+            FOR NO KEY UPDATE
+        ) AS found_row;
+        GET DIAGNOSTICS found = ROW_COUNT;
+    END IF;
+    -- Whether the others exist, whoever they belong to.
+    IF found < cardinality(candidate_ids) THEN
+        RETURN QUERY
+        SELECT wanted.scope, NULL, NULL, NULL, NULL, NULL, NULL::boolean, NULL, NULL::boolean, NULL, NULL::bigint, NULL,
+               NULL, NULL, NULL::bigint, NULL::bigint, NULL, NULL::bigint, NULL, NULL, NULL, NULL, NULL::bigint, NULL, NULL,
+               found_row.row_id, found_row.row_account, found_row.row_status, found_row.row_intent, false
+        FROM unnest(candidate_ids, candidate_scopes) AS wanted(key, scope)
+        CROSS JOIN LATERAL (
+            SELECT e.id::text AS row_id, nullif(e.stripe_account_id, '')::text AS row_account,
+                   e.payment_status::text AS row_status, e.stripe_payment_intent_id AS row_intent
+            FROM events AS e
+            WHERE e.id = sluice_event_key(wanted.key)
+            OFFSET 0
+        ) AS found_row;
+    END IF;
+END
+$function$;
+
 -- What a person should mend, each with its cure; healthd reads it, and this migration warns of it.
 --   role_missing, secret_readable, table_readable, security_off, index_invalid
 CREATE FUNCTION sluice_schema_findings() RETURNS TABLE (name text, finding text, cure text)
@@ -666,6 +1059,7 @@ CREATE FUNCTION sluice_event_key(key text) RETURNS uuid
 -- Rights. A privilege on a table opens it, the policy of the same role its rows.
 ALTER TABLE webhook_logs ENABLE ROW LEVEL SECURITY;
 ALTER TABLE webhook_delivery ENABLE ROW LEVEL SECURITY;
+ALTER TABLE queue_watermark ENABLE ROW LEVEL SECURITY;
 ALTER TABLE error_logs ENABLE ROW LEVEL SECURITY;
 ALTER TABLE events ENABLE ROW LEVEL SECURITY;
 ALTER TABLE sluice_migration ENABLE ROW LEVEL SECURITY;
@@ -771,3 +1165,26 @@ GRANT EXECUTE ON FUNCTION sluice_show_payments(
     text[], text[], text[], text[], text[], text[], text[], smallint[], boolean[], text[], text[], text[],
     boolean[], text[], text[]
 ) TO sluice_processor;
+REVOKE ALL ON FUNCTION sluice_add_facts(
+    text[], text[], boolean, text[], text[], text[], bigint[], text[], text[], text[], bigint[], bigint[], text[], bigint[],
+    text[], text[], text[], text[], bigint[], text[], text[]
+) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sluice_add_facts(
+    text[], text[], boolean, text[], text[], text[], bigint[], text[], text[], text[], bigint[], bigint[], text[], bigint[],
+    text[], text[], text[], text[], bigint[], text[], text[]
+) TO sluice_processor;
+REVOKE ALL ON FUNCTION sluice_store_payments(
+    text[], text[], text[], text[], text[], text[], text[], smallint[], boolean[], text[], boolean[], text[], text[],
+    text[], boolean[], text[], text[]
+) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sluice_store_payments(
+    text[], text[], text[], text[], text[], text[], text[], smallint[], boolean[], text[], boolean[], text[], text[],
+    text[], boolean[], text[], text[]
+) TO sluice_processor;
+GRANT SELECT ON queue_watermark TO sluice_ingest, sluice_processor;
+GRANT SELECT, UPDATE (untried_from, due_from, moved_at) ON queue_watermark TO sluice_healthd;
+GRANT ALL ON queue_watermark TO sluice_migrator;
+CREATE POLICY sluice_ingest ON queue_watermark TO sluice_ingest USING (true) WITH CHECK (true);
+CREATE POLICY sluice_processor ON queue_watermark TO sluice_processor USING (true) WITH CHECK (true);
+CREATE POLICY sluice_healthd ON queue_watermark TO sluice_healthd USING (true) WITH CHECK (true);
+CREATE POLICY sluice_migrator ON queue_watermark TO sluice_migrator USING (true) WITH CHECK (true);

@@ -1,4 +1,4 @@
-"""Payments whose events row appeared after them are projected, also when their own event is long dead."""
+"""Settle payments again that ``events`` rows move: rows that appear, change or vanish after the webhook."""
 
 import asyncio
 import contextlib
@@ -7,20 +7,22 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from processor.last_error import describe
-from processor.ledger import Awaited
+from processor.ledger import RowChange
 from processor.postponed import Postponed
 from processor.retries import Blame, blame
 from processor.throttle import Throttle
 from sluice.chassis.error_log import ErrorLog
+from sluice.chassis.logs import get_logger
 from sluice.chassis.postgres import Database
 from sluice.payments.book import Node
 from sluice.registry import Transaction
 
-Take: TypeAlias = Callable[[Transaction, int, Collection[Node]], Awaitable[Sequence[Awaited]]]
-"""Locks payments that wait for a row which is there now: at most so many, and none of these."""
-Project: TypeAlias = Callable[[Transaction, Sequence[Awaited]], Awaitable[None]]
-"""Shows them on their rows."""
+Take: TypeAlias = Callable[[Transaction, int, Collection[Node]], Awaitable[Sequence[Node]]]
+"""Locks payments that a row moves: at most so many, and none of these."""
+Project: TypeAlias = Callable[[Transaction, Collection[Node]], Awaitable[Sequence[RowChange]]]
+"""Settles them again; returns the rows that show something else now."""
 
+log = get_logger()
 TRANSACTION_SECONDS = 5.0
 PAYMENTS_AT_ONCE = 200
 FAULTS_IN_A_ROUND = 20
@@ -37,7 +39,7 @@ class Projection:
 @dataclass(frozen=True)
 class Healer:
     """
-    Runs the projection now and then, in short transactions.
+    Looks for such payments now and then, and settles them in short transactions.
 
     A payment that cannot be projected, as where a trigger or CHECK of the user's refuses it, is found by halving and
     left out for a while that grows with each failure; the others do not wait for it.
@@ -47,7 +49,7 @@ class Healer:
     projection: Projection
     errors: ErrorLog
     stop: asyncio.Event
-    every_seconds: float = 5
+    every_seconds: float = 2
     postponed: Postponed = field(default_factory=Postponed)
     reports: Throttle = field(default_factory=lambda: Throttle(burst=5, per_second=1 / 60))
 
@@ -67,7 +69,7 @@ class Healer:
         """
         limit, faults = PAYMENTS_AT_ONCE, 0
         while faults < FAULTS_IN_A_ROUND and not self.stop.is_set():
-            taken: list[Awaited] = []
+            taken: list[Node] = []
             try:
                 await self._project(limit, taken)
             except Exception as error:  # noqa: BLE001 - this loop never ends the service; the next round tries again
@@ -80,17 +82,25 @@ class Healer:
                     return
                 limit = min(limit * 2, PAYMENTS_AT_ONCE)
 
-    async def _project(self, limit: int, taken: list[Awaited]) -> None:
+    async def _project(self, limit: int, taken: list[Node]) -> None:
         async with (
             asyncio.timeout(TRANSACTION_SECONDS),
             self.database.acquire() as connection,
             connection.transaction(),
         ):
             taken.extend(await self.projection.take(connection, limit, self.postponed.now()))
-            if taken:
-                await self.projection.project(connection, taken)
+            changes = await self.projection.project(connection, taken) if taken else ()
+        for change in changes:
+            log.info(
+                "events_row_changed",
+                events_id=change.events_id,
+                status_before=change.status_before,
+                status=change.status,
+                payment_id=change.payment_id,
+                bound_by=change.bound_by,
+            )
 
-    def _may_go_on_after(self, error: Exception, taken: Sequence[Awaited]) -> bool:
+    def _may_go_on_after(self, error: Exception, taken: Sequence[Node]) -> bool:
         """
         Whether it was about these payments, so that half of them, or the others, may fare better.
 
@@ -100,7 +110,7 @@ class Healer:
         is_fault = blame(error) in (Blame.EVENT, Blame.HOPELESS)
         may_be_theirs = is_fault or blame(error) in (Blame.CONTENTION, Blame.UNCLEAR)
         if len(taken) == 1 and may_be_theirs:
-            self._postpone(taken[0].node, error)
+            self._postpone(taken[0], error)
         elif is_fault and not taken:
             self._report(f"Looking for payments to heal failed: {describe(error)}")
         return bool(taken) and may_be_theirs
@@ -108,7 +118,7 @@ class Healer:
     def _postpone(self, node: Node, error: Exception) -> None:
         pause_seconds = self.postponed.add(node)
         self._report(
-            f"Projecting the awaited payment {node.payment_id} ({node.scope}) failed, "
+            f"Settling the payment {node.payment_id} ({node.scope}) failed, "
             f"tried again in {pause_seconds:.0f} s: {describe(error)}"
         )
 

@@ -11,23 +11,10 @@ A batch of payments without links costs the same few statements, whatever its si
 
 from collections.abc import Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from processor.nodes import Entry, LockedNodes
-from processor.projection import (
-    Concern,
-    Display,
-    EventRow,
-    Receipt,
-    Shown,
-    columns,
-    lock_rows,
-    missing_rows,
-    own_words,
-    show_payments,
-)
-from sluice.chassis.sql import load_queries
+from processor.projection import Display, EventRow, Receipt, Shown, lock_rows, own_words, store_payments
 from sluice.contract.event import StripeEvent
 from sluice.outcomes import Applied, Ignored, Outcome
 from sluice.payments.book import Node, NodeState
@@ -36,8 +23,20 @@ from sluice.payments.reading import facts_of
 if TYPE_CHECKING:
     from sluice.registry import Transaction
 
-QUERIES = load_queries(__file__, "ledger.sql")
 SILENT = Ignored("says nothing of a payment")
+
+
+class RowChange(NamedTuple):
+    """An ``events`` row that shows something else than before."""
+
+    events_id: str
+    status_before: str | None
+    payment_before: str | None
+    status: str | None
+    payment_id: str | None
+    """The payment that decides now."""
+    bound_by: str | None
+    """How that payment came to the row; None where no payment decides."""
 
 
 async def apply_facts(events: Sequence[StripeEvent], tx: "Transaction") -> Mapping[str, Outcome]:
@@ -45,8 +44,8 @@ async def apply_facts(events: Sequence[StripeEvent], tx: "Transaction") -> Mappi
     Append what these events say of payments, and bring payments and ``events`` rows up to date.
 
     Returns:
-        By ``stripe_event_id``: Parked where an event itself names the ``events`` row for which its payment waits (its
-        facts are kept all the same), Ignored where it says nothing of a payment, else Applied.
+        By ``stripe_event_id``: Parked where an event names ``events`` rows of which none exists and its payment has no
+        other (its facts are kept all the same), Ignored where it says nothing of a payment, else Applied.
 
     Raises:
         MalformedEvent: a body is no JSON object.
@@ -57,106 +56,112 @@ async def apply_facts(events: Sequence[StripeEvent], tx: "Transaction") -> Mappi
         return outcomes
     nodes = LockedNodes(tx)
     await nodes.append(entries)
-    await _bring_up_to_date(tx, nodes, entries)
+    told = {(entry.node, entry.fact.stripe_event_id) for entry in entries}
+    await _bring_up_to_date(tx, nodes, told)
     outcomes.update({entry.fact.stripe_event_id: Applied() for entry in entries})
     outcomes.update(nodes.waiting(entries))
     return outcomes
 
 
-class Awaited(NamedTuple):
-    """A locked payment that waited for an ``events`` row which is there now."""
-
-    node: Node
-    events_id: str
-
-
-async def project_awaited(tx: "Transaction", limit: int) -> int:
+async def reconsider(tx: "Transaction", payments: Collection[Node]) -> Sequence[RowChange]:
     """
-    Show payments on ``events`` rows that have appeared since; also those whose webhook has died waiting.
+    Settle payments again by the ``events`` rows that exist now, and show them there.
 
     Returns:
-        How many payments had waited for a row that is there now, at most ``limit``.
+        The rows whose status or deciding payment changed.
     """
-    awaited = await take_awaited(tx, limit)
-    if awaited:
-        await project_taken(tx, awaited)
-    return len(awaited)
+    nodes = LockedNodes(tx)
+    await nodes.reconsider(payments)
+    return await _show_again(tx, nodes, payments)
 
 
-async def take_awaited(tx: "Transaction", limit: int, leave_out: Collection[Node] = ()) -> Sequence[Awaited]:
-    """Lock payments whose row has appeared; those that another transaction holds can wait."""
-    found = await tx.fetch(QUERIES["lock_awaited"], limit, *columns(leave_out))
-    return [Awaited(Node(row["scope"], row["payment_id"]), row["events_id"]) for row in found]
+async def replace_facts(
+    tx: "Transaction", events: Sequence[StripeEvent], without: Collection[Node]
+) -> Sequence[RowChange]:
+    """
+    Append what these events say, whose facts have just been taken out, and settle everything that they concern.
+
+    Args:
+        without: the payments that have lost facts.
+
+    Returns:
+        The rows whose status or deciding payment changed.
+    """
+    entries = [Entry(Node(event.scope, fact.payment_id), fact) for event in events for fact in facts_of(event)]
+    nodes = LockedNodes(tx)
+    await nodes.append(entries)
+    await nodes.reconsider(set(without) - nodes.facts.keys())
+    return await _show_again(tx, nodes, [*nodes.facts])
 
 
-async def project_taken(tx: "Transaction", awaited: Sequence[Awaited]) -> None:
-    """Show these on their rows."""
-    keys = columns(node for node, _ in awaited)
-    rows = await lock_rows(tx, {(events_id, node.scope) for node, events_id in awaited})
-    concerned = await tx.fetch(QUERIES["read_concerned"], *keys)
-    receipts = {
-        (row["events_id"], row["stripe_event_id"]) for row in concerned if _shows(rows, row["events_id"], row["scope"])
-    }
-    display = Display(rows.values(), own_words(rows.values(), shown=frozenset()), receipts)
-    await show_payments(tx, display, payments={}, subscriptions=())
-    await tx.execute(QUERIES["stop_waiting"], *keys)
+async def _show_again(tx: "Transaction", nodes: LockedNodes, payments: Collection[Node]) -> Sequence[RowChange]:
+    told = {(node, fact.stripe_event_id) for node in payments for fact in nodes.facts[node]}
+    rows = await _bring_up_to_date(tx, nodes, told)
+    after = await lock_rows(tx, rows.keys())
+    return [change for row in rows.values() if (change := _change(row, after.get(row.events_id), nodes)) is not None]
 
 
-async def _bring_up_to_date(tx: "Transaction", nodes: LockedNodes, entries: Sequence[Entry]) -> None:
+async def _bring_up_to_date(
+    tx: "Transaction", nodes: LockedNodes, told: AbstractSet[tuple[Node, str]]
+) -> Mapping[str, EventRow]:
     """Lock the rows concerned; then remember what they say, store the nodes, project: in this order."""
-    concerned = nodes.changed().keys() | {entry.node for entry in entries}
-    rows = await _lock_rows(tx, nodes, _concerns(nodes.before, concerned) | _concerns(nodes.after, concerned))
-    bound = {events_id for events_id, _ in _concerns(nodes.after, concerned)}
-    missing = await missing_rows(tx, bound - rows.keys())
-    for node in nodes.after:
-        state = nodes.after[node]
-        awaits = state.events_id in missing if node in concerned else nodes.before[node].awaits_event
-        nodes.after[node] = replace(state, awaits_event=awaits)
-    speaking = own_words(rows.values(), shown=_shown(nodes.before, rows))
-    display = Display(rows.values(), speaking, _receipts(nodes, entries, rows), _left(nodes))
+    concerned = nodes.changed().keys() | {node for node, _ in told}
+    rows = await _lock_rows(tx, nodes, _shown_on(nodes.before, concerned) | _shown_on(nodes.after, concerned))
+    speaking = own_words(rows.values(), shown=_shown(nodes.before))
+    display = Display(rows.values(), speaking, _receipts(nodes, told, rows), _left(nodes))
     subscriptions = [node for node in nodes.after if node.payment_id.startswith("sub_")]
-    await show_payments(tx, display, nodes.changed(), subscriptions)
+    await store_payments(tx, display, nodes.changed(), subscriptions)
+    return rows
 
 
-async def _lock_rows(tx: "Transaction", nodes: LockedNodes, concerns: AbstractSet[Concern]) -> Mapping[str, EventRow]:
+async def _lock_rows(tx: "Transaction", nodes: LockedNodes, events_ids: AbstractSet[str]) -> Mapping[str, EventRow]:
     """The rows concerned; nearly always they are locked by now."""
-    unlocked = {concern for concern in concerns if not _shows(nodes.rows, *concern)}
-    rows = {**nodes.rows, **await lock_rows(tx, unlocked)}
-    return {events_id: rows[events_id] for events_id, scope in concerns if _shows(rows, events_id, scope)}
+    locked = {key: row for key, row in nodes.rows.items() if row.is_locked and key in events_ids}
+    return {**locked, **await lock_rows(tx, events_ids - locked.keys())}
 
 
-def _concerns(states: Mapping[Node, NodeState], concerned: AbstractSet[Node]) -> set[Concern]:
-    bound = ((states[node].events_id, node.scope) for node in concerned)
-    return {(events_id, scope) for events_id, scope in bound if events_id is not None}
+def _shown_on(states: Mapping[Node, NodeState], concerned: AbstractSet[Node]) -> AbstractSet[str]:
+    keys = (states[node].shown_on for node in concerned)
+    return {key for key in keys if key is not None}
 
 
-def _shown(before: Mapping[Node, NodeState], rows: Mapping[str, EventRow]) -> AbstractSet[Shown]:
-    """What the rows may show by the ledger's own doing: payments that were bound to them before this transaction."""
-    return {
-        (state.events_id, node.payment_id)
-        for node, state in before.items()
-        if state.events_id is not None and not state.awaits_event and _shows(rows, state.events_id, node.scope)
-    }
+def _shown(before: Mapping[Node, NodeState]) -> AbstractSet[Shown]:
+    """What rows may show by the ledger's own doing: payments that were bound to them before this transaction."""
+    shown = ((state.shown_on, node.payment_id) for node, state in before.items())
+    return {(key, payment_id) for key, payment_id in shown if key is not None}
 
 
 def _left(nodes: LockedNodes) -> AbstractSet[str]:
-    moves = ((nodes.before[node].events_id, state.events_id) for node, state in nodes.after.items())
+    """Rows that show one payment less: it has moved, or another one speaks for it now."""
+    moves = ((_displayed(nodes.before[node]), _displayed(state)) for node, state in nodes.after.items())
     return {before for before, after in moves if before is not None and before != after}
 
 
-def _receipts(nodes: LockedNodes, entries: Sequence[Entry], rows: Mapping[str, EventRow]) -> AbstractSet[Receipt]:
-    """The webhooks of this batch, and for a payment that has just found its row all that it ever had."""
-    told = {(entry.node, entry.fact.stripe_event_id) for entry in entries}
+def _displayed(state: NodeState) -> str | None:
+    return None if state.rank is None else state.shown_on
+
+
+def _receipts(
+    nodes: LockedNodes, told: AbstractSet[tuple[Node, str]], rows: Mapping[str, EventRow]
+) -> AbstractSet[Receipt]:
+    """The webhooks that were told of, and for a payment that has just found its row all that it ever had."""
+    known = set(told)
     for node, state in nodes.after.items():
-        if state.events_id != nodes.before[node].events_id:
-            told |= {(node, fact.stripe_event_id) for fact in nodes.facts[node]}
-    bound = ((nodes.after[node].events_id, node.scope, stripe_event_id) for node, stripe_event_id in told)
-    return {
-        (events_id, stripe_event_id)
-        for events_id, scope, stripe_event_id in bound
-        if events_id is not None and _shows(rows, events_id, scope)
-    }
+        if state.shown_on != nodes.before[node].shown_on:
+            known |= {(node, fact.stripe_event_id) for fact in nodes.facts[node]}
+    bound = ((nodes.after[node].shown_on, stripe_event_id) for node, stripe_event_id in known)
+    return {(key, stripe_event_id) for key, stripe_event_id in bound if key is not None and key in rows}
 
 
-def _shows(rows: Mapping[str, EventRow], events_id: str, scope: str) -> bool:
-    return events_id in rows and rows[events_id].may_be_touched_from(scope)
+def _change(before: EventRow, after: EventRow | None, nodes: LockedNodes) -> RowChange | None:
+    if after is None:
+        return None
+    shown_before, shown = ((row.payment_status, row.stored_intent) for row in (before, after))
+    if shown_before == shown:
+        return None
+    bound_by = (
+        state.bound_by
+        for node, state in nodes.after.items()
+        if node.payment_id == after.stored_intent and state.shown_on == after.events_id
+    )
+    return RowChange(after.events_id, *shown_before, *shown, next(bound_by, None))

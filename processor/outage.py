@@ -16,11 +16,11 @@ QUERIES = load_queries(__file__, "outage.sql")
 FIRST_SECONDS = 0.1
 LONGEST_SECONDS = 3.0
 FUNCTIONS = (
-    "sluice_append_facts",
+    "sluice_add_facts",
     "sluice_claim_webhooks",
     "sluice_event_key",
     "sluice_settle_webhooks",
-    "sluice_show_payments",
+    "sluice_store_payments",
 )
 """Those of the schema that the processor calls; without one of them each event would fail, one after the other."""
 COLUMNS = ("invoice.newest_second", "subscription.newest_second")

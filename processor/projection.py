@@ -1,13 +1,12 @@
 """``events`` rows: lock them, remember what they said, and show on them what the ledger knows."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from sluice.chassis.sql import load_queries
 from sluice.payments.book import Node, NodeState
-from sluice.payments.scopes import allowed_scopes
 from sluice.payments.status import PaymentStatus
 
 if TYPE_CHECKING:
@@ -15,8 +14,8 @@ if TYPE_CHECKING:
 
 QUERIES = load_queries(__file__, "projection.sql")
 
-Concern: TypeAlias = tuple[str, str]
-"""An ``events.id`` and the scope from which it is concerned."""
+_SEPARATOR = "\n"
+
 Shown: TypeAlias = tuple[str, str]
 """An ``events.id`` and the payment that it shows."""
 Receipt: TypeAlias = tuple[str, str]
@@ -25,16 +24,13 @@ Receipt: TypeAlias = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class EventRow:
-    """One locked ``events`` row."""
+    """One ``events`` row."""
 
     events_id: str
     account: str | None
     payment_status: str | None
     stored_intent: str | None
-
-    def may_be_touched_from(self, scope: str) -> bool:
-        """Whether payments of this scope count for the row."""
-        return scope in allowed_scopes(self.events_id, self.account)
+    is_locked: bool = True
 
     @property
     def is_untouched(self) -> bool:
@@ -42,25 +38,17 @@ class EventRow:
         return self.stored_intent is None and self.payment_status == PaymentStatus.PENDING
 
 
-async def lock_rows(tx: "Transaction", concerns: AbstractSet[Concern]) -> Mapping[str, EventRow]:
-    """Lock the rows that may be touched from these scopes; the others are left alone and left out."""
-    if not concerns:
+async def lock_rows(tx: "Transaction", events_ids: AbstractSet[str]) -> Mapping[str, EventRow]:
+    """Lock these rows; what has vanished is left out."""
+    if not events_ids:
         return {}
-    found = await tx.fetch(QUERIES["lock_rows"], [row for row, _ in concerns], [scope for _, scope in concerns])
+    found = await tx.fetch(QUERIES["lock_rows"], list(events_ids))
     return {
         row["events_id"]: EventRow(
             row["events_id"], row["account"], row["payment_status"], row["stripe_payment_intent_id"]
         )
         for row in found
     }
-
-
-async def missing_rows(tx: "Transaction", events_ids: AbstractSet[str]) -> AbstractSet[str]:
-    """Those of these keys that no row has."""
-    if not events_ids:
-        return frozenset()
-    found = await tx.fetch(QUERIES["find_rows"], list(events_ids))
-    return events_ids - {row["events_id"] for row in found}
 
 
 def own_words(rows: Collection[EventRow], *, shown: AbstractSet[Shown]) -> Collection[EventRow]:
@@ -89,7 +77,7 @@ class Display:
     left: AbstractSet[str] = frozenset()
 
 
-async def show_payments(
+async def store_payments(
     tx: "Transaction", display: Display, payments: Mapping[Node, NodeState], subscriptions: Collection[Node]
 ) -> None:
     """Store these locked payments, and show on the locked rows the payment that decides, and the newest receipt."""
@@ -98,7 +86,7 @@ async def show_payments(
     events_ids = sorted(row.events_id for row in display.rows)
     states = payments.values()
     await tx.execute(
-        QUERIES["show_payments"],
+        QUERIES["store_payments"],
         sorted(row.events_id for row in display.speaking),
         *columns(payments),
         [state.parent_id for state in states],
@@ -107,6 +95,8 @@ async def show_payments(
         [state.status for state in states],
         [state.rank for state in states],
         [state.awaits_event for state in states],
+        [_joined(state.awaits) for state in states],
+        [state.is_open for state in states],
         *columns(subscriptions),
         events_ids,
         [events_id in display.left for events_id in events_ids],
@@ -119,3 +109,12 @@ def columns(nodes: Iterable[Node]) -> tuple[list[str], list[str]]:
     """Scopes and payment ids, for ``unnest``."""
     pairs = list(nodes)
     return [node.scope for node in pairs], [node.payment_id for node in pairs]
+
+
+def split_keys(stored: str | None) -> tuple[str, ...]:
+    """The keys of rows that ``payment.awaits`` holds."""
+    return () if stored is None else tuple(stored.split(_SEPARATOR))
+
+
+def _joined(keys: Sequence[str]) -> str | None:
+    return _SEPARATOR.join(keys) or None

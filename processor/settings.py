@@ -33,7 +33,7 @@ class ProcessorSettings(ServiceSettings):
         True, description="whether `client_reference_id` names a row; on Payment Links the buyer chooses it"
     )
     solo_starts: int = Field(3, ge=1, description="runs alone that may end with their process before death")
-    heal_seconds: float = Field(5, gt=0, description="how often late events rows get their payments")
+    heal_seconds: float = Field(2, gt=0, description="how often events rows are looked at that appear or change")
 
     @property
     def transaction_seconds(self) -> float:

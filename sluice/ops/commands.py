@@ -13,6 +13,7 @@ _COMMANDS: Mapping[str, str] = MappingProxyType(
         "events": "sluice.ops.events",
         "send": "sluice.ops.send.command",
         "migrate": "sluice.ops.migrate",
+        "rebuild": "processor.rebuild.command",
     }
 )
 EXAMPLES = """\b
@@ -22,7 +23,8 @@ Examples:
   sluice why pi_3Qw9…              the whole story of one payment
   sluice events                    the types that an endpoint must be subscribed to
   sluice send --story refund_full  one payment's life, sent as Stripe would
-  sluice migrate --check           what a migration would meet"""
+  sluice migrate --check           what a migration would meet
+  sluice rebuild --dry-run         which rows this version would show otherwise"""
 
 
 class _OnDemand(click.Group):

@@ -1,18 +1,39 @@
-"""Which ``events`` row a payment belongs to: a pure function of what is known of it and of what stands above it."""
+"""
+Bind a payment to an ``events`` row: a pure function of what is known of the payment and of the rows that exist.
 
-from collections.abc import Iterable, Mapping
+A claim names a row. A row satisfies the claim where it exists and may be touched from the payment's scope. The
+strongest claim that is satisfied binds; only where none is does the payment wait for the row of the strongest.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from sluice.payments.facts import Claim, ClaimedBy, Fact
+from sluice.payments.facts import ClaimedBy, Fact
+from sluice.payments.scopes import allowed_scopes, is_platforms
 
 _TRUST = {by: place for place, by in enumerate(ClaimedBy)}
 _LONGEST_CHAIN = 3  # payment, invoice, subscription
+_MOST_AWAITED = 20  # they only say when to look again
+
+Rows = Mapping[str, str | None]
+"""The ``events`` rows that exist: by key the row's ``stripe_account_id``, None for the platform's own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """A payment's ``events`` row, and how it came to it: tenant, metadata, reference, stored or inherited:<parent>."""
+    """A payment's ``events`` row, how it came to it, and the rows that would be preferred."""
 
+    events_id: str
+    bound_by: str
+    """``tenant``, ``metadata``, ``reference``, ``stored``, or ``inherited:<parent>``."""
+    is_satisfied: bool = True
+    """Whether the row exists and may be touched; else this is the strongest of the claims that wait."""
+    awaits: tuple[str, ...] = ()
+    """Keys of stronger claims that no row satisfies, the strongest first."""
+
+
+class _Candidate(NamedTuple):
     events_id: str
     bound_by: str
 
@@ -23,33 +44,63 @@ def parent_of(facts: Iterable[Fact]) -> str | None:
     return min(named)[2] if named else None
 
 
-def bind(payment_id: str, known: Mapping[str, Iterable[Fact]]) -> Binding | None:
+def bind(payment_id: str, scope: str, known: Mapping[str, Iterable[Fact]], rows: Rows) -> Binding | None:
     """
-    The row of one payment: what its own facts claim, else what it inherits, else the row that had stored its id.
+    Find the row of one payment among what its own facts claim, what it inherits, and the rows that stored its id.
 
     Args:
         known: the facts by payment id, of this payment and of everything above it, all of one scope.
+        rows: of the rows that are claimed, those that exist.
     """
-    return _own_or_inherited(payment_id, known, _LONGEST_CHAIN) or _strongest(known.get(payment_id, ()), is_stored=True)
+    chain = tuple(_chain(payment_id, known))
+    accounts = _beneficiaries(chain, known) if is_platforms(scope) else frozenset[str]()
+    candidates = [*_claimed_in(chain, known), *_claims_of(known.get(payment_id, ()), is_stored=True)]
+    awaits: list[str] = []
+    for candidate in candidates:
+        if _is_satisfied(candidate.events_id, scope, rows, accounts):
+            return Binding(*candidate, awaits=tuple(awaits[:_MOST_AWAITED]))
+        if candidate.events_id not in awaits:
+            awaits.append(candidate.events_id)
+    return Binding(*candidates[0], is_satisfied=False, awaits=tuple(awaits[:_MOST_AWAITED])) if candidates else None
 
 
-def _own_or_inherited(payment_id: str, known: Mapping[str, Iterable[Fact]], steps: int) -> Binding | None:
-    facts = known.get(payment_id, ())
-    own = _strongest(facts, is_stored=False)
-    parent = parent_of(facts)
-    if own is not None or parent is None or steps == 1:
-        return own
-    above = _own_or_inherited(parent, known, steps - 1)
-    return None if above is None else Binding(above.events_id, f"inherited:{parent}")
+def _chain(payment_id: str, known: Mapping[str, Iterable[Fact]]) -> Iterator[str]:
+    """The payment, its invoice, the invoice's subscription."""
+    link: str | None = payment_id
+    for _ in range(_LONGEST_CHAIN):
+        if link is None:
+            return
+        yield link
+        link = parent_of(known.get(link, ()))
 
 
-def _strongest(facts: Iterable[Fact], *, is_stored: bool) -> Binding | None:
-    """The most trusted way of naming wins, within it the earliest fact; at equal seconds the smaller key."""
-    claims = (
-        (_TRUST[claim.by], fact.said_at, claim.events_id, claim)
+def _claimed_in(chain: tuple[str, ...], known: Mapping[str, Iterable[Fact]]) -> Iterator[_Candidate]:
+    """The payment's own claims first; of what is above, each link's claims count as inherited from the next one."""
+    yield from _claims_of(known.get(chain[0], ()), is_stored=False)
+    for link in chain[1:]:
+        for candidate in _claims_of(known.get(link, ()), is_stored=False):
+            yield _Candidate(candidate.events_id, f"inherited:{chain[1]}")
+
+
+def _claims_of(facts: Iterable[Fact], *, is_stored: bool) -> Iterator[_Candidate]:
+    """The most trusted way of naming first, within it the earliest fact; at equal seconds the smaller key."""
+    claims = {
+        (_TRUST[claim.by], fact.said_at, claim.events_id, claim.by.value)
         for fact in facts
         for claim in fact.claims
         if (claim.by is ClaimedBy.STORED) == is_stored
-    )
-    strongest: Claim | None = min(claims, default=(None,), key=lambda one: one[:3])[-1]
-    return None if strongest is None else Binding(strongest.events_id, strongest.by.value)
+    }
+    return (_Candidate(events_id, by) for _, _, events_id, by in sorted(claims))
+
+
+def _is_satisfied(events_id: str, scope: str, rows: Rows, accounts: frozenset[str]) -> bool:
+    if events_id not in rows:
+        return False
+    account = rows[events_id]
+    return scope in allowed_scopes(events_id, account) or account in accounts
+
+
+def _beneficiaries(chain: Iterable[str], known: Mapping[str, Iterable[Fact]]) -> frozenset[str]:
+    """The connected accounts for which the platform took the money: a row of such an account is meant."""
+    told = ((fact.destination, fact.on_behalf_of) for link in chain for fact in known.get(link, ()))
+    return frozenset(account for accounts in told for account in accounts if account is not None)

@@ -83,7 +83,11 @@ class Fact(NamedTuple):
     parent_id: str | None = None
     """The invoice of a payment, the subscription of an invoice."""
     claims: tuple[Claim, ...] = ()
-    """The rows that it names, the most trusted first. The ledger keeps the first that can be a key of ``events``."""
+    """The rows that it names, the most trusted first. The ledger keeps those that can be a key of ``events``."""
+    destination: str | None = None
+    """The connected account that the platform's charge transfers its money to."""
+    on_behalf_of: str | None = None
+    """The connected account in whose name the platform took the money."""
 
     @property
     def progress(self) -> PaymentStatus | None:

@@ -9,6 +9,7 @@ from sluice.payments.facts import Fact, FactKind
 from sluice.payments.saying import Saying, claim_in
 from sluice.payments.values import child, children, identifier, text, whole
 
+PAID = "paid"
 PRECEDENCE = ("draft", "open", "uncollectible", "void", "paid", "deleted")
 """Within one second the later one wins."""
 _DELETED = "deleted"
@@ -24,6 +25,7 @@ _BY_VERB: Mapping[str, str] = {
     "sent": "open",
     "voided": "void",
 }
+_VERBS_OF_PAID = frozenset({"paid", "payment_succeeded"})
 
 
 def facts(saying: Saying) -> tuple[Fact, ...]:
@@ -36,12 +38,23 @@ def facts(saying: Saying) -> tuple[Fact, ...]:
         invoice_id,
         FactKind.INVOICE,
         claims=saying.metadata_claim,
-        status=text(saying.thing, "status"),
+        status=_status(saying),
         amount=whole(saying.thing, "amount_due"),
         parent_id=subscription,
     )
     payments = (saying.of(one, FactKind.LINK, parent_id=invoice_id) for one in sorted(_payments(saying.thing)))
     return (own, *payments, *_subscription_claim(saying, subscription))
+
+
+def says_paid(fact: Fact) -> bool:
+    """Whether the invoice itself says that it is paid: by a payment, by a payment record, or out of band."""
+    return fact.kind is FactKind.INVOICE and fact.status == PAID
+
+
+def _status(saying: Saying) -> str | None:
+    """Invoices of before 2018-11-08 have no status but ``paid``."""
+    is_paid = saying.verb in _VERBS_OF_PAID or saying.thing.get("paid") is True
+    return PAID if is_paid else text(saying.thing, "status")
 
 
 def _subscription_claim(saying: Saying, subscription: str | None) -> tuple[Fact, ...]:
@@ -85,7 +98,7 @@ def state(event: StripeEvent) -> InvoiceState | None:
     """The invoice as this event shows it; None where it has no id or no status yet."""
     invoice = event.object
     invoice_id = identifier(invoice, "id", "in_")
-    status = _status(event)
+    status = _row_status(event)
     if invoice_id is None or status is None:
         return None
     return InvoiceState(
@@ -102,7 +115,7 @@ def state(event: StripeEvent) -> InvoiceState | None:
     )
 
 
-def _status(event: StripeEvent) -> str | None:
+def _row_status(event: StripeEvent) -> str | None:
     """
     Stripe's word; where it is unknown, what the event's type says, if that says anything. Only the type deletes.
 

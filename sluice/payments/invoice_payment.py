@@ -1,5 +1,6 @@
 """``invoice_payment.*`` (since Basil): which payment paid which invoice."""
 
+from sluice.contract.document import JsonObject
 from sluice.payments.facts import Fact, FactKind
 from sluice.payments.saying import Saying
 from sluice.payments.status import PaymentStatus
@@ -8,11 +9,21 @@ from sluice.payments.values import child, identifier, text, whole
 _WORDS = frozenset({"open", "paid", "canceled"})
 
 
-def facts(saying: Saying) -> tuple[Fact, ...]:
-    """The payment belongs to the invoice, and has succeeded once the invoice payment is ``paid``."""
-    invoice_payment = saying.thing
+def _payment(invoice_payment: JsonObject) -> str | None:
     payment = child(invoice_payment, "payment")
-    payment_id = identifier(payment, "payment_intent") or identifier(payment, "charge")
+    named = (identifier(payment, kind) for kind in ("payment_intent", "charge", "payment_record"))
+    return next((one for one in named if one is not None), None) or identifier(invoice_payment, "id")
+
+
+def facts(saying: Saying) -> tuple[Fact, ...]:
+    """
+    The payment belongs to the invoice, and has succeeded once the invoice payment is ``paid``.
+
+    Money that was taken elsewhere and only reported to Stripe (a payment record, or of a kind that is not known yet) is
+    a payment under the id of that record, else under the invoice payment's own.
+    """
+    invoice_payment = saying.thing
+    payment_id = _payment(invoice_payment)
     if payment_id is None:
         return ()
     word = text(invoice_payment, "status")

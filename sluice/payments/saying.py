@@ -59,7 +59,15 @@ class Saying:
             object_created=moment(self.thing, "created"),
             parent_id=parent_id,
             claims=self._tenant_claim or claims,
+            destination=self._destination,
+            on_behalf_of=identifier(self.thing, "on_behalf_of", "acct_"),
         )
+
+    @property
+    def _destination(self) -> str | None:
+        """Charges of before 2017 named it in a field of their own."""
+        transferred = identifier(child(self.thing, "transfer_data"), "destination", "acct_")
+        return transferred or identifier(self.thing, "destination", "acct_")
 
     @property
     def metadata_claim(self) -> tuple[Claim, ...]:

@@ -2,6 +2,8 @@
 
 from sluice.contract.event import PLATFORM
 
+_PLATFORMS = (f"live:{PLATFORM}", f"test:{PLATFORM}")
+
 
 def allowed_scopes(events_id: str, account: str | None) -> tuple[str, str, str]:
     """
@@ -13,3 +15,8 @@ def allowed_scopes(events_id: str, account: str | None) -> tuple[str, str, str]:
     """
     owner = account or PLATFORM
     return (f"tenant:{events_id}", f"live:{owner}", f"test:{owner}")
+
+
+def is_platforms(scope: str) -> bool:
+    """Whether events of this scope are the platform's own, not a connected account's or an organiser's."""
+    return scope in _PLATFORMS

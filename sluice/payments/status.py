@@ -31,5 +31,16 @@ class PaymentStatus(StrEnum):
         return _RANKS[self]
 
 
+CAPTURED = frozenset(
+    {
+        PaymentStatus.DISPUTED,
+        PaymentStatus.PAID,
+        PaymentStatus.PARTIALLY_REFUNDED,
+        PaymentStatus.CHARGED_BACK,
+        PaymentStatus.REFUNDED,
+    }
+)
+"""The statuses of a payment whose money was taken, whatever became of it."""
+
 _RANKS = {status: rank for rank, status in enumerate(PaymentStatus)}
 _BY_WORD: Mapping[str | None, PaymentStatus] = {status.value: status for status in PaymentStatus}

@@ -16,6 +16,9 @@ LATER = [
     CORE_FOLDER / "sprint3_ledger_functions.sql",
     CORE_FOLDER / "sprint4_kept_plans.sql",
     CORE_FOLDER / "sprint5_billing.sql",
+    CORE_FOLDER / "sprint5_bindings.sql",
+    CORE_FOLDER / "sprint5_growth.sql",
+    CORE_FOLDER / "sprint5_indexes_concurrently.sql",
 ]
 PREFLIGHT = CORE_FOLDER / "preflight.sql"
 SCHEMA = CORE_FOLDER / "schema.sql"

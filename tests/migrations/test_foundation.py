@@ -194,6 +194,8 @@ async def test_functions_do_not_follow_a_callers_search_path(empty_database_url:
         "sluice_fill_webhooks",
         "sluice_append_facts",
         "sluice_show_payments",
+        "sluice_add_facts",
+        "sluice_store_payments",
         "sluice_claim_webhooks",
         "sluice_settle_webhooks",
     }

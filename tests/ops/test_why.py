@@ -143,13 +143,13 @@ async def test_an_event_that_says_nothing_of_payments_is_told_all_the_same(datab
 
 
 async def test_a_payment_that_waits_for_its_row_says_so(database_url: str) -> None:
-    """Parked: bound to a row that does not exist."""
+    """Parked: no row that is named exists."""
     async with connected(database_url) as connection:
         await insert(connection, "payment", payment_id="pi_1", bound_by="metadata", awaits_event=True, **PAYMENT)
         await insert_fact(connection, "evt_1", minutes=0, kind="intent", status="paid")
         await insert_webhook(connection, "evt_1", outcome="parked", parked_at=NOW)
     result = await cli("why", "pi_1", DATABASE_URL=database_url)
-    assert "does not exist yet" in result.stdout
+    assert "waits for events row" in result.stdout
     assert "parked" in result.stdout
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 
 from processor.billing import keep_invoices, keep_subscriptions
-from processor.ledger import apply_facts
+from processor.ledger import apply_facts, reconsider
+from processor.row_watch import RowWatch
 from sluice.contract.event import StripeEvent
 from sluice.outcomes import Outcome
 from tests.payments.strategies import CELLAR, HARBOUR
@@ -17,10 +18,12 @@ if TYPE_CHECKING:
 
 ACCOUNT = "acct_1Organiser"
 _TABLES: Mapping[str, str] = {
-    "payment": "scope, payment_id, parent_id, events_id, bound_by, status, rank, awaits_event",
+    "payment": (
+        "scope, payment_id, parent_id, events_id, bound_by, status, rank, awaits_event, awaits, opened_at IS NULL"
+    ),
     "(SELECT * FROM payment_fact WHERE kind <> 'stored') AS payment_fact": (
         "scope, payment_id, stripe_event_id, said_at, kind, object_id, status, amount, amount_captured, currency, "
-        "object_created_at, parent_id, names_event, named_by"
+        "object_created_at, parent_id, names_event, named_by, refers_to, amount_released, destination, on_behalf_of"
     ),
     "events": "id::text, payment_status, stripe_payment_intent_id",
     "subscription": (
@@ -73,6 +76,12 @@ class Desk:
         """One batch for each event."""
         for told in events:
             await self.apply(told)
+
+    async def look(self, limit: int = 200) -> int:
+        """Let the watch over rows look once; how many payments it settled again."""
+        taken = await RowWatch().take(self.tx, limit)
+        await reconsider(self.tx, taken)
+        return len(taken)
 
     async def shown(self, events_id: str = HARBOUR) -> tuple[str | None, str | None]:
         """Status and payment on a row."""

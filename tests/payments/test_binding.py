@@ -22,7 +22,8 @@ def _bind(facts: Sequence[Fact]) -> Binding | None:
     known: dict[str, list[Fact]] = {}
     for fact in facts:
         known.setdefault(fact.payment_id, []).append(fact)
-    return bind(PI, known)
+    rows = dict.fromkeys(claim.events_id for fact in facts for claim in fact.claims)
+    return bind(PI, "live:platform", known, rows)
 
 
 def stored(events_id: str) -> Fact:

@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from processor import projection
-from processor.ledger import apply_facts, project_awaited
+from processor.ledger import apply_facts
 from sluice.contract.event import StripeEvent
 from tests.payments.desk import Desk
 from tests.payments.history import INVOICE, PI, SUBSCRIPTION, event, intent, names, refund, session
@@ -25,7 +25,7 @@ SECONDS = 20
 
 BETWEEN_LOCK_AND_INSERT = "BEFORE"
 BETWEEN_INSERT_AND_FOLD = "AFTER"
-BEFORE_PROJECTION = projection.QUERIES["show_payments"]
+BEFORE_PROJECTION = projection.QUERIES["store_payments"]
 
 _GATE = 4711
 _GATES = f"""
@@ -224,8 +224,8 @@ async def test_healing_does_not_wait_for_a_payment_in_other_hands(desk: Desk, co
     holder = await connect()
     async with asyncio.timeout(SECONDS), holder.transaction():
         await holder.execute("SELECT FROM payment FOR UPDATE")
-        assert await project_awaited(desk.tx, 10) == 0
-    assert await project_awaited(desk.tx, 10) == 1
+        assert await desk.look() == 0
+    assert await desk.look() == 1
 
 
 def _of_ledger(contents: Any) -> Any:

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, cast
 import asyncpg
 import pytest
 
-from processor import billing, ledger, nodes, projection
+from processor import billing, nodes, projection, row_watch
 from processor.ledger import apply_facts
-from processor.projection import Display, EventRow, show_payments
+from processor.projection import Display, EventRow, store_payments
+from processor.row_watch import RowWatch
 from tests.payments.desk import Counted, Desk
 from tests.payments.history import intent, names
 from tests.payments.strategies import HARBOUR
@@ -60,7 +61,7 @@ async def test_a_row_with_100_000_payments_costs_no_more_than_one_with_two(desk:
         await desk.wipe()
         await desk.tx.execute("ANALYZE payment, payment_fact, events, webhook_logs")
         row = EventRow(HARBOUR, None, "pending", None)
-        await show_payments(desk.tx, Display([row], speaking=(), receipts=frozenset()), {}, ())
+        await store_payments(desk.tx, Display([row], speaking=(), receipts=frozenset()), {}, ())
         await rows_read(desk)
     await desk.tx.execute(
         "INSERT INTO payment (scope, payment_id, events_id, bound_by, status, rank) "
@@ -83,19 +84,20 @@ async def test_a_row_with_100_000_payments_costs_no_more_than_one_with_two(desk:
 async def test_every_query_is_valid(desk: Desk) -> None:
     """PostgreSQL accepts each against the real schema."""
     connection = cast("asyncpg.Connection[asyncpg.Record]", desk.tx)
-    for module in (nodes, ledger, projection, billing):
+    for module in (nodes, row_watch, projection, billing):
         for query in module.QUERIES.values():
             await connection.prepare(query)
 
 
-async def test_an_awaiting_ledger_is_not_read_in_whole(desk: Desk) -> None:
-    """Healing looks at what waits, not at all payments."""
+async def test_a_look_at_the_rows_does_not_read_the_whole_ledger(desk: Desk) -> None:
+    """It looks at a bounded number of payments, whatever there is."""
     await desk.tx.execute(
-        "INSERT INTO payment (scope, payment_id, events_id, status, rank) "
-        "SELECT 'live:platform', 'pi_many_' || n, $1, 'failed', 8 FROM generate_series(1, 20000) AS n",
+        "INSERT INTO payment (scope, payment_id, events_id, status, rank, opened_at) "
+        "SELECT 'live:platform', 'pi_many_' || n, $1, 'failed', 8, NULL FROM generate_series(1, 20000) AS n",
         HARBOUR,
     )
+    await desk.tx.execute("UPDATE events SET stripe_payment_intent_id = 'pi_many_1'")
     await desk.tx.execute("ANALYZE payment")
-    query = ledger.QUERIES["lock_awaited"].replace("$1", "10").replace("$2", "'{}'").replace("$3", "'{}'")
-    plan = await desk.tx.fetch(f"EXPLAIN {query}")
-    assert not any("Seq Scan on payment" in line[0] for line in plan)
+    before = await _counter(desk)
+    assert await desk.look() == 0
+    assert await _counter(desk) - before <= 3 * RowWatch().in_turn

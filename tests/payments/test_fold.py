@@ -31,7 +31,7 @@ def status(*events: StripeEvent) -> str | None:
 
 def states(events: Iterable[StripeEvent]) -> dict[Node, NodeState]:
     """Everything that these events make of everything."""
-    return settle(known(events))
+    return settle(known(events), {})
 
 
 @settings(max_examples=400, deadline=None)

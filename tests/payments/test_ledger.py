@@ -172,9 +172,17 @@ async def test_a_name_that_is_no_key_binds_nothing_and_parks_nothing(desk: Desk)
     assert await desk.shown() == ("paid", PI)
 
 
-async def test_a_missing_row_is_no_reason_to_try_the_next_name(desk: Desk) -> None:
-    """Else the order in which rows and events appear would decide."""
+async def test_a_missing_row_is_a_reason_to_try_the_next_name(desk: Desk) -> None:
+    """The row that is preferred takes the payment when it appears, and gives it back when it vanishes."""
     told = session("completed", metadata=names(NOBODY), client_reference_id=HARBOUR)
-    await desk.apply(told)
+    assert (await desk.apply(told))[told.stripe_event_id] == Applied()
+    assert await desk.bound(PI) == (HARBOUR, "reference")
+    assert await desk.shown() == ("paid", PI)
+    await desk.add_row(NOBODY)
+    assert await desk.look() == 1
     assert await desk.bound(PI) == (NOBODY, "metadata")
+    assert await desk.shown(NOBODY) == ("paid", PI)
     assert await desk.shown() == ("pending", None)
+    await desk.tx.execute("DELETE FROM events WHERE id = sluice_event_key($1)", NOBODY)
+    assert await desk.look() == 1
+    assert await desk.shown() == ("paid", PI)

@@ -6,7 +6,6 @@ from itertools import permutations
 import asyncpg
 import pytest
 
-from processor.ledger import project_awaited
 from sluice.outcomes import Applied, Parked
 from tests.payments.desk import ACCOUNT, Desk
 from tests.payments.history import INVOICE, PI, SUBSCRIPTION, event, intent, names, session
@@ -88,29 +87,28 @@ async def test_a_row_that_appears_after_the_webhook_died_is_projected(desk: Desk
     told = intent("succeeded", metadata=names(NOBODY))
     await desk.receive(told)
     await desk.apply(told)
-    assert await project_awaited(desk.tx, 10) == 0
+    assert await desk.look() == 0
     await desk.add_row(NOBODY)
-    assert await project_awaited(desk.tx, 10) == 1
+    assert await desk.look() == 1
     assert await desk.shown(NOBODY) == ("paid", PI)
     received = await desk.tx.fetchval("SELECT last_webhook_received::text FROM events WHERE id::text = $1", NOBODY)
     assert received == "2026-10-30 12:00:00"
-    assert await project_awaited(desk.tx, 10) == 0
+    assert await desk.look() == 0
 
 
 async def test_healing_projects_nothing_on_another_accounts_row(desk: Desk) -> None:
     """The row that appears belongs to somebody else."""
     await desk.apply(intent("succeeded", account="acct_Other", metadata=names(NOBODY)))
     await desk.add_row(NOBODY, stripe_account_id=ACCOUNT)
-    assert await project_awaited(desk.tx, 10) == 1
+    assert await desk.look() == 0
     assert await desk.shown(NOBODY) == ("pending", None)
-    assert await project_awaited(desk.tx, 10) == 0
 
 
 async def test_healing_takes_no_more_than_it_is_told(desk: Desk) -> None:
     """A limit keeps its transaction short; the next round takes the rest."""
     await desk.apply(*(intent("succeeded", id=f"pi_{number}", metadata=names(NOBODY)) for number in range(5)))
     await desk.add_row(NOBODY)
-    assert [await project_awaited(desk.tx, 2) for _ in range(4)] == [2, 2, 1, 0]
+    assert [await desk.look(2) for _ in range(4)] == [2, 2, 1, 0]
 
 
 async def test_payments_of_a_subscription_wait_with_it(desk: Desk) -> None:
@@ -119,7 +117,7 @@ async def test_payments_of_a_subscription_wait_with_it(desk: Desk) -> None:
     outcomes = await desk.apply(waits, event("invoice.paid"), event("invoice_payment.paid"))
     assert outcomes[waits.stripe_event_id] == Parked(NOBODY)
     await desk.add_row(NOBODY)
-    assert await project_awaited(desk.tx, 10) == 3
+    assert await desk.look() == 3
     assert await desk.shown(NOBODY) == ("paid", PI)
     assert await desk.bound(PI) == (NOBODY, f"inherited:{INVOICE}")
 
@@ -190,7 +188,7 @@ async def test_the_processors_role_may_do_all_this(desk: Desk, role_url: Callabl
         await clerk.apply(named, event("invoice.paid"), event("customer.subscription.created"), intent("succeeded"))
         await clerk.apply(event("invoice_payment.paid"), intent("succeeded", id="pi_2", metadata=names(NOBODY)))
         await desk.add_row(NOBODY)
-        assert await project_awaited(connection, 10) == 1
+        assert await clerk.look() == 1
     finally:
         await connection.close(timeout=5)
     assert await desk.shown(HARBOUR) == ("paid", PI)

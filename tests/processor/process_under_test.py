@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from processor import turn
 from processor.assembly import NAME, serve_with
 from processor.heal import Projection
-from processor.ledger import Awaited, project_taken
+from processor.ledger import reconsider
 from processor.settings import ProcessorSettings
 from sluice.chassis.jetstream import IncomingMessage
 from sluice.chassis.service import Service, run
@@ -41,7 +41,7 @@ def die_before_acknowledging(messages: Sequence[IncomingMessage]) -> None:
         os._exit(KILLED)
 
 
-async def take_nothing(_: Transaction, limit: int, leave_out: Collection[Node]) -> Sequence[Awaited]:
+async def take_nothing(_: Transaction, limit: int, leave_out: Collection[Node]) -> Sequence[Node]:
     """There is no ledger here."""
     del limit, leave_out
     return ()
@@ -49,7 +49,7 @@ async def take_nothing(_: Transaction, limit: int, leave_out: Collection[Node]) 
 
 async def serve(service: Service) -> None:
     """Serve with this module's handlers."""
-    await serve_with(service, REGISTRY, Projection(take_nothing, project_taken))
+    await serve_with(service, REGISTRY, Projection(take_nothing, reconsider))
 
 
 def main(environment: Mapping[str, str]) -> None:

@@ -9,9 +9,10 @@ from dataclasses import replace
 import pytest
 
 from processor.heal import PAYMENTS_AT_ONCE, Healer, Projection
-from processor.ledger import Awaited, apply_facts, project_taken, take_awaited
+from processor.ledger import apply_facts, reconsider
 from processor.postponed import Postponed
 from processor.retries import Patience
+from processor.row_watch import RowWatch
 from sluice.contract.envelope import read_event
 from sluice.contract.event import StripeEvent
 from sluice.payments.book import Node
@@ -44,7 +45,7 @@ def shop(workshop: Workshop) -> Workshop:
 
 def healer(shop: Workshop) -> Healer:
     """The periodic job, by hand."""
-    return Healer(shop.database, Projection(take_awaited, project_taken), shop.errors, shop.stop)
+    return Healer(shop.database, Projection(RowWatch().take, reconsider), shop.errors, shop.stop)
 
 
 async def status_of(shop: Workshop, events_id: str) -> str:
@@ -89,10 +90,17 @@ async def add_awaited(shop: Workshop, count: int) -> str:
     events_id = str(uuid.uuid4())
     await shop.database.execute("INSERT INTO events (id, name) VALUES ($1::uuid, 'late')", events_id)
     await shop.database.execute(
-        "INSERT INTO payment (scope, payment_id, events_id, status, rank, awaits_event) "
-        "SELECT 'live:platform', 'pi_' || lpad(n::text, 5, '0'), $1, 'paid', 1, true FROM generate_series(1, $2) AS n",
+        "INSERT INTO payment (scope, payment_id, events_id, status, awaits_event, awaits) "
+        "SELECT 'live:platform', 'pi_' || lpad(n::text, 5, '0'), $1, 'paid', true, $1 FROM generate_series(1, $2) AS n",
         events_id,
         count,
+    )
+    await shop.database.execute(
+        "INSERT INTO payment_fact "
+        "(scope, payment_id, stripe_event_id, said_at, kind, status, names_event, named_by) "
+        "SELECT scope, payment_id, 'evt_' || payment_id, now(), 'intent', 'paid', events_id, 'metadata' "
+        "FROM payment WHERE events_id = $1",
+        events_id,
     )
     return events_id
 
@@ -102,6 +110,11 @@ async def waiting(shop: Workshop) -> list[str]:
     return [row["payment_id"] for row in await shop.database.fetch("SELECT payment_id FROM payment WHERE awaits_event")]
 
 
+POISON = """
+UPDATE events SET name = 'poison';
+UPDATE payment SET payment_id = 'pi_00000';
+UPDATE payment_fact SET payment_id = 'pi_00000'
+"""
 REFUSE = """
 CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''not this one''; END';
 CREATE TRIGGER refuse BEFORE UPDATE ON events FOR EACH ROW WHEN (old.name = 'poison') EXECUTE FUNCTION refuse()
@@ -123,7 +136,7 @@ async def test_healing_goes_on_without_a_pause_while_there_is_more(shop: Worksho
 async def test_a_payment_that_cannot_be_shown_holds_up_no_other(shop: Workshop) -> None:
     """A trigger of the user's refuses one row: it is stepped over, named once, and tried again later."""
     await add_awaited(shop, 1)
-    await shop.database.execute("UPDATE events SET name = 'poison'; UPDATE payment SET payment_id = 'pi_00000'")
+    await shop.database.execute(POISON)
     await shop.database.execute(REFUSE)
     events_id = await add_awaited(shop, PAYMENTS_AT_ONCE + 1)
     now = [0.0]
@@ -143,7 +156,7 @@ async def test_a_payment_that_cannot_be_shown_holds_up_no_other(shop: Workshop) 
 async def test_a_payment_that_ends_its_backend_holds_up_no_other(shop: Workshop) -> None:
     """A trigger of the user's takes the connection with it: that payment is found by halving and stepped over."""
     await add_awaited(shop, 1)
-    await shop.database.execute("UPDATE events SET name = 'poison'; UPDATE payment SET payment_id = 'pi_00000'")
+    await shop.database.execute(POISON)
     await shop.database.execute(REFUSE.replace("RAISE EXCEPTION ''not this one''", END_BACKEND))
     events_id = await add_awaited(shop, PAYMENTS_AT_ONCE + 1)
     await healer(shop).run_once()
@@ -173,13 +186,13 @@ async def test_a_fault_of_the_projection_is_reported_and_the_healing_goes_on(sho
     """A loop that dies in silence would leave payments unseen."""
     tries: list[int] = []
 
-    async def take(_: Transaction, limit: int, __: Collection[Node]) -> Sequence[Awaited]:
+    async def take(_: Transaction, limit: int, __: Collection[Node]) -> Sequence[Node]:
         tries.append(limit)
         if len(tries) == 2:
             shop.stop.set()
         raise LookupError
 
     async with asyncio.timeout(2):
-        await replace(healer(shop), projection=Projection(take, project_taken), every_seconds=0.01).run()
+        await replace(healer(shop), projection=Projection(take, reconsider), every_seconds=0.01).run()
     assert len(tries) == 2
     assert {row["kind"] for row in await shop.error_rows()} == {"database"}

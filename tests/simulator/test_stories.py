@@ -94,7 +94,8 @@ def becomes(events: Sequence[StripeEvent]) -> str | None:
     for event in events:
         for fact in facts_of(event):
             book.setdefault(Node(event.scope, fact.payment_id), []).append(fact)
-    bound = [state.status for state in settle(book).values() if state.events_id == EVENTS_ID and state.status]
+    states = settle(book, {EVENTS_ID: None}).values()
+    bound = [state.status for state in states if state.events_id == EVENTS_ID and state.status]
     return min(bound, key=lambda status: PaymentStatus(status).rank, default=None)
 
 

@@ -26,6 +26,7 @@ def _fact(row: asyncpg.Record) -> Fact:
         status=row["status"],
         amount=row["amount"],
         amount_captured=row["amount_captured"],
+        amount_released=row["amount_released"],
         currency=row["currency"],
         object_created=None if created is None else int(created.timestamp()),
         parent_id=row["parent_id"],

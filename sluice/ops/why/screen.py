@@ -81,8 +81,15 @@ def _binding(payment: Payment) -> str:
         return "bound to no events row: nothing that is known of it names one"
     by = payment.bound_by or "unknown"
     source = f"what {by.removeprefix(_INHERITED)} says" if by.startswith(_INHERITED) else _BOUND_BY.get(by, by)
-    bound = f"bound to events row {escape(payment.events_id)} by {escape(source)}"
-    return bound + (", [yellow]which does not exist yet[/]" if payment.awaits_event else "")
+    row = f"events row {escape(payment.events_id)}"
+    if payment.awaits_event:
+        return (
+            f"[yellow]waits for {row}[/], named by {escape(source)}: "
+            "no row that is named exists and belongs to this account"
+        )
+    preferred = ", ".join((payment.awaits or "").split())
+    better = f"; would move to {escape(preferred)} if that row existed in this account" if preferred else ""
+    return f"bound to {row} by {escape(source)}{better}"
 
 
 def _fact(fact: FactTold) -> list[str]:
@@ -102,7 +109,8 @@ def _because(fact: FactTold) -> str:
         words.append(f"({fact.amount} {fact.currency or ''} went back)")
     elif fact.kind != "charge" and fact.amount is not None:
         words.append(f"{fact.amount} {fact.currency or ''}")
-    named = f"; names events row {fact.names_event}" if fact.names_event else ""
+    rows = " and ".join(key for key in (fact.names_event, fact.refers_to) if key)
+    named = f"; names events row {rows}" if rows else ""
     return escape(" ".join(words).rstrip() + named)
 
 

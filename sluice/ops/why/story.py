@@ -66,6 +66,8 @@ class FactTold:
     parent_id: str | None
     names_event: str | None
     named_by: str | None
+    refers_to: str | None
+    """The row that ``client_reference_id`` names beside it."""
     status_after: str | None
     """The payment's status by this fact and all before it; None for what is no payment itself."""
     decided: bool
@@ -83,6 +85,9 @@ class Payment:
     bound_by: str | None
     status: str | None
     awaits_event: bool
+    """Whether no row satisfies any claim."""
+    awaits: str | None = None
+    """Keys of rows that would be preferred, each on a line: they do not exist, or belong to another account."""
     facts: Sequence[FactTold] = ()
 
 

@@ -49,7 +49,7 @@ SELECT count(*) AS payments FROM payment WHERE events_id = $1 AND rank IS NOT NU
 
 -- tell_payments --
 -- $1 scopes  $2 payment ids
-SELECT p.scope, p.payment_id, p.parent_id, p.events_id, p.bound_by, p.status, p.awaits_event
+SELECT p.scope, p.payment_id, p.parent_id, p.events_id, p.bound_by, p.status, p.awaits_event, p.awaits
 FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS wanted (scope, payment_id, place)
 JOIN payment AS p USING (scope, payment_id)
 ORDER BY wanted.place;
@@ -57,7 +57,7 @@ ORDER BY wanted.place;
 -- tell_facts --
 -- $1 scopes  $2 payment ids. In the order in which Stripe says that things happened.
 SELECT f.scope, f.payment_id, f.stripe_event_id, f.said_at, f.kind, f.object_id, f.status, f.amount, f.amount_captured,
-       f.currency, f.object_created_at, f.parent_id, f.names_event, f.named_by
+       f.amount_released, f.currency, f.object_created_at, f.parent_id, f.names_event, f.named_by, f.refers_to
 FROM unnest($1::text[], $2::text[]) AS wanted (scope, payment_id)
 JOIN payment_fact AS f USING (scope, payment_id)
 ORDER BY f.said_at, f.id;
@@ -77,28 +77,74 @@ FROM events
 WHERE id = ANY (SELECT sluice_event_key(wanted) FROM unnest($1::text[]) AS wanted);
 
 -- find_webhooks_of_event --
--- $1 evt_…  $2 the most to show. Through the platform's URL, and through any organiser's.
+-- $1 evt_…  $2 the most to show. Through the platform's URL, and through any organiser's: evt_…@key. In every collation the
+-- keys that begin alike stand together; beyond those of Latin letters nothing follows a z.
 SELECT stripe_event_id
 FROM webhook_logs
-WHERE stripe_event_id IN (SELECT $1 UNION ALL SELECT $1 || '@' || id::text FROM events)
+WHERE stripe_event_id >= $1 AND stripe_event_id <= $1 || repeat('z', 60)
+  AND (stripe_event_id = $1 OR starts_with(stripe_event_id, $1 || '@'))
 ORDER BY created_at, id
 LIMIT $2;
 
 -- find_unprocessed_webhooks --
--- $1 an object's id  $2 the most to show. What is about it and has no effect yet.
-SELECT stripe_event_id FROM webhook_logs WHERE object_id = $1 AND NOT processed ORDER BY created_at, id LIMIT $2;
+-- $1 an object's id  $2 the most to show  $3 how many of each kind to look through: to be tried again, not tried yet, dead.
+-- What is about the object and has no effect yet.
+WITH open AS (
+    (SELECT id, stripe_event_id, object_id, tenant, created_at
+     FROM webhook_logs
+     WHERE NOT processed AND dead_at IS NULL AND next_attempt_at IS NOT NULL AND published_at IS NULL
+       AND next_attempt_at >= coalesce((SELECT due_from FROM queue_watermark), '-infinity')
+     ORDER BY next_attempt_at
+     LIMIT $3)
+    UNION ALL
+    (SELECT id, stripe_event_id, object_id, tenant, created_at
+     FROM webhook_logs
+     WHERE NOT processed AND dead_at IS NULL AND next_attempt_at IS NOT NULL AND published_at IS NOT NULL
+       AND published_at >= coalesce((SELECT untried_from FROM queue_watermark), '-infinity')
+     ORDER BY published_at
+     LIMIT $3)
+    UNION ALL
+    (SELECT id, stripe_event_id, object_id, tenant, created_at
+     FROM webhook_logs
+     WHERE dead_at IS NOT NULL AND NOT processed
+     ORDER BY dead_at DESC
+     LIMIT $3)
+)
+SELECT stripe_event_id FROM open WHERE object_id = $1 ORDER BY created_at, id LIMIT $2;
 
--- find_all_webhooks --
--- $1 an object's id  $2 the most to show. Reads the whole log.
-SELECT stripe_event_id FROM webhook_logs WHERE object_id = $1 ORDER BY created_at, id LIMIT $2;
+-- find_recent_webhooks --
+-- $1 an object's id  $2 the most to show  $3 how many of the newest webhooks to look through; NULL: all.
+SELECT stripe_event_id
+FROM (SELECT id, stripe_event_id, object_id, created_at FROM webhook_logs ORDER BY id DESC LIMIT $3) AS recent
+WHERE object_id = $1
+ORDER BY created_at, id
+LIMIT $2;
 
 -- find_unprocessed_webhooks_of_row --
--- $1 events.id as text  $2 the most to show. What came through the row's own URL and has no fact in the ledger yet.
-SELECT stripe_event_id
-FROM webhook_logs
-WHERE tenant = $1 AND NOT processed
-ORDER BY created_at
-LIMIT $2;
+-- $1 events.id as text  $2 the most to show  $3 as above. What came through the row's own URL and has no fact in the ledger
+-- yet.
+WITH open AS (
+    (SELECT id, stripe_event_id, object_id, tenant, created_at
+     FROM webhook_logs
+     WHERE NOT processed AND dead_at IS NULL AND next_attempt_at IS NOT NULL AND published_at IS NULL
+       AND next_attempt_at >= coalesce((SELECT due_from FROM queue_watermark), '-infinity')
+     ORDER BY next_attempt_at
+     LIMIT $3)
+    UNION ALL
+    (SELECT id, stripe_event_id, object_id, tenant, created_at
+     FROM webhook_logs
+     WHERE NOT processed AND dead_at IS NULL AND next_attempt_at IS NOT NULL AND published_at IS NOT NULL
+       AND published_at >= coalesce((SELECT untried_from FROM queue_watermark), '-infinity')
+     ORDER BY published_at
+     LIMIT $3)
+    UNION ALL
+    (SELECT id, stripe_event_id, object_id, tenant, created_at
+     FROM webhook_logs
+     WHERE dead_at IS NOT NULL AND NOT processed
+     ORDER BY dead_at DESC
+     LIMIT $3)
+)
+SELECT stripe_event_id FROM open WHERE tenant = $1 ORDER BY created_at, id LIMIT $2;
 
 -- tell_webhooks --
 -- $1 keys of webhook_logs, in the order of arrival.

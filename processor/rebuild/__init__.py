@@ -1,0 +1,1 @@
+"""Read stored webhooks again with this release's rules: what an upgrade knows better shows on the rows it concerns."""
