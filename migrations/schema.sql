@@ -168,6 +168,11 @@ CREATE TABLE subscription (
     said_at               timestamptz NOT NULL,
     stripe_event_id       text NOT NULL,
     updated_at            timestamptz NOT NULL DEFAULT now(),
+    cancel_at             timestamptz,
+    canceled_at           timestamptz,
+    ended_at              timestamptz,
+    trial_end             timestamptz,
+    newest_second         jsonb NOT NULL DEFAULT '{}',  -- status by event, of the second said_at: processor/billing.py
     PRIMARY KEY (scope, subscription_id)
 );
 ALTER TABLE subscription SET (autovacuum_vacuum_scale_factor = 0.02);
@@ -183,6 +188,7 @@ CREATE TABLE invoice (
     said_at          timestamptz NOT NULL,
     stripe_event_id  text NOT NULL,
     updated_at       timestamptz NOT NULL DEFAULT now(),
+    newest_second    jsonb NOT NULL DEFAULT '{}',
     PRIMARY KEY (scope, invoice_id)
 );
 ALTER TABLE invoice SET (autovacuum_vacuum_scale_factor = 0.02);
@@ -1064,7 +1070,9 @@ $function$;
 -- sluice_event_key(text)::text. The migration makes it for the real type of events.id.
 CREATE FUNCTION sluice_event_key(key text) RETURNS uuid
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
-    RETURN CASE WHEN key ~ '^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$' THEN key::uuid END;
+    RETURN CASE WHEN key ~ '^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$' THEN key::uuid
+                WHEN btrim(key, E' \t\n\r\f\v') ~ '^(\{[0-9A-Fa-f]{4}(-?[0-9A-Fa-f]{4}){7}\}|[0-9A-Fa-f]{4}(-?[0-9A-Fa-f]{4}){7})$'
+                THEN btrim(key, E' \t\n\r\f\v')::uuid END;
 
 -- Rights. A privilege on a table opens it, the policy of the same role its rows.
 ALTER TABLE webhook_logs ENABLE ROW LEVEL SECURITY;

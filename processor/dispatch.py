@@ -10,7 +10,7 @@ from processor.verdicts import Handled, Unsupported
 from sluice.chassis.postgres import DATABASE_ERRORS
 from sluice.contract.event import StripeEvent
 from sluice.outcomes import Applied, Ignored, Outcome, Parked, combine
-from sluice.registry import BatchHandler, Registry, Transaction
+from sluice.registry import BatchHandler, Registry, Transaction, name_of
 
 TEST_MODE = Ignored("a test-mode event in production")
 NO_HANDLER = Ignored("no handler for this type")
@@ -105,9 +105,3 @@ def _checked(outcome: Outcome) -> Outcome:
     if not isinstance(outcome, Applied | Ignored | Parked):
         raise TypeError("a handler answers Applied, Ignored or Parked")
     return outcome
-
-
-def name_of(handler: BatchHandler) -> str:
-    """``module.function`` of a handler, as people wrote it."""
-    written = getattr(handler, "__wrapped__", handler)
-    return f"{getattr(written, '__module__', '?')}.{getattr(written, '__qualname__', '?')}"

@@ -23,6 +23,8 @@ FUNCTIONS = (
     "sluice_store_payments",
 )
 """Those of the schema that the processor calls; without one of them each event would fail, one after the other."""
+COLUMNS = ("invoice.newest_second", "subscription.newest_second")
+"""The newest columns that it writes; so, too."""
 
 
 class Outage:
@@ -51,9 +53,9 @@ class Outage:
         metrics.IN_OUTAGE.set(1)
 
     async def has_answer(self) -> bool:
-        """Whether PostgreSQL answers at this moment, takes writes, and has every function that is called."""
+        """Whether PostgreSQL answers at this moment, takes writes, and has all that is called and written."""
         try:
-            (row,) = await self._database.fetch(QUERIES["look"], FUNCTIONS)
+            (row,) = await self._database.fetch(QUERIES["look"], FUNCTIONS, COLUMNS)
         except DatabaseUnavailable:
             return False
         self._note_missing(row["missing"])

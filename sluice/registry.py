@@ -92,6 +92,12 @@ def handles_batch(*types: str, registry: Registry = REGISTRY) -> Callable[[Batch
     return register
 
 
+def name_of(handler: BatchHandler) -> str:
+    """``module.function`` of a handler, as people wrote it."""
+    written = getattr(handler, "__wrapped__", handler)
+    return f"{getattr(written, '__module__', '?')}.{getattr(written, '__qualname__', '?')}"
+
+
 def discover(package: ModuleType, *, registry: Registry = REGISTRY) -> Registry:
     """Import every module of a package and every ``sluice.handlers`` entry point, so that they register themselves."""
     for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):

@@ -10,6 +10,7 @@ _COMMANDS: Mapping[str, str] = MappingProxyType(
     {
         "status": "sluice.ops.status.command",
         "why": "sluice.ops.why.command",
+        "events": "sluice.ops.events",
         "send": "sluice.ops.send.command",
         "migrate": "sluice.ops.migrate",
         "rebuild": "processor.rebuild.command",
@@ -20,6 +21,7 @@ Examples:
   sluice status                    how it stands, in one screen
   sluice status --since 48h        the five criteria after a deployment
   sluice why pi_3Qw9…              the whole story of one payment
+  sluice events                    the types that an endpoint must be subscribed to
   sluice send --story refund_full  one payment's life, sent as Stripe would
   sluice migrate --check           what a migration would meet
   sluice rebuild --dry-run         which rows this version would show otherwise"""

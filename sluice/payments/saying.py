@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from sluice.contract.document import JsonObject
 from sluice.contract.event import StripeEvent
+from sluice.payments.api_version import tells_releases_as_refunds
 from sluice.payments.facts import Claim, ClaimedBy, Fact, FactKind
 from sluice.payments.values import child, identifier, moment, text
 
@@ -26,6 +27,11 @@ class Saying:
         """The last word of the event's type: ``payment_intent.succeeded`` says ``succeeded``."""
         return self.event.type.rpartition(".")[2]
 
+    @property
+    def tells_releases_as_refunds(self) -> bool:
+        """Whether a refund of this event may only have let go of a hold."""
+        return tells_releases_as_refunds(self.event.api_version)
+
     def of(
         self,
         payment_id: str,
@@ -35,6 +41,7 @@ class Saying:
         status: str | None = None,
         amount: int | None = None,
         amount_captured: int | None = None,
+        amount_released: int | None = None,
         parent_id: str | None = None,
     ) -> Fact:
         """A fact of this event about this payment. Through an organiser's URL it names that organiser's row alone."""
@@ -47,6 +54,7 @@ class Saying:
             status=status,
             amount=amount,
             amount_captured=amount_captured,
+            amount_released=amount_released,
             currency=text(self.thing, "currency"),
             object_created=moment(self.thing, "created"),
             parent_id=parent_id,

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from devstack import event_types_page
 from devstack.settings_page import PAGE, page
 
 ROOT = Path(__file__).parents[2]
@@ -15,6 +16,14 @@ LINK = re.compile(r"\]\((?!https?://|#|mailto:)([^)#\s]+)")
 def test_the_settings_page_is_what_the_settings_say() -> None:
     """`make docs` was run after a setting was added or changed."""
     assert (ROOT / PAGE).read_text(encoding="utf-8") == page()
+
+
+def test_the_page_of_types_lists_what_the_handlers_handle() -> None:
+    """`make docs` was run after a type was added; so an endpoint that has the page's types lacks none."""
+    page = (ROOT / event_types_page.PAGE).read_text(encoding="utf-8")
+    assert page == event_types_page.with_block(page)
+    assert event_types_page.block().count("`") == 2 * len(set(re.findall(r"`[^`]+`", event_types_page.block())))
+    assert "`invoice.paid`" in event_types_page.block()
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))

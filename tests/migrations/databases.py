@@ -15,6 +15,7 @@ LATER = [
     CORE_FOLDER / "sprint2_ingest_rights.sql",
     CORE_FOLDER / "sprint3_ledger_functions.sql",
     CORE_FOLDER / "sprint4_kept_plans.sql",
+    CORE_FOLDER / "sprint5_billing.sql",
     CORE_FOLDER / "sprint5_bindings.sql",
     CORE_FOLDER / "sprint5_growth.sql",
     CORE_FOLDER / "sprint5_indexes_concurrently.sql",

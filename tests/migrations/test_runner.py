@@ -39,6 +39,7 @@ CORE = [
     "sluice/sprint2_ingest_rights.sql",
     "sluice/sprint3_ledger_functions.sql",
     "sluice/sprint4_kept_plans.sql",
+    "sluice/sprint5_billing.sql",
     "sluice/sprint5_bindings.sql",
     "sluice/sprint5_growth.sql",
     "sluice/sprint5_indexes_concurrently.sql",

@@ -63,7 +63,7 @@ def test_an_intent_says_how_far_it_is(verb: str, status: str | None) -> None:
         ("completed", "paid", "paid"),
         ("completed", "no_payment_required", "paid"),
         ("completed", "unpaid", "processing"),
-        ("completed", "", None),
+        ("completed", "", "processing"),
         ("async_payment_succeeded", "paid", "paid"),
         ("async_payment_failed", "unpaid", "failed"),
         ("expired", "unpaid", "expired"),
@@ -116,15 +116,6 @@ def test_a_charge_says_whether_it_was_captured(verb: str, fields: dict[str, Json
     assert only(event(f"charge.{verb}", 0, **fields)).status == status
 
 
-@pytest.mark.parametrize(
-    ("amount", "captured", "refunded", "back"),
-    [(4900, 4900, 4900, 4900), (4900, 4900, 0, 0), (4900, 3000, 1900, 0), (4900, 3000, 2400, 500), (0, 0, 0, 0)],
-)
-def test_what_a_partial_capture_releases_did_not_go_back(amount: int, captured: int, refunded: int, back: int) -> None:
-    """Stripe counts the released rest of a hold into ``amount_refunded``."""
-    assert only(charge("updated", back=refunded, amount=amount, amount_captured=captured)).amount == back
-
-
 def test_a_charge_without_an_intent_is_a_payment_of_its_own() -> None:
     """So are the refunds and disputes of such a charge."""
     assert only(charge("succeeded", payment_intent=None)).payment_id == CHARGE
@@ -174,6 +165,17 @@ def test_a_session_names_by_metadata_and_by_reference() -> None:
     """Both are kept, the more trusted first: the first may turn out to be no key."""
     told = only(session("completed", metadata=names("one"), client_reference_id="two"))
     assert told.claims == (Claim("one", ClaimedBy.METADATA), Claim("two", ClaimedBy.REFERENCE))
+
+
+@pytest.mark.parametrize("mode", ["payment", "subscription"])
+def test_a_reference_that_is_not_trusted_names_nothing(mode: str) -> None:
+    """On a Payment Link the buyer chooses it; all else that the session says stays."""
+    told = session("completed", metadata=names("one"), client_reference_id="two", mode=mode, subscription=SUBSCRIPTION)
+    trusted, untrusted = facts_of(told), facts_of(told, trusts_reference=False)
+    assert [fact._replace(claims=fact.claims[:1]) for fact in trusted] == list(untrusted)
+    assert {fact.claims for fact in untrusted} == {(Claim("one", ClaimedBy.METADATA),)}
+    tenants = session("completed", tenant="mine", client_reference_id="two")
+    assert facts_of(tenants, trusts_reference=False) == facts_of(tenants)
 
 
 @pytest.mark.parametrize("named", ["", "\0", "x" * 256, "\ud800", 7, None, [], {}])

@@ -70,6 +70,17 @@ async def test_what_the_schema_lacks_is_said_once(database: Database, capfd: pyt
     assert "sluice migrate" in line
 
 
+async def test_a_column_that_is_not_yet_there_is_waited_for(database: Database) -> None:
+    """A processor ahead of its migration would fail each event of a subscription, one after the other."""
+    outage = Outage(database, asyncio.Event())
+    assert await outage.has_answer()
+    await database.execute("ALTER TABLE subscription RENAME COLUMN newest_second TO not_yet_there")
+    assert not await outage.has_answer()
+    assert outage.waits_for_migration
+    await database.execute("ALTER TABLE subscription RENAME COLUMN not_yet_there TO newest_second")
+    assert await outage.has_answer()
+
+
 def test_every_function_that_is_called_is_asked_for() -> None:
     """Else an event fails for want of it."""
     called = (re.findall(r"\b(sluice_\w+)\(", file.read_text()) for file in (ROOT / "processor").glob("*.sql"))
