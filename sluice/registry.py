@@ -47,6 +47,11 @@ class Registry:
         if is_patient:
             self._patient.add(handler)
 
+    def replace(self, handler: BatchHandler, by: BatchHandler) -> None:
+        """Let another handler take the place of one, for all of its types."""
+        for event_type, handlers in self._by_type.items():
+            self._by_type[event_type] = tuple(by if one is handler else one for one in handlers)
+
     def is_patient(self, handler: BatchHandler) -> bool:
         """Whether a handler is asked last, and only of events that wait for nothing."""
         return handler in self._patient
