@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager
 from ingest import metrics
 from ingest.admission import Admission
 from ingest.body import BodyReader
-from ingest.connection import Listening, PublicServer, listen
 from ingest.descriptors import allow_many_files
 from ingest.express import Express
 from ingest.journal import Journal
+from ingest.public_port import Listening, PublicServer, listen
 from ingest.publisher import Publisher
 from ingest.receive import Receiver
 from ingest.refusals import Refusals

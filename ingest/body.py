@@ -68,17 +68,15 @@ class BodyReader:
         chunks: list[bytes] = []
         held = 0
         try:
-            async with asyncio.timeout(self._limits.body_seconds):
+            async with asyncio.timeout(self._limits.body_seconds) as deadline:
                 await _invite(request)
                 while chunk := await request.content.readany():
                     chunks.append(chunk)
                     held += len(chunk)
                     self._reading_bytes += len(chunk)
                     self._check_held(held)
-        except TimeoutError as error:
-            raise BodyTooSlow from error
-        except ConnectionError as error:
-            raise ClientGone from error
+        except OSError as error:  # TimeoutError is one, and may come from the network too
+            raise (BodyTooSlow if deadline.expired() else ClientGone) from error
         except web.RequestPayloadError as error:
             raise BadRequest from error
         finally:

@@ -52,8 +52,11 @@ BODY_DIFFERS = metrics.counter(
 CONNECTIONS = metrics.gauge("http_connections", "Open connections of clients.")
 CONNECTIONS_CUT = metrics.counter(
     "http_connections_cut_total",
-    "Connections closed on a client that was one too many, sent no request, or read no answer.",
+    "Connections closed on a client that was one too many, sent no request, read no answer, or made room for another.",
     ("reason",),
+)
+CLIENTS_LEFT = metrics.counter(
+    "http_clients_left_total", "Clients that reset their connection, or left before they had all their answers."
 )
 TENANT_LOOKUPS = metrics.counter(
     "webhook_tenant_lookups_total", "Reads of organisers' secrets from PostgreSQL.", ("outcome",)
@@ -96,6 +99,8 @@ for _type in (*KNOWN_TYPES, "other"):
         RECEIVED.labels(_type, _outcome)
 for _code in REFUSALS:
     REFUSED.labels(_code)
+for _reason in ("too_many", "silent", "deaf", "idle", "unfinished"):
+    CONNECTIONS_CUT.labels(_reason)
 for _reason in ("fresh", "due", "unsent", "passed", "overdue"):
     RELAY_PUBLISHED.labels(_reason)
 for _reason in ("unsent", "passed", "overdue"):
