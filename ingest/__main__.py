@@ -1,7 +1,7 @@
 """``python -m ingest``, also ``sluice-ingest``: receive Stripe's webhooks."""
 
-from ingest.app import SECRET_NAME, serve
-from ingest.settings import IngestSettings
+from ingest.app import serve
+from ingest.settings import SECRET_NAME, IngestSettings
 from sluice.chassis.command_line import explain
 from sluice.chassis.service import run
 from sluice.chassis.settings import load

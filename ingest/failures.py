@@ -75,6 +75,12 @@ class SecretUnreadable(Unavailable):
     code = "secret_unreadable"
 
 
+class SecretUnusable(Unavailable):
+    """What is stored as this organiser's webhook secret can be none."""
+
+    code = "secret_unusable"
+
+
 class NotRecorded(Unavailable):
     """This webhook could not be recorded at the moment."""
 

@@ -8,8 +8,7 @@ whether it was new or a repeat.
 
 import asyncio
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import asyncpg
@@ -17,7 +16,8 @@ import asyncpg
 from ingest import metrics
 from ingest.batch import Batch, Waiting, columns, differs, firsts_of, others, without_receipt
 from ingest.deadline import Deadline
-from ingest.failures import NotRecorded, OutOfTime, TooMuchAtOnce
+from ingest.failures import NotRecorded, OutOfTime
+from ingest.fair_queue import FairQueue
 from ingest.notices import NOTICES
 from ingest.receipts import ALREADY_RECORDED, RECORDED, Promise, Receipt
 from sluice.chassis.postgres import DATABASE_ERRORS, Connection, Database, Record, is_transient
@@ -66,8 +66,7 @@ class Journal:
         self._on_recorded = on_recorded
         self._on_failure = on_failure
         self._limits = limits or JournalLimits()
-        self._queue: deque[Waiting] = deque()
-        self._bytes = 0
+        self._queue = FairQueue(rows_max=self._limits.queue_rows, bytes_max=self._limits.queue_bytes)
         self._taken = 0
         self._arrived = asyncio.Event()
         self._deadline = Deadline(self._limits.receipt_seconds, OutOfTime)
@@ -80,14 +79,14 @@ class Journal:
     @property
     def waiting_bytes(self) -> int:
         """Bytes of the bodies that wait or are being written."""
-        return self._bytes
+        return self._queue.body_bytes
 
     async def record(self, event: StripeEvent, verified_by: str) -> Receipt:
         """
         Return once this delivery is committed.
 
         Raises:
-            TooMuchAtOnce: too much waits already.
+            TooMuchAtOnce: too much waits already, of everybody's or of this organiser's.
             OutOfTime, DatabaseUnavailable, NotRecorded: it may be recorded nevertheless; the sender should try again.
         """
         receipt: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
@@ -99,13 +98,9 @@ class Journal:
         Put a delivery into the next write, and return at once; ``receipt`` learns what ``record`` returns or raises.
 
         Raises:
-            TooMuchAtOnce: too much waits already.
+            TooMuchAtOnce: as ``record``.
         """
-        size = len(event.body)
-        if len(self._queue) >= self._limits.queue_rows or self._bytes + size > self._limits.queue_bytes:
-            raise TooMuchAtOnce
-        self._queue.append(Waiting(event, verified_by, receipt))
-        self._bytes += size
+        self._queue.put(Waiting(event, verified_by, receipt))
         self._deadline.watch(receipt)
         self._arrived.set()
 
@@ -130,29 +125,14 @@ class Journal:
         self._arrived.clear()
 
     async def _write_next(self) -> None:
-        batch, size = self._take()
+        taken = self._queue.take(self._share(), self._limits.batch_bytes)
+        batch = without_receipt(taken.waiting)  # those who still wait
+        self._taken = len(batch)
         try:
             await self._write(batch)
         finally:
-            self._bytes -= size
+            self._queue.give_back(taken)
             _refuse(batch, NotRecorded)  # whoever has no answer yet, should this task be cancelled
-
-    def _take(self) -> tuple[Batch, int]:
-        """The next batch, without those who no longer wait; and the bytes that it and those held."""
-        batch: list[Waiting] = []
-        size = batch_bytes = 0
-        rows_max = self._share()
-        while self._queue and len(batch) < rows_max:
-            body_bytes = len(self._queue[0].event.body)
-            if batch and batch_bytes + body_bytes > self._limits.batch_bytes:
-                break
-            waiting = self._queue.popleft()
-            size += body_bytes
-            if not waiting.receipt.done():
-                batch.append(waiting)
-                batch_bytes += body_bytes
-        self._taken = len(batch)
-        return batch, size
 
     def _share(self) -> int:
         """
@@ -234,21 +214,21 @@ class Journal:
         self._on_failure(error)
         if is_transient(error):
             _refuse(batch, DatabaseUnavailable)
-            self._refuse_queue()
+            _refuse(self._queue.clear(), DatabaseUnavailable)
         else:
             _refuse(batch, NotRecorded)
-
-    def _refuse_queue(self) -> None:
-        _refuse(self._queue, DatabaseUnavailable)
-        self._bytes -= sum(len(waiting.event.body) for waiting in self._queue)
-        self._queue.clear()
 
 
 def _note_other_bodies(rows: Sequence[Record]) -> None:
     for row in rows:
         if row["body_differs"]:
             metrics.BODY_DIFFERS.inc()
-            NOTICES.warn("webhook_body_differs", stripe_event_id=row["stripe_event_id"])
+            event_id: str = row["stripe_event_id"]
+            tenant = event_id.partition("@")[2]
+            if tenant:
+                NOTICES.warn_of(tenant, "webhook_body_differs", stripe_event_id=event_id)
+            else:
+                NOTICES.warn("webhook_body_differs", stripe_event_id=event_id)
 
 
 async def _fill(connection: Connection, batch: Batch, rows: Sequence[Record], deadline: float) -> None:
@@ -264,7 +244,7 @@ async def _fill(connection: Connection, batch: Batch, rows: Sequence[Record], de
     _refuse([one for one in waiting if one.event.stripe_event_id in held], NotRecorded)
 
 
-def _refuse(batch: "Batch | deque[Waiting]", failure: type[Unavailable]) -> None:
+def _refuse(batch: Iterable[Waiting], failure: type[Unavailable]) -> None:
     for waiting in batch:
         if not waiting.receipt.done():
             waiting.receipt.set_exception(failure())

@@ -58,6 +58,11 @@ CONNECTIONS_CUT = metrics.counter(
 CLIENTS_LEFT = metrics.counter(
     "http_clients_left_total", "Clients that reset their connection, or left before they had all their answers."
 )
+OVER_SHARE = metrics.counter(
+    "webhook_organiser_over_share_total",
+    "Webhooks of organisers answered 503 because theirs held or used too much already, by what of.",
+    ("resource",),
+)
 TENANT_LOOKUPS = metrics.counter(
     "webhook_tenant_lookups_total", "Reads of organisers' secrets from PostgreSQL.", ("outcome",)
 )
@@ -88,8 +93,8 @@ REFUSALS = frozenset(
     """
     bad_request body_timeout body_too_large client_gone database_unavailable defect failure future_timestamp
     invalid_signature malformed_event malformed_signature method_not_allowed missing_signature not_configured not_found
-    not_recorded overloaded rejected secret_unreadable stale_timestamp timeout unavailable unknown_organiser
-    unsupported_media_type
+    not_recorded overloaded rejected secret_unreadable secret_unusable stale_timestamp timeout unavailable
+    unknown_organiser unsupported_media_type
     """.split()  # noqa: SIM905  as above
 )
 
@@ -99,6 +104,8 @@ for _type in (*KNOWN_TYPES, "other"):
         RECEIVED.labels(_type, _outcome)
 for _code in REFUSALS:
     REFUSED.labels(_code)
+for _resource in ("requests", "bytes", "rows", "queue_bytes", "cpu"):
+    OVER_SHARE.labels(_resource)
 for _reason in ("too_many", "silent", "deaf", "idle", "unfinished"):
     CONNECTIONS_CUT.labels(_reason)
 for _reason in ("fresh", "due", "unsent", "passed", "overdue"):

@@ -1,22 +1,29 @@
 """What a person can tell ingest, all of it through the environment."""
 
-from pydantic import Field
+import os
+from typing import Self
+
+from pydantic import Field, model_validator
 
 from ingest.body import BodyLimits
 from ingest.connection import ConnectionLimits
 from ingest.journal import JournalLimits
 from ingest.relay import RelayLimits
 from ingest.tenants import TenantLimits
+from sluice.chassis.secret_faults import configured_faults
 from sluice.chassis.settings import Seconds, ServiceSettings
 
-MEBIBYTE = 1024 * 1024
+SECRET_NAME = "STRIPE_WEBHOOK_SECRET"  # noqa: S105  the name of a setting
+KIBIBYTE = 1024
+MEBIBYTE = 1024 * KIBIBYTE
 
 
 class IngestSettings(ServiceSettings):
     """
     Settings of ingest beside those of every service.
 
-    ``STRIPE_WEBHOOK_SECRET`` (or ``STRIPE_WEBHOOK_SECRET_FILE``) is no field: it may change while we run.
+    ``STRIPE_WEBHOOK_SECRET`` (or ``STRIPE_WEBHOOK_SECRET_FILE``) is no field: it may change while we run. But what can
+    be no secret is refused as we start.
     """
 
     listen_host: str = Field("0.0.0.0", description="address of the public port")  # noqa: S104  Stripe comes from outside
@@ -34,6 +41,9 @@ class IngestSettings(ServiceSettings):
     body_bytes_max: int = Field(2 * MEBIBYTE, ge=1024, description="largest body, in bytes")
     body_seconds: Seconds = Field(5, description="seconds to read a body in")
     answer_seconds: Seconds = Field(2.5, description="seconds from the whole body to any answer")
+    organiser_body_bytes_max: int = Field(
+        256 * KIBIBYTE, ge=1024, description="largest body at an organiser's URL, in bytes"
+    )
     reading_bytes_max: int = Field(64 * MEBIBYTE, ge=1024, description="bytes of unfinished bodies at most")
 
     journal_queue_rows: int = Field(10_000, ge=1, description="webhooks that may wait to be written")
@@ -50,6 +60,17 @@ class IngestSettings(ServiceSettings):
     relay_rows_per_second: int = Field(2_000, ge=1, description="rows that a sweep publishes in a second at most")
     relay_overdue_per_second: int = Field(100, ge=1, description="rows untried for five minutes published in a second")
 
+    @model_validator(mode="after")
+    def _secret_may_be_one(self) -> Self:
+        faults = configured_faults(SECRET_NAME, os.environ)
+        if faults:
+            told = "; ".join(faults)
+            raise ValueError(
+                f"{SECRET_NAME}: {told}. Set it, or {SECRET_NAME}_FILE, to what Stripe shows as the signing secret of "
+                "your endpoint, whsec_ and all"
+            )
+        return self
+
     @property
     def connection_limits(self) -> ConnectionLimits:
         """What one client may cost."""
@@ -64,7 +85,10 @@ class IngestSettings(ServiceSettings):
     def body_limits(self) -> BodyLimits:
         """What one body may cost."""
         return BodyLimits(
-            body_bytes=self.body_bytes_max, body_seconds=self.body_seconds, reading_bytes=self.reading_bytes_max
+            body_bytes=self.body_bytes_max,
+            organiser_body_bytes=self.organiser_body_bytes_max,
+            body_seconds=self.body_seconds,
+            reading_bytes=self.reading_bytes_max,
         )
 
     @property

@@ -17,8 +17,11 @@ class RotatingSecret:
     """
     The values of ``NAME``, or of the file that ``NAME_FILE`` names, separated by commas.
 
-    The file is looked at when values are asked for, at most once a second; what cannot be read, or is empty,
-    leaves the last good values in force.
+    The file is looked at when values are asked for, at most once a second; what cannot be read, or is empty, or is no
+    secret, leaves the last good values in force.
+
+    Args:
+        fault_of: why a value can be no secret; None where it may be one.
     """
 
     def __init__(
@@ -26,10 +29,12 @@ class RotatingSecret:
         name: str,
         *,
         environment: Mapping[str, str] = os.environ,
+        fault_of: Callable[[str], str | None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._name = name
         self._clock = clock
+        self._fault_of = fault_of
         file = environment.get(f"{name}_FILE")
         self._path = Path(file) if file else None
         self._values = _split(environment.get(name, ""))
@@ -58,6 +63,10 @@ class RotatingSecret:
         if not values:
             self._keep("empty")
             return
+        for value in values:
+            if (fault := self._fault_of(value)) is not None:
+                self._keep(fault)
+                return
         self._values, self._seen = values, seen
 
     def _keep(self, reason: str) -> None:
