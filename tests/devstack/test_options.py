@@ -74,3 +74,9 @@ def test_a_port_that_is_none_is_refused(tmp_path: Path, port: str) -> None:
     """The sentence says what to write instead."""
     with pytest.raises(StackProblem, match="PORT must be a number from 0 to 65535"):
         _read(tmp_path, {"PORT": port})
+
+
+def test_what_can_be_no_webhook_secret_is_said_at_once(tmp_path: Path) -> None:
+    """Instead of a service that ends again and again."""
+    with pytest.raises(StackProblem, match="API key"):
+        _read(tmp_path, {}, "STRIPE_WEBHOOK_SECRET=sk_test_51Abcdefghijklmnop\n")

@@ -160,3 +160,20 @@ async def test_a_taken_port_is_a_fault_of_the_configuration() -> None:
     assert f"ingest cannot listen on 127.0.0.1:{taken}" in stderr.decode()
     assert "Traceback" not in stderr.decode()
     assert "critical" not in stderr.decode()
+
+
+@pytest.mark.parametrize("bad", [f'"{SECRET}"', "sk_live_51Abcdefghijklmnop", "whsec_short", f"{SECRET},x"])
+def test_what_can_be_no_secret_ends_the_start(bad: str) -> None:
+    """With code 78 and a sentence that does not quote it: no stream of refused webhooks."""
+    environment = {
+        "PATH": os.defpath,
+        "DATABASE_URL": POSTGRES_NOWHERE,
+        "NATS_URL": NOWHERE,
+        "STRIPE_WEBHOOK_SECRET": bad,
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "ingest"], check=False, capture_output=True, text=True, env=environment, timeout=30
+    )
+    assert done.returncode == 78
+    assert "STRIPE_WEBHOOK_SECRET: " in done.stderr
+    assert bad not in done.stderr
