@@ -54,11 +54,9 @@ class Share:
     def give_back(self, organiser: str, amount: float) -> None:
         """Hold less."""
         self._held_by_all -= amount
-        left = self._held[organiser] - amount
-        if left > 0:
-            self._held[organiser] = left
-        else:
-            del self._held[organiser]
+        held = self._held.pop(organiser, 0) - amount
+        if held > 0:
+            self._held[organiser] = held
 
 
 @dataclass(slots=True)

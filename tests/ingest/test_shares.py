@@ -14,7 +14,7 @@ from ingest import app
 from ingest.failures import TooMuchAtOnce
 from ingest.notices import ORGANISER_LINES, Notices
 from ingest.settings import IngestSettings
-from ingest.shares import CpuShare, Share
+from ingest.shares import CpuShare, InFlight, Share
 from tests.ingest.raw import raw, request, status
 from tests.ingest.running import NOWHERE, Ingest, running
 from tests.ingest.test_tenants import TENANT_SECRET, Postgres, organiser, url
@@ -75,6 +75,16 @@ def test_cpu_time_of_a_second_is_shared_and_the_next_second_is_new() -> None:
     assert [spend(name, 0.1) for name in ("c", "d")] == [True, False]
     now[0] = 1
     assert spend("a", 0.1) is True
+
+
+def test_no_body_is_read_for_whom_no_cpu_time_is_left() -> None:
+    """The refusal comes before the body, which would cost more than its verification."""
+    cpu = CpuShare(clock=lambda: 0.0, cpu=iter((0.0, 1.0)).__next__)
+    in_flight = InFlight(requests=80, body_bytes=8_000, cpu=cpu)
+    with cpu.spending("a"):
+        pass
+    with pytest.raises(TooMuchAtOnce), in_flight.enter("a"):
+        pass
 
 
 def test_an_organisers_lines_cost_others_none_and_memory_is_bounded() -> None:
