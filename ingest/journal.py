@@ -8,23 +8,24 @@ whether it was new or a repeat.
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import asyncpg
 
 from ingest import metrics
-from ingest.batch import Batch, Waiting, columns, differs, firsts_of, others, without_receipt
-from ingest.deadline import Deadline
+from ingest.batch import Batch, Waiting, columns, firsts_of, others, refuse, without_receipt
+from ingest.deadline import Deadline, seconds_left
 from ingest.failures import NotRecorded, OutOfTime
 from ingest.fair_queue import FairQueue
 from ingest.notices import NOTICES
 from ingest.receipts import ALREADY_RECORDED, RECORDED, Promise, Receipt
-from sluice.chassis.postgres import DATABASE_ERRORS, Connection, Database, Record, is_transient
+from ingest.repeats import record_repeats
+from sluice.chassis.postgres import DATABASE_ERRORS, Connection, Database, is_transient
 from sluice.chassis.postgres_hold import Hold
 from sluice.chassis.sql import load_queries
 from sluice.contract.event import StripeEvent
-from sluice.failures import DatabaseUnavailable, Unavailable
+from sluice.failures import DatabaseUnavailable
 
 _QUERIES = load_queries(__file__, "journal.sql")
 _LEAST_RETRY_SECONDS = 0.3
@@ -132,7 +133,7 @@ class Journal:
             await self._write(batch)
         finally:
             self._queue.give_back(taken)
-            _refuse(batch, NotRecorded)  # whoever has no answer yet, should this task be cancelled
+            refuse(batch, NotRecorded)  # whoever has no answer yet, should this task be cancelled
 
     def _share(self) -> int:
         """
@@ -177,22 +178,18 @@ class Journal:
         """The usual case in one statement; repeats, if there are any, in a second one."""
         connection: Connection
         firsts = firsts_of(batch)
-        async with self._hold.use(within_seconds=_left(deadline)) as connection:
+        async with self._hold.use(within_seconds=seconds_left(deadline)) as connection:
             recorded = await connection.fetch(
-                _QUERIES["record_new"], *columns(list(firsts.values())), timeout=_left(deadline)
+                _QUERIES["record_new"], *columns(list(firsts.values())), timeout=seconds_left(deadline)
             )
             self._give([firsts[row["stripe_event_id"]] for row in recorded], RECORDED)
             if rest := others(batch, recorded, firsts):
                 await self._insert_repeats(connection, rest, deadline)
 
     async def _insert_repeats(self, connection: Connection, batch: Batch, deadline: float) -> None:
-        rows = await connection.fetch(_QUERIES["record"], *columns(batch), differs(batch), timeout=_left(deadline))
-        await _fill(connection, batch, rows, deadline)
-        _note_other_bodies(rows)
-        firsts = firsts_of(batch)
-        recorded = [row for row in rows if row["is_new"]]
-        self._give([firsts[row["stripe_event_id"]] for row in recorded], RECORDED)
-        self._give(others(batch, recorded, firsts), ALREADY_RECORDED)
+        committed = await record_repeats(connection, batch, deadline)
+        self._give(committed.new, RECORDED)
+        self._give(committed.repeats, ALREADY_RECORDED)
 
     def _give(self, committed: Batch, receipt: Receipt) -> None:
         for waiting in committed:
@@ -213,41 +210,10 @@ class Journal:
         metrics.JOURNAL_FAILURES.labels("refusal").inc()
         self._on_failure(error)
         if is_transient(error):
-            _refuse(batch, DatabaseUnavailable)
-            _refuse(self._queue.clear(), DatabaseUnavailable)
+            refuse(batch, DatabaseUnavailable)
+            refuse(self._queue.clear(), DatabaseUnavailable)
         else:
-            _refuse(batch, NotRecorded)
-
-
-def _note_other_bodies(rows: Sequence[Record]) -> None:
-    for row in rows:
-        if row["body_differs"]:
-            metrics.BODY_DIFFERS.inc()
-            event_id: str = row["stripe_event_id"]
-            tenant = event_id.partition("@")[2]
-            if tenant:
-                NOTICES.warn_of(tenant, "webhook_body_differs", stripe_event_id=event_id)
-            else:
-                NOTICES.warn("webhook_body_differs", stripe_event_id=event_id)
-
-
-async def _fill(connection: Connection, batch: Batch, rows: Sequence[Record], deadline: float) -> None:
-    """Fill the rows that an earlier application left; refuse who finds one held, since a 200 would lose the webhook."""
-    unfilled = {row["stripe_event_id"] for row in rows if row["is_unfilled"]}
-    if not unfilled:
-        return
-    waiting = [waiting for waiting in batch if waiting.event.stripe_event_id in unfilled]
-    filled = await connection.fetch(
-        _QUERIES["fill"], *columns(list(firsts_of(waiting).values())), timeout=_left(deadline)
-    )
-    held = unfilled - {row["stripe_event_id"] for row in filled}
-    _refuse([one for one in waiting if one.event.stripe_event_id in held], NotRecorded)
-
-
-def _refuse(batch: Iterable[Waiting], failure: type[Unavailable]) -> None:
-    for waiting in batch:
-        if not waiting.receipt.done():
-            waiting.receipt.set_exception(failure())
+            refuse(batch, NotRecorded)
 
 
 def _is_worth_repeating(error: Exception) -> bool:
@@ -259,7 +225,3 @@ def _is_about_a_row(error: Exception) -> bool:
     if isinstance(error, ValueError):  # asyncpg cannot encode a value
         return True
     return isinstance(error, asyncpg.PostgresError) and (error.sqlstate or "")[:2] in _ROW_AT_FAULT
-
-
-def _left(deadline: float) -> float:
-    return max(deadline - time.monotonic(), 0.01)

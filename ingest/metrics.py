@@ -49,6 +49,9 @@ CLOCK_SKEW_SECONDS = metrics.gauge(
 BODY_DIFFERS = metrics.counter(
     "webhook_body_differs_total", "Known events that came again with another body; the first is kept."
 )
+REVIVED = metrics.counter(
+    "webhook_revived_total", "Dead webhooks that came again, byte for byte, and are due once more."
+)
 CONNECTIONS = metrics.gauge("http_connections", "Open connections of clients.")
 CONNECTIONS_CUT = metrics.counter(
     "http_connections_cut_total",
