@@ -40,10 +40,10 @@ async def record_repeats(connection: Connection, batch: Batch, deadline: float) 
     Args:
         deadline: by the monotonic clock.
     """
-    now, later = _apart(by_id(batch))
-    rows = await connection.fetch(_QUERIES["record"], *columns(now), differs(now), timeout=seconds_left(deadline))
-    pairs = list(zip(now, rows, strict=True))
-    await _fill(connection, now, rows, deadline)
+    batch = by_id(batch)
+    rows = await connection.fetch(_QUERIES["record"], *columns(batch), differs(batch), timeout=seconds_left(deadline))
+    pairs = list(zip(batch, rows, strict=True))
+    await _fill(connection, batch, rows, deadline)
     refuse([waiting for waiting, row in pairs if row["life"] == "held"], NotRecorded)
     _note(rows)
     done = Committed(
@@ -51,25 +51,10 @@ async def record_repeats(connection: Connection, batch: Batch, deadline: float) 
         repeats=[waiting for waiting, row in pairs if not row["is_new"] and not row["is_other"]],
     )
     others = [_renamed(waiting) for waiting, row in pairs if row["is_other"]]
-    if not others and not later:
+    if not others:
         return done
-    rest = await record_repeats(connection, [*others, *later], deadline)
+    rest = await record_repeats(connection, others, deadline)
     return Committed([*done.new, *rest.new], [*done.repeats, *rest.repeats])
-
-
-def _apart(batch: Batch) -> tuple[Batch, Batch]:
-    """The batch without test events that are no repeats of the first with their id; and these, for which it decides."""
-    firsts = firsts_of(batch)
-    later = [waiting for waiting in batch if _is_other(waiting, firsts[waiting.event.stripe_event_id])]
-    kept = {id(waiting) for waiting in later}
-    return [waiting for waiting in batch if id(waiting) not in kept], later
-
-
-def _is_other(waiting: Waiting, first: Waiting) -> bool:
-    one, other = waiting.event, first.event
-    if one is other or one.livemode or other.livemode or "~" in one.stripe_event_id.partition("@")[0]:
-        return False
-    return one.type != other.type or (_ZEROS.fullmatch(one.stripe_event_id) is not None and one.body != other.body)
 
 
 def _renamed(waiting: Waiting) -> Waiting:
