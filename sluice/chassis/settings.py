@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from sluice.chassis.accepted import accepted, is_secret, shown
+from sluice.chassis.printable import printable_lines
 from sluice.chassis.secret import RotatingSecret
 
 __all__ = ["EXIT_CONFIGURATION", "RotatingSecret", "Seconds", "ServiceSettings", "load"]
@@ -127,7 +128,7 @@ def load(settings_type: type[S]) -> S:
         faults = [_explain(settings_type, fault) for fault in error.errors(include_url=False)]
     except ValueError as error:  # a setting that should be JSON and is not
         faults = [f"  {error}"]
-    sys.stderr.write("The configuration has faults:\n" + "\n".join(faults) + "\n")
+    sys.stderr.write("The configuration has faults:\n" + printable_lines("\n".join(faults)) + "\n")
     raise SystemExit(EXIT_CONFIGURATION)
 
 
