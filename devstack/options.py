@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from dotenv import dotenv_values
 
 from devstack.problems import StackProblem
-from sluice.chassis.secret_faults import fault_of
+from sluice.webhook_secret import fault_of
 
 ROOT = Path(__file__).resolve().parents[1]
 DEFAULT_PORT = 3000

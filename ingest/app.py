@@ -22,9 +22,9 @@ from sluice.chassis import logs
 from sluice.chassis.jetstream import JetStream, StreamSpec
 from sluice.chassis.postgres import Database
 from sluice.chassis.secret import RotatingSecret
-from sluice.chassis.secret_faults import fault_of
 from sluice.chassis.service import Service
 from sluice.contract.subjects import ALL_SUBJECTS, STREAM
+from sluice.webhook_secret import fault_of
 
 _FINISH_SECONDS = 3.0  # a request that has its body is answered within 2.5 s
 

@@ -10,8 +10,8 @@ from ingest.connection import ConnectionLimits
 from ingest.journal import JournalLimits
 from ingest.relay import RelayLimits
 from ingest.tenants import TenantLimits
-from sluice.chassis.secret_faults import configured_faults
 from sluice.chassis.settings import Seconds, ServiceSettings
+from sluice.webhook_secret import configured_faults
 
 SECRET_NAME = "STRIPE_WEBHOOK_SECRET"  # noqa: S105  the name of a setting
 KIBIBYTE = 1024

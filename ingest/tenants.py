@@ -16,8 +16,8 @@ from ingest import metrics
 from ingest.failures import SecretUnreadable, SecretUnusable, UnknownOrganiser
 from ingest.notices import NOTICES
 from sluice.chassis.postgres import DATABASE_ERRORS, Database
-from sluice.chassis.secret_faults import fault_of
 from sluice.chassis.sql import load_queries
+from sluice.webhook_secret import fault_of
 
 _QUERIES = load_queries(__file__, "tenants.sql")
 _STRANGERS_AT_ONCE = 200

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sluice.chassis.secret_faults import configured_faults, fault_of
+from sluice.webhook_secret import configured_faults, fault_of
 
 GOOD = "whsec_8f1ZtQ0mN4kXw2"
 
