@@ -28,18 +28,21 @@ class Admission:
 
     Args:
         secrets: the platform's webhook secrets in force now.
+        secrets_afresh: the same, looked up again before a webhook is refused.
     """
 
     def __init__(
         self,
         *,
         secrets: Callable[[], Sequence[str]],
+        secrets_afresh: Callable[[], Sequence[str]],
         tenants: Tenants,
         refusals: Refusals,
         cpu: CpuShare | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._secrets = secrets
+        self._secrets_afresh = secrets_afresh
         self._tenants = tenants
         self._refusals = refusals
         self._cpu = cpu or CpuShare()
@@ -57,11 +60,20 @@ class Admission:
             secrets = self._secrets()
             if not secrets:
                 raise NotConfigured
-            signature = self._verify(body, header, secrets)
+            signature = self._verify_for_platform(body, header, secrets)
         except Failure as failure:
             self._refusals.unverified(failure)
             raise
         return self._read(body, fingerprint("platform", signature.secret), tenant=None)
+
+    def _verify_for_platform(self, body: bytes, header: str | None, secrets: Sequence[str]) -> Signature:
+        try:
+            return self._verify(body, header, secrets)
+        except BadSignature:
+            newer = self._secrets_afresh()
+            if newer == secrets:
+                raise
+            return self._verify(body, header, newer)
 
     async def tenant(self, body: bytes, header: str | None, asked: str) -> Admitted:
         """

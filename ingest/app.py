@@ -64,7 +64,9 @@ async def _receiving(
     tenants = Tenants(database, on_fault=refusals.no_secret, limits=settings.tenant_limits)
     relay = Relay(database, stream, publisher, limits=settings.relay_limits)
     cpu = CpuShare()
-    admission = Admission(secrets=secret.values, tenants=tenants, refusals=refusals, cpu=cpu)
+    admission = Admission(
+        secrets=secret.values, secrets_afresh=secret.values_afresh, tenants=tenants, refusals=refusals, cpu=cpu
+    )
     bodies = BodyReader(settings.body_limits)
     receiver = Receiver(
         admission=admission,

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -177,3 +178,17 @@ def test_what_can_be_no_secret_ends_the_start(bad: str) -> None:
     assert done.returncode == 78
     assert "STRIPE_WEBHOOK_SECRET: " in done.stderr
     assert bad not in done.stderr
+
+
+async def test_a_changed_secret_works_at_the_first_webhook(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However soon after the change: before a signature is refused, the file is looked at once more."""
+    file = tmp_path / "secret"
+    file.write_text(SECRET)
+    monkeypatch.setenv("STRIPE_WEBHOOK_SECRET_FILE", str(file))
+    async with running(database_url, NOWHERE) as ingest:
+        for secret in (OTHER_SECRET, SECRET, OTHER_SECRET):
+            file.write_text(secret)
+            await asyncio.sleep(0.06)  # the looks' own rate limit
+            assert (await ingest.deliver(webhook(), secret)).status == 200
