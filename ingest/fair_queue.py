@@ -59,10 +59,12 @@ class FairQueue:
         Raises:
             TooMuchAtOnce: too much waits already, of everybody's or of this organiser's.
         """
-        size = len(waiting.event.body)
-        if len(self) >= self._rows_max or self.body_bytes + size > self._bytes_max:
+        event = waiting.event
+        size = len(event.body)
+        rows = len(self._platform) + self._organisers_rows
+        if rows >= self._rows_max or self.body_bytes + size > self._bytes_max:
             raise TooMuchAtOnce
-        organiser = waiting.event.tenant
+        organiser = event.tenant
         if organiser is None:
             self._platform.append(waiting)
         else:
@@ -145,12 +147,13 @@ class FairQueue:
         self._organisers_rows -= taken.of_organisers
 
     def _take_platform(self, taken: Taken, rows: int, body_bytes: int) -> None:
-        line, waiting = self._platform, taken.waiting
+        line, waiting, used = self._platform, taken.waiting, taken.body_bytes
         is_first = True
         while line and (is_first or len(waiting) < rows):
             size = len(line[0].event.body)
-            if not is_first and taken.body_bytes + size > body_bytes:
+            if not is_first and used + size > body_bytes:
                 break
             waiting.append(line.popleft())
-            taken.body_bytes += size
+            used += size
             is_first = False
+        taken.body_bytes = used
