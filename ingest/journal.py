@@ -14,9 +14,10 @@ from dataclasses import dataclass
 import asyncpg
 
 from ingest import metrics
+from ingest.barred import Barred
 from ingest.batch import Batch, Waiting, columns, firsts_of, others, refuse, without_receipt
 from ingest.deadline import Deadline, seconds_left
-from ingest.failures import NotRecorded, OutOfTime
+from ingest.failures import NotRecorded, OutOfTime, TooMuchAtOnce
 from ingest.fair_queue import FairQueue
 from ingest.notices import NOTICES
 from ingest.receipts import ALREADY_RECORDED, RECORDED, Promise, Receipt
@@ -68,6 +69,7 @@ class Journal:
         self._on_failure = on_failure
         self._limits = limits or JournalLimits()
         self._queue = FairQueue(rows_max=self._limits.queue_rows, bytes_max=self._limits.queue_bytes)
+        self._barred = Barred()
         self._taken = 0
         self._arrived = asyncio.Event()
         self._deadline = Deadline(self._limits.receipt_seconds, OutOfTime)
@@ -101,6 +103,7 @@ class Journal:
         Raises:
             TooMuchAtOnce: as ``record``.
         """
+        self._barred.check(event.tenant)
         self._queue.put(Waiting(event, verified_by, receipt))
         self._deadline.watch(receipt)
         self._arrived.set()
@@ -127,7 +130,7 @@ class Journal:
 
     async def _write_next(self) -> None:
         taken = self._queue.take(self._share(), self._limits.batch_bytes)
-        batch = without_receipt(taken.waiting)  # those who still wait
+        batch = self._not_barred(without_receipt(taken.waiting))  # those who still wait
         self._taken = len(batch)
         try:
             await self._write(batch)
@@ -204,8 +207,8 @@ class Journal:
         if len(batch) > 1 and _is_about_a_row(error):
             metrics.JOURNAL_FAILURES.labels("halving").inc()
             middle = len(batch) // 2
-            await self._write(batch[:middle])
-            await self._write(batch[middle:])
+            await self._write(self._not_barred(batch[:middle]))
+            await self._write(self._not_barred(batch[middle:]))
             return
         metrics.JOURNAL_FAILURES.labels("refusal").inc()
         self._on_failure(error)
@@ -214,6 +217,13 @@ class Journal:
             refuse(self._queue.clear(), DatabaseUnavailable)
         else:
             refuse(batch, NotRecorded)
+            self._barred.bar(waiting.event.tenant for waiting in batch)
+
+    def _not_barred(self, batch: Batch) -> Batch:
+        """Those that may still be written; of an organiser one bad row is enough."""
+        free, barred = self._barred.split(batch)
+        refuse(barred, TooMuchAtOnce)
+        return free
 
 
 def _is_worth_repeating(error: Exception) -> bool:

@@ -107,7 +107,7 @@ for _type in (*KNOWN_TYPES, "other"):
         RECEIVED.labels(_type, _outcome)
 for _code in REFUSALS:
     REFUSED.labels(_code)
-for _resource in ("requests", "bytes", "rows", "queue_bytes", "cpu"):
+for _resource in ("requests", "bytes", "rows", "queue_bytes", "cpu", "refused_rows"):
     OVER_SHARE.labels(_resource)
 for _reason in ("too_many", "silent", "deaf", "idle", "unfinished"):
     CONNECTIONS_CUT.labels(_reason)

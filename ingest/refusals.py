@@ -7,7 +7,7 @@ from sluice.chassis import logs
 from sluice.chassis.error_log import ErrorLog
 from sluice.failures import Failure
 
-_SECRET_SECONDS = 60.0
+_SECRET_SECONDS = 3600.0
 _HINT = (
     "With the Stripe CLI, run `stripe listen --print-secret` and put what it prints into .env as STRIPE_WEBHOOK_SECRET."
 )

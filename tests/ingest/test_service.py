@@ -101,12 +101,12 @@ def test_help_names_every_setting() -> None:
 
 def test_faults_of_the_configuration_are_told_at_once() -> None:
     """All of them, with exit code 78, before anything starts."""
-    environment = {"PATH": os.defpath, "LISTEN_PORT": "99999", "BODY_SECONDS": "never"}
+    environment = {"PATH": os.defpath, "LISTEN_PORT": "99999", "BODY_SECONDS": "never", "STRIPE_WEBHOOK_SECRET": "x"}
     done = subprocess.run(
         [sys.executable, "-m", "ingest"], check=False, capture_output=True, text=True, env=environment, timeout=30
     )
     assert done.returncode == 78
-    for name in ("DATABASE_URL", "LISTEN_PORT", "BODY_SECONDS"):
+    for name in ("DATABASE_URL", "LISTEN_PORT", "BODY_SECONDS", "STRIPE_WEBHOOK_SECRET"):
         assert name in done.stderr
 
 

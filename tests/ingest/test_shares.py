@@ -234,3 +234,24 @@ async def test_a_flood_of_forgeries_silences_nobody(
     assert 1 <= sum(str(flooded) in line for line in lines) <= 2 * ORGANISER_LINES
     assert sum(str(other) in line for line in lines) == 1
     assert sum('"route":"platform"' in line for line in lines) == 1
+
+
+async def test_rows_that_postgresql_refuses_cost_others_few_writes(
+    database_url: str, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An organiser sends nothing but such rows: one is found by halving, the rest is refused with it."""
+    await postgres.execute("ALTER TABLE webhook_logs ADD CHECK (webhook_type <> 'poison')")
+    bad, other = await organiser(postgres), await organiser(postgres, OTHER_SECRET)
+    halvings = counted("journal_failures_total", followed_by="halving") or 0
+    async with held_journal(database_url, monkeypatch) as (ingest, _, transaction):
+        poison = [
+            asyncio.create_task(ingest.deliver(webhook(type="poison"), TENANT_SECRET, path=url(bad))) for _ in range(60)
+        ]
+        mine = [asyncio.create_task(ingest.deliver(webhook(), OTHER_SECRET, path=url(other))) for _ in range(20)]
+        platform = [asyncio.create_task(ingest.deliver(webhook())) for _ in range(60)]
+        await until(lambda: waiting_rows(ingest) >= 100)
+        await transaction.rollback()
+        assert [reply.status for reply in await asyncio.gather(*mine, *platform)] == [200] * 80
+        assert {reply.status for reply in await asyncio.gather(*poison)} == {503}
+        assert (await ingest.deliver(webhook(), TENANT_SECRET, path=url(bad))).code == "overloaded"
+    assert (counted("journal_failures_total", followed_by="halving") or 0) - halvings <= 16
