@@ -103,7 +103,7 @@ class GuardedConnection(web.RequestHandler):
 
     @property
     def wait(self) -> Wait:
-        """What this connection waits for; see ``room``."""
+        """The state of this connection, for ``room``."""
         if self._paused:
             return Wait.UNFINISHED
         request = self._current_request

@@ -76,7 +76,7 @@ class SecretUnreadable(Unavailable):
 
 
 class SecretUnusable(Unavailable):
-    """What is stored as this organiser's webhook secret can be none."""
+    """This organiser's row holds no usable webhook secret."""
 
     code = "secret_unusable"
 

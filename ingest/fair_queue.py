@@ -1,5 +1,5 @@
 """
-What waits to be written: the platform's webhooks in their order, each organiser's in theirs, and who is written next.
+The journal's queue: the platform's webhooks in their order, each organiser's in theirs, and who is written next.
 
 While the platform's wait too, organisers' take no more than a half of a write's rows and a quarter of its bytes; what
 they leave the platform's may use. Among organisers the next is always the one with the fewest bytes in that write.
@@ -18,12 +18,12 @@ from ingest.shares import Share
 _ROWS_OF_ORGANISERS = 2
 _BYTES_OF_ORGANISERS = 4
 _ROW_BYTES = 1024
-"""What a row costs beside its body, in the reckoning between organisers."""
+"""Cost of a row beside its body, in the reckoning between organisers."""
 
 
 @dataclass(slots=True)
 class Taken:
-    """What left the queue for one write; it counts against the limits until it is given back."""
+    """Deliveries that left the queue for one write; they count against the limits until they are given back."""
 
     waiting: list[Waiting] = field(default_factory=list)
     body_bytes: int = 0
@@ -85,7 +85,7 @@ class FairQueue:
         return taken
 
     def give_back(self, taken: Taken) -> None:
-        """What was taken is written, or refused."""
+        """Free the room of deliveries that are written or refused."""
         self.body_bytes -= taken.body_bytes
         for waiting in taken.waiting[: taken.of_organisers]:
             self._release(waiting)

@@ -1,5 +1,5 @@
 """
-What was recorded before: repeats, rows to be filled, dead rows to be revived, and test events that share an id.
+Deliveries of known webhooks: repeats, rows to be filled, dead rows to be revived, test events that share an id.
 
 The Dashboard's test webhooks have long come with one id for all types (``evt_00000000000000``). A test event whose id
 is recorded for an event of another type is no repeat: it gets a key of its own, ``evt_…~{type}``. Under an id of zeros

@@ -1,5 +1,5 @@
 """
-Which connections are closed when there is no more room: those that wait for their clients, never one that waits for us.
+Choice of the connections to close when there is no more room: those that wait for their clients, never for us.
 
 An idle one goes before one whose request is unfinished; then one of the address that holds most goes before others;
 then the one that has waited longest. So an address gives way to all that hold less, however many connections it opens.
@@ -22,7 +22,7 @@ _PREFIX_BITS = 64
 
 
 class Wait(IntEnum):
-    """What a connection waits for; the lower, the sooner it goes."""
+    """States of a connection; the lower, the sooner it is closed."""
 
     IDLE = 0
     """A request, or the end of its headers."""
@@ -37,11 +37,11 @@ class Closable(Protocol):
 
     @property
     def address(self) -> str:
-        """Whose it is; see ``address_of``."""
+        """The client's address, as ``address_of`` gives it."""
 
     @property
     def wait(self) -> Wait:
-        """What it waits for now."""
+        """Its state now."""
 
     @property
     def waits_since(self) -> float:

@@ -1,5 +1,5 @@
 """
-How much of what all use one organiser may hold; what no organiser may hold is the platform's.
+Limits on what organisers may hold of what all use; the rest is the platform's.
 
 All organisers together may hold a half of everything. One may hold an eighth, and no more than what its kind has left:
 so while few want much, each gets its eighth; the more want it, the less each gets; and something is always left for one
@@ -61,7 +61,7 @@ class Share:
 
 @dataclass(slots=True)
 class Place:
-    """What one request of an organiser holds, from its head to its answer."""
+    """The share that one request of an organiser holds, from its head to its answer."""
 
     organiser: str
     body_bytes: Share

@@ -1,4 +1,4 @@
-"""Why a text can be no webhook secret; never the text itself."""
+"""Faults of a webhook secret, told without the secret."""
 
 import re
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What the terminal gets: drawn by rich, with nothing in it that the terminal would obey."""
+"""Text drawn by rich for a terminal, with nothing in it that the terminal would obey."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass, replace

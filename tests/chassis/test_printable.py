@@ -1,4 +1,4 @@
-"""What a terminal gets of text from elsewhere."""
+"""Text from elsewhere, made fit for a terminal."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""What can be no webhook secret."""
+"""Texts that can be no webhook secret."""
 
 from pathlib import Path
 

@@ -24,7 +24,7 @@ NOWHERE = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 def pieces() -> dict[str, bytes]:
-    """What a client has sent when it leaves."""
+    """All that a client may have sent when it leaves."""
     body = webhook()
     whole = request(body) + body
     chunked = request(body).replace(b"Content-Length: %d" % len(body), b"Transfer-Encoding: chunked")

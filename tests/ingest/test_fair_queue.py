@@ -1,4 +1,4 @@
-"""Who is written next, and that nothing is lost or counted twice."""
+"""The order of the journal's queue; nothing is lost or counted twice."""
 
 import asyncio
 from collections import Counter

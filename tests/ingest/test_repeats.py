@@ -1,4 +1,4 @@
-"""What comes again: a repeat, a dead webhook's new life, or another test event under the same id."""
+"""Deliveries that come again: a repeat, a dead webhook's new life, another test event under the same id."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -47,7 +47,7 @@ async def keys(postgres: Postgres) -> set[str]:
 
 
 def told(reply: Reply) -> tuple[int, str, bool]:
-    """What Stripe sees."""
+    """The answer as Stripe reads it."""
     return reply.status, reply.json["id"], reply.json["duplicate"]
 
 
@@ -105,7 +105,7 @@ async def test_a_held_row_is_answered_503_until_it_can_be_revived(quiet: Ingest,
 async def test_many_deliveries_at_several_ingests_give_one_life(
     quiet: Ingest, postgres: Postgres, role_url: Callable[[str], str]
 ) -> None:
-    """Whoever is first revives it; nobody does it twice."""
+    """The first revives it; no other does it again."""
     bodies = [webhook(f"evt_{number}", livemode=True) for number in range(20)]
     await asyncio.gather(*(quiet.deliver(body) for body in bodies))
     await postgres.execute(KILL, "failed")

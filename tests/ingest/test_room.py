@@ -1,4 +1,4 @@
-"""Who is closed when connections are full."""
+"""The choice of connections to close when all are taken."""
 
 import asyncio
 from contextlib import AsyncExitStack

@@ -1,4 +1,4 @@
-"""What one organiser may hold, and that it stops nobody else."""
+"""The share of one organiser, which stops no other."""
 
 import asyncio
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Who may write what decides whose a payment is, told with its cure."""
+"""Findings about roles that may write the columns that decide a payment, each with its cure."""
 
 from collections.abc import AsyncIterator
 

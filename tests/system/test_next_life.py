@@ -1,4 +1,4 @@
-"""What comes again, through the whole system: a new life takes effect, and test events that share an id all do."""
+"""Deliveries that come again, through the whole system: a new life takes effect; so do test events that share an id."""
 
 import json
 import time
