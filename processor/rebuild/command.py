@@ -18,6 +18,7 @@ from sluice.ops.connection import connected
 from sluice.ops.durations import Span
 from sluice.ops.output import print_json
 from sluice.ops.surroundings import look_around
+from sluice.ops.terminal import Terminal
 from sluice.registry import Registry, discover
 
 _COMMAND_SECONDS = 300
@@ -74,7 +75,7 @@ def command(*, since: float | None, dry_run: bool, trusts_reference: bool, as_js
     if as_json:
         print_json({"dry_run": dry_run, **vars(report), "rows": [row._asdict() for row in report.rows.values()]})
     else:
-        _show(Console(), report, dry_run=dry_run)
+        _show(Terminal(), report, dry_run=dry_run)
 
 
 async def _rebuild(url: str, since: float | None, *, dry_run: bool, trusts_reference: bool) -> Report:

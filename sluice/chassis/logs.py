@@ -9,6 +9,7 @@ import orjson
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
+from sluice.chassis.printable import printable
 from sluice.chassis.redact import redact
 
 _MESSAGE_CHARACTERS = 2_000
@@ -57,8 +58,16 @@ def _processors(service_name: str) -> list[Processor]:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     if sys.stderr.isatty():
-        return [*shared, structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+        return [*shared, _one_line, structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
     return [*shared, name_service, _render_json]
+
+
+def _one_line(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """On a terminal a newline inside a value would be a line of its own; JSON escapes it."""
+    return {
+        name: printable(value) if isinstance(value, str) and name != "exception" else value
+        for name, value in event.items()
+    }
 
 
 def _render_json(_: WrappedLogger, __: str, event: EventDict) -> str:

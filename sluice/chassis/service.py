@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator
 
 from sluice.chassis import logs, loop_lag
 from sluice.chassis.error_log import ErrorLog
+from sluice.chassis.printable import printable_lines
 from sluice.chassis.probes import PortTaken, Probes
 from sluice.chassis.settings import EXIT_CONFIGURATION, ServiceSettings
 
@@ -112,7 +113,7 @@ async def _work_to_an_end(service: Service, main: Main) -> int:
 def _misconfigured(*faults: BaseException) -> int:
     """A sentence each, no trace."""
     for fault in faults:
-        sys.stderr.write(f"{fault}\n")
+        sys.stderr.write(f"{printable_lines(str(fault))}\n")
     return EXIT_CONFIGURATION
 
 

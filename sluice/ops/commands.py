@@ -6,6 +6,8 @@ from types import MappingProxyType
 
 import click
 
+from sluice.chassis.printable import printable_lines
+
 _COMMANDS: Mapping[str, str] = MappingProxyType(
     {
         "status": "sluice.ops.status.command",
@@ -42,6 +44,14 @@ class _OnDemand(click.Group):
             return None
         command: click.Command = import_module(_COMMANDS[cmd_name]).command
         return command
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command; what its error quotes is printable."""
+        try:
+            return super().invoke(ctx)
+        except click.ClickException as error:
+            error.message = printable_lines(error.message)  # type: ignore[misc]  # final in click's types alone
+            raise
 
 
 @click.group(cls=_OnDemand, epilog=EXAMPLES, context_settings={"help_option_names": ["-h", "--help"]})

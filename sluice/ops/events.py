@@ -7,10 +7,10 @@ from importlib import import_module
 from types import MappingProxyType
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from sluice.ops.output import print_json
+from sluice.ops.terminal import Terminal
 from sluice.registry import Registry, discover, name_of
 
 _SERVICE = "processor.handlers"  # by its name: the shared package imports no service
@@ -71,7 +71,7 @@ def _show(types: Mapping[str, Sequence[str]]) -> None:
     table = Table("type", "handled by", box=None, pad_edge=False)
     for name, handlers in types.items():
         table.add_row(name, " ".join(handlers))
-    console = Console()
+    console = Terminal()
     console.print(table)
     console.print(f"\n{len(types)} types; --format curl, stripe or terraform writes them for an endpoint.", style="dim")
 

@@ -7,6 +7,7 @@ import pytest
 
 from devstack import event_types_page
 from devstack.settings_page import PAGE, page
+from sluice.chassis.migration_files import core_migrations
 
 ROOT = Path(__file__).parents[2]
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")]
@@ -39,3 +40,9 @@ def test_the_readme_names_only_targets_that_make_knows() -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
     named = set(re.findall(r"`?make ([a-z]+)`?", (ROOT / "README.md").read_text(encoding="utf-8")))
     assert named <= targets
+
+
+def test_the_readme_lists_every_migration_in_order() -> None:
+    """Who applies them with psql forgets none."""
+    listed = re.findall(r"-f migrations/(sprint\w+\.sql)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert listed == [file.file_name for file in core_migrations()]

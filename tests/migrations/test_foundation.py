@@ -192,6 +192,7 @@ async def test_functions_do_not_follow_a_callers_search_path(empty_database_url:
         "sluice_body_json",
         "sluice_schema_findings",
         "sluice_fill_webhooks",
+        "sluice_revive_webhook",
         "sluice_append_facts",
         "sluice_show_payments",
         "sluice_add_facts",

@@ -3,11 +3,11 @@
 import asyncio
 
 import click
-from rich.console import Console
 
 from sluice.ops.connection import connected
 from sluice.ops.output import print_json
 from sluice.ops.surroundings import Surroundings, look_around
+from sluice.ops.terminal import Terminal
 from sluice.ops.why.lookup import NEWEST, tell
 from sluice.ops.why.screen import show
 from sluice.ops.why.story import Story
@@ -42,8 +42,8 @@ def command(*, asked: str, at_most: int, whole_log: bool, as_json: bool) -> None
     if as_json:
         print_json(story)
     elif not story.is_empty:
-        console = Console()
-        show(console if console.is_terminal else Console(width=_WIDE), story)
+        terminal = Terminal()
+        show(terminal if terminal.is_terminal else Terminal(width=_WIDE), story)
     if story.is_empty:
         raise click.ClickException(_nothing_known(asked, whole_log=whole_log))
 

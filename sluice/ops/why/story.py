@@ -47,6 +47,9 @@ class Webhook:
     parked_at: datetime | None
     processed_at: datetime | None
     dead_at: datetime | None
+    revivals: int
+    """Lives after the first: it was dead, and Stripe sent it again."""
+    revived_at: datetime | None
     created_at: datetime
     repeats: Sequence[Repeat] = ()
     errors: Sequence[ErrorTold] = ()

@@ -108,12 +108,13 @@ FROM events
 WHERE id = ANY (SELECT sluice_event_key(wanted) FROM unnest($1::text[]) AS wanted);
 
 -- find_webhooks_of_event --
--- $1 evt_…  $2 the most to show. Through the platform's URL, and through any organiser's: evt_…@key. In every collation the
--- keys that begin alike stand together; beyond those of Latin letters nothing follows a z.
+-- $1 evt_…  $2 the most to show. Through the platform's URL, through any organiser's (evt_…@key), and test events that share
+-- the id (evt_…~type, see ingest/repeats.py). In every collation the keys that begin alike stand together; beyond those of
+-- Latin letters nothing follows both a z and a tilde.
 SELECT stripe_event_id
 FROM webhook_logs
-WHERE stripe_event_id >= $1 AND stripe_event_id <= $1 || repeat('z', 60)
-  AND (stripe_event_id = $1 OR starts_with(stripe_event_id, $1 || '@'))
+WHERE stripe_event_id >= $1 AND stripe_event_id <= greatest($1 || repeat('z', 60), $1 || repeat('~', 60))
+  AND (stripe_event_id = $1 OR starts_with(stripe_event_id, $1 || '@') OR starts_with(stripe_event_id, $1 || '~'))
 ORDER BY created_at, id
 LIMIT $2;
 
@@ -181,7 +182,7 @@ SELECT stripe_event_id FROM open WHERE tenant = $1 ORDER BY created_at, id LIMIT
 -- $1 keys of webhook_logs, in the order of arrival.
 SELECT stripe_event_id, webhook_type, stripe_account_id, livemode, api_version, object_id, stripe_created_at, tenant,
        verified_by, processed, processing_attempts, last_error, outcome, next_attempt_at, publications, parked_at,
-       processed_at, dead_at, created_at
+       processed_at, dead_at, revivals, revived_at, created_at
 FROM webhook_logs
 WHERE stripe_event_id = ANY ($1::text[])
 ORDER BY created_at, id;
