@@ -2,6 +2,7 @@
 
 from ingest.app import SECRET_NAME, serve
 from ingest.settings import IngestSettings
+from sluice.chassis import output
 from sluice.chassis.command_line import explain
 from sluice.chassis.service import run
 from sluice.chassis.settings import load
@@ -12,6 +13,7 @@ _SECRET = "secrets that sign platform webhooks, with commas (without one they ar
 
 def main() -> None:
     """Run ingest until SIGTERM or SIGINT."""
+    output.protect("ingest")
     explain("sluice-ingest", _PURPOSE, IngestSettings, besides={SECRET_NAME: _SECRET})
     run("ingest", load(IngestSettings), serve)
 

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
 
-from sluice.chassis import logs, loop_lag
+from sluice.chassis import logs, loop_lag, output
 from sluice.chassis.error_log import ErrorLog
 from sluice.chassis.probes import PortTaken, Probes
 from sluice.chassis.settings import EXIT_CONFIGURATION, ServiceSettings
@@ -36,6 +36,7 @@ class Service:
             settings.database_url.get_secret_value(), service=name, statement_cache=settings.database_statement_cache
         )
         self.started_at = time.monotonic()
+        self.probes.add_status("logs", output.status)
 
 
 def run(name: str, settings: ServiceSettings, main: Main) -> None:
@@ -45,6 +46,7 @@ def run(name: str, settings: ServiceSettings, main: Main) -> None:
     Returns after a clean stop. Else ends the process: with 1 after a crash or a drain that took too long, with 78
     where a port is taken.
     """
+    output.protect(name)
     logs.configure(name, settings.log_level)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         code = runner.run(_live(name, settings, main))
