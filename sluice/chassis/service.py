@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 
 from sluice.chassis import logs, loop_lag, output
+from sluice.chassis.abandoned import Abandoned
 from sluice.chassis.error_log import ErrorLog
 from sluice.chassis.probes import PortTaken, Probes
 from sluice.chassis.settings import EXIT_CONFIGURATION, ServiceSettings
@@ -63,6 +64,7 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 async def _live(name: str, settings: ServiceSettings, main: Main) -> int:
+    asyncio.get_running_loop().set_exception_handler(Abandoned())
     service = Service(name, settings)
     _listen_for_signals(service)
     try:

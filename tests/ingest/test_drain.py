@@ -11,6 +11,7 @@ from tests.ingest.webhooks import webhook
 from tests.waiting import until
 
 UNTOUCHED_SECONDS = 0.5
+LINGER_SECONDS = 2
 
 
 async def test_a_request_under_way_is_answered_after_the_port_is_closed(
@@ -28,3 +29,12 @@ async def test_a_request_under_way_is_answered_after_the_port_is_closed(
                 await asyncio.wait_for(reader.read(1), UNTOUCHED_SECONDS)
         assert await status(reader) == 200
     assert await postgres.fetchval("SELECT count(*) FROM webhook_logs") == 1
+
+
+async def test_new_clients_are_taken_in_until_load_balancers_know(database_url: str) -> None:
+    """For ``LINGER_SECONDS`` after SIGTERM the port is open, and what comes is recorded."""
+    async with running(database_url, NOWHERE, linger_seconds=LINGER_SECONDS, drain_seconds=20) as ingest:
+        ingest.service.stop.set()
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(asyncio.Event().wait(), UNTOUCHED_SECONDS)
+        assert (await ingest.deliver(webhook())).status == 200
