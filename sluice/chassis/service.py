@@ -4,6 +4,7 @@ import asyncio
 import gc
 import signal
 import sys
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 
@@ -16,6 +17,7 @@ from sluice.chassis.settings import EXIT_CONFIGURATION, ServiceSettings
 Main = Callable[["Service"], Awaitable[None]]
 
 _CRASHED = 1
+_CLOSE_SECONDS = 1.0  # an event loop waits for what its threads ask a resolver, which may take a minute to be silent
 
 
 class Service:
@@ -51,6 +53,10 @@ def run(name: str, settings: ServiceSettings, main: Main) -> None:
     logs.configure(name, settings.log_level)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         code = runner.run(_live(name, settings, main))
+        patience = threading.Timer(_CLOSE_SECONDS, output.end_process, (code,))
+        patience.daemon = True
+        patience.start()
+    patience.cancel()
     if code:
         raise SystemExit(code)
 

@@ -24,7 +24,7 @@ UNKNOWN = {name: url.replace("sluice.test", "invalid") for name, url in NOWHERE.
 def silent_resolver(tmp_path: Path) -> Iterator[str]:
     """The shell's line that makes a process ask a resolver which never answers; skips where that is not allowed."""
     configuration = tmp_path / "resolv.conf"
-    configuration.write_text("nameserver 127.0.0.1\noptions timeout:4 attempts:1\n")
+    configuration.write_text("nameserver 127.0.0.1\noptions attempts:1\n")
     inside = f"mount --bind {configuration} /etc/resolv.conf && "
     try_it = ["sh", "-c", f"unshare -m sh -c '{inside} true'"]
     if subprocess.run(try_it, capture_output=True, check=False).returncode:
@@ -45,10 +45,24 @@ async def test_a_resolver_that_does_not_answer_leaves_no_trace_in_the_log(
     log = tmp_path / "log"
     with log.open("wb") as stream:
         surroundings = Surroundings(role_url, "", stream=stream.fileno(), before=silent_resolver)
-        async with surroundings.started(name, **NOWHERE) as service:
+        async with surroundings.started(name, **NOWHERE, RES_OPTIONS="timeout:4") as service:
             await until(lambda: "abandoned_attempt_failed" in log.read_text(), within_seconds=60)
             assert (await service.admin("/livez"))[0] == 200
             assert await service.stop() == 0
+    _is_clear(log)
+
+
+async def test_a_resolver_that_does_not_answer_delays_no_stop(
+    silent_resolver: str, role_url: Callable[[str], str], tmp_path: Path
+) -> None:
+    """It would be asked for half a minute more; the process ends cleanly, with its last line."""
+    log = tmp_path / "log"
+    with log.open("wb") as stream:
+        surroundings = Surroundings(role_url, "", stream=stream.fileno(), before=silent_resolver)
+        async with surroundings.started("processor", **NOWHERE, RES_OPTIONS="timeout:30") as service:
+            await until(lambda: "unavailable" in log.read_text())
+            assert await service.stop() == 0
+    assert "service_stopped" in log.read_text()
     _is_clear(log)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.ingest.webhooks import signed, webhook
+from tests.ingest.webhooks import SECRET, signed, webhook
 from tests.system.alone import NAMES, Alone, Surroundings, get
 from tests.waiting import until
 
@@ -39,14 +39,22 @@ async def test_probes_and_status_answer_without_descriptors(
 
 
 async def test_a_client_that_is_connected_is_served_without_descriptors(
-    role_url: Callable[[str], str], nats_url: str
+    role_url: Callable[[str], str], nats_url: str, tmp_path: Path
 ) -> None:
-    """Its webhooks are acknowledged over the connections that ingest holds already."""
+    """Its webhooks are acknowledged over connections that ingest holds; a secret that cannot be read again stays."""
+    secret = tmp_path / "secret"
+    secret.write_text(SECRET)
     surroundings = Surroundings(role_url, nats_url)
-    async with surroundings.running("ingest") as (ingest,):
-        async with aiohttp.ClientSession(f"http://127.0.0.1:{ingest.public_port}") as client:
+    async with surroundings.running("ingest", STRIPE_WEBHOOK_SECRET_FILE=str(secret)) as (ingest,):
+        async with (
+            aiohttp.ClientSession(f"http://127.0.0.1:{ingest.public_port}") as client,
+            aiohttp.ClientSession(_base(ingest)) as kept,
+        ):
             assert await _deliver(client) == 200
+            assert await _statuses(kept) == [200] * len(ADMIN)
             with _no_more_files(ingest):
+                secret.write_text(f"{SECRET},whsec_another")
+                await until(lambda: _counts_a_reload_that_failed(client, kept))
                 assert [await _deliver(client) for _ in range(3)] == [200] * 3
         assert await ingest.stop() == 0
 
@@ -81,6 +89,12 @@ async def _deliver(client: aiohttp.ClientSession) -> int:
     async with client.post("/api/stripe-webhook", data=body, headers=signed(body)) as response:
         await response.read()
         return response.status
+
+
+async def _counts_a_reload_that_failed(client: aiohttp.ClientSession, admin: aiohttp.ClientSession) -> bool:
+    assert await _deliver(client) == 200
+    async with admin.get("/metrics") as response:
+        return 'secret_reload_failures_total{name="STRIPE_WEBHOOK_SECRET"} 1.0' in await response.text()
 
 
 def _base(service: Alone) -> str:
