@@ -17,6 +17,7 @@ from devstack.problems import StackProblem
 from devstack.screen import Screen
 from devstack.stack import Stack
 from devstack.tally import Progress, Tally
+from sluice.chassis.postgres_errors import DATABASE_ERRORS
 from sluice.chassis.printable import printable_lines
 from sluice.ops.terminal import Terminal
 
@@ -99,8 +100,14 @@ def _welcome(stack: Stack, took_seconds: float) -> str:
 async def _demonstrate(stack: Stack, screen: Screen) -> None:
     screen.step("Sending a day of payments")
     show: Callable[[int], None] = lambda count: screen.progress(f"Sending a day of payments: {count} answered")  # noqa: E731
-    with stack.hint.expecting_forgeries():
-        result = await run_demo(stack.database_url, stack.gateway_url, stack.webhook_secret, show)
+    try:
+        with stack.hint.expecting_forgeries():
+            result = await run_demo(stack.database_url, stack.gateway_url, stack.webhook_secret, show)
+    except DATABASE_ERRORS as error:
+        screen.say(
+            f"PostgreSQL went away ({type(error).__name__}) before the day was told to its end; the stack stays up."
+        )
+        return
     screen.show(result.table)
     if not result.is_well:
         screen.say("Not everything is as it must be: see the table, and `sluice why` with an id from it.")

@@ -6,7 +6,6 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
 
-import asyncpg
 from aiohttp import ClientSession
 
 from devstack.folder import StackFolder
@@ -24,6 +23,7 @@ from devstack.signature_hint import SignatureHint
 from devstack.tally import is_migrated
 from devstack.together import together
 from devstack.wiring import SERVICES, Addresses, Wiring
+from sluice.chassis.postgres_errors import DATABASE_ERRORS
 
 
 class Stack:
@@ -151,7 +151,7 @@ class Stack:
                 await self._migrate()
             elif not await is_migrated(external.database_url):
                 raise StackProblem("That database has no Sluice tables yet: MIGRATE=1 besides EXTERNAL=1 makes them.")
-        except (OSError, asyncpg.PostgresError) as error:
+        except DATABASE_ERRORS as error:
             said = str(error) or type(error).__name__
             raise StackProblem(f"Cannot use that PostgreSQL ({said}): correct DATABASE_URL, or start it.") from error
 

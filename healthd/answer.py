@@ -25,6 +25,10 @@ class _Stream(_Answer):
     connected: bool | None = None
 
 
+class _Logs(_Answer):
+    losing: bool = False
+
+
 class _Configuration(_Answer):
     stripe_webhook_secret: str = ""
     stripe_secret_key: str = ""
@@ -37,6 +41,7 @@ class _Status(_Answer):
     draining: bool = False
     pool: _Pool | None = None
     stream: _Stream | None = None
+    logs: _Logs = _Logs()
     configuration: _Configuration = _Configuration()
 
 
@@ -54,6 +59,7 @@ def parse_answer(address: str, body: bytes) -> ReplicaSeen:
         uptime_seconds=status.uptime_seconds,
         pool=_pool(status.pool),
         stream_connected=status.stream.connected if status.stream else None,
+        loses_logs=status.logs.losing,
         webhook_secret=_configured(status.configuration.stripe_webhook_secret),
         secret_key=_configured(status.configuration.stripe_secret_key),
     )

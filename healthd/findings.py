@@ -53,6 +53,8 @@ def _service_reasons(service: ServiceSeen) -> Iterable[Reason]:
         yield Reason.REPLICA_DOWN
     if any(replica.pool is not None and replica.pool.is_exhausted for replica in service.live):
         yield Reason.POOL_EXHAUSTED
+    if any(replica.loses_logs for replica in service.live):
+        yield Reason.LOGS_DROPPED
 
 
 def _stripe_findings(name: str, service: ServiceSeen) -> Findings:

@@ -60,6 +60,7 @@ class ReplicaSeen:
     uptime_seconds: float | None = None
     pool: PoolSeen | None = None
     stream_connected: bool | None = None
+    loses_logs: bool = False
     webhook_secret: Configured = Configured.UNKNOWN
     secret_key: Configured = Configured.UNKNOWN
 

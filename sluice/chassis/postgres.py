@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 import time
 import weakref
 from collections.abc import AsyncIterator, Mapping
@@ -221,6 +222,8 @@ def _translate(error: Exception) -> Exception:
 
 def _name(error: BaseException) -> str:
     """Class and SQLSTATE, never the text: it may quote values."""
+    if isinstance(error, socket.gaierror):
+        return f"the name of its host is not found ({type(error).__name__})"
     state = getattr(error, "sqlstate", None)
     return f"{type(error).__name__} {state}" if state else type(error).__name__
 

@@ -4,10 +4,12 @@ import asyncio
 import gc
 import signal
 import sys
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 
-from sluice.chassis import logs, loop_lag
+from sluice.chassis import logs, loop_lag, output
+from sluice.chassis.abandoned import Abandoned
 from sluice.chassis.error_log import ErrorLog
 from sluice.chassis.printable import printable_lines
 from sluice.chassis.probes import PortTaken, Probes
@@ -16,6 +18,7 @@ from sluice.chassis.settings import EXIT_CONFIGURATION, ServiceSettings
 Main = Callable[["Service"], Awaitable[None]]
 
 _CRASHED = 1
+_CLOSE_SECONDS = 1.0  # an event loop waits for what its threads ask a resolver, which may take a minute to be silent
 
 
 class Service:
@@ -37,6 +40,7 @@ class Service:
             settings.database_url.get_secret_value(), service=name, statement_cache=settings.database_statement_cache
         )
         self.started_at = time.monotonic()
+        self.probes.add_status("logs", output.status)
 
 
 def run(name: str, settings: ServiceSettings, main: Main) -> None:
@@ -46,9 +50,14 @@ def run(name: str, settings: ServiceSettings, main: Main) -> None:
     Returns after a clean stop. Else ends the process: with 1 after a crash or a drain that took too long, with 78
     where a port is taken.
     """
+    output.protect(name)
     logs.configure(name, settings.log_level)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         code = runner.run(_live(name, settings, main))
+        patience = threading.Timer(_CLOSE_SECONDS, output.end_process, (code,))
+        patience.daemon = True
+        patience.start()
+    patience.cancel()
     if code:
         raise SystemExit(code)
 
@@ -62,6 +71,7 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 async def _live(name: str, settings: ServiceSettings, main: Main) -> int:
+    asyncio.get_running_loop().set_exception_handler(Abandoned())
     service = Service(name, settings)
     _listen_for_signals(service)
     try:

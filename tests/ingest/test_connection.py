@@ -37,8 +37,15 @@ async def test_a_slow_body_is_answered_503_in_time(database_url: str) -> None:
 
 
 async def test_a_client_that_reads_no_answers_is_cut_off(database_url: str) -> None:
-    """It sends and sends; when its buffers and ours are full, it has a moment to read, then it is gone."""
-    async with running(database_url, NOWHERE, write_seconds=0.3) as ingest, raw(ingest.port) as (_, writer):
+    """
+    It sends and sends; when its buffers and ours are full, it has a moment to read, then it is gone.
+
+    The kernel holds the answers to tens of thousands of requests: seconds of work on a machine that has other work.
+    """
+    async with (
+        running(database_url, NOWHERE, write_seconds=0.3) as ingest,
+        raw(ingest.port, seconds=90) as (_, writer),
+    ):
         with pytest.raises(ConnectionError):
             await _send_for_ever(writer)
 
