@@ -30,6 +30,10 @@ class _Configuration(_Answer):
     stripe_secret_key: str = ""
 
 
+class _Work(_Answer):
+    forged_message_age_seconds: Annotated[float, Field(ge=0)] | None = None
+
+
 class _Status(_Answer):
     version: Annotated[str, Field(max_length=64)] | None = None
     uptime_seconds: Annotated[float, Field(ge=0)] | None = None
@@ -37,6 +41,7 @@ class _Status(_Answer):
     draining: bool = False
     pool: _Pool | None = None
     stream: _Stream | None = None
+    work: _Work | None = None
     configuration: _Configuration = _Configuration()
 
 
@@ -56,6 +61,7 @@ def parse_answer(address: str, body: bytes) -> ReplicaSeen:
         stream_connected=status.stream.connected if status.stream else None,
         webhook_secret=_configured(status.configuration.stripe_webhook_secret),
         secret_key=_configured(status.configuration.stripe_secret_key),
+        forged_age_seconds=status.work.forged_message_age_seconds if status.work else None,
     )
 
 

