@@ -132,9 +132,7 @@ async def test_an_event_that_fails_is_not_hurried_to_its_death(workshop: Worksho
 
 @pytest.mark.parametrize("field", ["type", "account", "api_version", "object_id", "tenant"])
 @pytest.mark.parametrize("deliveries", [1, 2])
-async def test_a_text_that_postgresql_cannot_hold_burns_no_attempt(
-    shop: Workshop, field: str, deliveries: int
-) -> None:
+async def test_a_text_that_postgresql_cannot_hold_burns_no_attempt(shop: Workshop, field: str, deliveries: int) -> None:
     """PostgreSQL would call it a bad value, and a bad value is the event's own failure."""
     [genuine] = await shop.recorded(event())
     hostile = replace(genuine.event, **{field: "a\x00b"})  # type: ignore[arg-type]

@@ -137,6 +137,15 @@ async def test_an_unknown_type_is_processed_as_ignored(workshop: Workshop) -> No
     assert (row["processed"], row["outcome"]) == (True, "ignored")
 
 
+async def test_an_organisers_event_is_not_given_to_a_handler_that_did_not_ask(workshop: Workshop) -> None:
+    """What it claims is the organiser's word; it is settled as what nobody handles."""
+    theirs = replace(event(), stripe_event_id="evt_1@7", tenant="7")
+    await workshop.take(*await workshop.recorded(theirs))
+    row = await workshop.row(theirs)
+    assert (row["processed"], row["outcome"]) == (True, "ignored")
+    assert await workshop.effects() == {}
+
+
 async def test_a_thin_event_is_visibly_dead(workshop: Workshop) -> None:
     """Nobody can apply it yet, so it must not pass for ignored."""
     [message] = await workshop.recorded(thin_event("evt_thin_1"))

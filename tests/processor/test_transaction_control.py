@@ -1,5 +1,6 @@
 """A handler cannot end the transaction that it shares with others; where it did, nothing is settled."""
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
@@ -94,10 +95,10 @@ async def test_a_savepoint_is_allowed(workshop: Workshop) -> None:
     @handles("test.savepoint", registry=workshop.registry)
     async def run(of: StripeEvent, tx: Transaction) -> None:
         await write_effect(of, tx)
-        with pytest.raises(ValueError, match="undo"):
+        with contextlib.suppress(ValueError):
             async with tx.transaction():
                 await write_effect(of, tx)
-                raise ValueError("undo")
+                raise ValueError
         async with tx.transaction():
             assert await tx.fetchval("SELECT count(*) FROM effect") == 1
 
@@ -118,7 +119,8 @@ async def test_a_handler_has_what_it_needs(workshop: Workshop) -> None:
         await tx.executemany("INSERT INTO effect VALUES ($1)", [(name,), (name,)])
         found.append(await tx.copy_records_to_table("effect", records=[(name, 1)], columns=["stripe_event_id", "pid"]))
         found.append(len(await tx.fetch("SELECT * FROM effect")))
-        found.append((await tx.fetchrow("SELECT count(*) AS n FROM effect") or {})["n"])
+        row = await tx.fetchrow("SELECT count(*) AS n FROM effect")
+        found.append(row and row["n"])
         found.append(await tx.fetchval("SELECT 1, count(*) FROM effect", column=1))
         found.append(len([row async for row in tx.cursor("SELECT * FROM effect")]))
         found.append(tx.is_closed())
