@@ -154,12 +154,8 @@ class Workshop:
 
     async def record(self, *events: StripeEvent, attempts: int = 0) -> None:
         """What ingest does: one row for each event."""
-        rows = [
-            (e.stripe_event_id, e.type, e.livemode, e.created, e.account, e.api_version, e.object_id, e.tenant, e.body)
-            for e in events
-        ]
         async with self.database.acquire() as connection:
-            await connection.executemany(RECORD, [(*row, attempts) for row in rows])
+            await connection.executemany(RECORD, [columns_of(each, attempts) for each in events])
 
     async def relay(self, *events: StripeEvent) -> None:
         """What the relay does to rows that were tried, whether they are due or not."""
@@ -202,6 +198,12 @@ class Workshop:
         """What the error log stored so far."""
         await self.store_errors()
         return await self.database.fetch("SELECT * FROM error_logs ORDER BY id")
+
+
+def columns_of(e: StripeEvent, attempts: int = 0) -> Sequence[object]:
+    """The arguments of ``RECORD``: what ingest writes of an event."""
+    about = (e.stripe_event_id, e.type, e.livemode, e.created, e.account, e.api_version, e.object_id, e.tenant, e.body)
+    return (*about, attempts)
 
 
 async def write_effect(of: StripeEvent, tx: Transaction) -> None:
