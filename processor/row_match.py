@@ -5,24 +5,17 @@ from dataclasses import replace
 from sluice.chassis.postgres import Record
 from sluice.contract.event import StripeEvent
 
-_COLUMN = {
-    "type": "webhook_type",
-    "account": "stripe_account_id",
-    "livemode": "livemode",
-    "api_version": "api_version",
-    "object_id": "object_id",
-    "created": "created",
-    "tenant": "tenant",
-}
-"""For each field that a handler can see, the column that holds it; the body has a rule of its own."""
+_FIELDS = ("type", "account", "livemode", "api_version", "object_id", "created", "tenant")
+"""What a handler can see besides id and body; in the order of the columns of ``claim`` and ``look`` after the id."""
+_COLUMNS = slice(1, len(_FIELDS) + 1)
 
 
 def differences(event: StripeEvent, row: Record) -> tuple[str, ...]:
     """Names of the fields in which a message differs from its row; a message without a body refers to the row's."""
-    differing = [field for field, column in _COLUMN.items() if getattr(event, field) != row[column]]
-    if event.body and event.body != row["body"]:
-        differing.append("body")
-    return tuple(differing)
+    said = (event.type, event.account, event.livemode, event.api_version, event.object_id, event.created, event.tenant)
+    held = row[_COLUMNS]
+    differing = () if said == held else tuple(name for name, a, b in zip(_FIELDS, said, held, strict=True) if a != b)
+    return differing if event.body == row["body"] or not event.body else (*differing, "body")
 
 
 def with_body(event: StripeEvent, row: Record) -> StripeEvent:

@@ -7,6 +7,8 @@ from dataclasses import replace
 import pytest
 
 from processor.process import QUERIES
+from processor.retries import Patience
+from processor.verdicts import Claimed, Work
 from sluice.chassis.postgres import Connection
 from sluice.contract.event import StripeEvent
 from sluice.outcomes import Applied, Ignored, Outcome, Parked
@@ -43,6 +45,23 @@ async def test_a_claim_reads_its_own_rows_alone_by_a_plan_made_before_the_backlo
         assert await _claim(connection, "evt_1") == ["evt_1"]
         assert await connection.fetchval(_READ) - before == 1
         await undo.rollback()
+
+
+@pytest.mark.parametrize(
+    ("parked_at", "is_last_look"),
+    [("NULL", False), ("now() - interval '59 seconds'", False), ("now() - interval '61 seconds'", True)],
+)
+async def test_a_claim_says_whether_patience_ends(workshop: Workshop, parked_at: str, is_last_look: bool) -> None:
+    """By PostgreSQL's clock, for a patience of 60 seconds; what still waits after this run ends."""
+    [message] = await workshop.recorded(event())
+    await workshop.set_row(message.event, f"parked_at = {parked_at}")
+    workshop.patience = Patience(patience_seconds=60)
+    processor = workshop.turns().processor
+    work = Work(message.event, 0, message.incoming())
+    async with workshop.database.acquire() as connection, connection.transaction():
+        claim = await processor._claim(connection, [work], alone=False, lock_seconds=1)
+    assert claim.rows == {message.event.stripe_event_id: Claimed(message.event, is_last_look)}
+    assert int(claim.transaction) > 0
 
 
 async def _claim(tx: Connection, event_id: str) -> list[str]:
