@@ -1,7 +1,7 @@
 """What became of one message: a handler's outcome, or why no handler was asked."""
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from sluice.chassis.jetstream import IncomingMessage
 from sluice.contract.event import StripeEvent
@@ -27,8 +27,7 @@ class Work:
         return self.message.deliveries > 1
 
 
-@dataclass(frozen=True, slots=True)
-class Claimed:
+class Claimed(NamedTuple):
     """A locked row: the event as the row holds it."""
 
     event: StripeEvent

@@ -99,6 +99,16 @@ async def test_a_message_cannot_name_another_organisers_row(shop: Workshop) -> N
     assert await _is_its_own(shop, theirs)
 
 
+async def test_a_message_under_its_subject_of_before_the_upgrade_is_processed(shop: Workshop) -> None:
+    """An organiser's event had the platform's subject then, or that of the account in its body."""
+    theirs = replace(event(), stripe_event_id="evt_1@7", tenant="7", account="acct_other")
+    [message] = await shop.recorded(theirs)
+    for subject in ("stripe.live.acct_other.test.effect", "stripe.live.platform.test.effect"):
+        await shop.turns().take([replace(message.incoming(), subject=subject)])
+    assert await _is_its_own(shop, theirs)
+    assert await shop.error_rows() == []
+
+
 @pytest.mark.parametrize("attempt", [1, 7, 2**31 - 1, -1])
 async def test_a_forged_attempt_is_not_run(shop: Workshop, attempt: int) -> None:
     """A number that the row has not reached says nothing."""
