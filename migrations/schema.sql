@@ -285,11 +285,12 @@ $function$;
 -- The two above are called by processors of the release before. These stand in for them: the row says what the event is,
 -- and a row is settled only in the transaction that claimed it; see sprint5_claims.sql.
 CREATE FUNCTION sluice_claim_batch(
-    event_ids text[], attempts integer[], is_alone boolean, patience_seconds double precision,
+    event_ids text[], attempts integer[], digests bytea[], is_alone boolean, patience_seconds double precision,
     statement_limit text, lock_limit text, idle_limit text
 ) RETURNS TABLE (
     stripe_event_id text, webhook_type text, stripe_account_id text, livemode boolean, api_version text,
-    object_id text, created bigint, tenant text, body bytea, is_last_look boolean, claimed_in text
+    object_id text, created bigint, tenant text, body bytea, has_same_body boolean, is_last_look boolean,
+    claimed_in text
 )
     LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, public, pg_temp
     SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $function$
@@ -304,11 +305,13 @@ BEGIN
     RETURN QUERY
     SELECT log.stripe_event_id::text, log.webhook_type::text, log.stripe_account_id::text,
            coalesce(log.livemode, false), log.api_version::text, log.object_id::text,
-           coalesce(extract(epoch FROM log.stripe_created_at), 0)::bigint, log.tenant::text, log.body,
+           coalesce(extract(epoch FROM log.stripe_created_at), 0)::bigint, log.tenant::text,
+           CASE WHEN message.digest IS NULL THEN log.body END,
+           CASE WHEN message.digest IS NOT NULL THEN coalesce(sha256(log.body) = message.digest, false) END,
            coalesce(log.parked_at <= now() - patience_seconds * interval '1 second', false), own_transaction
     FROM (
-        SELECT m.stripe_event_id, m.attempt
-        FROM unnest(event_ids, attempts) AS m(stripe_event_id, attempt)
+        SELECT m.stripe_event_id, m.attempt, m.digest
+        FROM unnest(event_ids, attempts, digests) AS m(stripe_event_id, attempt, digest)
         ORDER BY m.stripe_event_id
     ) AS message
     CROSS JOIN LATERAL (
@@ -813,9 +816,9 @@ REVOKE ALL ON FUNCTION sluice_claim_webhooks(text[], integer[], text[], boolean,
     sluice_settle_webhooks(text[], text[]) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION sluice_claim_webhooks(text[], integer[], text[], boolean, text, text, text),
     sluice_settle_webhooks(text[], text[]) TO sluice_processor;
-REVOKE ALL ON FUNCTION sluice_claim_batch(text[], integer[], boolean, double precision, text, text, text),
+REVOKE ALL ON FUNCTION sluice_claim_batch(text[], integer[], bytea[], boolean, double precision, text, text, text),
     sluice_settle_batch(text[], text[], text) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION sluice_claim_batch(text[], integer[], boolean, double precision, text, text, text),
+GRANT EXECUTE ON FUNCTION sluice_claim_batch(text[], integer[], bytea[], boolean, double precision, text, text, text),
     sluice_settle_batch(text[], text[], text) TO sluice_processor;
 REVOKE ALL ON FUNCTION sluice_append_facts(
     text[], text[], text[], text[], text[], bigint[], text[], text[], text[], bigint[], bigint[], text[], bigint[],

@@ -19,15 +19,17 @@ BEGIN
     -- in milliseconds, hold for this transaction alone, behind a pooler too. An isolated run needs its start committed; a
     -- row with such a start never runs in company. The commit waits for no disk: should PostgreSQL crash, effect and
     -- processed = true go together, and the relay sends the webhook again.
+    --   digests: SHA-256 of a message's body where that is large; NULL gives the row's body, to be compared there.
     --   claimed_in: the transaction, for sluice_settle_batch.
     --   is_last_look: whether the row was parked for as long as patience_seconds.
     EXECUTE format($create$
 CREATE OR REPLACE FUNCTION sluice_claim_batch(
-    event_ids text[], attempts integer[], is_alone boolean, patience_seconds double precision,
+    event_ids text[], attempts integer[], digests bytea[], is_alone boolean, patience_seconds double precision,
     statement_limit text, lock_limit text, idle_limit text
 ) RETURNS TABLE (
     stripe_event_id text, webhook_type text, stripe_account_id text, livemode boolean, api_version text,
-    object_id text, created bigint, tenant text, body bytea, is_last_look boolean, claimed_in text
+    object_id text, created bigint, tenant text, body bytea, has_same_body boolean, is_last_look boolean,
+    claimed_in text
 )
     LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, %s, pg_temp
     SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $function$
@@ -42,11 +44,13 @@ BEGIN
     RETURN QUERY
     SELECT log.stripe_event_id::text, log.webhook_type::text, log.stripe_account_id::text,
            coalesce(log.livemode, false), log.api_version::text, log.object_id::text,
-           coalesce(extract(epoch FROM log.stripe_created_at), 0)::bigint, log.tenant::text, log.body,
+           coalesce(extract(epoch FROM log.stripe_created_at), 0)::bigint, log.tenant::text,
+           CASE WHEN message.digest IS NULL THEN log.body END,
+           CASE WHEN message.digest IS NOT NULL THEN coalesce(sha256(log.body) = message.digest, false) END,
            coalesce(log.parked_at <= now() - patience_seconds * interval '1 second', false), own_transaction
     FROM (
-        SELECT m.stripe_event_id, m.attempt
-        FROM unnest(event_ids, attempts) AS m(stripe_event_id, attempt)
+        SELECT m.stripe_event_id, m.attempt, m.digest
+        FROM unnest(event_ids, attempts, digests) AS m(stripe_event_id, attempt, digest)
         ORDER BY m.stripe_event_id
     ) AS message
     CROSS JOIN LATERAL (

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from processor.dispatch import Dispatcher
 from processor.retries import Patience
-from processor.row_match import differences, with_body
+from processor.row_match import differences, digest_of, with_body
 from processor.verdicts import (
     Claimed,
     Duplicate,
@@ -100,6 +100,7 @@ class Processor:
             QUERIES["claim"],
             [work.event_id for work in works],
             [work.attempt for work in works],
+            [digest_of(work.event) for work in works],
             alone,
             self.patience.patience_seconds,
             _milliseconds(self.limits.transaction_seconds * 0.95),  # the server gives up first and says why
@@ -174,14 +175,15 @@ async def _look(tx: Connection, works: Sequence[Work], alone: bool) -> Mapping[s
     """Why the rest could not be claimed; the rows are not locked, so this is what they say at this moment."""
     if not works:
         return {}
-    rows = {row["stripe_event_id"]: row for row in await tx.fetch(QUERIES["look"], [work.event_id for work in works])}
+    ids, digests = [work.event_id for work in works], [digest_of(work.event) for work in works]
+    rows = {row["stripe_event_id"]: row for row in await tx.fetch(QUERIES["look"], ids, digests)}
     return {work.event_id: _unclaimed(work, rows.get(work.event_id), alone) for work in works}
 
 
 def _unclaimed(work: Work, row: "Record | None", alone: bool) -> Unclaimed:
     if row is None:
         return Missing()
-    is_known = not row["is_over"] or row["body"] is not None  # the body of what is over may be gone
+    is_known = not row["is_over"] or row["has_body"]  # the body of what is over may be gone
     if is_known and (differing := differences(work.event, row)):
         return Forged(differing)
     if row["is_over"] or row["is_early"] or row["processing_attempts"] != work.attempt:

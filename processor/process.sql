@@ -1,20 +1,27 @@
 -- claim --
--- $1 stripe_event_ids  $2 the attempt of each message  $3 whether this is a run alone  $4 patience in seconds
--- $5 statement timeout  $6 lock timeout  $7 idle timeout, in milliseconds. See migrations/sprint5_claims.sql.
+-- $1 stripe_event_ids  $2 the attempt of each message  $3 digest of each body, NULL of a small one  $4 whether this is a run
+-- alone  $5 patience in seconds  $6 statement timeout  $7 lock timeout  $8 idle timeout, in milliseconds. See
+-- migrations/sprint5_claims.sql.
 SELECT stripe_event_id, webhook_type, stripe_account_id, livemode, api_version, object_id, created, tenant, body,
-       is_last_look, claimed_in
-FROM sluice_claim_batch($1::text[], $2::integer[], $3::boolean, $4::float8, $5::text, $6::text, $7::text);
+       has_same_body, is_last_look, claimed_in
+FROM sluice_claim_batch(
+    $1::text[], $2::integer[], $3::bytea[], $4::boolean, $5::float8, $6::text, $7::text, $8::text
+);
 
 -- look --
--- $1 stripe_event_ids that could not be claimed. What their rows say instead; no row: PostgreSQL never heard of it.
-SELECT stripe_event_id, webhook_type, stripe_account_id, coalesce(livemode, false) AS livemode, api_version, object_id,
-       coalesce(extract(epoch FROM stripe_created_at), 0)::bigint AS created, tenant, body,
+-- $1 stripe_event_ids that could not be claimed  $2 digests as for claim. What their rows say instead; no row: PostgreSQL
+-- never heard of it.
+SELECT w.stripe_event_id, webhook_type, stripe_account_id, coalesce(livemode, false) AS livemode, api_version, object_id,
+       coalesce(extract(epoch FROM stripe_created_at), 0)::bigint AS created, tenant,
+       CASE WHEN message.digest IS NULL THEN body END AS body,
+       CASE WHEN message.digest IS NOT NULL THEN coalesce(sha256(body) = message.digest, false) END AS has_same_body,
+       body IS NOT NULL AS has_body,
        processed IS NOT FALSE OR dead_at IS NOT NULL AS is_over,
        published_at IS NULL AND coalesce(next_attempt_at, 'infinity') > now() AS is_early,
        processing_attempts,
        solo_starts
-FROM webhook_logs
-WHERE stripe_event_id = ANY ($1::text[]);
+FROM unnest($1::text[], $2::bytea[]) AS message (stripe_event_id, digest)
+JOIN webhook_logs AS w ON w.stripe_event_id = message.stripe_event_id;
 
 -- settle_processed --
 -- $1 stripe_event_ids  $2 outcome of each  $3 the transaction that claimed. The last statement before the commit that makes

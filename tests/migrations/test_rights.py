@@ -93,7 +93,7 @@ FORBIDDEN = {
         f"SELECT sluice_append_facts({', '.join(['NULL'] * 17)})",
         f"SELECT sluice_claim_webhooks({', '.join(['NULL'] * 7)})",
         f"SELECT sluice_settle_webhooks({', '.join(['NULL'] * 2)})",
-        f"SELECT sluice_claim_batch({', '.join(['NULL'] * 7)})",
+        f"SELECT sluice_claim_batch({', '.join(['NULL'] * 8)})",
         f"SELECT sluice_settle_batch({', '.join(['NULL'] * 3)})",
         "SELECT body FROM webhook_logs",
         "SELECT * FROM webhook_logs",

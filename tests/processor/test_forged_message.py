@@ -1,5 +1,6 @@
 """Whoever may publish to the stream can name any row: what is run is what the row holds, and the others are told of."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -87,6 +88,27 @@ async def test_a_forged_message_that_comes_again_leaves_no_start_on_the_row(shop
         assert (await shop.row(genuine.event))["solo_starts"] == 0
     await shop.take(genuine)
     assert await _is_its_own(shop, genuine.event)
+
+
+@pytest.mark.parametrize("alone", [False, True])
+@pytest.mark.parametrize("row_is", ["waiting", "processed", "locked"])
+async def test_a_large_body_is_compared_too(shop: Workshop, row_is: str, alone: bool) -> None:
+    """It does not travel back: its digest tells. One byte is enough to be seen, wherever the row is."""
+    large = replace(event(), body=json.dumps({"object": "event", "filler": "x" * 200_000}).encode())
+    [genuine] = await shop.recorded(large)
+    if row_is == "processed":
+        await shop.take(genuine)
+    tampered = Message(replace(large, body=large.body[:-3] + b'y"}'), deliveries=1 + alone)
+    async with shop.database.acquire() as other, other.transaction():
+        if row_is == "locked":
+            await other.execute("SELECT FROM webhook_logs FOR UPDATE")
+        await shop.take(tampered)
+    assert tampered.is_acknowledged
+    [error] = await shop.error_rows()
+    assert "(body)" in error["message"]
+    await shop.take(Message(large, deliveries=1 + alone))
+    assert await _is_its_own(shop, large)
+    assert len(await shop.error_rows()) == 1
 
 
 async def test_a_message_cannot_name_another_organisers_row(shop: Workshop) -> None:

@@ -65,7 +65,7 @@ async def test_a_claim_says_whether_patience_ends(workshop: Workshop, parked_at:
 
 
 async def _claim(tx: Connection, event_id: str) -> list[str]:
-    rows = await tx.fetch(QUERIES["claim"], [event_id], [0], False, 60.0, "5000", "2000", "5000")
+    rows = await tx.fetch(QUERIES["claim"], [event_id], [0], [None], False, 60.0, "5000", "2000", "5000")
     return [row["stripe_event_id"] for row in rows]
 
 
