@@ -68,7 +68,7 @@ class Stack:
 
     @property
     def nats_url(self) -> str:
-        """NATS."""
+        """NATS for a person, or the external one."""
         external = self.options.external
         return external.nats_url if external else self.servers.nats.url
 
@@ -134,8 +134,8 @@ class Stack:
         if external is not None:
             self._voice.say(f"Using servers that are not Sluice's own: {external.hosts}.")
             await self._prepare_external(external)
-            urls = dict.fromkeys(SERVICES, external.database_url)
-            return Addresses(urls, external.nats_url, external.app_env)
+            database_urls = dict.fromkeys(SERVICES, external.database_url)
+            return Addresses(database_urls, dict.fromkeys(SERVICES, external.nats_url), external.app_env)
         self._voice.step("Starting PostgreSQL and NATS")
         self._parts.push_async_callback(self.servers.stop)
         await self.servers.start()

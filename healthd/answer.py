@@ -34,6 +34,10 @@ class _Configuration(_Answer):
     stripe_secret_key: str = ""
 
 
+class _Work(_Answer):
+    forged_message_age_seconds: Annotated[float, Field(ge=0)] | None = None
+
+
 class _Status(_Answer):
     version: Annotated[str, Field(max_length=64)] | None = None
     uptime_seconds: Annotated[float, Field(ge=0)] | None = None
@@ -42,6 +46,7 @@ class _Status(_Answer):
     pool: _Pool | None = None
     stream: _Stream | None = None
     logs: _Logs = _Logs()
+    work: _Work | None = None
     configuration: _Configuration = _Configuration()
 
 
@@ -62,6 +67,7 @@ def parse_answer(address: str, body: bytes) -> ReplicaSeen:
         loses_logs=status.logs.losing,
         webhook_secret=_configured(status.configuration.stripe_webhook_secret),
         secret_key=_configured(status.configuration.stripe_secret_key),
+        forged_age_seconds=status.work.forged_message_age_seconds if status.work else None,
     )
 
 

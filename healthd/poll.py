@@ -37,7 +37,7 @@ class Stream(Protocol):
         """Wait until connected; the caller sets the deadline."""
         ...
 
-    async def consumer_state(self, durable: str) -> ConsumerState:
+    async def consumer_state(self, durable: str, *, with_ack_floor: bool = True) -> ConsumerState:
         """How far the consumer is. Raises StreamUnavailable."""
         ...
 
@@ -143,7 +143,7 @@ class StreamPoll:
             async with asyncio.timeout(self._within_seconds):
                 if sight.looked_at is None:  # we were started a moment ago, and are still connecting
                     await self._stream.wait_connected()
-                state = await self._stream.consumer_state(CONSUMER)
+                state = await self._stream.consumer_state(CONSUMER, with_ack_floor=False)
         except TimeoutError:
             sight = sight.missed(Problem.TIMED_OUT, at=self._board.now())
         except StreamUnavailable:

@@ -63,6 +63,8 @@ class ReplicaSeen:
     loses_logs: bool = False
     webhook_secret: Configured = Configured.UNKNOWN
     secret_key: Configured = Configured.UNKNOWN
+    forged_age_seconds: float | None = None
+    """How long ago it was sent a message that did not hold what its row holds."""
 
     @property
     def is_live(self) -> bool:

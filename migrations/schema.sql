@@ -365,6 +365,75 @@ CREATE FUNCTION sluice_count_due(most bigint) RETURNS bigint
             LIMIT most) AS due))
 $function$;
 
+-- The two above are called by processors of the release before. These stand in for them: the row says what the event is,
+-- and a row is settled only in the transaction that claimed it; see sprint5_claims.sql.
+CREATE FUNCTION sluice_claim_batch(
+    event_ids text[], attempts integer[], digests bytea[], is_alone boolean, patience_seconds double precision,
+    statement_limit text, lock_limit text, idle_limit text
+) RETURNS TABLE (
+    stripe_event_id text, webhook_type text, stripe_account_id text, livemode boolean, api_version text,
+    object_id text, created bigint, tenant text, body bytea, has_same_body boolean, is_last_look boolean,
+    claimed_in text
+)
+    LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, public, pg_temp
+    SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $function$
+#variable_conflict use_column
+DECLARE
+    own_transaction text := pg_current_xact_id()::text;
+BEGIN
+    PERFORM set_config('statement_timeout', statement_limit, true),
+            set_config('lock_timeout', lock_limit, true),
+            set_config('idle_in_transaction_session_timeout', idle_limit, true),
+            set_config('synchronous_commit', 'off', true);
+    RETURN QUERY
+    SELECT log.stripe_event_id::text, log.webhook_type::text, log.stripe_account_id::text,
+           coalesce(log.livemode, false), log.api_version::text, log.object_id::text,
+           coalesce(extract(epoch FROM log.stripe_created_at), 0)::bigint, log.tenant::text,
+           CASE WHEN message.digest IS NULL THEN log.body END,
+           CASE WHEN message.digest IS NOT NULL THEN coalesce(sha256(log.body) = message.digest, false) END,
+           coalesce(log.parked_at <= now() - patience_seconds * interval '1 second', false), own_transaction
+    FROM (
+        SELECT m.stripe_event_id, m.attempt, m.digest
+        FROM unnest(event_ids, attempts, digests) AS m(stripe_event_id, attempt, digest)
+        ORDER BY m.stripe_event_id
+    ) AS message
+    CROSS JOIN LATERAL (
+        SELECT w.stripe_event_id, w.webhook_type, w.stripe_account_id, w.livemode, w.api_version, w.object_id,
+               w.stripe_created_at, w.tenant, w.body, w.parked_at
+        FROM webhook_logs AS w
+        WHERE w.stripe_event_id = message.stripe_event_id
+          AND CASE
+                WHEN w.processed IS NOT FALSE OR w.dead_at IS NOT NULL THEN false
+                WHEN w.published_at IS NULL AND coalesce(w.next_attempt_at, 'infinity') > now() THEN false
+                ELSE w.processing_attempts = message.attempt AND (w.solo_starts > 0) = is_alone
+              END
+        FOR UPDATE SKIP LOCKED
+    ) AS log;
+END
+$function$;
+
+CREATE FUNCTION sluice_settle_batch(event_ids text[], outcomes text[], claimed_in text)
+    RETURNS TABLE (stripe_event_id text, delay_seconds double precision)
+    LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, public, pg_temp
+    SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $function$
+#variable_conflict use_column
+BEGIN
+    IF pg_current_xact_id_if_assigned()::text IS DISTINCT FROM claimed_in THEN
+        RAISE EXCEPTION 'A handler ended the transaction that its event was claimed in.';
+    END IF;
+    RETURN QUERY
+    UPDATE webhook_logs AS w
+    SET processed = true,
+        processed_at = clock_timestamp(),
+        outcome = settled.outcome,
+        published_at = NULL,
+        solo_starts = 0
+    FROM unnest(event_ids, outcomes) AS settled(stripe_event_id, outcome)
+    WHERE w.stripe_event_id = ANY (ARRAY[settled.stripe_event_id])
+    RETURNING w.stripe_event_id::text, extract(epoch FROM clock_timestamp() - w.created_at)::double precision;
+END
+$function$;
+
 -- Locks payments, appends facts, reads what is known of them, and locks the events rows that may be concerned.
 CREATE FUNCTION sluice_append_facts(
     node_scopes text[], node_ids text[],
@@ -1243,6 +1312,10 @@ REVOKE ALL ON FUNCTION sluice_claim_webhooks(text[], integer[], text[], boolean,
     sluice_settle_webhooks(text[], text[]) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION sluice_claim_webhooks(text[], integer[], text[], boolean, text, text, text),
     sluice_settle_webhooks(text[], text[]) TO sluice_processor;
+REVOKE ALL ON FUNCTION sluice_claim_batch(text[], integer[], bytea[], boolean, double precision, text, text, text),
+    sluice_settle_batch(text[], text[], text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sluice_claim_batch(text[], integer[], bytea[], boolean, double precision, text, text, text),
+    sluice_settle_batch(text[], text[], text) TO sluice_processor;
 REVOKE ALL ON FUNCTION sluice_append_facts(
     text[], text[], text[], text[], text[], bigint[], text[], text[], text[], bigint[], bigint[], text[], bigint[],
     text[], text[], text[], text[]

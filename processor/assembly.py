@@ -23,7 +23,7 @@ from sluice.contract.subjects import ALL_SUBJECTS, CONSUMER, STREAM
 from sluice.registry import Registry
 
 NAME = "processor"
-_STREAM = StreamSpec(name=STREAM, subjects=(ALL_SUBJECTS,))
+_STREAM = StreamSpec(name=STREAM, subjects=(ALL_SUBJECTS,), is_ours=False)  # ingest makes it, and may publish to it
 
 
 async def serve_with(service: Service, registry: Registry, project: Projection) -> None:
@@ -104,6 +104,7 @@ def _work_of(consumer: Consumer) -> Callable[[], Mapping[str, float | bool | Non
             "last_turn_age_seconds": age,
             "waits_for_database": consumer.outage.is_on,
             "waits_for_migration": consumer.outage.waits_for_migration,
+            "forged_message_age_seconds": consumer.turns.reporter.forged_age_seconds,
         }
 
     return work

@@ -11,9 +11,10 @@ from sluice.chassis.postgres import DATABASE_ERRORS
 from sluice.contract.event import StripeEvent
 from sluice.outcomes import Applied, Ignored, Outcome, Parked, combine
 from sluice.registry import BatchHandler, Registry, Transaction, name_of
+from sluice.transaction import HandlersTransaction
 
 TEST_MODE = Ignored("a test-mode event in production")
-NO_HANDLER = Ignored("no handler for this type")
+NO_HANDLER = Ignored("no handler for this type")  # or none that takes an organiser's
 THIN = Unsupported("thin events (v2.core.event) are not supported yet")
 _LOOK_SECONDS = 1
 
@@ -36,7 +37,7 @@ class Dispatcher:
         """
         screened = {event.stripe_event_id: self._screen(event) for event in events}
         wanted = [event for event in events if screened[event.stripe_event_id] is None]
-        answers = await self._ask(wanted, tx)
+        answers = await self._ask(wanted, HandlersTransaction(tx))
         return {event_id: verdict or answers[event_id] for event_id, verdict in screened.items()}
 
     def _screen(self, event: StripeEvent) -> Handled | None:
@@ -45,7 +46,7 @@ class Dispatcher:
             return TEST_MODE
         if event.is_thin:
             return THIN
-        return None if self.registry.handlers_for(event.type) else NO_HANDLER
+        return None if self.registry.handlers_of(event) else NO_HANDLER
 
     async def _ask(self, events: Sequence[StripeEvent], tx: Transaction) -> Mapping[str, Outcome]:
         loop = asyncio.get_running_loop()
@@ -64,7 +65,7 @@ class Dispatcher:
         """Each handler with its events, the patient ones last."""
         concerned: dict[BatchHandler, list[StripeEvent]] = {}
         for event in events:
-            for handler in dict.fromkeys(self.registry.handlers_for(event.type)):
+            for handler in dict.fromkeys(self.registry.handlers_of(event)):
                 concerned.setdefault(handler, []).append(event)
         return sorted(concerned.items(), key=lambda asked: self.registry.is_patient(asked[0]))
 

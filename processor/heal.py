@@ -86,7 +86,7 @@ class Healer:
         async with (
             asyncio.timeout(TRANSACTION_SECONDS),
             self.database.acquire() as connection,
-            connection.transaction(),
+            connection.transaction(isolation="read_committed"),
         ):
             taken.extend(await self.projection.take(connection, limit, self.postponed.now()))
             changes = await self.projection.project(connection, taken) if taken else ()

@@ -21,6 +21,9 @@ FAILURES = metrics.counter(
 )
 REDELIVERED = metrics.counter("webhook_messages_redelivered_total", "Messages that were delivered more than once.")
 UNREADABLE = metrics.counter("webhook_messages_unreadable_total", "Messages outside the contract, set aside.")
+FORGED = metrics.counter(
+    "webhook_messages_forged_total", "Messages that did not hold what their row holds; they were not run."
+)
 DELAY_SECONDS = metrics.histogram(
     "webhook_processing_delay_seconds", "From the receipt to the processed row.", labels=(), buckets=_SECONDS
 )

@@ -17,9 +17,9 @@ FIRST_SECONDS = 0.1
 LONGEST_SECONDS = 3.0
 FUNCTIONS = (
     "sluice_add_facts",
-    "sluice_claim_webhooks",
+    "sluice_claim_batch",
     "sluice_event_key",
-    "sluice_settle_webhooks",
+    "sluice_settle_batch",
     "sluice_store_payments",
 )
 """Those of the schema that the processor calls; without one of them each event would fail, one after the other."""

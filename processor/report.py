@@ -9,7 +9,7 @@ from processor.batches import Batch
 from processor.last_error import describe
 from processor.retries import Blame
 from processor.throttle import Throttle
-from processor.verdicts import Duplicate, Failed, Missing, Postponed, Settled, Verdict, Work, word
+from processor.verdicts import Duplicate, Failed, Forged, Missing, Postponed, Settled, Verdict, Work, word
 from sluice.chassis.error_log import ErrorLog
 from sluice.chassis.jetstream import IncomingMessage
 from sluice.chassis.logs import get_logger
@@ -29,6 +29,14 @@ class Reporter:
         metrics.expect(self._known_types)
         self._named: OrderedDict[str, None] = OrderedDict()
         self._throttle = Throttle(burst=50, per_second=5)
+        self._strange = Throttle(burst=20, per_second=1 / 60)
+        self._lost = Throttle(burst=1_000, per_second=1 / 60)
+        self._forged_at: float | None = None
+
+    @property
+    def forged_age_seconds(self) -> float | None:
+        """How long ago a message came that did not hold what its row holds; None: never since the start."""
+        return None if self._forged_at is None else time.monotonic() - self._forged_at
 
     def answered(self, work: Work, verdict: Verdict) -> None:
         """One message has its verdict, committed."""
@@ -40,6 +48,8 @@ class Reporter:
             self._settled(work, verdict)
         elif isinstance(verdict, Missing):
             self._missing(work)
+        elif isinstance(verdict, Forged):
+            self._forged(work, verdict)
         elif isinstance(verdict, Failed) and verdict.is_dead:
             self._died(work, "failed", verdict.error)
 
@@ -47,8 +57,7 @@ class Reporter:
         """One attempt is on record as failed; its death, if it was the last, is told by ``answered``."""
         if not isinstance(verdict, Failed) or verdict.is_dead:
             return
-        if not self._throttle.permits():
-            metrics.ERRORS_SUPPRESSED.inc()
+        if not self._may_tell(self._throttle):
             return
         self._errors.webhook(
             f"Attempt {verdict.attempt} of {work.event_id} failed: {verdict.error}",
@@ -65,7 +74,7 @@ class Reporter:
     def unreadable(self, message: IncomingMessage, error: Exception) -> None:
         """One message does not follow the contract; it stays in the stream, acknowledged."""
         metrics.UNREADABLE.inc()
-        if self._is_new(f"sequence {message.sequence}"):
+        if self._is_new(f"sequence {message.sequence}") and self._may_tell(self._strange):
             text = f"Message {message.sequence} of the stream is outside the contract and was set aside"
             self._errors.webhook(text, severity="critical", error=error)
 
@@ -85,8 +94,10 @@ class Reporter:
             self._died(work, word(outcome), reason)
 
     def _missing(self, work: Work) -> None:
-        if self._is_new(work.event_id):
-            metrics.MISSING.inc()
+        if not self._is_new(work.event_id):
+            return
+        metrics.MISSING.inc()
+        if self._may_tell(self._lost):
             self._errors.webhook(
                 f"{work.event_id} is in the stream but not in webhook_logs: PostgreSQL lost it. "
                 f"It was not processed; restore it from message {work.message.sequence} of the stream.",
@@ -94,6 +105,28 @@ class Reporter:
                 event_id=work.event_id,
                 request_data=_about(work),
             )
+
+    def _forged(self, work: Work, verdict: Forged) -> None:
+        """Say whose row it was and what differed, never what the message held; a flood must not fill the table."""
+        metrics.FORGED.inc()
+        self._forged_at = time.monotonic()
+        if self._is_new(f"forged {work.event_id}") and self._may_tell(self._strange):
+            differing = ", ".join(verdict.differing)
+            self._log.error("message_forged", event_id=work.event_id, differing=differing)
+            self._errors.webhook(
+                f"Message {work.message.sequence} of the stream does not hold what the row of {work.event_id} holds "
+                f"({differing}). It was not run, and the row has its own effect. Find out who may publish to stripe.>.",
+                severity="critical",
+                event_id=work.event_id,
+                request_data={"sequence": work.message.sequence, "subject": work.message.subject, "reason": differing},
+            )
+
+    def _may_tell(self, throttle: Throttle) -> bool:
+        """Whether an error row is written now; those left out are counted."""
+        if throttle.permits():
+            return True
+        metrics.ERRORS_SUPPRESSED.inc()
+        return False
 
     def _died(self, work: Work, outcome: str, reason: str) -> None:
         metrics.DEAD.labels(outcome).inc()

@@ -1,7 +1,7 @@
 """What became of one message: a handler's outcome, or why no handler was asked."""
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from sluice.chassis.jetstream import IncomingMessage
 from sluice.contract.event import StripeEvent
@@ -27,9 +27,17 @@ class Work:
         return self.message.deliveries > 1
 
 
+class Claimed(NamedTuple):
+    """A locked row: the event as the row holds it."""
+
+    event: StripeEvent
+    is_last_look: bool
+    """The row has been parked for as long as patience lasts: what still waits after this run ends."""
+
+
 @dataclass(frozen=True, slots=True)
 class Duplicate:
-    """The event was processed, or died, before; or this message belongs to an attempt that has passed."""
+    """The event was processed, or died, before; or this message belongs to an attempt that has passed or is not due."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +53,14 @@ class Suspect:
 @dataclass(frozen=True, slots=True)
 class Missing:
     """PostgreSQL does not know the event: a failover lost the row. The message stays in the stream."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forged:
+    """The message does not hold what its row holds; the relay brings the row itself."""
+
+    differing: tuple[str, ...]
+    """The fields in which they differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +86,8 @@ class Failed:
 
 Handled: TypeAlias = Applied | Ignored | Parked | Unsupported
 """An event whose row was claimed."""
-Unclaimed: TypeAlias = Duplicate | Locked | Suspect | Missing
-"""An event whose row was not."""
+Unclaimed: TypeAlias = Duplicate | Locked | Suspect | Missing | Forged
+"""An event whose row was not, or not for this message."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 Which code runs for which type of event.
 
 A handler gets the event and the open transaction; what it writes there commits together with ``processed = true``.
+An organiser's event, which is signed with the organiser's secret, goes to those handlers alone that ask for it.
 Handlers are found in this distribution's ``processor.handlers`` and in every installed package that names a module
 under the entry-point group ``sluice.handlers``.
 """
@@ -13,17 +14,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from types import ModuleType
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from sluice.contract.event import StripeEvent
 from sluice.outcomes import Applied, Outcome
+from sluice.transaction import Transaction
 
-if TYPE_CHECKING:
-    from asyncpg import Connection, Record
-    from asyncpg.pool import PoolConnectionProxy
-
-Transaction: TypeAlias = "Connection[Record] | PoolConnectionProxy[Record]"
-"""The open transaction: what is written through it commits together with ``processed = true``."""
+__all__ = ["REGISTRY", "BatchHandler", "Handler", "Registry", "Transaction", "discover", "handles", "handles_batch"]
 
 ENTRY_POINTS = "sluice.handlers"
 
@@ -38,12 +35,23 @@ class Registry:
     """Handlers by type of event."""
 
     _by_type: dict[str, tuple[BatchHandler, ...]] = field(default_factory=dict)
+    _of_organisers: dict[str, tuple[BatchHandler, ...]] = field(default_factory=dict)
     _patient: set[BatchHandler] = field(default_factory=set)
 
-    def add(self, handler: BatchHandler, types: Sequence[str], *, is_patient: bool = False) -> None:
-        """Let a handler take part in every event of these types; a patient one only once no other parks the event."""
+    def add(
+        self, handler: BatchHandler, types: Sequence[str], *, is_patient: bool = False, organisers: bool = False
+    ) -> None:
+        """
+        Let a handler take part in every event of these types.
+
+        Args:
+            is_patient: only once no other handler parks the event.
+            organisers: in the events that came through an organiser's URL too.
+        """
         for event_type in types:
             self._by_type[event_type] = (*self._by_type.get(event_type, ()), handler)
+            if organisers:
+                self._of_organisers[event_type] = (*self._of_organisers.get(event_type, ()), handler)
         if is_patient:
             self._patient.add(handler)
 
@@ -60,6 +68,11 @@ class Registry:
         """All handlers of a type, in the order in which they were found; none for an unknown type."""
         return self._by_type.get(event_type, ())
 
+    def handlers_of(self, event: StripeEvent) -> tuple[BatchHandler, ...]:
+        """The handlers that an event goes to: of an organiser's, those that ask for it."""
+        by_type = self._by_type if event.tenant is None else self._of_organisers
+        return by_type.get(event.type, ())
+
     @property
     def types(self) -> frozenset[str]:
         """Every type that somebody handles."""
@@ -69,29 +82,38 @@ class Registry:
 REGISTRY = Registry()
 
 
-def handles(*types: str, registry: Registry = REGISTRY) -> Callable[[Handler], Handler]:
+def handles(*types: str, registry: Registry = REGISTRY, organisers: bool = False) -> Callable[[Handler], Handler]:
     """
     Register a handler of one event at a time: ``async def handler(event, tx) -> Outcome | None``.
 
     While a batch handler parks the event, this one is not asked: what it writes would commit again with each look.
+
+    Args:
+        organisers: also the events that came through an organiser's URL. The organiser signs these, so everything in
+            them but ``event.tenant`` is the organiser's word: amounts, metadata, ``account``, ids.
     """
 
     def register(handler: Handler) -> Handler:
-        registry.add(_one_by_one(handler), types, is_patient=True)
+        registry.add(_one_by_one(handler), types, is_patient=True, organisers=organisers)
         return handler
 
     return register
 
 
-def handles_batch(*types: str, registry: Registry = REGISTRY) -> Callable[[BatchHandler], BatchHandler]:
+def handles_batch(
+    *types: str, registry: Registry = REGISTRY, organisers: bool = False
+) -> Callable[[BatchHandler], BatchHandler]:
     """
     Register a handler of many events at once: ``async def handler(events, tx) -> Mapping[str, Outcome]``.
 
     It sees a parked event at each look, so a second run must change nothing.
+
+    Args:
+        organisers: as for ``handles``.
     """
 
     def register(handler: BatchHandler) -> BatchHandler:
-        registry.add(handler, types)
+        registry.add(handler, types, organisers=organisers)
         return handler
 
     return register
@@ -114,7 +136,7 @@ def discover(package: ModuleType, *, registry: Registry = REGISTRY) -> Registry:
 
 def _one_by_one(handler: Handler) -> BatchHandler:
     @functools.wraps(handler)
-    async def handle_each(events: Sequence[StripeEvent], tx: "Transaction") -> Mapping[str, Outcome]:
+    async def handle_each(events: Sequence[StripeEvent], tx: Transaction) -> Mapping[str, Outcome]:
         return {event.stripe_event_id: await handler(event, tx) or Applied() for event in events}
 
     return handle_each

@@ -192,14 +192,17 @@ class JetStream:
         finally:
             self._pulling.release()
 
-    async def consumer_state(self, durable: str) -> ConsumerState:
+    async def consumer_state(self, durable: str, *, with_ack_floor: bool = True) -> ConsumerState:
         """
         How far a consumer of this stream is.
+
+        Args:
+            with_ack_floor: tell when the message at its ack floor was stored; that takes the right to read messages.
 
         Raises:
             StreamUnavailable: it is not there, or JetStream is away.
         """
-        return await jetstream_api.consumer_state(self._ask, self._stream.name, durable)
+        return await jetstream_api.consumer_state(self._ask, self._stream.name, durable, with_ack_floor=with_ack_floor)
 
     async def _pull(self, batch: int, durable: str, deadline: float) -> list[IncomingMessage]:
         loop = asyncio.get_running_loop()

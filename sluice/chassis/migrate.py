@@ -191,7 +191,7 @@ async def _apply_when_free(session: Session, file: MigrationFile) -> AppliedMigr
 
 
 async def _apply(session: Session, file: MigrationFile) -> None:
-    async with session.transaction():
+    async with session.transaction(isolation="read_committed"):
         await session.execute(f"SET LOCAL lock_timeout = '{_LOCK_SECONDS}s'", timeout=_READ_SECONDS)
         await session.execute(file.body, timeout=_FILE_SECONDS)
         await _record(session, file)

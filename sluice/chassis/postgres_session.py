@@ -41,6 +41,7 @@ def connect_arguments(
     statement_ms = max(int(command_seconds * 1000) - 250, 250)  # the server gives up first and says why
     arguments["server_settings"] = {
         "application_name": application_name,
+        "default_transaction_isolation": "read committed",  # whatever the role's or the database's
         "timezone": "UTC",
         "jit": "off",
         "enable_seqscan": "off",  # everything is looked up by key; a plan of a table's first minute must not outlive it

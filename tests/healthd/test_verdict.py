@@ -98,6 +98,8 @@ UNREADY = replace(REPLICA, is_ready=False)
 DEAF = replace(REPLICA, loses_logs=True)
 FULL = replace(REPLICA, pool=PoolSeen(size=10, idle=0, busy=10, limit=10, waiters=3))
 BUSY = replace(REPLICA, pool=PoolSeen(size=10, idle=0, busy=10, limit=10))
+FORGED = replace(REPLICA, forged_age_seconds=3_599)
+FORGED_ONCE = replace(REPLICA, forged_age_seconds=3_600)
 NO_SECRET = replace(REPLICA, webhook_secret=Configured.MISSING)
 SILENT = replace(REPLICA, webhook_secret=Configured.UNKNOWN, secret_key=Configured.UNKNOWN)
 NO_KEY = replace(REPLICA, secret_key=Configured.MISSING)
@@ -117,6 +119,8 @@ CASES: list[tuple[str, Spoil, Status, set[Reason]]] = [
     ("a log is lost", service("processor", DEAF), Status.DEGRADED, {Reason.LOGS_DROPPED}),
     ("a pool is exhausted", service("processor", FULL), Status.DEGRADED, {Reason.POOL_EXHAUSTED}),
     ("a pool is busy, nobody waits", service("processor", BUSY), Status.HEALTHY, set()),
+    ("a forged message lately", service("processor", FORGED), Status.DEGRADED, {Reason.MESSAGES_FORGED}),
+    ("a forged message long ago", service("processor", FORGED_ONCE), Status.HEALTHY, set()),
     ("no webhook secret", service("ingest", NO_SECRET), Status.UNHEALTHY, {Reason.WEBHOOK_SECRET_MISSING}),
     ("one replica without", service("ingest", REPLICA, NO_SECRET), Status.UNHEALTHY, {Reason.WEBHOOK_SECRET_MISSING}),
     ("an unreadable status", service("ingest", SILENT), Status.UNKNOWN, {Reason.WEBHOOK_SECRET_UNKNOWN}),

@@ -5,8 +5,8 @@ import asyncio
 import asyncpg
 import pytest
 
+from tests.ingest.raw import raw, request, status
 from tests.ingest.running import NOWHERE, running
-from tests.ingest.test_connection import raw, request, status
 from tests.ingest.webhooks import webhook
 from tests.waiting import until
 

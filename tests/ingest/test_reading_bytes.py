@@ -2,8 +2,8 @@
 
 import asyncio
 
+from tests.ingest.raw import raw, request, status
 from tests.ingest.running import NOWHERE, running
-from tests.ingest.test_connection import raw, request, status
 from tests.ingest.webhooks import webhook
 
 

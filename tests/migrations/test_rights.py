@@ -101,6 +101,8 @@ FORBIDDEN = {
         f"SELECT sluice_add_facts({', '.join(['NULL'] * 21)})",
         f"SELECT sluice_claim_webhooks({', '.join(['NULL'] * 7)})",
         f"SELECT sluice_settle_webhooks({', '.join(['NULL'] * 2)})",
+        f"SELECT sluice_claim_batch({', '.join(['NULL'] * 8)})",
+        f"SELECT sluice_settle_batch({', '.join(['NULL'] * 3)})",
         "SELECT body FROM webhook_logs",
         "SELECT * FROM webhook_logs",
         "SELECT last_error FROM webhook_logs",

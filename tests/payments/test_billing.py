@@ -150,7 +150,7 @@ async def test_a_second_told_in_one_batch_costs_one_statement(desk: Desk) -> Non
     """Only one that is told in several costs more; what is known already costs no write."""
     words = [said("created", "incomplete"), said("updated", "active", "incomplete"), said("updated", "active", at=3)]
     counted = Counted(desk.tx)
-    clerk = Desk(counted)  # type: ignore[arg-type]
+    clerk = Desk(counted)
 
     async def cost(*told: StripeEvent) -> int:
         await desk.receive(*told)

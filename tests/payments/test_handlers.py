@@ -11,6 +11,7 @@ import processor.handlers
 from processor.app import ignore_references
 from processor.billing import keep_invoices, keep_subscriptions
 from processor.ledger import apply_facts
+from sluice.contract.event import StripeEvent
 from sluice.registry import Registry, discover, handles_batch
 from tests.payments.desk import Desk
 from tests.payments.history import FIXTURES, PI, fixture, intent, names, session
@@ -45,6 +46,13 @@ def test_the_ledger_is_called_once_for_a_batch_of_all_families() -> None:
     handlers = {handler for name in types_of_stripe() for handler in registry().handlers_for(name)}
     assert handlers == {apply_facts, keep_invoices, keep_subscriptions}
     assert all(apply_facts in registry().handlers_for(name) for name in types_of_stripe())
+
+
+def test_every_handler_of_ours_takes_organisers_events() -> None:
+    """An organiser's payment counts for the organiser's own row."""
+    for name in registry().types:
+        told = StripeEvent("evt_1@7", name, 0, True, None, None, None, "7", b"")
+        assert registry().handlers_of(told) == registry().handlers_for(name), name
 
 
 def test_every_family_has_a_fixture() -> None:
