@@ -53,6 +53,8 @@ def _service_reasons(service: ServiceSeen) -> Iterable[Reason]:
         yield Reason.REPLICA_DOWN
     if any(replica.pool is not None and replica.pool.is_exhausted for replica in service.live):
         yield Reason.POOL_EXHAUSTED
+    if any(replica.standing_still for replica in service.live):
+        yield Reason.TASK_STUCK
 
 
 def _stripe_findings(name: str, service: ServiceSeen) -> Findings:

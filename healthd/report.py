@@ -69,6 +69,7 @@ def _replica(replica: ReplicaSeen) -> dict[str, JsonValue]:
         "version": replica.version,
         "uptime_seconds": replica.uptime_seconds,
         "stream_connected": replica.stream_connected,
+        "standing_still": list(replica.standing_still),
         "pool": _pool(replica),
     }
 

@@ -9,14 +9,17 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from ingest import metrics
 from ingest.failures import SecretUnreadable, UnknownOrganiser
 from ingest.notices import NOTICES
+from sluice.chassis.endless import turn
 from sluice.chassis.postgres import DATABASE_ERRORS, Database
 from sluice.chassis.sql import load_queries
 
+_IDLE_SECONDS = 10.0
 _QUERIES = load_queries(__file__, "tenants.sql")
 
 
@@ -90,10 +93,14 @@ class Tenants:
     async def run(self) -> None:
         """Read what is wanted, one query at a time, for ever."""
         while True:
-            await self._wanted.wait()
+            turn()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_IDLE_SECONDS):
+                    await self._wanted.wait()
             self._wanted.clear()
             waiting, self._waiting = self._waiting, {}
-            await self._answer(waiting)
+            if waiting:
+                await self._answer(waiting)
 
     def _cached(self, asked: str) -> TenantSecrets | None:
         for entries in (self._known, self._unknown):

@@ -16,6 +16,7 @@ from processor.retries import Patience, Schedule
 from processor.setbacks import Setbacks
 from processor.settings import ProcessorSettings
 from processor.turn import Turns
+from sluice.chassis.endless import TURNS_WITHIN_SECONDS, run_endless
 from sluice.chassis.jetstream import ConsumerSpec, JetStream, StreamSpec
 from sluice.chassis.postgres import Database
 from sluice.chassis.service import Service
@@ -42,8 +43,13 @@ async def serve_with(service: Service, registry: Registry, project: Projection) 
         _report_status(service, settings, database, stream, consumer)
         service.probes.has_started = True
         async with asyncio.TaskGroup() as group:
-            group.create_task(healer.run(), name="heal")
+            group.create_task(run_endless("heal", healer.run, within_seconds=_within(settings)), name="heal")
             group.create_task(consumer.run(), name="consume")
+
+
+def _within(settings: ProcessorSettings) -> float:
+    """How long healing may go without a turn: it rests between two rounds."""
+    return TURNS_WITHIN_SECONDS + settings.heal_seconds
 
 
 def build(

@@ -11,6 +11,7 @@ from processor.ledger import Awaited
 from processor.postponed import Postponed
 from processor.retries import Blame, blame
 from processor.throttle import Throttle
+from sluice.chassis.endless import turn
 from sluice.chassis.error_log import ErrorLog
 from sluice.chassis.postgres import Database
 from sluice.payments.book import Node
@@ -54,6 +55,7 @@ class Healer:
     async def run(self) -> None:
         """Heal until the stop."""
         while not self.stop.is_set():
+            turn()
             await self.run_once()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self.every_seconds):
@@ -67,6 +69,7 @@ class Healer:
         """
         limit, faults = PAYMENTS_AT_ONCE, 0
         while faults < FAULTS_IN_A_ROUND and not self.stop.is_set():
+            turn()
             taken: list[Awaited] = []
             try:
                 await self._project(limit, taken)

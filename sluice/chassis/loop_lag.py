@@ -4,6 +4,7 @@ import asyncio
 import time
 
 from sluice.chassis import metrics
+from sluice.chassis.endless import turn
 
 LOOK_SECONDS = 0.25
 
@@ -15,6 +16,7 @@ _LAG_SECONDS = metrics.histogram(
 async def watch(*, look_seconds: float = LOOK_SECONDS) -> None:
     """Measure until cancelled."""
     while True:
+        turn()
         asked_at = time.monotonic()
         await asyncio.sleep(look_seconds)
         _LAG_SECONDS.observe(max(0.0, time.monotonic() - asked_at - look_seconds))

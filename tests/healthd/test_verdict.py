@@ -95,6 +95,7 @@ def never_looked(_: Snapshot) -> Snapshot:
 
 DEAD = replace(REPLICA, problem=Problem.UNREACHABLE, pool=None)
 UNREADY = replace(REPLICA, is_ready=False)
+STILL = replace(REPLICA, standing_still=("consume_2",))
 FULL = replace(REPLICA, pool=PoolSeen(size=10, idle=0, busy=10, limit=10, waiters=3))
 BUSY = replace(REPLICA, pool=PoolSeen(size=10, idle=0, busy=10, limit=10))
 NO_SECRET = replace(REPLICA, webhook_secret=Configured.MISSING)
@@ -113,6 +114,7 @@ CASES: list[tuple[str, Spoil, Status, set[Reason]]] = [
     ("nobody knows where ingest is", unresolved("ingest"), Status.UNKNOWN, {Reason.SERVICE_UNKNOWN}),
     ("nobody knows where the processor is", unresolved("processor"), Status.DEGRADED, {Reason.SERVICE_UNKNOWN}),
     ("the processor is dead", service("processor", DEAD), Status.DEGRADED, {Reason.SERVICE_DOWN}),
+    ("a task stands still", service("processor", STILL), Status.DEGRADED, {Reason.TASK_STUCK}),
     ("a pool is exhausted", service("processor", FULL), Status.DEGRADED, {Reason.POOL_EXHAUSTED}),
     ("a pool is busy, nobody waits", service("processor", BUSY), Status.HEALTHY, set()),
     ("no webhook secret", service("ingest", NO_SECRET), Status.UNHEALTHY, {Reason.WEBHOOK_SECRET_MISSING}),
