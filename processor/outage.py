@@ -19,6 +19,7 @@ FUNCTIONS = (
     "sluice_append_facts",
     "sluice_claim_webhooks",
     "sluice_event_key",
+    "sluice_postpone_webhook",
     "sluice_settle_webhooks",
     "sluice_show_payments",
 )
