@@ -34,6 +34,7 @@ def facts_of(event: StripeEvent) -> tuple[Fact, ...]:
 
     Raises:
         MalformedEvent: the body is no JSON object.
+        TooManyFacts: it says more than ``saying.FACTS_MAX``.
     """
     family = _FAMILIES.get(str(event.object.get("object")))
     return () if family is None else family(Saying(event))
