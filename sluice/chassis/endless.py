@@ -143,7 +143,7 @@ def turn() -> None:
 
 async def run_endless(name: str, run: Run, *, within_seconds: float = TURNS_WITHIN_SECONDS) -> None:
     """
-    Run a loop that should not end before ``tell_to_end``, or the end of the service.
+    Run a loop that should not end before ``tell_to_end``, or the end of the service; outside of a service, just run it.
 
     Args:
         within_seconds: without a turn for that long the service ends.
@@ -151,7 +151,10 @@ async def run_endless(name: str, run: Run, *, within_seconds: float = TURNS_WITH
     Raises:
         TaskEnded: it returned, or was cancelled, unasked.
     """
-    tasks = _TASKS.get() or EndlessTasks()
+    tasks = _TASKS.get()
+    if tasks is None:
+        await run()
+        return
     task = tasks.add(name, within_seconds)
     _TASK.set(task)
     if (current := asyncio.current_task()) is not None:

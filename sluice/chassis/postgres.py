@@ -13,12 +13,12 @@ from asyncpg.pool import PoolConnectionProxy
 
 from sluice.chassis import logs, metrics
 from sluice.chassis.endless import run_endless, tell_to_end, turn
-from sluice.chassis.postgres_errors import DATABASE_ERRORS, is_failover, is_transient, is_unavailable
+from sluice.chassis.postgres_errors import DATABASE_ERRORS, is_failover, is_in_use, is_transient, is_unavailable
 from sluice.chassis.postgres_session import connect_arguments, keep_alive
 from sluice.chassis.settings import ServiceSettings
 from sluice.failures import DatabaseUnavailable
 
-__all__ = ["DATABASE_ERRORS", "Connection", "Database", "Record", "is_transient"]
+__all__ = ["DATABASE_ERRORS", "Connection", "Database", "Record", "is_in_use", "is_transient"]
 
 Record: TypeAlias = "asyncpg.Record"
 Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
