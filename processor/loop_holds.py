@@ -32,7 +32,7 @@ class LoopHolds:
     """The long steps of the last minutes, in one event loop."""
 
     is_main: bool = True
-    """Whether it is the loop whose lag is watched."""
+    """Whether it is the loop whose lag is watched; the others are noted from their own threads."""
 
     on_blocking: Callable[[str, float], object] = lambda _handler, _seconds: None
     """Told of a handler that blocked the loop, and for how many seconds."""
@@ -51,10 +51,10 @@ class LoopHolds:
     def by_others(self, events: AbstractSet[str], *, since: float) -> float:
         """For how many seconds since then the loop did not turn for another reason than these events' handlers."""
         own = sum(hold.seconds(since) for hold in self.of(events))
-        known = sum(hold.seconds(since) for hold in self._holds)
+        known = sum(hold.seconds(since) for hold in tuple(self._holds))
         lag = loop_lag.late_seconds(since=since) if self.is_main else 0.0
         return max(known, lag) - own
 
     def of(self, events: AbstractSet[str]) -> Sequence[Hold]:
         """Those of these events' handlers."""
-        return [hold for hold in self._holds if not hold.events.isdisjoint(events)]
+        return [hold for hold in tuple(self._holds) if not hold.events.isdisjoint(events)]

@@ -1,6 +1,7 @@
 """An event loop in a thread of its own, with connections of its own: who blocks it blocks nobody else."""
 
 import asyncio
+import contextlib
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
@@ -46,8 +47,6 @@ class OwnLoop:
         self.limits = limits
         self._ready: Future[Processor] | None = None
         self._ended: Future[None] = Future()
-        self._loop = asyncio.new_event_loop()
-        self._stop = asyncio.Event()
 
     @classmethod
     @asynccontextmanager
@@ -74,8 +73,9 @@ class OwnLoop:
             return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(running, self._loop))
 
     def _begun(self) -> "Future[Processor]":
-        if self._ready is None:
-            self._ready = Future()
+        if self._ready is None or self._ended.done():
+            self._ready, self._ended = Future(), Future()
+            self._loop, self._stop = asyncio.new_event_loop(), asyncio.Event()
             threading.Thread(target=self._run, args=(self._ready,), name="own_loop", daemon=True).start()
         return self._ready
 
@@ -96,7 +96,7 @@ class OwnLoop:
 
     async def _end(self) -> None:
         if self._ready is None:
-            self._loop.close()
             return
-        self._loop.call_soon_threadsafe(self._stop.set)
+        with contextlib.suppress(RuntimeError):  # it has just ended by itself
+            self._loop.call_soon_threadsafe(self._stop.set)
         await asyncio.wait([asyncio.wrap_future(self._ended)], timeout=_CLOSE_SECONDS)

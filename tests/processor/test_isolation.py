@@ -13,7 +13,6 @@ from processor.apart import Apart, is_heavy
 from processor.batches import BATCH_BYTES, BATCH_FACTS, plan
 from processor.deferral import Deferral
 from processor.isolation import LEAST_SHARE, Isolation
-from processor.left import Left
 from processor.process import Limits
 from processor.quarantine import FIRST_SECONDS, LONGEST_SECONDS, Fault, Quarantine
 from processor.report import Reporter
@@ -106,11 +105,14 @@ async def test_a_handler_that_hangs_costs_its_neighbours_one_time_limit_and_no_h
     assert any("runs apart" in row["message"] or "run apart" in row["message"] for row in await workshop.error_rows())
 
 
-async def test_whoever_is_late_because_another_held_the_loop_is_charged_nothing(workshop: Workshop) -> None:
+@pytest.mark.parametrize("transaction_seconds", [0.5, 5])
+async def test_whoever_is_late_because_another_held_the_loop_is_charged_nothing(
+    workshop: Workshop, transaction_seconds: float
+) -> None:
     """An innocent that was in flight during a block of three time limits runs again: no attempt, no start alone."""
     in_flight, has_blocked = asyncio.Event(), asyncio.Event()
     starts: dict[str, list[int]] = defaultdict(list)
-    workshop.handler_seconds, workshop.limits = 0.4, Limits(transaction_seconds=0.5, lock_seconds=0.2)
+    workshop.handler_seconds, workshop.limits = 0.4, Limits(transaction_seconds, lock_seconds=0.2)
 
     @handles("test.waits", registry=workshop.registry)
     async def wait(of: StripeEvent, tx: Transaction) -> None:
@@ -213,19 +215,6 @@ def test_a_batch_makes_so_many_facts() -> None:
     """Those that say a little together are no more than one that says much."""
     works = [work_of(replace(event(), body=b'"payment_intent"' * (BATCH_FACTS // 4))) for _ in range(7)]
     assert [len(batch.works) for batch in plan(works)] == [3, 3, 1]
-
-
-def test_a_message_that_we_left_ourselves_is_no_suspect() -> None:
-    """When it comes again it runs in company; delivered more often than we know of, it runs alone."""
-    left = Left()
-    first = work_of(event())
-    left.add([first])
-    again = replace(first.message, deliveries=2)
-    assert left.take(again) == 2
-    left.add([first])
-    assert not replace(first, message=again, known_deliveries=left.take(again)).is_redelivered
-    left.add([first])
-    assert replace(first, message=replace(again, deliveries=3), known_deliveries=left.take(again)).is_redelivered
 
 
 async def test_a_hopeless_event_that_is_named_leaves_its_batch_at_once(workshop: Workshop) -> None:
