@@ -6,6 +6,7 @@ process that ends is seen, and Kubernetes starts another one.
 """
 
 import asyncio
+import faulthandler
 import itertools
 import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping
@@ -20,7 +21,9 @@ from sluice.failures import Defect
 Run: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 
 TURNS_WITHIN_SECONDS: Final = 120.0
+LOOP_BLOCKED_SECONDS: Final = 120.0
 _WATCH_SECONDS: Final = 1.0
+_REARM_LOOKS: Final = 10
 
 _TURNED_AT = metrics.gauge(
     "task_last_turn_timestamp_seconds", "When each task that should never end last turned, Unix time.", ("task",)
@@ -117,11 +120,21 @@ class EndlessTasks:
                 raise stuck
 
     async def watch(self) -> None:
-        """Look once a second until cancelled."""
-        while True:
-            turn()
-            self.look()
-            await asyncio.sleep(_WATCH_SECONDS)
+        """
+        Look once a second until cancelled.
+
+        While the event loop itself is blocked nobody looks: then a timer of the operating system ends the process, and
+        writes to stderr where it stood. Kubernetes' liveness probe is quicker; elsewhere there may be none.
+        """
+        try:
+            for number in itertools.count():
+                turn()
+                self.look()
+                if number % _REARM_LOOKS == 0:
+                    faulthandler.dump_traceback_later(LOOP_BLOCKED_SECONDS, exit=True)
+                await asyncio.sleep(_WATCH_SECONDS)
+        finally:
+            faulthandler.cancel_dump_traceback_later()
 
 
 _TASKS: ContextVar[EndlessTasks | None] = ContextVar("endless_tasks", default=None)

@@ -55,9 +55,23 @@ async def test_a_task_that_no_longer_turns_ends_the_service_even_if_it_swallows_
     assert code == 1
 
 
-async def test_a_cancellation_of_every_task_ends_the_service() -> None:
+async def test_a_loop_that_is_blocked_for_good_ends_the_process_and_tells_where_it_stood() -> None:
+    """No task can see that; a timer outside of Python does, also while the interpreter is held."""
+    body = "await asyncio.sleep(0.1); time.sleep(60)"
+    blocked = "from sluice.chassis import endless\nendless.LOOP_BLOCKED_SECONDS = 1.0\n"
+    async with _service("main", defines=blocked + ENDS.format(body=body, after="")) as process:
+        code, _, err = await _end(process)
+    assert code == 1
+    assert "Timeout (0:00:01)!" in err
+    assert "in work" in err
+
+
+@pytest.mark.parametrize(
+    "cancel", ["for every in asyncio.all_tasks(): every.cancel()", "asyncio.current_task().cancel()"]
+)
+async def test_a_cancellation_of_everything_or_of_the_service_itself_ends_it(cancel: str) -> None:
     """Whoever cancels all that there is leaves no half-dead process behind."""
-    after = "await asyncio.sleep(0)\n    for every in asyncio.all_tasks(): every.cancel()"
+    after = f"await asyncio.sleep(0)\n    {cancel}"
     async with _service("main", defines=ENDS.format(body="await asyncio.sleep(60)", after=after)) as process:
         code, _, err = await _end(process)
     assert code == 1
