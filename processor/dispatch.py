@@ -1,7 +1,7 @@
 """Which handlers an event gets, and what they say together, within one time budget."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -42,7 +42,7 @@ class Dispatcher:
         """
         screened = {event.stripe_event_id: self._screen(event) for event in events}
         wanted = [event for event in events if screened[event.stripe_event_id] is None]
-        answers = await self._ask(wanted, tx)
+        answers = await self._ask(wanted, tx, tx.terminate)
         return {event_id: verdict or answers[event_id] for event_id, verdict in screened.items()}
 
     def _screen(self, event: StripeEvent) -> Handled | None:
@@ -53,7 +53,9 @@ class Dispatcher:
             return THIN
         return None if self.registry.handlers_for(event.type) else NO_HANDLER
 
-    async def _ask(self, events: Sequence[StripeEvent], tx: Transaction) -> Mapping[str, Outcome]:
+    async def _ask(
+        self, events: Sequence[StripeEvent], tx: Transaction, close: Callable[[], None]
+    ) -> Mapping[str, Outcome]:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self.handler_seconds
         answers: dict[str, Outcome] = {}
@@ -61,7 +63,7 @@ class Dispatcher:
             asked = concerned
             if self.registry.is_patient(handler):
                 asked = [event for event in concerned if not isinstance(answers.get(event.stripe_event_id), Parked)]
-            for event_id, outcome in (await self._call(handler, asked, tx, deadline)).items():
+            for event_id, outcome in (await self._call(handler, asked, tx, close, deadline)).items():
                 known = answers.get(event_id)
                 answers[event_id] = outcome if known is None else combine(known, outcome)
         return answers
@@ -75,7 +77,12 @@ class Dispatcher:
         return sorted(concerned.items(), key=lambda asked: self.registry.is_patient(asked[0]))
 
     async def _call(
-        self, handler: BatchHandler, events: Sequence[StripeEvent], tx: Transaction, deadline: float
+        self,
+        handler: BatchHandler,
+        events: Sequence[StripeEvent],
+        tx: Transaction,
+        close: Callable[[], None],
+        deadline: float,
     ) -> Mapping[str, Outcome]:
         """Let one handler handle its events; whatever it raises leaves the transaction as HandlerFailed."""
         if not events:
@@ -88,6 +95,7 @@ class Dispatcher:
                     handler,
                     events,
                     tx,
+                    close=close,
                     deadline=deadline,
                     grace_seconds=self.handler_seconds * _GRACE_SHARE,
                     note_step=partial(self.holds.note, name, ids),

@@ -80,6 +80,7 @@ async def call_within(
     events: Sequence[StripeEvent],
     tx: Transaction,
     *,
+    close: Callable[[], None],
     deadline: float,
     grace_seconds: float,
     note_step: NoteStep,
@@ -88,6 +89,7 @@ async def call_within(
     Let a handler handle its events.
 
     Args:
+        close: closes the connection of ``tx`` at once.
         deadline: by the loop's clock; then the handler is cancelled.
         grace_seconds: how long it may take to end after that. Then it loses its connection, and goes on by itself.
 
@@ -103,7 +105,7 @@ async def call_within(
     finally:
         is_late = not task.done()
         if is_late:
-            await _end(task, tx, grace_seconds)
+            await _end(task, close, grace_seconds)
     if is_late:
         raise TimeoutError if task.done() else HandlerEscaped
     return _answers(task)
@@ -132,7 +134,7 @@ async def _contained(
         return _Raised(error)
 
 
-async def _end(task: asyncio.Task[Any], tx: Transaction, grace_seconds: float) -> None:
+async def _end(task: asyncio.Task[Any], close: Callable[[], None], grace_seconds: float) -> None:
     """Cancel a handler; one that goes on has no connection any more, and nobody waits for it."""
     task.cancel()
     try:
@@ -142,7 +144,7 @@ async def _end(task: asyncio.Task[Any], tx: Transaction, grace_seconds: float) -
             _ESCAPED.add(task)
             task.add_done_callback(_ESCAPED.discard)
             with contextlib.suppress(*DATABASE_ERRORS):
-                tx.terminate()
+                close()
 
 
 _ESCAPED: set[asyncio.Task[Any]] = set()

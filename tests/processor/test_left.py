@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from processor.left import Left
-from tests.processor.test_isolation import work_of
+from tests.processor.test_apart import work_of
 from tests.processor.workshop import event
 
 
