@@ -65,11 +65,15 @@ class Turns:
         loop = asyncio.get_running_loop()
         expires = loop.time() + self.hold_seconds
         batches = deque(batches)
+        planned = set(batches)
         while batches:
             if not await self.outage.lasts():
                 batches.extendleft(reversed(await self._attempt(batches.popleft())))
             if self.stop.is_set() or loop.time() > expires:
-                self.left.add(work for batch in batches for work in batch.works)
+                innocent = (
+                    batch for batch in batches if batch in planned or batch.reruns
+                )  # the others have failed here
+                self.left.add(work for batch in innocent for work in batch.works)
                 self.reporter.left_unacknowledged(batches)
                 return
 
