@@ -60,6 +60,8 @@ def _service_reasons(service: ServiceSeen, limits: Limits) -> Iterable[Reason]:
     forged_ages = [replica.forged_age_seconds for replica in service.live if replica.forged_age_seconds is not None]
     if min(forged_ages, default=limits.forged_seconds) < limits.forged_seconds:
         yield Reason.MESSAGES_FORGED
+    if any(replica.standing_still for replica in service.live):
+        yield Reason.TASK_STUCK
 
 
 def _stripe_findings(name: str, service: ServiceSeen) -> Findings:

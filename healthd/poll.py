@@ -17,6 +17,7 @@ from healthd.replicas import ServiceWatch, Unresolved
 from healthd.snapshot import Problem, StreamSeen
 from healthd.verdict import Verdict
 from sluice.chassis import logs
+from sluice.chassis.endless import TURNS_WITHIN_SECONDS, run_endless, turn
 from sluice.chassis.jetstream import ConsumerState
 from sluice.chassis.postgres import DATABASE_ERRORS, Database
 from sluice.contract.subjects import CONSUMER
@@ -163,7 +164,9 @@ async def poll_until(stop: asyncio.Event, polls: Sequence[Poll], board: Board, *
     async with asyncio.TaskGroup() as group:
         for poll in polls:
             rhythm = Rhythm(period_seconds, partial(board.is_settled, poll.name))
-            group.create_task(repeat(herald.after(poll.look), rhythm, stop), name=f"poll {poll.name}")
+            repeating = partial(repeat, herald.after(poll.look), rhythm, stop)
+            within = TURNS_WITHIN_SECONDS + 2 * period_seconds
+            group.create_task(run_endless(f"poll_{poll.name}", repeating, within_seconds=within))
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +186,7 @@ class Rhythm:
 async def repeat(look: Look, rhythm: Rhythm, stop: asyncio.Event) -> None:
     """Look, rest, look again, until told to stop: one flight at a time, however long it takes."""
     while not stop.is_set():
+        turn()
         started = time.monotonic()
         await look()
         with suppress(TimeoutError):

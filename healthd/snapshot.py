@@ -59,6 +59,8 @@ class ReplicaSeen:
     version: str | None = None
     uptime_seconds: float | None = None
     pool: PoolSeen | None = None
+    standing_still: tuple[str, ...] = ()
+    """Its endless tasks that have not turned for long."""
     stream_connected: bool | None = None
     loses_logs: bool = False
     webhook_secret: Configured = Configured.UNKNOWN

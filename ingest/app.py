@@ -1,7 +1,7 @@
 """ingest put together: what runs, in which order it starts, and in which it ends."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from ingest import metrics
@@ -19,6 +19,7 @@ from ingest.settings import SECRET_NAME, IngestSettings
 from ingest.shares import CpuShare, InFlight
 from ingest.tenants import Tenants
 from sluice.chassis import logs
+from sluice.chassis.endless import Run, tell_to_end
 from sluice.chassis.jetstream import JetStream, StreamSpec
 from sluice.chassis.postgres import Database
 from sluice.chassis.secret import RotatingSecret
@@ -83,7 +84,7 @@ async def _receiving(
     service.probes.add_status("journal", lambda: {"rows": journal.waiting_rows, "bytes": journal.waiting_bytes})
     service.probes.add_status("relay", lambda: {"waiting": publisher.waiting_rows})
     async with (
-        _running(service, journal.run, tenants.run, relay.run),
+        _running(service, {"journal": journal.run, "tenants": tenants.run, "relay": relay.run}),
         listen(
             PublicServer(receiver, express, settings.connection_limits, is_draining=service.stop.is_set),
             settings.listen_host,
@@ -96,13 +97,13 @@ async def _receiving(
 
 
 @asynccontextmanager
-async def _running(service: Service, *jobs: Callable[[], Coroutine[None, None, None]]) -> AsyncIterator[None]:
-    tasks = [service.group.create_task(job(), name=job.__qualname__) for job in jobs]
+async def _running(service: Service, jobs: Mapping[str, Run]) -> AsyncIterator[None]:
+    tasks = [service.start_endless(name, job) for name, job in jobs.items()]
     try:
         yield
     finally:
         for task in tasks:
-            task.cancel()
+            tell_to_end(task)
         await asyncio.wait(tasks)
 
 

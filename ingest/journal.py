@@ -9,6 +9,7 @@ whether it was new or a repeat.
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import asyncpg
@@ -22,6 +23,7 @@ from ingest.fair_queue import FairQueue
 from ingest.notices import NOTICES
 from ingest.receipts import ALREADY_RECORDED, RECORDED, Promise, Receipt
 from ingest.repeats import record_repeats
+from sluice.chassis.endless import turn
 from sluice.chassis.postgres import DATABASE_ERRORS, Connection, Database, is_transient
 from sluice.chassis.postgres_hold import Hold
 from sluice.chassis.sql import load_queries
@@ -31,6 +33,7 @@ from sluice.failures import DatabaseUnavailable
 _QUERIES = load_queries(__file__, "journal.sql")
 _LEAST_RETRY_SECONDS = 0.3
 _HOLD_SECONDS = 1.0
+_IDLE_SECONDS = 10.0
 _LEAST_SHARE = 32  # below this a write costs the same however few its rows are
 _ROW_AT_FAULT = frozenset({"22", "23", "54", "P0", "XX"})  # a value, a constraint, a limit, a trigger, a broken page
 
@@ -112,8 +115,10 @@ class Journal:
         """Write what arrives, one batch at a time, for ever."""
         try:
             while True:
+                turn()
                 await self._arrival()
                 while self._queue:
+                    turn()
                     await self._write_next()
         finally:
             await self._hold.give_back()
@@ -125,7 +130,9 @@ class Journal:
                 await self._arrived.wait()
         except TimeoutError:
             await self._hold.give_back()
-            await self._arrived.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_IDLE_SECONDS):
+                    await self._arrived.wait()
         self._arrived.clear()
 
     async def _write_next(self) -> None:

@@ -11,12 +11,14 @@ import asyncio
 import random
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from ingest import metrics
 from ingest.notices import NOTICES
 from ingest.publisher import Publication, Publisher
+from sluice.chassis.endless import turn
 from sluice.chassis.jetstream import ConsumerState, JetStream
 from sluice.chassis.postgres import DATABASE_ERRORS, Database, Record
 from sluice.chassis.sql import load_queries
@@ -24,6 +26,7 @@ from sluice.contract.event import StripeEvent
 from sluice.contract.subjects import CONSUMER
 from sluice.failures import StreamUnavailable
 
+_IDLE_SECONDS = 10.0
 _QUERIES = load_queries(__file__, "relay.sql")
 
 
@@ -91,7 +94,12 @@ class Relay:
     async def run(self) -> None:
         """Sweep for ever; nothing while JetStream is away."""
         while True:
-            await self._stream.wait_connected()
+            turn()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_IDLE_SECONDS):
+                    await self._stream.wait_connected()
+            if not self._stream.is_connected:
+                continue
             await self.sweep()
             await asyncio.sleep(self._limits.every_seconds * random.uniform(0.75, 1.25))
 
@@ -160,6 +168,7 @@ class Relay:
         total = 0
         pause = self._limits.batch_rows / self._limits.rows_per_second
         while True:
+            turn()
             began = time.monotonic()
             batch = await self._claim_and_publish(query, reason, self._limits.batch_rows, *which)
             total += batch.published

@@ -9,16 +9,19 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 
 from ingest import metrics
 from ingest.failures import SecretUnreadable, SecretUnusable, UnknownOrganiser
 from ingest.notices import NOTICES
+from sluice.chassis.endless import turn
 from sluice.chassis.postgres import DATABASE_ERRORS, Database
 from sluice.chassis.sql import load_queries
 from sluice.webhook_secret import fault_of
 
+_IDLE_SECONDS = 10.0
 _QUERIES = load_queries(__file__, "tenants.sql")
 _STRANGERS_AT_ONCE = 200
 MOST_SECRETS = 5
@@ -115,14 +118,18 @@ class Tenants:
     async def run(self) -> None:
         """Read what is wanted, one query at a time, for ever."""
         while True:
-            await self._wanted.wait()
+            turn()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_IDLE_SECONDS):
+                    await self._wanted.wait()
             self._wanted.clear()
             waiting, self._waiting = self._waiting, {}
             for asked in list(islice(self._strangers, _STRANGERS_AT_ONCE)):
                 waiting[asked] = self._strangers.pop(asked)
             if self._strangers:
                 self._wanted.set()
-            await self._answer(waiting)
+            if waiting:
+                await self._answer(waiting)
 
     def _cached(self, asked: str) -> TenantSecrets | None:
         for entries in (self._known, self._unknown):

@@ -55,7 +55,8 @@ CREATE TABLE webhook_logs (
     dead_at              timestamptz,
     revivals             integer NOT NULL DEFAULT 0,      -- lives after the first: dead, and sent again by Stripe
     revived_at           timestamptz,
-    created_at           timestamptz NOT NULL DEFAULT now()
+    created_at           timestamptz NOT NULL DEFAULT now(),
+    postponed_at         timestamptz                      -- since when others hold it up; NULL: they do not
 );
 -- Out of line and as it is: compressing costs PostgreSQL more than the rest of the row, and a settled row is written again without it.
 ALTER TABLE webhook_logs ALTER COLUMN body SET STORAGE EXTERNAL;
@@ -270,6 +271,7 @@ BEGIN
         outcome = NULL,
         processing_attempts = 0,
         solo_starts = 0,
+        postponed_at = NULL,
         published_at = NULL,
         next_attempt_at = now(),
         revivals = log.revivals + 1,
@@ -291,6 +293,38 @@ BEGIN
     END IF;
     RETURN 'alive';
 END
+$function$;
+
+-- Brings an event that others hold up back later, or ends it when that lasts too long; see sprint5_postponed.sql.
+CREATE FUNCTION sluice_postpone_webhook(
+    event_id text, attempt integer, reason text, patience_seconds double precision
+) RETURNS TABLE (is_first boolean, is_dead boolean, postponed_since timestamptz)
+    LANGUAGE sql VOLATILE SET search_path = pg_catalog, public, pg_temp AS $function$
+    UPDATE webhook_logs AS w
+    SET last_error = CASE WHEN before.is_over
+            THEN left('given up after ' || date_trunc('second', now() - before.postponed_at) || ', ' || reason, 500)
+            ELSE reason
+        END,
+        outcome = CASE WHEN before.is_over THEN 'failed' ELSE w.outcome END,
+        processing_attempts = w.processing_attempts + before.is_over::integer,
+        published_at = NULL,
+        solo_starts = 0,
+        next_attempt_at = now() + (0.85 + 0.3 * random())
+            * least(interval '5 minutes', interval '2 seconds' * 2 ^ least(w.publications, 8)),
+        postponed_at = CASE WHEN NOT before.is_over THEN coalesce(before.postponed_at, now()) END,
+        dead_at = CASE WHEN before.is_over THEN now() END
+    FROM (
+        SELECT log.id, log.postponed_at,
+               coalesce(log.postponed_at <= now() - patience_seconds * interval '1 second', false) AS is_over
+        FROM webhook_logs AS log
+        WHERE log.stripe_event_id = event_id
+          AND log.processing_attempts = attempt
+          AND NOT log.processed
+          AND log.dead_at IS NULL
+        FOR UPDATE
+    ) AS before
+    WHERE w.id = before.id
+    RETURNING before.postponed_at IS NULL, before.is_over, coalesce(before.postponed_at, now())
 $function$;
 
 -- What the processor does with every batch; why, and what it promises, is said in sprint4_kept_plans.sql. This one locks the
@@ -1242,7 +1276,7 @@ GRANT SELECT ON sluice_migration TO sluice_ingest;
 CREATE POLICY sluice_ingest ON sluice_migration TO sluice_ingest USING (true) WITH CHECK (true);
 
 GRANT SELECT, UPDATE (processed, processing_attempts, solo_starts, last_error, outcome, next_attempt_at,
-    published_at, parked_at, processed_at, dead_at) ON webhook_logs TO sluice_processor;
+    published_at, parked_at, processed_at, dead_at, postponed_at) ON webhook_logs TO sluice_processor;
 CREATE POLICY sluice_processor ON webhook_logs TO sluice_processor USING (true) WITH CHECK (true);
 GRANT INSERT ON error_logs TO sluice_processor;
 CREATE POLICY sluice_processor ON error_logs TO sluice_processor USING (true) WITH CHECK (true);
@@ -1308,6 +1342,8 @@ GRANT EXECUTE ON FUNCTION sluice_revive_webhook(text, bytea) TO sluice_ingest;
 GRANT EXECUTE ON FUNCTION sluice_event_key(text) TO sluice_ingest, sluice_processor, sluice_migrator;
 GRANT EXECUTE ON FUNCTION sluice_body_json(bytea) TO sluice_processor, sluice_migrator;
 GRANT EXECUTE ON FUNCTION sluice_schema_findings() TO sluice_healthd, sluice_migrator;
+REVOKE ALL ON FUNCTION sluice_postpone_webhook(text, integer, text, double precision) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sluice_postpone_webhook(text, integer, text, double precision) TO sluice_processor;
 REVOKE ALL ON FUNCTION sluice_claim_webhooks(text[], integer[], text[], boolean, text, text, text),
     sluice_settle_webhooks(text[], text[]) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION sluice_claim_webhooks(text[], integer[], text[], boolean, text, text, text),

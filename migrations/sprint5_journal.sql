@@ -37,6 +37,7 @@ BEGIN
         outcome = NULL,
         processing_attempts = 0,
         solo_starts = 0,
+        postponed_at = NULL,
         published_at = NULL,
         next_attempt_at = now(),
         revivals = log.revivals + 1,

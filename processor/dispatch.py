@@ -1,13 +1,16 @@
 """Which handlers an event gets, and what they say together, within one time budget."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 
 from processor import metrics
-from processor.retries import HandlerFailed, says_away
+from processor.handler_call import HandlerEscaped, call_within
+from processor.loop_holds import LoopHolds
+from processor.retries import HandlerFailed, may_be_foreign
 from processor.verdicts import Handled, Unsupported
-from sluice.chassis.postgres import DATABASE_ERRORS
+from sluice.chassis.postgres import DATABASE_ERRORS, Connection
 from sluice.contract.event import StripeEvent
 from sluice.outcomes import Applied, Ignored, Outcome, Parked, combine
 from sluice.registry import BatchHandler, Registry, Transaction, name_of
@@ -17,6 +20,8 @@ TEST_MODE = Ignored("a test-mode event in production")
 NO_HANDLER = Ignored("no handler for this type")  # or none that takes an organiser's
 THIN = Unsupported("thin events (v2.core.event) are not supported yet")
 _LOOK_SECONDS = 1
+_GRACE_SHARE = 0.125
+"""Of the time budget: how long a handler that used it up may take to end."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +31,9 @@ class Dispatcher:
     registry: Registry
     is_production: bool = False
     handler_seconds: float = 4
+    holds: LoopHolds = field(default_factory=LoopHolds)
 
-    async def handle(self, events: Sequence[StripeEvent], tx: Transaction) -> Mapping[str, Handled]:
+    async def handle(self, events: Sequence[StripeEvent], tx: Connection) -> Mapping[str, Handled]:
         """
         What became of each event, by id.
 
@@ -37,7 +43,7 @@ class Dispatcher:
         """
         screened = {event.stripe_event_id: self._screen(event) for event in events}
         wanted = [event for event in events if screened[event.stripe_event_id] is None]
-        answers = await self._ask(wanted, HandlersTransaction(tx))
+        answers = await self._ask(wanted, HandlersTransaction(tx), tx.terminate)
         return {event_id: verdict or answers[event_id] for event_id, verdict in screened.items()}
 
     def _screen(self, event: StripeEvent) -> Handled | None:
@@ -48,7 +54,9 @@ class Dispatcher:
             return THIN
         return None if self.registry.handlers_of(event) else NO_HANDLER
 
-    async def _ask(self, events: Sequence[StripeEvent], tx: Transaction) -> Mapping[str, Outcome]:
+    async def _ask(
+        self, events: Sequence[StripeEvent], tx: Transaction, close: Callable[[], None]
+    ) -> Mapping[str, Outcome]:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self.handler_seconds
         answers: dict[str, Outcome] = {}
@@ -56,7 +64,7 @@ class Dispatcher:
             asked = concerned
             if self.registry.is_patient(handler):
                 asked = [event for event in concerned if not isinstance(answers.get(event.stripe_event_id), Parked)]
-            for event_id, outcome in (await _call(handler, asked, tx, deadline)).items():
+            for event_id, outcome in (await self._call(handler, asked, tx, close, deadline)).items():
                 known = answers.get(event_id)
                 answers[event_id] = outcome if known is None else combine(known, outcome)
         return answers
@@ -69,21 +77,40 @@ class Dispatcher:
                 concerned.setdefault(handler, []).append(event)
         return sorted(concerned.items(), key=lambda asked: self.registry.is_patient(asked[0]))
 
-
-async def _call(
-    handler: BatchHandler, events: Sequence[StripeEvent], tx: Transaction, deadline: float
-) -> Mapping[str, Outcome]:
-    """Let one handler handle its events; whatever it raises leaves the transaction as HandlerFailed."""
-    if not events:
-        return {}
-    try:
-        with metrics.timed_handler(name_of(handler)):
-            async with asyncio.timeout_at(deadline):
-                answers = await handler(events, tx)
-        return {event.stripe_event_id: _checked(answers.get(event.stripe_event_id, Applied())) for event in events}
-    except Exception as error:
-        is_foreign = says_away(error) and await _is_sound(tx)
-        raise HandlerFailed(name_of(handler), connection_lost=_is_lost(tx), is_foreign=is_foreign) from error
+    async def _call(
+        self,
+        handler: BatchHandler,
+        events: Sequence[StripeEvent],
+        tx: Transaction,
+        close: Callable[[], None],
+        deadline: float,
+    ) -> Mapping[str, Outcome]:
+        """Let one handler handle its events; whatever it raises leaves the transaction as HandlerFailed."""
+        if not events:
+            return {}
+        name = name_of(handler)
+        ids = frozenset(event.stripe_event_id for event in events)
+        try:
+            with metrics.timed_handler(name):
+                answers = await call_within(
+                    handler,
+                    events,
+                    tx,
+                    close=close,
+                    deadline=deadline,
+                    grace_seconds=self.handler_seconds * _GRACE_SHARE,
+                    note_step=partial(self.holds.note, name, ids),
+                )
+            return {event.stripe_event_id: _checked(answers.get(event.stripe_event_id, Applied())) for event in events}
+        except asyncio.CancelledError:  # we ourselves; a handler's own is another error by now
+            raise
+        except HandlerEscaped as error:  # we closed its connection
+            metrics.ESCAPED.labels(name).inc()
+            raise HandlerFailed(name, events=ids) from error
+        except BaseException as error:
+            is_foreign = may_be_foreign(error) and await _is_sound(tx)
+            is_lost = _is_lost(tx)
+            raise HandlerFailed(name, events=ids, connection_lost=is_lost, is_foreign=is_foreign) from error
 
 
 async def _is_sound(tx: Transaction) -> bool:

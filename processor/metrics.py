@@ -33,6 +33,18 @@ AGE_SECONDS = metrics.histogram(
 HANDLER_SECONDS = metrics.histogram(
     "webhook_handler_duration_seconds", "One call of a handler.", labels=("handler",), buckets=_SECONDS
 )
+LOOP_HELD_SECONDS = metrics.histogram(
+    "webhook_handler_loop_held_seconds",
+    "Steps in which a handler kept the event loop from turning, of a tenth of a second and more.",
+    labels=("handler",),
+    buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+)
+ESCAPED = metrics.counter(
+    "webhook_handlers_escaped_total", "Calls of a handler that went on after they were cancelled.", labels=("handler",)
+)
+DEFERRED = metrics.counter(
+    "webhook_events_deferred_total", "Events that the relay brings back later, for their lane was full."
+)
 MISSING = metrics.counter("webhook_events_missing_total", "Events of the stream whose row PostgreSQL has lost.")
 BATCH_EVENTS = metrics.histogram("webhook_batch_events", "Messages in one fetch.", labels=(), buckets=_EVENTS)
 LAST_TURN = metrics.gauge("processor_last_turn_timestamp_seconds", "When the work loop last turned, Unix time.")

@@ -19,6 +19,7 @@ FUNCTIONS = (
     "sluice_add_facts",
     "sluice_claim_batch",
     "sluice_event_key",
+    "sluice_postpone_webhook",
     "sluice_settle_batch",
     "sluice_store_payments",
 )

@@ -35,6 +35,7 @@ SELECT stripe_event_id, delay_seconds FROM sluice_settle_batch($1::text[], $2::t
 UPDATE webhook_logs w
 SET outcome = 'parked',
     parked_at = coalesce(w.parked_at, now()),
+    postponed_at = NULL,
     last_error = parked.reason,
     processing_attempts = w.processing_attempts + 1,
     published_at = NULL,

@@ -54,13 +54,18 @@ class Reporter:
             self._died(work, "failed", verdict.error)
 
     def failed(self, work: Work, verdict: Failed | Postponed | Duplicate, error: Exception) -> None:
-        """One attempt is on record as failed; its death, if it was the last, is told by ``answered``."""
-        if not isinstance(verdict, Failed) or verdict.is_dead:
+        """One attempt is on record as failed, or as postponed; a death is told by ``answered``."""
+        if isinstance(verdict, Duplicate) or (isinstance(verdict, Failed) and verdict.is_dead):
+            return
+        if isinstance(verdict, Postponed) and not verdict.is_first:
             return
         if not self._may_tell(self._throttle):
             return
+        is_failed = isinstance(verdict, Failed)
+        about = f"Attempt {verdict.attempt} of {work.event_id} failed" if isinstance(verdict, Failed) else work.event_id
         self._errors.webhook(
-            f"Attempt {verdict.attempt} of {work.event_id} failed: {verdict.error}",
+            f"{about}: {verdict.error}",
+            severity="error" if is_failed else "warning",
             error=_without_values(error),
             event_id=work.event_id,
             request_data=_about(work),
@@ -70,6 +75,13 @@ class Reporter:
         """One transaction was rolled back."""
         metrics.FAILURES.labels(whose.value).inc()
         self._log.warning("batch_failed", events=len(batch.works), blame=whose.value, error=describe(error))
+
+    def runs_apart(self, handler: str, deed: str, for_seconds: float) -> None:
+        """A handler held others up; from now on its events run apart from theirs."""
+        self._log.warning("handler_runs_apart", handler=handler, deed=deed, for_seconds=for_seconds)
+        self._errors.general(
+            f"The handler {handler} {deed}; its events run apart from all others for {for_seconds:.0f} s."
+        )
 
     def unreadable(self, message: IncomingMessage, error: Exception) -> None:
         """One message does not follow the contract; it stays in the stream, acknowledged."""

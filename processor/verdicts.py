@@ -15,6 +15,8 @@ class Work:
     event: StripeEvent
     attempt: int
     message: IncomingMessage
+    known_deliveries: int = 1
+    """Deliveries of which this process knows the end: this one, and those that it left unacknowledged itself."""
 
     @property
     def event_id(self) -> str:
@@ -24,7 +26,7 @@ class Work:
     @property
     def is_redelivered(self) -> bool:
         """Whether somebody held this message before and never said what became of it."""
-        return self.message.deliveries > 1
+        return self.message.deliveries > self.known_deliveries
 
 
 class Claimed(NamedTuple):
@@ -73,6 +75,10 @@ class Unsupported:
 @dataclass(frozen=True, slots=True)
 class Postponed:
     """Somebody held a lock for too long, which is on record now; the relay brings the event back when due."""
+
+    error: str = ""
+    is_first: bool = False
+    """Whether nobody had held it up before."""
 
 
 @dataclass(frozen=True, slots=True)

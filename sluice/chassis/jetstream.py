@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Self, TypeAlias
 
 from sluice.chassis import jetstream_api, logs, metrics
+from sluice.chassis.endless import run_endless, tell_to_end, turn
 from sluice.chassis.jetstream_frames import Message, Request
 from sluice.chassis.jetstream_link import NO_MESSAGES, Link, checked
 from sluice.chassis.settings import ServiceSettings
@@ -81,7 +82,7 @@ class JetStream:
         """Return at once, connected or not; ``group`` is the parent of the supervisor, which ends with this block."""
         servers = [url.strip() for url in settings.nats_url.get_secret_value().split(",") if url.strip()]
         jetstream = cls(servers, name=name, stream=stream, consumer=consumer)
-        supervisor = group.create_task(jetstream._supervise(), name="jetstream_supervisor")
+        supervisor = group.create_task(run_endless("jetstream", jetstream._supervise), name="jetstream_supervisor")
         try:
             yield jetstream
         finally:
@@ -247,6 +248,7 @@ class JetStream:
         """Make a client, look after it, and when it is lost make the next one; for ever."""
         backoff, last_reason = 0.1, ""
         while True:
+            turn()
             before = self.generation
             try:
                 await self._live_once()
@@ -278,6 +280,7 @@ class JetStream:
         loop = asyncio.get_running_loop()
         ensure_at = loop.time() + _ENSURE_EVERY_SECONDS
         while True:
+            turn()
             await _first_of(link.closed, self._doubt, within_seconds=_LOOK_SECONDS)
             if not link.is_alive:
                 return
@@ -304,7 +307,7 @@ def _tell_once(reason: str, last_reason: str) -> str:
 async def _end(task: asyncio.Task[None]) -> None:
     """Cancel a task until it has ended: nats-py swallows a cancellation that meets it while it closes."""
     while not task.done():
-        task.cancel()
+        tell_to_end(task)
         await asyncio.wait([task], timeout=_CANCEL_AGAIN_SECONDS)
 
 

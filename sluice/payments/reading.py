@@ -37,6 +37,7 @@ def facts_of(event: StripeEvent, *, trusts_reference: bool = True) -> tuple[Fact
 
     Raises:
         MalformedEvent: the body is no JSON object.
+        TooManyFacts: it says more than ``saying.FACTS_MAX``.
     """
     family = _FAMILIES.get(str(event.object.get("object")))
     facts = () if family is None else family(Saying(event))

@@ -1,14 +1,19 @@
 """How an event's words become facts: what all families share."""
 
-from dataclasses import dataclass
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 from sluice.contract.document import JsonObject
 from sluice.contract.event import StripeEvent
+from sluice.failures import TooManyFacts
 from sluice.payments.api_version import tells_releases_as_refunds
 from sluice.payments.facts import Claim, ClaimedBy, Fact, FactKind
 from sluice.payments.values import child, identifier, moment, text
 
 METADATA_KEY = "event_id"
+FACTS_MAX = 1_000
+"""Of one event. An invoice is paid by a handful of payments; thousands are somebody's attempt to stop us."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +21,7 @@ class Saying:
     """One event about to be turned into facts."""
 
     event: StripeEvent
+    _counted: Iterator[int] = field(default_factory=lambda: itertools.count(1), repr=False, compare=False)
 
     @property
     def thing(self) -> JsonObject:
@@ -44,7 +50,14 @@ class Saying:
         amount_released: int | None = None,
         parent_id: str | None = None,
     ) -> Fact:
-        """A fact of this event about this payment. Through an organiser's URL it names that organiser's row alone."""
+        """
+        A fact of this event about this payment. Through an organiser's URL it names that organiser's row alone.
+
+        Raises:
+            TooManyFacts: the event has made ``FACTS_MAX`` already.
+        """
+        if next(self._counted) > FACTS_MAX:
+            raise _too_many(self.event)
         return Fact(
             payment_id=payment_id,
             kind=kind,
@@ -77,6 +90,12 @@ class Saying:
     @property
     def _tenant_claim(self) -> tuple[Claim, ...]:
         return () if self.event.tenant is None else (Claim(self.event.tenant, ClaimedBy.TENANT),)
+
+
+def _too_many(event: StripeEvent) -> TooManyFacts:
+    failure = TooManyFacts(f"it makes more than {FACTS_MAX} facts, and one event may not")
+    failure.stripe_event_id = event.stripe_event_id
+    return failure
 
 
 def claim_in(metadata: JsonObject) -> tuple[Claim, ...]:

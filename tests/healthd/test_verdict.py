@@ -96,6 +96,7 @@ def never_looked(_: Snapshot) -> Snapshot:
 DEAD = replace(REPLICA, problem=Problem.UNREACHABLE, pool=None)
 UNREADY = replace(REPLICA, is_ready=False)
 DEAF = replace(REPLICA, loses_logs=True)
+STILL = replace(REPLICA, standing_still=("consume_2",))
 FULL = replace(REPLICA, pool=PoolSeen(size=10, idle=0, busy=10, limit=10, waiters=3))
 BUSY = replace(REPLICA, pool=PoolSeen(size=10, idle=0, busy=10, limit=10))
 FORGED = replace(REPLICA, forged_age_seconds=3_599)
@@ -117,6 +118,7 @@ CASES: list[tuple[str, Spoil, Status, set[Reason]]] = [
     ("nobody knows where the processor is", unresolved("processor"), Status.DEGRADED, {Reason.SERVICE_UNKNOWN}),
     ("the processor is dead", service("processor", DEAD), Status.DEGRADED, {Reason.SERVICE_DOWN}),
     ("a log is lost", service("processor", DEAF), Status.DEGRADED, {Reason.LOGS_DROPPED}),
+    ("a task stands still", service("processor", STILL), Status.DEGRADED, {Reason.TASK_STUCK}),
     ("a pool is exhausted", service("processor", FULL), Status.DEGRADED, {Reason.POOL_EXHAUSTED}),
     ("a pool is busy, nobody waits", service("processor", BUSY), Status.HEALTHY, set()),
     ("a forged message lately", service("processor", FORGED), Status.DEGRADED, {Reason.MESSAGES_FORGED}),

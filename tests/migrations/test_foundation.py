@@ -202,6 +202,7 @@ async def test_functions_do_not_follow_a_callers_search_path(empty_database_url:
         "sluice_settle_webhooks",
         "sluice_claim_batch",
         "sluice_settle_batch",
+        "sluice_postpone_webhook",
     }
     for row in functions:
         assert row["proconfig"][0].startswith("search_path=pg_catalog, ")

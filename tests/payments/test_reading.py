@@ -1,11 +1,16 @@
 """What each family of events says of a payment."""
 
+import json
+
 import pytest
 
 from sluice.contract.document import Json, JsonObject
+from sluice.contract.envelope import read_event
 from sluice.contract.event import StripeEvent
+from sluice.failures import TooManyFacts
 from sluice.payments.facts import Claim, ClaimedBy, Fact, FactKind
 from sluice.payments.reading import facts_of
+from sluice.payments.saying import FACTS_MAX
 from tests.payments.history import (
     CHARGE,
     FIXTURES,
@@ -209,3 +214,18 @@ def test_numbers_that_no_bigint_holds_are_unknown() -> None:
     """An absurd amount does not fail the event, nor its neighbours' batch."""
     told = only(intent("succeeded", amount=2**63, amount_received=True, created=-1))
     assert (told.amount, told.amount_captured, told.object_created) == (None, None, None)
+
+
+def test_an_event_that_makes_too_many_facts_is_refused_by_name() -> None:
+    """As many as one event may make are read; with one more it can never be applied, and the error says which event."""
+    assert len(facts_of(_invoice_of(FACTS_MAX - 1))) == FACTS_MAX
+    with pytest.raises(TooManyFacts) as refused:
+        facts_of(_invoice_of(FACTS_MAX))
+    assert refused.value.stripe_event_id == "evt_many"
+
+
+def _invoice_of(payments: int) -> StripeEvent:
+    listed = [{"payment": {"payment_intent": f"pi_{number}"}} for number in range(payments)]
+    invoice = {"id": "in_1", "object": "invoice", "status": "paid", "payments": {"data": listed}}
+    body = {"id": "evt_many", "object": "event", "type": "invoice.paid", "created": 1, "livemode": True}
+    return read_event(json.dumps({**body, "data": {"object": invoice}}).encode())

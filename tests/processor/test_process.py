@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from processor.process import QUERIES
+from processor.process import QUERIES, Processor
 from processor.retries import Patience
 from processor.verdicts import Claimed, Work
 from sluice.chassis.postgres import Connection
@@ -57,6 +57,7 @@ async def test_a_claim_says_whether_patience_ends(workshop: Workshop, parked_at:
     await workshop.set_row(message.event, f"parked_at = {parked_at}")
     workshop.patience = Patience(patience_seconds=60)
     processor = workshop.turns().processor
+    assert isinstance(processor, Processor)
     work = Work(message.event, 0, message.incoming())
     async with workshop.database.acquire() as connection, connection.transaction():
         claim = await processor._claim(connection, [work], alone=False, lock_seconds=1)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from processor.outage import Outage
-from processor.process import Limits, Processor
+from processor.process import Limits
 from processor.retries import Patience
 from processor.verdicts import Work
 from sluice.chassis.postgres import Database
@@ -45,7 +45,7 @@ async def test_a_transaction_that_takes_too_long_ends_whatever_it_waits_for(work
 
     of = event("test.waits")
     await workshop.record(of)
-    processor: Processor = workshop.turns().processor
+    processor = workshop.turns().processor
     with pytest.raises(TimeoutError):
         await processor.process([Work(of, 0, Message(of).incoming())])
     row = await workshop.row(of)
