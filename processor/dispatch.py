@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -9,7 +10,7 @@ from processor import metrics
 from processor.handler_call import HandlerEscaped, call_within
 from processor.loop_holds import LoopHolds
 from processor.retries import HandlerFailed, may_be_foreign
-from processor.verdicts import Handled, Unsupported
+from processor.verdicts import Handled, Unmatched, Unsupported
 from sluice.chassis.postgres import DATABASE_ERRORS, Connection
 from sluice.contract.event import StripeEvent
 from sluice.outcomes import Applied, Ignored, Outcome, Parked, combine
@@ -33,9 +34,15 @@ class Dispatcher:
     handler_seconds: float = 4
     holds: LoopHolds = field(default_factory=LoopHolds)
 
-    async def handle(self, events: Sequence[StripeEvent], tx: Connection) -> Mapping[str, Handled]:
+    async def handle(
+        self, events: Sequence[StripeEvent], tx: Connection, *, last_looks: AbstractSet[str] = frozenset()
+    ) -> Mapping[str, Handled]:
         """
         What became of each event, by id.
+
+        Args:
+            last_looks: ids of parked events whose patience has ended; every handler is asked of them, and what waits
+                even now is unmatched.
 
         Raises:
             HandlerFailed: one of the handlers raised, timed out or gave no sensible answer.
@@ -43,8 +50,9 @@ class Dispatcher:
         """
         screened = {event.stripe_event_id: self._screen(event) for event in events}
         wanted = [event for event in events if screened[event.stripe_event_id] is None]
-        answers = await self._ask(wanted, HandlersTransaction(tx), tx.terminate)
-        return {event_id: verdict or answers[event_id] for event_id, verdict in screened.items()}
+        answers = await self._ask(wanted, HandlersTransaction(tx), tx.terminate, last_looks)
+        ended = {event_id: _ended(answers[event_id]) for event_id in last_looks & answers.keys()}
+        return {event_id: verdict or ended.get(event_id) or answers[event_id] for event_id, verdict in screened.items()}
 
     def _screen(self, event: StripeEvent) -> Handled | None:
         """What is clear without any handler; None: ask them."""
@@ -55,7 +63,7 @@ class Dispatcher:
         return None if self.registry.handlers_of(event) else NO_HANDLER
 
     async def _ask(
-        self, events: Sequence[StripeEvent], tx: Transaction, close: Callable[[], None]
+        self, events: Sequence[StripeEvent], tx: Transaction, close: Callable[[], None], last_looks: AbstractSet[str]
     ) -> Mapping[str, Outcome]:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self.handler_seconds
@@ -63,7 +71,8 @@ class Dispatcher:
         for handler, concerned in self._by_handler(events):
             asked = concerned
             if self.registry.is_patient(handler):
-                asked = [event for event in concerned if not isinstance(answers.get(event.stripe_event_id), Parked)]
+                waiting = {event_id for event_id, answer in answers.items() if isinstance(answer, Parked)} - last_looks
+                asked = [event for event in concerned if event.stripe_event_id not in waiting]
             for event_id, outcome in (await self._call(handler, asked, tx, close, deadline)).items():
                 known = answers.get(event_id)
                 answers[event_id] = outcome if known is None else combine(known, outcome)
@@ -111,6 +120,10 @@ class Dispatcher:
             is_foreign = may_be_foreign(error) and await _is_sound(tx)
             is_lost = _is_lost(tx)
             raise HandlerFailed(name, events=ids, connection_lost=is_lost, is_foreign=is_foreign) from error
+
+
+def _ended(outcome: Outcome) -> Handled:
+    return Unmatched(outcome.waiting_for) if isinstance(outcome, Parked) else outcome
 
 
 async def _is_sound(tx: Transaction) -> bool:

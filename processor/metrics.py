@@ -54,7 +54,7 @@ ERRORS_SUPPRESSED = metrics.counter(
 )
 
 # An increase from nothing is no increase to Prometheus: what alerts and panels count starts at zero.
-for _outcome in ("failed", "parked", "unsupported"):
+for _outcome in ("failed", "unsupported"):
     DEAD.labels(_outcome)
 for _blame in Blame:
     FAILURES.labels(_blame.value)
@@ -63,7 +63,7 @@ for _blame in Blame:
 def expect(event_types: Iterable[str]) -> None:
     """The types whose usual outcomes are counted from zero too, for the first failure shall be seen as one."""
     for event_type in (*event_types, "other"):
-        for word in ("applied", "failed", "parked"):
+        for word in ("applied", "failed", "parked", "unmatched"):
             outcome(event_type, word)
 
 

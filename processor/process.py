@@ -91,7 +91,10 @@ class Processor:
             claim = await self._claim(connection, works, alone, self.limits.lock_wait(has_waited=has_waited))
             rest = [work for work in works if work.event_id not in claim.rows and work.event_id not in claim.forged]
             unclaimed = await _look(connection, rest, alone)
-            handled = await self.dispatcher.handle([row.event for row in claim.rows.values()], connection)
+            last_looks = frozenset(event_id for event_id, row in claim.rows.items() if row.is_last_look)
+            handled = await self.dispatcher.handle(
+                [row.event for row in claim.rows.values()], connection, last_looks=last_looks
+            )
             settled = await self._settle(connection, handled, _attempts(works), claim.transaction)
         return {**unclaimed, **claim.forged, **settled}
 
@@ -134,10 +137,9 @@ class Processor:
             list(parked),
             [_reason(f"waits for {outcome.waiting_for}") for outcome in parked.values()],
             [self.patience.delay_seconds(attempts[event_id] + 1) for event_id in parked],
-            self.patience.patience_seconds,
             claimed_in,
         )
-        return {row["stripe_event_id"]: Settled(parked[row["stripe_event_id"]], row["is_dead"]) for row in rows}
+        return {row["stripe_event_id"]: Settled(parked[row["stripe_event_id"]]) for row in rows}
 
 
 @asynccontextmanager

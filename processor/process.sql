@@ -29,9 +29,8 @@ JOIN webhook_logs AS w ON w.stripe_event_id = message.stripe_event_id;
 SELECT stripe_event_id, delay_seconds FROM sluice_settle_batch($1::text[], $2::text[], $3::text);
 
 -- settle_parked --
--- $1 stripe_event_ids  $2 why  $3 seconds until the next look  $4 patience in seconds  $5 the transaction that claimed; in
--- another one nothing is settled.
--- The facts that the handler wrote commit; the event comes back until its row appears or patience ends.
+-- $1 stripe_event_ids  $2 why  $3 seconds until the next look  $4 the transaction that claimed; in another one nothing is
+-- settled. The facts that the handler wrote commit; the event comes back until its row appears or patience ends.
 UPDATE webhook_logs w
 SET outcome = 'parked',
     parked_at = coalesce(w.parked_at, now()),
@@ -40,11 +39,10 @@ SET outcome = 'parked',
     processing_attempts = w.processing_attempts + 1,
     published_at = NULL,
     solo_starts = 0,
-    next_attempt_at = now() + parked.delay_seconds * interval '1 second',
-    dead_at = CASE WHEN coalesce(w.parked_at, now()) <= now() - $4 * interval '1 second' THEN now() END
+    next_attempt_at = now() + parked.delay_seconds * interval '1 second'
 FROM unnest($1::text[], $2::text[], $3::float8[]) AS parked (stripe_event_id, reason, delay_seconds)
-WHERE w.stripe_event_id = parked.stripe_event_id AND pg_current_xact_id_if_assigned()::text = $5::text
-RETURNING w.stripe_event_id, w.dead_at IS NOT NULL AS is_dead;
+WHERE w.stripe_event_id = parked.stripe_event_id AND pg_current_xact_id_if_assigned()::text = $4::text
+RETURNING w.stripe_event_id;
 
 -- settle_unsupported --
 -- $1 stripe_event_ids  $2 why  $3 the transaction that claimed. Dead at once, and visibly so.

@@ -14,7 +14,6 @@ from sluice.chassis.error_log import ErrorLog
 from sluice.chassis.jetstream import IncomingMessage
 from sluice.chassis.logs import get_logger
 from sluice.failures import Defect
-from sluice.outcomes import Parked
 
 _REMEMBERED = 10_000
 
@@ -101,9 +100,7 @@ class Reporter:
             metrics.DELAY_SECONDS.observe(max(0.0, verdict.delay_seconds))
             metrics.AGE_SECONDS.observe(max(0.0, time.time() - work.event.created))
         if verdict.is_dead:
-            outcome = verdict.outcome
-            reason = f"waits for {outcome.waiting_for}" if isinstance(outcome, Parked) else "nobody can apply it yet"
-            self._died(work, word(outcome), reason)
+            self._died(work, word(verdict.outcome), "nobody can apply it yet")
 
     def _missing(self, work: Work) -> None:
         if not self._is_new(work.event_id):

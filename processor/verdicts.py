@@ -73,6 +73,13 @@ class Unsupported:
 
 
 @dataclass(frozen=True, slots=True)
+class Unmatched:
+    """The patience of a parked event has ended: its facts stay, and count should its row appear after all."""
+
+    waiting_for: str
+
+
+@dataclass(frozen=True, slots=True)
 class Postponed:
     """Somebody held a lock for too long, which is on record now; the relay brings the event back when due."""
 
@@ -90,7 +97,7 @@ class Failed:
     is_dead: bool
 
 
-Handled: TypeAlias = Applied | Ignored | Parked | Unsupported
+Handled: TypeAlias = Applied | Ignored | Parked | Unmatched | Unsupported
 """An event whose row was claimed."""
 Unclaimed: TypeAlias = Duplicate | Locked | Suspect | Missing | Forged
 """An event whose row was not, or not for this message."""

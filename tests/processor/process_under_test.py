@@ -19,8 +19,8 @@ from tests.processor.misbehaving import with_misbehaving
 from tests.processor.workshop import with_effects, write_effect
 
 KILLED = 137
-REGISTRY = with_misbehaving(with_effects(Registry()))
-handles_batch("invoice.paid", registry=REGISTRY)(apply_facts)
+REGISTRY = with_misbehaving(with_effects(Registry(), organisers=True))
+handles_batch("invoice.paid", organisers=True, registry=REGISTRY)(apply_facts)
 
 
 @handles("test.kills", registry=REGISTRY)

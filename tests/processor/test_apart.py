@@ -24,7 +24,7 @@ from sluice.failures import TooManyFacts
 from sluice.outcomes import Outcome
 from sluice.registry import Transaction, handles, handles_batch
 from tests.processor.misbehaving import hang
-from tests.processor.workshop import Message, Workshop, event, write_effect
+from tests.processor.workshop import Message, Workshop, event, with_effects, write_effect
 
 
 def work_of(one: StripeEvent, *, deliveries: int = 1) -> Work:
@@ -170,9 +170,11 @@ async def test_what_does_not_fit_is_left_to_the_relay(workshop: Workshop) -> Non
 
 async def test_parties_take_turns_in_a_lane_apart(workshop: Workshop) -> None:
     """Ten events of one organiser do not stand before the first one of another."""
+    with_effects(workshop.registry, "test.organised", organisers=True)
     isolation = isolation_of(workshop)
-    flood = [replace(event(), stripe_event_id=f"evt_{n}@7", tenant="7") for n in range(10)]
-    other = replace(event(), stripe_event_id="evt_0@8", tenant="8")
+    of = event("test.organised")
+    flood = [replace(of, stripe_event_id=f"evt_{n}@7", tenant="7") for n in range(10)]
+    other = replace(of, stripe_event_id="evt_0@8", tenant="8")
     await workshop.record(*flood, other)
     await isolation.heavy.put([work_of(one) for one in (*flood, other)])
     for _ in range(2):

@@ -211,9 +211,9 @@ async def write_effect(of: StripeEvent, tx: Transaction) -> None:
     await tx.execute("INSERT INTO effect (stripe_event_id) VALUES ($1)", of.stripe_event_id)
 
 
-def with_effects(registry: Registry, *types: str) -> Registry:
+def with_effects(registry: Registry, *types: str, organisers: bool = False) -> Registry:
     """Let these types have the plain effect."""
-    handles(*(types or ("test.effect",)), registry=registry)(write_effect)
+    handles(*(types or ("test.effect",)), organisers=organisers, registry=registry)(write_effect)
     return registry
 
 
