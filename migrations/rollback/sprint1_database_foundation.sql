@@ -67,7 +67,7 @@ BEGIN
                 WHERE f.pronamespace = current_schema()::regnamespace
                   AND f.proname IN ('sluice_event_key', 'sluice_body_json', 'sluice_schema_findings', 'sluice_fill_webhooks',
                                     'sluice_append_facts', 'sluice_show_payments', 'sluice_claim_webhooks',
-                                    'sluice_settle_webhooks')
+                                    'sluice_settle_webhooks', 'sluice_lease_webhooks')
     LOOP
         EXECUTE format('DROP FUNCTION %s', item.name);
     END LOOP;

@@ -15,6 +15,7 @@ LATER = [
     CORE_FOLDER / "sprint2_ingest_rights.sql",
     CORE_FOLDER / "sprint3_ledger_functions.sql",
     CORE_FOLDER / "sprint4_kept_plans.sql",
+    CORE_FOLDER / "sprint5_direct.sql",
 ]
 PREFLIGHT = CORE_FOLDER / "preflight.sql"
 SCHEMA = CORE_FOLDER / "schema.sql"

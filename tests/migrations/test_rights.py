@@ -92,6 +92,8 @@ FORBIDDEN = {
         f"SELECT sluice_show_payments({', '.join(['NULL'] * 15)})",
         f"SELECT sluice_append_facts({', '.join(['NULL'] * 17)})",
         f"SELECT sluice_claim_webhooks({', '.join(['NULL'] * 7)})",
+        f"SELECT sluice_lease_webhooks({', '.join(['NULL'] * 9)})",
+        "SELECT * FROM processing_lease",
         f"SELECT sluice_settle_webhooks({', '.join(['NULL'] * 2)})",
         "SELECT body FROM webhook_logs",
         "SELECT * FROM webhook_logs",
@@ -224,7 +226,7 @@ async def test_the_public_sees_nothing_of_sluices(supabase_url: str) -> None:
             "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
         )
     ]
-    assert len(tables) == 10
+    assert len(tables) == 11
     for role in ("anon", "authenticated"):
         for statement in [
             *(f"SELECT FROM {table}" for table in tables),

@@ -39,6 +39,7 @@ CORE = [
     "sluice/sprint2_ingest_rights.sql",
     "sluice/sprint3_ledger_functions.sql",
     "sluice/sprint4_kept_plans.sql",
+    "sluice/sprint5_direct.sql",
 ]
 BONUS = MigrationFile("bonus", "0001_bonus.sql", "CREATE TABLE bonus (id bigint PRIMARY KEY);\n")
 
