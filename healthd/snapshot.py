@@ -160,6 +160,8 @@ class Snapshot:
     webhooks: Sight[WebhooksSeen] = field(default_factory=Sight)
     schema: Sight[SchemaSeen] = field(default_factory=Sight)
     stream: Sight[StreamSeen] = field(default_factory=Sight)
+    has_stream: bool = True
+    """Whether Sluice works with NATS at all."""
 
     def ages(self, now: float) -> Mapping[str, float | None]:
         """For each source, how many seconds old its value is; None where there is none."""
@@ -168,5 +170,5 @@ class Snapshot:
             "database": self.database.age_seconds(now),
             "webhooks": self.webhooks.age_seconds(now),
             "schema": self.schema.age_seconds(now),
-            "stream": self.stream.age_seconds(now),
+            **({"stream": self.stream.age_seconds(now)} if self.has_stream else {}),
         }

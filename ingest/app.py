@@ -1,7 +1,7 @@
 """ingest put together: what runs, in which order it starts, and in which it ends."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 
 from ingest import metrics
@@ -22,6 +22,7 @@ from sluice.chassis.jetstream import JetStream, StreamSpec
 from sluice.chassis.postgres import Database
 from sluice.chassis.secret import RotatingSecret
 from sluice.chassis.service import Service
+from sluice.contract.event import StripeEvent
 from sluice.contract.subjects import ALL_SUBJECTS, STREAM
 
 SECRET_NAME = "STRIPE_WEBHOOK_SECRET"  # noqa: S105  the name of a setting
@@ -38,7 +39,9 @@ async def serve(service: Service) -> None:
     stream_spec = StreamSpec(name=STREAM, subjects=(ALL_SUBJECTS,))
     async with (
         Database.open(settings, "sluice-ingest", keeps_plans=True) as database,
-        JetStream.open(settings, name="ingest", group=service.group, stream=stream_spec, consumer=None) as stream,
+        JetStream.open_if_any(
+            settings, name="ingest", group=service.group, stream=stream_spec, consumer=None
+        ) as stream,
         _receiving(service, settings, secret, database, stream) as listening,
     ):
         logs.get_logger().info("ingest_listening", host=listening.host, port=listening.port)
@@ -52,16 +55,22 @@ async def serve(service: Service) -> None:
 
 @asynccontextmanager
 async def _receiving(
-    service: Service, settings: IngestSettings, secret: RotatingSecret, database: Database, stream: JetStream
+    service: Service, settings: IngestSettings, secret: RotatingSecret, database: Database, stream: JetStream | None
 ) -> AsyncIterator[Listening]:
     """The tasks behind the public port; they outlive it, so that what was taken in is answered."""
     refusals = Refusals(service.errors, is_production=settings.is_production)
-    publisher = Publisher(stream)
+    publisher = None if stream is None else Publisher(stream)
     journal = Journal(
-        database, on_recorded=publisher.hand_over, on_failure=refusals.not_written, limits=settings.journal_limits
+        database,
+        on_recorded=_leave_to_processors if publisher is None else publisher.hand_over,
+        on_failure=refusals.not_written,
+        limits=settings.journal_limits,
     )
     tenants = Tenants(database, limits=settings.tenant_limits)
-    relay = Relay(database, stream, publisher, limits=settings.relay_limits)
+    jobs = [journal.run, tenants.run]
+    if stream is not None and publisher is not None:
+        jobs.append(Relay(database, stream, publisher, limits=settings.relay_limits).run)
+        service.probes.add_status("relay", lambda: {"waiting": publisher.waiting_rows})
     admission = Admission(secrets=secret.values, tenants=tenants, refusals=refusals)
     bodies = BodyReader(settings.body_limits)
     receiver = Receiver(
@@ -75,9 +84,8 @@ async def _receiving(
     metrics.JOURNAL_QUEUE_ROWS.set_function(lambda: journal.waiting_rows)
     metrics.JOURNAL_QUEUE_BYTES.set_function(lambda: journal.waiting_bytes)
     service.probes.add_status("journal", lambda: {"rows": journal.waiting_rows, "bytes": journal.waiting_bytes})
-    service.probes.add_status("relay", lambda: {"waiting": publisher.waiting_rows})
     async with (
-        _running(service, journal.run, tenants.run, relay.run),
+        _running(service, *jobs),
         listen(
             PublicServer(receiver, express, settings.connection_limits, is_draining=service.stop.is_set),
             settings.listen_host,
@@ -100,17 +108,23 @@ async def _running(service: Service, *jobs: Callable[[], Coroutine[None, None, N
         await asyncio.wait(tasks)
 
 
+def _leave_to_processors(events: Sequence[StripeEvent]) -> None:
+    """Without NATS they look for themselves."""
+    del events
+
+
 def _warn_without_secret(secret: RotatingSecret) -> None:
     if not secret.values():
         fix = f"set {SECRET_NAME} or {SECRET_NAME}_FILE; until then the platform's webhooks are answered 503"
         logs.get_logger().error("stripe_webhook_secret_missing", fix=fix)
 
 
-def _report(service: Service, secret: RotatingSecret, database: Database, stream: JetStream) -> None:
+def _report(service: Service, secret: RotatingSecret, database: Database, stream: JetStream | None) -> None:
     """Readiness looks at the configuration alone: without PostgreSQL ingest answers 503 itself, and needs no NATS."""
     service.probes.add_readiness("stripe_webhook_secret", lambda: bool(secret.values()))
     service.probes.add_status(
         "configuration", lambda: {"stripe_webhook_secret": "ok" if secret.values() else "missing"}
     )
     service.probes.add_status("pool", database.status)
-    service.probes.add_status("stream", stream.status)
+    if stream is not None:
+        service.probes.add_status("stream", stream.status)

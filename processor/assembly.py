@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 
 from processor.consume import Consumer
+from processor.direct import Direct
 from processor.dispatch import Dispatcher
 from processor.heal import Healer, Projection
+from processor.in_hand import InHand
 from processor.outage import Outage
 from processor.process import Limits, Processor
 from processor.redelivery import Redelivery
@@ -15,6 +17,7 @@ from processor.report import Reporter
 from processor.retries import Patience, Schedule
 from processor.setbacks import Setbacks
 from processor.settings import ProcessorSettings
+from processor.stream_watch import StreamWatch
 from processor.turn import Turns
 from sluice.chassis.jetstream import ConsumerSpec, JetStream, StreamSpec
 from sluice.chassis.postgres import Database
@@ -33,7 +36,7 @@ async def serve_with(service: Service, registry: Registry, project: Projection) 
         raise TypeError("the processor is run with ProcessorSettings")
     async with (
         _open_database(settings) as database,
-        JetStream.open(
+        JetStream.open_if_any(
             settings, name=NAME, group=service.group, stream=_STREAM, consumer=_consumer_spec(settings)
         ) as stream,
     ):
@@ -47,7 +50,7 @@ async def serve_with(service: Service, registry: Registry, project: Projection) 
 
 
 def build(
-    settings: ProcessorSettings, registry: Registry, database: Database, stream: JetStream, service: Service
+    settings: ProcessorSettings, registry: Registry, database: Database, stream: JetStream | None, service: Service
 ) -> Consumer:
     """The consumer with everything that it needs."""
     patience = Patience(settings.parked_patience_seconds)
@@ -66,7 +69,18 @@ def build(
         stop=service.stop,
         hold_seconds=settings.hold_seconds,
     )
-    return Consumer(stream, turns, outage, service.stop, settings.batch_size, settings.lanes)
+    direct = Direct(database)
+    return Consumer(
+        stream=stream,
+        turns=turns,
+        outage=outage,
+        stop=service.stop,
+        direct=direct,
+        watch=StreamWatch(stream, database, settings.stream_grace_seconds),
+        in_hand=InHand(direct, settings.ack_wait_seconds),
+        batch_size=settings.batch_size,
+        lanes=settings.lanes,
+    )
 
 
 def _open_database(settings: ProcessorSettings) -> AbstractAsyncContextManager[Database]:
@@ -88,11 +102,12 @@ def _consumer_spec(settings: ProcessorSettings) -> ConsumerSpec:
 
 
 def _report_status(
-    service: Service, settings: ProcessorSettings, database: Database, stream: JetStream, consumer: Consumer
+    service: Service, settings: ProcessorSettings, database: Database, stream: JetStream | None, consumer: Consumer
 ) -> None:
     configuration = {"stripe_secret_key": "ok" if settings.stripe_secret_key else "missing"}
     service.probes.add_status("pool", database.status)
-    service.probes.add_status("stream", stream.status)
+    if stream is not None:
+        service.probes.add_status("stream", lambda: {**stream.status(), "stalled": consumer.watch.is_stalled})
     service.probes.add_status("configuration", lambda: configuration)
     service.probes.add_status("work", _work_of(consumer))
 
@@ -104,6 +119,7 @@ def _work_of(consumer: Consumer) -> Callable[[], Mapping[str, float | bool | Non
             "last_turn_age_seconds": age,
             "waits_for_database": consumer.outage.is_on,
             "waits_for_migration": consumer.outage.waits_for_migration,
+            "takes_from_postgresql": consumer.watch.is_away,
         }
 
     return work

@@ -24,6 +24,9 @@ class ProcessorSettings(ServiceSettings):
     )
     ack_wait_seconds: float = Field(30, ge=1, description="after how long an unacknowledged message comes again")
     max_ack_pending: int = Field(5000, ge=1, description="unacknowledged messages of all processors together")
+    stream_grace_seconds: float = Field(
+        2, gt=0, le=3600, description="how long NATS may be away before due webhooks are taken from PostgreSQL"
+    )
     handler_seconds: float = Field(4, gt=0, description="time budget of all handlers of one transaction")
     lock_seconds: float = Field(2, gt=0, description="how long a statement waits for a locked row")
     attempts: int = Field(16, ge=1, description="failed attempts after which an event is dead")

@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Self, TypeAlias
 
 from sluice.chassis import jetstream_api, logs, metrics
@@ -11,16 +12,20 @@ from sluice.chassis.jetstream_frames import Message, Request
 from sluice.chassis.jetstream_link import NO_MESSAGES, Link, checked
 from sluice.chassis.settings import ServiceSettings
 from sluice.chassis.stream import (
+    ConsumerProgress,
     ConsumerSpec,
     ConsumerState,
     IncomingMessage,
     OutgoingMessage,
     StreamSpec,
     acknowledge,
+    give_back,
+    keep,
 )
 from sluice.failures import StreamUnavailable
 
 __all__ = [
+    "ConsumerProgress",
     "ConsumerSpec",
     "ConsumerState",
     "IncomingMessage",
@@ -29,6 +34,8 @@ __all__ = [
     "Published",
     "StreamSpec",
     "acknowledge",
+    "give_back",
+    "keep",
 ]
 
 _ENSURE_EVERY_SECONDS = 10
@@ -79,13 +86,30 @@ class JetStream:
         consumer: ConsumerSpec | None,
     ) -> AsyncIterator[Self]:
         """Return at once, connected or not; ``group`` is the parent of the supervisor, which ends with this block."""
-        servers = [url.strip() for url in settings.nats_url.get_secret_value().split(",") if url.strip()]
-        jetstream = cls(servers, name=name, stream=stream, consumer=consumer)
+        jetstream = cls(settings.nats_servers, name=name, stream=stream, consumer=consumer)
         supervisor = group.create_task(jetstream._supervise(), name="jetstream_supervisor")
         try:
             yield jetstream
         finally:
             await _end(supervisor)
+
+    @classmethod
+    @asynccontextmanager
+    async def open_if_any(
+        cls,
+        settings: ServiceSettings,
+        *,
+        name: str,
+        group: asyncio.TaskGroup,
+        stream: StreamSpec,
+        consumer: ConsumerSpec | None,
+    ) -> AsyncIterator[Self | None]:
+        """As ``open``; None where ``NATS_URL`` is empty."""
+        if not settings.nats_servers:
+            yield None
+            return
+        async with cls.open(settings, name=name, group=group, stream=stream, consumer=consumer) as jetstream:
+            yield jetstream
 
     @property
     def is_connected(self) -> bool:
@@ -201,6 +225,16 @@ class JetStream:
         """
         return await jetstream_api.consumer_state(self._ask, self._stream.name, durable)
 
+    async def consumer_progress(self, durable: str, *, within_seconds: float = _API_SECONDS) -> ConsumerProgress:
+        """
+        How far a consumer of this stream is, in one request.
+
+        Raises:
+            StreamUnavailable: it is not there, or JetStream did not answer in that time.
+        """
+        ask = partial(self._ask, within_seconds=within_seconds)
+        return await jetstream_api.consumer_progress(ask, self._stream.name, durable)
+
     async def _pull(self, batch: int, durable: str, deadline: float) -> list[IncomingMessage]:
         loop = asyncio.get_running_loop()
         subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream.name}.{durable}"
@@ -224,21 +258,25 @@ class JetStream:
             stored_at_nanoseconds=nanoseconds,
             _message=message,
             _acknowledge=self._acknowledge,
+            _say=self._say,
         )
 
     def _acknowledge(self, replies: Sequence[str]) -> None:
+        self._say(replies, b"+ACK")
+
+    def _say(self, replies: Sequence[str], word: bytes) -> None:
         try:
-            self._linked().say(replies, b"+ACK")
+            self._linked().say(replies, word)
         except StreamUnavailable:
-            logs.get_logger().info("acks_lost", messages=len(replies))
+            logs.get_logger().info("answers_lost", messages=len(replies))
 
     def _linked(self) -> Link:
         if self._link is None or not self._link.is_alive:
             raise StreamUnavailable("not connected to NATS")
         return self._link
 
-    async def _ask(self, subject: str, payload: bytes) -> bytes:
-        return await self._linked().ask(subject, payload, None, _API_SECONDS)
+    async def _ask(self, subject: str, payload: bytes, *, within_seconds: float = _API_SECONDS) -> bytes:
+        return await self._linked().ask(subject, payload, None, within_seconds)
 
     async def _supervise(self) -> None:
         """Make a client, look after it, and when it is lost make the next one; for ever."""

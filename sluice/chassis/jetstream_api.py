@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 import orjson
 
 from sluice.chassis import logs
-from sluice.chassis.stream import ConsumerSpec, ConsumerState, StreamSpec
+from sluice.chassis.stream import ConsumerProgress, ConsumerSpec, ConsumerState, StreamSpec
 from sluice.failures import StreamUnavailable
 
 Ask: TypeAlias = Callable[[str, bytes], Awaitable[bytes]]  # subject, payload -> payload of the answer
@@ -76,6 +76,22 @@ async def ensure_consumer(ask: Ask, stream: str, spec: ConsumerSpec) -> None:
     if changed := _difference(wanted, present["config"]):
         config = {name: value for name, value in present["config"].items() if name != "backoff"} | wanted
         await _update(ask, create, {"stream_name": stream, "config": config, "action": "update"}, changed)
+
+
+async def consumer_progress(ask: Ask, stream: str, durable: str) -> ConsumerProgress:
+    """
+    How far a consumer is, in one request.
+
+    Raises:
+        StreamUnavailable: there is no such consumer, or no answer.
+    """
+    info = await _call(ask, f"CONSUMER.INFO.{stream}.{durable}", {})
+    return ConsumerProgress(
+        delivered=info["delivered"]["consumer_seq"],
+        acknowledged=info["ack_floor"]["consumer_seq"],
+        pending=info["num_pending"],
+        ack_pending=info["num_ack_pending"],
+    )
 
 
 async def consumer_state(ask: Ask, stream: str, durable: str) -> ConsumerState:
