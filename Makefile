@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PYTHON ?= $(shell sh devstack/find-python)
 
-## run: run the whole system here, on embedded PostgreSQL and NATS (PORT=3000, DEMO=0 leaves the simulator out)
+## run: run the whole system here, on embedded PostgreSQL and NATS (PORT=3000; DEMO=0 leaves the simulator out, NATS=0 NATS)
 .PHONY: run
 run: $(BIN)/sluice
 	@exec $(BIN)/python -m devstack
