@@ -23,6 +23,9 @@ class _Pool(_Answer):
 
 class _Stream(_Answer):
     connected: bool | None = None
+    refuses: bool = False
+    stalled: bool = False
+    settings_refused: Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=10)] = []
 
 
 class _Configuration(_Answer):
@@ -54,6 +57,8 @@ def parse_answer(address: str, body: bytes) -> ReplicaSeen:
         uptime_seconds=status.uptime_seconds,
         pool=_pool(status.pool),
         stream_connected=status.stream.connected if status.stream else None,
+        stream_frozen=status.stream is not None and (status.stream.refuses or status.stream.stalled),
+        stream_settings_refused=tuple(status.stream.settings_refused) if status.stream else (),
         webhook_secret=_configured(status.configuration.stripe_webhook_secret),
         secret_key=_configured(status.configuration.stripe_secret_key),
     )

@@ -60,6 +60,9 @@ class ReplicaSeen:
     uptime_seconds: float | None = None
     pool: PoolSeen | None = None
     stream_connected: bool | None = None
+    stream_frozen: bool = False
+    """Whether it is connected, and JetStream takes or brings no messages."""
+    stream_settings_refused: tuple[str, ...] = ()
     webhook_secret: Configured = Configured.UNKNOWN
     secret_key: Configured = Configured.UNKNOWN
 

@@ -18,7 +18,7 @@ from ingest.relay import Relay
 from ingest.settings import IngestSettings
 from ingest.tenants import Tenants
 from sluice.chassis import logs
-from sluice.chassis.jetstream import JetStream, StreamSpec
+from sluice.chassis.jetstream import JetStream
 from sluice.chassis.postgres import Database
 from sluice.chassis.secret import RotatingSecret
 from sluice.chassis.service import Service
@@ -36,7 +36,7 @@ async def serve(service: Service) -> None:
         raise TypeError("ingest needs its own settings")
     secret = RotatingSecret(SECRET_NAME)
     allow_many_files(settings.connections_max)
-    stream_spec = StreamSpec(name=STREAM, subjects=(ALL_SUBJECTS,))
+    stream_spec = settings.stream(STREAM, (ALL_SUBJECTS,))
     async with (
         Database.open(settings, "sluice-ingest", keeps_plans=True) as database,
         JetStream.open_if_any(

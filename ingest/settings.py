@@ -7,12 +7,13 @@ from ingest.connection import ConnectionLimits
 from ingest.journal import JournalLimits
 from ingest.relay import RelayLimits
 from ingest.tenants import TenantLimits
-from sluice.chassis.settings import Seconds, ServiceSettings
+from sluice.chassis.settings import Seconds
+from sluice.chassis.stream_settings import StreamSettings
 
 MEBIBYTE = 1024 * 1024
 
 
-class IngestSettings(ServiceSettings):
+class IngestSettings(StreamSettings):
     """
     Settings of ingest beside those of every service.
 

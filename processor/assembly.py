@@ -19,14 +19,13 @@ from processor.setbacks import Setbacks
 from processor.settings import ProcessorSettings
 from processor.stream_watch import StreamWatch
 from processor.turn import Turns
-from sluice.chassis.jetstream import ConsumerSpec, JetStream, StreamSpec
+from sluice.chassis.jetstream import ConsumerSpec, JetStream
 from sluice.chassis.postgres import Database
 from sluice.chassis.service import Service
 from sluice.contract.subjects import ALL_SUBJECTS, CONSUMER, STREAM
 from sluice.registry import Registry
 
 NAME = "processor"
-_STREAM = StreamSpec(name=STREAM, subjects=(ALL_SUBJECTS,))
 
 
 async def serve_with(service: Service, registry: Registry, project: Projection) -> None:
@@ -37,7 +36,11 @@ async def serve_with(service: Service, registry: Registry, project: Projection) 
     async with (
         _open_database(settings) as database,
         JetStream.open_if_any(
-            settings, name=NAME, group=service.group, stream=_STREAM, consumer=_consumer_spec(settings)
+            settings,
+            name=NAME,
+            group=service.group,
+            stream=settings.stream(STREAM, (ALL_SUBJECTS,)),
+            consumer=_consumer_spec(settings),
         ) as stream,
     ):
         consumer = build(settings, registry, database, stream, service)

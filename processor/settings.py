@@ -4,7 +4,7 @@ from typing import Self
 
 from pydantic import Field, SecretStr, model_validator
 
-from sluice.chassis.settings import ServiceSettings
+from sluice.chassis.stream_settings import StreamSettings
 
 HOUR = 3600
 DAY = 24 * HOUR
@@ -12,7 +12,7 @@ _HANDLING_SHARE = 0.8
 """How much of a transaction's time the handlers get; the rest is for claiming, settling and committing."""
 
 
-class ProcessorSettings(ServiceSettings):
+class ProcessorSettings(StreamSettings):
     """How the processor works; each name is an environment variable in capitals."""
 
     stripe_secret_key: SecretStr | None = Field(

@@ -2,8 +2,8 @@
 Whether the stream brings what is due: if not, the processor takes it from PostgreSQL itself.
 
 A stream that does not answer is away. One that answers is stalled if it brings nothing to a processor that asks, while
-PostgreSQL has more webhooks waiting than the stream has messages under way: its disk is full, its publishers are cut off,
-or its messages are lost. A sound stream has a message under way for every webhook that waits.
+PostgreSQL has more webhooks waiting than the stream has messages under way: its disk is full, nobody can publish, or
+messages were lost. A sound stream has a message under way for every webhook that waits.
 """
 
 import asyncio

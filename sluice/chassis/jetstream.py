@@ -10,6 +10,8 @@ from typing import Self, TypeAlias
 from sluice.chassis import jetstream_api, logs, metrics
 from sluice.chassis.jetstream_frames import Message, Request
 from sluice.chassis.jetstream_link import NO_MESSAGES, Link, checked
+from sluice.chassis.probes import JsonValue
+from sluice.chassis.publishing import Publishing
 from sluice.chassis.settings import ServiceSettings
 from sluice.chassis.stream import (
     ConsumerProgress,
@@ -22,6 +24,7 @@ from sluice.chassis.stream import (
     give_back,
     keep,
 )
+from sluice.chassis.stream_upkeep import Upkeep
 from sluice.failures import StreamUnavailable
 
 __all__ = [
@@ -41,6 +44,7 @@ __all__ = [
 _ENSURE_EVERY_SECONDS = 10
 _ENSURE_PAUSE_SECONDS = 0.2  # doubts may come as fast as messages
 _LOOK_SECONDS = 1.0
+_FROZEN_SECONDS = 10.0
 _API_SECONDS = 3.0
 _CANCEL_AGAIN_SECONDS = 0.1
 _MAX_BACKOFF_SECONDS = 2.0
@@ -67,6 +71,8 @@ class JetStream:
         self._name = name
         self._stream = stream
         self._consumer = consumer
+        self._upkeep = Upkeep(stream, consumer)
+        self._publishing = Publishing()
         self._link: Link | None = None
         self._ready = asyncio.Event()
         self._doubt = asyncio.Event()
@@ -125,9 +131,14 @@ class JetStream:
         """Wait until connected; the caller sets the deadline."""
         await self._ready.wait()
 
-    def status(self) -> Mapping[str, int | bool]:
+    def status(self) -> Mapping[str, JsonValue]:
         """For ``/status``."""
-        return {"connected": self.is_connected, "generation": self.generation}
+        return {
+            "connected": self.is_connected,
+            "generation": self.generation,
+            "refuses": self.is_connected and self._publishing.is_refused,
+            "settings_refused": list[JsonValue](sorted(self._upkeep.refused)),
+        }
 
     async def publish(self, message: OutgoingMessage, *, within_seconds: float = 5) -> bool:
         """
@@ -195,10 +206,13 @@ class JetStream:
     def _published(self, answer: Message | None, within_seconds: float) -> Published:
         """Whether the message was stored now; the server's refusal or silence as the failure that it is."""
         try:
-            return jetstream_api.is_stored(checked(answer, within_seconds))
+            is_stored = jetstream_api.is_stored(checked(answer, within_seconds))
         except StreamUnavailable as failure:
+            self._publishing.failed()
             self._doubt.set()
             return failure
+        self._publishing.succeeded()
+        return is_stored
 
     async def fetch(self, batch: int, *, within_seconds: float = 1) -> Sequence[IncomingMessage]:
         """Up to ``batch`` messages as soon as there is one; after that time none, also when JetStream is away."""
@@ -322,11 +336,12 @@ class JetStream:
                 await asyncio.sleep(_ENSURE_PAUSE_SECONDS)
 
     async def _ensure(self) -> None:
+        """Make sure of both; a stream that answers and takes no messages is frozen, and made anew."""
         self._doubt.clear()
-        if self._stream.is_ours:
-            await jetstream_api.ensure_stream(self._ask, self._stream)
-        if self._consumer is not None:
-            await jetstream_api.ensure_consumer(self._ask, self._stream.name, self._consumer)
+        await self._upkeep.ensure(self._ask)
+        if self._publishing.refused_seconds >= _FROZEN_SECONDS:
+            self._publishing.succeeded()  # not again before it has refused for as long
+            await self._upkeep.remake(self._ask)
 
 
 def _tell_once(reason: str, last_reason: str) -> str:

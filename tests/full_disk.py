@@ -1,0 +1,18 @@
+"""A disk that is full for one process alone, without a disk of its own and without rights: a limit on the size of files."""
+
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def full_disk(pid: int, store: Path) -> Iterator[None]:
+    """In this block whatever that process appends to its store fails, as on a full disk; later it does not."""
+    largest = max((file.stat().st_size for file in store.rglob("*.blk")), default=0)
+    unlimited = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (largest, unlimited[1]))
+    try:
+        yield
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, unlimited)
