@@ -40,6 +40,11 @@ bench: $(BIN)/sluice $(VENV)/.test
 soak: $(BIN)/sluice $(VENV)/.test
 	@$(BIN)/python -m bench.soak $(ARGS)
 
+## recovery: how long after each fault's end the backlog is empty, under load (ARGS="'nats stopped'", "--without-nats")
+.PHONY: recovery
+recovery: $(BIN)/sluice $(VENV)/.test
+	@$(BIN)/python -m tests.system.recovery $(ARGS)
+
 ## proto: generate the message's code from proto/
 .PHONY: proto
 proto: $(VENV)/.test

@@ -87,11 +87,15 @@ class StreamWatch:
         while self.stream is not None:
             progress = await self._ask(self.stream)
             elapsed, looked_at = min(loop.time() - looked_at, 2 * _LOOK_SECONDS), loop.time()
-            if progress is None:
-                self._unanswered(elapsed)
-            else:
-                await self._answered(progress, elapsed)
+            await self.saw(progress, elapsed_seconds=elapsed)
             await asyncio.sleep(_AGAIN_SECONDS if progress is None else _LOOK_SECONDS)
+
+    async def saw(self, progress: ConsumerProgress | None, *, elapsed_seconds: float) -> None:
+        """What the stream answered, None if it did not, so long after the look before."""
+        if progress is None:
+            self._unanswered(elapsed_seconds)
+        else:
+            await self._answered(progress, elapsed_seconds)
 
     def fetched(self, messages: int, *, seconds: float) -> None:
         """The stream was asked for so long and brought so many."""

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from processor.batches import Batch, plan, run_alone
@@ -13,11 +13,12 @@ from processor.report import Reporter
 from processor.retries import Blame, blame, says_shutdown
 from processor.setbacks import Setbacks
 from processor.verdicts import Suspect, Verdict, Work, is_answered
-from sluice.chassis.jetstream import IncomingMessage, acknowledge
+from sluice.chassis.jetstream import IncomingMessage, acknowledge, give_back
 from sluice.contract import codec
 from sluice.failures import UnknownContractVersion
 
 _MOST_COLLISIONS = 5
+_AGAIN_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Turns:
     outage: Outage
     stop: asyncio.Event
     hold_seconds: float = 15
-    """How long messages are held at most before the next transaction; below half of ``ack_wait``."""
+    """How long messages are held at most before the next transaction begins, not counting an outage."""
 
     async def take(self, messages: Sequence[IncomingMessage]) -> None:
         """Work through the messages; what is not answered when time is up, or at a stop, comes again."""
@@ -41,9 +42,16 @@ class Turns:
         while batches:
             if not await self.outage.lasts():
                 batches.extendleft(reversed(await self._attempt(batches.popleft())))
+            if self.outage.is_on:
+                expires = loop.time() + self.hold_seconds  # whoever else got them would wait as long
             if self.stop.is_set() or loop.time() > expires:
-                self.reporter.left_unacknowledged(batches)
+                self._leave(batches)
                 return
+
+    def _leave(self, batches: Collection[Batch]) -> None:
+        """Give these back; they come again soon, and do not wait as those of a process that died."""
+        self.reporter.left_unacknowledged(batches)
+        give_back([work.message for batch in batches for work in batch.works], after_seconds=_AGAIN_SECONDS)
 
     def _read(self, messages: Sequence[IncomingMessage]) -> Sequence[Work]:
         works, unreadable = [], []

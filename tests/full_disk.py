@@ -1,4 +1,4 @@
-"""A disk that is full for one process alone, without a disk of its own and without rights: a limit on the size of files."""
+"""A disk that is full for one process: whatever it appends fails, by a limit on the size of its files."""
 
 import resource
 from collections.abc import Iterator
