@@ -18,13 +18,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import aiohttp
 import asyncpg
 
 from devstack.options import Options
 from devstack.stack import Stack
 from tests.full_disk import full_disk
 from tests.system.account import FRESH, SINK, draw_up, settle
+from tests.system.seen import takes_from_postgresql
 from tests.system.traffic import Traffic
 from tests.waiting import until
 
@@ -161,7 +161,8 @@ async def measure(stack: Stack, name: str, *, seconds: float) -> Measured:
     traffic = Traffic(stack.gateway_url, stack.webhook_secret, [row["id"] for row in rows])
     async with traffic.flowing(per_second=PER_SECOND):
         await traffic.acknowledged_more(2 * PER_SECOND, within_seconds=60)
-        await until(lambda: _is_calm(stack), within_seconds=60)
+        if stack.options.wants_nats:
+            await until(lambda: takes_from_postgresql(stack, wanted=False), within_seconds=60)
         began = datetime.now(UTC)
         async with FAULTS[name](stack):
             await asyncio.sleep(seconds)
@@ -187,17 +188,6 @@ async def _connected(stack: Stack) -> "asyncpg.Connection[asyncpg.Record]":
 
 async def _is_empty(connection: "asyncpg.Connection[asyncpg.Record]", ended: datetime) -> bool:
     return not await connection.fetchval(_OPEN, ended)
-
-
-async def _is_calm(stack: Stack) -> bool:
-    """Whether what is due comes by the stream, where there is one."""
-    if not stack.options.wants_nats:
-        return True
-    async with (
-        aiohttp.ClientSession() as session,
-        session.get(stack.services["processor"].admin_url + "/status") as answer,
-    ):
-        return not (await answer.json())["work"]["takes_from_postgresql"]
 
 
 async def run(names: list[str], *, seconds: float, wants_nats: bool) -> bool:
