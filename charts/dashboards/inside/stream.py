@@ -49,6 +49,14 @@ STREAM = Row(
             queries=(Query(each_minute("relay_unpublished_total", where=PODS, by="cause"), "{{cause}}"),),
             unit="epm",
         ),
+        Graph(
+            title="Taken from PostgreSQL, by replica",
+            description="Webhooks that a processor took from PostgreSQL because the stream brought none. In calm weather "
+            "nothing; without NATS everything.",
+            runbook="nats-is-down-or-lost-its-store",
+            queries=(Query(rate("webhook_events_taken_directly_total", where=PODS, by="pod"), "{{pod}}"),),
+            unit="eps",
+        ),
         Timeline(
             title="Connected to NATS, by replica",
             description="Whether stream and consumer are known to be there. One replica alone without: its network or "

@@ -7,7 +7,8 @@
 {{- end -}}
 
 {{- define "sluice.secretFaults" -}}
-{{- $wanted := list "ingestDatabaseUrl" "processorDatabaseUrl" "healthdDatabaseUrl" "natsUrl" "stripeWebhookSecret" -}}
+{{- $wanted := list "ingestDatabaseUrl" "processorDatabaseUrl" "healthdDatabaseUrl" "stripeWebhookSecret" -}}
+{{- if .Values.nats.enabled -}}{{- $wanted = append $wanted "natsUrl" -}}{{- end -}}
 {{- if .Values.migration.enabled -}}{{- $wanted = append $wanted "migrationDatabaseUrl" -}}{{- end -}}
 {{- if .Values.processor.autoscaling -}}{{- $wanted = append $wanted "kedaDatabaseUrl" -}}{{- end -}}
 {{- range $wanted }}

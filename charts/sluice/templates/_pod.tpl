@@ -52,7 +52,7 @@ volumeMounts:
     sources:
       {{- range $value, $file := .secrets }}
       {{- $secret := get $.root.Values.secrets $value }}
-      {{- if $secret.key }}
+      {{- if and $secret.key (or $.root.Values.nats.enabled (ne $value "natsUrl")) }}
       - secret:
           name: {{ $secret.name | default $.root.Values.secrets.name | quote }}
           items:
@@ -65,7 +65,9 @@ volumeMounts:
 {{- /* NAME_FILE for each of .files: setting → file name. */ -}}
 {{- define "sluice.fileSettings" -}}
 {{- range $setting, $file := .files }}
+{{- if or $.root.Values.nats.enabled (ne $setting "NATS_URL") }}
 - name: {{ $setting }}_FILE
   value: /run/sluice/{{ $file }}
+{{- end }}
 {{- end }}
 {{- end -}}
