@@ -74,6 +74,7 @@ class Consumer:
                     lanes.create_task(self._run_lane(lane), name=f"consume_{lane}")
             for task in beside:
                 task.cancel()
+        await self.direct.release()
 
     async def _run_lane(self, lane: int) -> None:
         while not self.stop.is_set():

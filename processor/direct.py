@@ -10,7 +10,8 @@ from types import MappingProxyType
 from processor import metrics
 from processor.watermark import Watermark
 from sluice.chassis.jetstream import IncomingMessage
-from sluice.chassis.postgres import Database, Record
+from sluice.chassis.logs import get_logger
+from sluice.chassis.postgres import DATABASE_ERRORS, Database, Record
 from sluice.chassis.sql import load_queries
 from sluice.contract.codec import Envelope, encode
 from sluice.contract.event import StripeEvent
@@ -71,6 +72,13 @@ class Direct:
         lease = self._leases.pop(messages[0], None)
         if lease is not None:
             self._finished.append(lease)
+
+    async def release(self) -> None:
+        """At the end of a process: what it has finished or left is no trace of a death; never raises."""
+        try:
+            await self.database.execute(QUERIES["release"], self._finished, within_seconds=1)
+        except DATABASE_ERRORS as error:
+            get_logger().info("leases_not_released", error=type(error).__name__)
 
     async def renew(self) -> None:
         """

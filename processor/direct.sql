@@ -6,6 +6,10 @@ SELECT stripe_event_id, webhook_type, created, livemode, stripe_account_id, api_
        processing_attempts, is_suspect, untried_from, tried_from, now() AS asked_at
 FROM sluice_lease_webhooks($1, $2::text[], $3, $4::interval, $5::interval, $6::interval, $7::interval, $8, $9);
 
+-- release --
+-- $1 leases that are finished.
+DELETE FROM processing_lease WHERE id = ANY ($1::text[]);
+
 -- renew --
 -- $1 leases  $2 how long they hold from now on.
 UPDATE processing_lease SET expires_at = now() + $2::interval WHERE id = ANY ($1::text[]);

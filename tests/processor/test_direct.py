@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
 
 import pytest
 
@@ -40,6 +41,19 @@ async def test_what_is_due_takes_effect_once(workshop: Workshop) -> None:
     source.finished(messages)
     assert await take(source) == []
     assert await workshop.effects() == {fresh.stripe_event_id: 1, retried.stripe_event_id: 1}
+
+
+async def test_the_processors_own_role_suffices(workshop: Workshop, role_url: Callable[[str], str]) -> None:
+    """Taking, renewing, finishing, counting."""
+    await workshop.record(event(), event())
+    async with Database.connect(role_url("processor"), application_name="sluice-processor") as database:
+        source = Direct(database)
+        messages = await take(source, 1)
+        await source.renew()
+        source.finished(messages)
+        assert len(await take(source)) == 2
+        await source.release()
+        await database.fetch(direct.QUERIES["count_waiting"], LONG_AGO, timedelta(0), LONG_AGO, timedelta(0), 1)
 
 
 async def test_what_is_young_is_left_to_the_stream(workshop: Workshop) -> None:
@@ -124,6 +138,16 @@ async def test_a_process_that_lives_keeps_what_it_has(workshop: Workshop) -> Non
     source.finished(messages)
     assert len(await take(source)) == 1
     assert await leases(workshop.database) == 1
+
+
+async def test_a_process_that_ends_leaves_no_trace(workshop: Workshop) -> None:
+    """What it did not come to is no suspect."""
+    await workshop.record(event())
+    source = Direct(workshop.database)
+    source.finished(await take(source))
+    await source.release()
+    assert await leases(workshop.database) == 0
+    assert [message.deliveries for message in await take(Direct(workshop.database))] == [1]
 
 
 async def test_after_an_outage_no_lease_counts_as_one_of_the_dead(
