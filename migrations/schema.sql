@@ -631,8 +631,6 @@ BEGIN
         DELETE FROM processing_lease AS l WHERE l.id = ANY (finished);
     END IF;
     IF most < 1 OR NOT pg_try_advisory_xact_lock(hashtextextended('sluice lease', 0)) THEN
-        RETURN QUERY SELECT NULL::text, NULL::text, NULL::bigint, NULL::boolean, NULL::text, NULL::text, NULL::text,
-                            NULL::text, NULL::integer, NULL::boolean, untried_since, tried_since;
         RETURN;
     END IF;
 

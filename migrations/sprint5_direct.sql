@@ -26,15 +26,15 @@ BEGIN
 
     -- Gives up the leases that are finished, and takes another one: at most so many due webhooks that are in nobody's hand
     -- and have waited for least_age. Two calls take turns, so no webhook is in two leases that hold; the one that comes
-    -- second is told nothing and asks again. The commit waits for no disk: the lease need not outlive PostgreSQL.
+    -- second gets no row and asks again. The commit waits for no disk: the lease need not outlive PostgreSQL.
     --
     -- A webhook that was in a lease which ran out, or has begun to run alone before, is a suspect and must run alone. Few of
     -- the former are given at once, so that the one which killed its process meets few of them again.
     --
     -- Rows are looked for from untried_since and tried_since on, for the index may hold as many dead entries before them as
     -- webhooks were processed since the oldest transaction began. untried_from and tried_from say where the first open row
-    -- is now; NULL: there is none. For the same reason leases that ran out before lookback are left alone, and what nobody can
-    -- have seen for long is for a call now and then that looks back for ever. There is always one row; without a webhook its stripe_event_id is NULL.
+    -- is now; NULL: there is none. For the same reason leases that ran out before lookback are left to a call that looks back
+    -- further. There is always a row; where nothing is due its stripe_event_id is NULL.
     EXECUTE format($create$
 CREATE OR REPLACE FUNCTION sluice_lease_webhooks(
     lease text, finished text[], most integer, least_age interval, expires_in interval, spare interval,
@@ -61,8 +61,6 @@ BEGIN
         DELETE FROM processing_lease AS l WHERE l.id = ANY (finished);
     END IF;
     IF most < 1 OR NOT pg_try_advisory_xact_lock(hashtextextended('sluice lease', 0)) THEN
-        RETURN QUERY SELECT NULL::text, NULL::text, NULL::bigint, NULL::boolean, NULL::text, NULL::text, NULL::text,
-                            NULL::text, NULL::integer, NULL::boolean, untried_since, tried_since;
         RETURN;
     END IF;
 

@@ -58,6 +58,7 @@ class Direct:
         except BaseException:
             self._finished.append(lease)  # should it be there, nobody has it in hand
             self._failed_at = self.clock()
+            self._marks.failed()
             raise
         del self._finished[: len(finished)]
         messages = [_message(row, lease) for row in rows if row["stripe_event_id"] is not None]
@@ -116,7 +117,8 @@ class Direct:
             self._marks.untried,
             self._marks.tried,
         )
-        self._marks.move(rows[0]["untried_from"], rows[0]["tried_from"], rows[0]["asked_at"])
+        if rows:  # none: another processor was looking at the same moment
+            self._marks.move(rows[0]["untried_from"], rows[0]["tried_from"], rows[0]["asked_at"])
         return rows
 
     def _spare(self) -> timedelta:

@@ -146,9 +146,11 @@ class StreamWatch:
         under_way = progress.ack_pending + (0 if is_stuck else progress.pending)
         if under_way > _MOST_UNDER_WAY:
             return False
-        with contextlib.suppress(*DATABASE_ERRORS):
+        try:
             return await self._waiting(under_way + 1) > under_way
-        return False
+        except DATABASE_ERRORS:
+            self._marks.failed()
+            return False
 
     async def _waiting(self, most: int) -> int:
         """How many webhooks have waited longer than the grace; counted to a limit."""

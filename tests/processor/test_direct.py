@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -191,12 +191,25 @@ def test_a_mark_leaves_slack_and_is_set_back_now_and_then() -> None:
     mark = Watermark(clock=lambda: now)
     asked_at = LONG_AGO.replace(year=2026)
     assert mark.begin()
+    assert mark.begin()  # the look before came to nothing
     mark.move(None, asked_at.replace(year=2030), asked_at)
     assert (asked_at - mark.untried).total_seconds() == (asked_at - mark.tried).total_seconds() == 10
     assert not mark.begin()
-    now = 31.0
+    now = 301.0
     assert mark.begin()
     assert mark.untried == mark.tried == LONG_AGO
+
+
+def test_after_a_look_that_takes_too_long_what_is_recent_is_looked_for() -> None:
+    """Else nothing would be found for as long as it takes too long."""
+    mark = Watermark(clock=lambda: 0.0)
+    assert mark.begin()
+    mark.failed()
+    assert not mark.begin()
+    assert datetime.now(UTC) - mark.untried < timedelta(minutes=11)
+    kept = mark.untried
+    mark.failed()
+    assert mark.untried == kept
 
 
 async def run_out(database: Database) -> None:
