@@ -158,12 +158,14 @@ async def test_after_an_outage_no_lease_counts_as_one_of_the_dead(
     await take(Direct(workshop.database))
     await run_out(workshop.database)
     now = 0.0
-    source = Direct(workshop.database, clock=lambda: now)
+    marks = Watermark()
+    source = Direct(workshop.database, clock=lambda: now, _marks=marks)
     queries = direct.QUERIES
     with monkeypatch.context() as broken:
         broken.setattr(direct, "QUERIES", {**queries, "lease": "SELECT FROM nowhere"})
         with pytest.raises(Exception, match="nowhere"):
             await take(source)
+    assert marks.untried > LONG_AGO  # what takes too long is not tried again at once
     assert await take(source) == []
     now = 10.0
     assert len(await take(source)) == 1
