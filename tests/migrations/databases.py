@@ -10,12 +10,14 @@ from sluice.chassis.migration_files import CORE_FOLDER
 
 FOUNDATION = CORE_FOLDER / "sprint1_database_foundation.sql"
 INDEXES = CORE_FOLDER / "sprint1_indexes_concurrently.sql"
+HEALTH = CORE_FOLDER / "sprint5_health.sql"
 LATER = [
     CORE_FOLDER / "sprint2_indexes_concurrently.sql",
     CORE_FOLDER / "sprint2_ingest_rights.sql",
     CORE_FOLDER / "sprint3_ledger_functions.sql",
     CORE_FOLDER / "sprint4_kept_plans.sql",
     CORE_FOLDER / "sprint5_bindings.sql",
+    HEALTH,
     CORE_FOLDER / "sprint5_indexes_concurrently.sql",
 ]
 PREFLIGHT = CORE_FOLDER / "preflight.sql"

@@ -145,6 +145,7 @@ async def test_functions_do_not_follow_a_callers_search_path(empty_database_url:
         "sluice_store_payments",
         "sluice_claim_webhooks",
         "sluice_settle_webhooks",
+        "sluice_note_death",
     }
     for row in functions:
         assert row["proconfig"][0].startswith("search_path=pg_catalog, ")

@@ -40,6 +40,7 @@ CORE = [
     "sluice/sprint3_ledger_functions.sql",
     "sluice/sprint4_kept_plans.sql",
     "sluice/sprint5_bindings.sql",
+    "sluice/sprint5_health.sql",
     "sluice/sprint5_indexes_concurrently.sql",
 ]
 BONUS = MigrationFile("bonus", "0001_bonus.sql", "CREATE TABLE bonus (id bigint PRIMARY KEY);\n")
