@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from healthd.snapshot import Configured, PoolSeen, ReplicaSeen
 
 _Count = Annotated[int, Field(ge=0, le=1_000_000)]
+_Total = Annotated[int, Field(ge=0)]
 
 
 class _Answer(BaseModel):
@@ -25,6 +26,23 @@ class _Stream(_Answer):
     connected: bool | None = None
 
 
+class _Contact(_Answer):
+    """``first_contact`` of a service."""
+
+    reached: bool = True
+
+
+class _Reach(_Answer):
+    """``database`` of a service."""
+
+    problem: str | None = None
+    timeouts: _Total = 0
+
+
+class _Errors(_Answer):
+    lost: _Total = 0
+
+
 class _Configuration(_Answer):
     stripe_webhook_secret: str = ""
     stripe_secret_key: str = ""
@@ -37,6 +55,9 @@ class _Status(_Answer):
     draining: bool = False
     pool: _Pool | None = None
     stream: _Stream | None = None
+    first_contact: _Contact = _Contact()
+    database: _Reach = _Reach()
+    error_log: _Errors = _Errors()
     configuration: _Configuration = _Configuration()
 
 
@@ -54,6 +75,9 @@ def parse_answer(address: str, body: bytes) -> ReplicaSeen:
         uptime_seconds=status.uptime_seconds,
         pool=_pool(status.pool),
         stream_connected=status.stream.connected if status.stream else None,
+        is_without_database=not status.first_contact.reached or status.database.problem is not None,
+        pool_timeouts=status.database.timeouts,
+        errors_lost=status.error_log.lost,
         webhook_secret=_configured(status.configuration.stripe_webhook_secret),
         secret_key=_configured(status.configuration.stripe_secret_key),
     )
@@ -66,4 +90,4 @@ def _pool(pool: _Pool | None) -> PoolSeen | None:
 
 
 def _configured(said: str) -> Configured:
-    return Configured(said) if said in (Configured.OK, Configured.MISSING) else Configured.UNKNOWN
+    return Configured(said) if said in list(Configured) else Configured.UNKNOWN

@@ -45,6 +45,8 @@ class Reason(StrEnum):
     REPLICA_DOWN = "replica_down"
     REPLICA_MISSING = "replica_missing"
     POOL_EXHAUSTED = "pool_exhausted"
+    SERVICE_WITHOUT_DATABASE = "service_without_database"
+    REPLICA_WITHOUT_DATABASE = "replica_without_database"
     DATABASE_UNKNOWN = "database_unknown"
     DATABASE_DOWN = "database_down"
     CONNECTIONS_SCARCE = "connections_scarce"
@@ -83,6 +85,8 @@ RULES: Mapping[Reason, Rule] = {
     Reason.REPLICA_DOWN: Rule(Part.SERVICES, _D, _D),
     Reason.REPLICA_MISSING: Rule(Part.SERVICES, _D, _D),
     Reason.POOL_EXHAUSTED: Rule(Part.SERVICES, _D, _D),
+    Reason.SERVICE_WITHOUT_DATABASE: Rule(Part.SERVICES, _X, _D, vital=_X),
+    Reason.REPLICA_WITHOUT_DATABASE: Rule(Part.SERVICES, _D, _D),
     Reason.DATABASE_UNKNOWN: Rule(Part.DATABASE, _U, _U),
     Reason.DATABASE_DOWN: Rule(Part.DATABASE, _X, _X),
     Reason.CONNECTIONS_SCARCE: Rule(Part.DATABASE, _D, _D),

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from functools import partial
 
 from ingest import metrics
 from ingest.admission import Admission
@@ -10,6 +11,7 @@ from ingest.body import BodyReader
 from ingest.connection import Listening, PublicServer, listen
 from ingest.descriptors import allow_many_files
 from ingest.express import Express
+from ingest.first_write import what_prevents_writing
 from ingest.journal import Journal
 from ingest.publisher import Publisher
 from ingest.receive import Receiver
@@ -18,6 +20,7 @@ from ingest.relay import Relay
 from ingest.settings import IngestSettings
 from ingest.tenants import Tenants
 from sluice.chassis import logs
+from sluice.chassis.first_contact import hold_readiness
 from sluice.chassis.jetstream import JetStream, StreamSpec
 from sluice.chassis.postgres import Database
 from sluice.chassis.secret import RotatingSecret
@@ -40,6 +43,11 @@ async def serve(service: Service) -> None:
         Database.open(settings, "sluice-ingest", keeps_plans=True) as database,
         JetStream.open(settings, name="ingest", group=service.group, stream=stream_spec, consumer=None) as stream,
         _receiving(service, settings, secret, database, stream) as listening,
+        hold_readiness(
+            service,
+            partial(what_prevents_writing, database),
+            limit_seconds=settings.ready_without_database_seconds,
+        ),
     ):
         logs.get_logger().info("ingest_listening", host=listening.host, port=listening.port)
         _warn_without_secret(secret)
@@ -107,10 +115,11 @@ def _warn_without_secret(secret: RotatingSecret) -> None:
 
 
 def _report(service: Service, secret: RotatingSecret, database: Database, stream: JetStream) -> None:
-    """Readiness looks at the configuration alone: without PostgreSQL ingest answers 503 itself, and needs no NATS."""
+    """After its first contact readiness looks at the configuration alone: ingest answers 503 itself."""
     service.probes.add_readiness("stripe_webhook_secret", lambda: bool(secret.values()))
     service.probes.add_status(
         "configuration", lambda: {"stripe_webhook_secret": "ok" if secret.values() else "missing"}
     )
     service.probes.add_status("pool", database.status)
+    service.probes.add_status("database", database.reach)
     service.probes.add_status("stream", stream.status)

@@ -26,7 +26,7 @@ from sluice.chassis.sql import load_queries
 from sluice.contract.event import StripeEvent
 from sluice.failures import DatabaseUnavailable, Unavailable
 
-_QUERIES = load_queries(__file__, "journal.sql")
+QUERIES = load_queries(__file__, "journal.sql")
 _LEAST_RETRY_SECONDS = 0.3
 _HOLD_SECONDS = 1.0
 _LEAST_SHARE = 32  # below this a write costs the same however few its rows are
@@ -199,14 +199,14 @@ class Journal:
         firsts = firsts_of(batch)
         async with self._hold.use(within_seconds=_left(deadline)) as connection:
             recorded = await connection.fetch(
-                _QUERIES["record_new"], *columns(list(firsts.values())), timeout=_left(deadline)
+                QUERIES["record_new"], *columns(list(firsts.values())), timeout=_left(deadline)
             )
             self._give([firsts[row["stripe_event_id"]] for row in recorded], RECORDED)
             if rest := others(batch, recorded, firsts):
                 await self._insert_repeats(connection, rest, deadline)
 
     async def _insert_repeats(self, connection: Connection, batch: Batch, deadline: float) -> None:
-        rows = await connection.fetch(_QUERIES["record"], *columns(batch), differs(batch), timeout=_left(deadline))
+        rows = await connection.fetch(QUERIES["record"], *columns(batch), differs(batch), timeout=_left(deadline))
         await _fill(connection, batch, rows, deadline)
         _note_other_bodies(rows)
         firsts = firsts_of(batch)
@@ -258,7 +258,7 @@ async def _fill(connection: Connection, batch: Batch, rows: Sequence[Record], de
         return
     waiting = [waiting for waiting in batch if waiting.event.stripe_event_id in unfilled]
     filled = await connection.fetch(
-        _QUERIES["fill"], *columns(list(firsts_of(waiting).values())), timeout=_left(deadline)
+        QUERIES["fill"], *columns(list(firsts_of(waiting).values())), timeout=_left(deadline)
     )
     held = unfilled - {row["stripe_event_id"] for row in filled}
     _refuse([one for one in waiting if one.event.stripe_event_id in held], NotRecorded)

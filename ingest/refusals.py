@@ -3,7 +3,9 @@
 from ingest.notices import NOTICES
 from ingest.verify import BadSignature
 from sluice.chassis.error_log import ErrorLog
-from sluice.failures import Failure
+from sluice.contract.document import JsonObject, decode_object
+from sluice.failures import Failure, MalformedEvent
+from sluice.payments.mentions import mentions
 
 _HINT = (
     "With the Stripe CLI, run `stripe listen --print-secret` and put what it prints into .env as STRIPE_WEBHOOK_SECRET."
@@ -25,13 +27,15 @@ class Refusals:
         else:
             NOTICES.warn("webhook_refused", code=failure.code, route=route)
 
-    def malformed(self, failure: Failure, *, verified_by: str, tenant: str | None) -> None:
+    def malformed(self, failure: Failure, body: bytes, *, verified_by: str, tenant: str | None) -> None:
         """Signed with a secret of ours, and still no event: a person should know."""
         if not NOTICES.may("webhook_malformed"):
             return
+        named = mentions(_payload(body), tenant=tenant)
         self._errors.webhook(
             f"A webhook signed with the secret {verified_by} is malformed: {failure}",
-            event_id=tenant,
+            event_id=named.events_id,
+            user_id=named.user_id,
             request_data={"code": failure.code, "tenant": tenant},
         )
 
@@ -44,3 +48,11 @@ class Refusals:
                 severity="high",
                 request_data={"sqlstate": getattr(error, "sqlstate", None)},
             )
+
+
+def _payload(body: bytes) -> JsonObject:
+    """The body where it is a JSON object, however malformed as an event; else nothing."""
+    try:
+        return decode_object(body)
+    except MalformedEvent:
+        return {}

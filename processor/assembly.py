@@ -16,6 +16,7 @@ from processor.retries import Patience, Schedule
 from processor.setbacks import Setbacks
 from processor.settings import ProcessorSettings
 from processor.turn import Turns
+from sluice.chassis.first_contact import hold_readiness
 from sluice.chassis.jetstream import ConsumerSpec, JetStream, StreamSpec
 from sluice.chassis.postgres import Database
 from sluice.chassis.service import Service
@@ -39,9 +40,13 @@ async def serve_with(service: Service, registry: Registry, project: Projection) 
     ):
         consumer = build(settings, registry, database, stream, service)
         healer = Healer(database, project, service.errors, service.stop, settings.heal_seconds)
-        _report_status(service, settings, database, stream, consumer)
-        service.probes.has_started = True
-        async with asyncio.TaskGroup() as group:
+        _report_status(service, database, stream, consumer, secret_key=_secret_key(settings, registry))
+        limit_seconds = settings.ready_without_database_seconds
+        async with (
+            hold_readiness(service, consumer.outage.what_prevents_work, limit_seconds=limit_seconds),
+            asyncio.TaskGroup() as group,
+        ):
+            service.probes.has_started = True
             group.create_task(healer.run(), name="heal")
             group.create_task(consumer.run(), name="consume")
 
@@ -88,13 +93,21 @@ def _consumer_spec(settings: ProcessorSettings) -> ConsumerSpec:
 
 
 def _report_status(
-    service: Service, settings: ProcessorSettings, database: Database, stream: JetStream, consumer: Consumer
+    service: Service, database: Database, stream: JetStream, consumer: Consumer, *, secret_key: str
 ) -> None:
-    configuration = {"stripe_secret_key": "ok" if settings.stripe_secret_key else "missing"}
+    configuration = {"stripe_secret_key": secret_key}
     service.probes.add_status("pool", database.status)
+    service.probes.add_status("database", database.reach)
     service.probes.add_status("stream", stream.status)
     service.probes.add_status("configuration", lambda: configuration)
     service.probes.add_status("work", _work_of(consumer))
+
+
+def _secret_key(settings: ProcessorSettings, registry: Registry) -> str:
+    """Whether Stripe's API key is there, for healthd; a key that no handler asks for is missed by nobody."""
+    if settings.stripe_secret_key:
+        return "ok"
+    return "missing" if registry.asks_stripe else "not_needed"
 
 
 def _work_of(consumer: Consumer) -> Callable[[], Mapping[str, float | bool | None]]:

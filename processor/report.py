@@ -10,11 +10,12 @@ from processor.last_error import describe
 from processor.retries import Blame
 from processor.throttle import Throttle
 from processor.verdicts import Duplicate, Failed, Missing, Postponed, Settled, Verdict, Work, word
-from sluice.chassis.error_log import ErrorLog
+from sluice.chassis.error_log import ErrorLog, Severity
 from sluice.chassis.jetstream import IncomingMessage
 from sluice.chassis.logs import get_logger
-from sluice.failures import Defect
+from sluice.failures import Defect, MalformedEvent
 from sluice.outcomes import Parked
+from sluice.payments.mentions import Mentions, mentions
 
 _REMEMBERED = 10_000
 
@@ -49,12 +50,10 @@ class Reporter:
             return
         if not self._throttle.permits():
             metrics.ERRORS_SUPPRESSED.inc()
+            self._errors.note_suppressed()
             return
-        self._errors.webhook(
-            f"Attempt {verdict.attempt} of {work.event_id} failed: {verdict.error}",
-            error=_without_values(error),
-            event_id=work.event_id,
-            request_data=_about(work),
+        self._tell(
+            work, f"Attempt {verdict.attempt} of {work.event_id} failed: {verdict.error}", error=_without_values(error)
         )
 
     def transaction_failed(self, batch: Batch, error: Exception, whose: Blame) -> None:
@@ -87,20 +86,26 @@ class Reporter:
     def _missing(self, work: Work) -> None:
         if self._is_new(work.event_id):
             metrics.MISSING.inc()
-            self._errors.webhook(
+            self._tell(
+                work,
                 f"{work.event_id} is in the stream but not in webhook_logs: PostgreSQL lost it. "
                 f"It was not processed; restore it from message {work.message.sequence} of the stream.",
                 severity="critical",
-                event_id=work.event_id,
-                request_data=_about(work),
             )
 
     def _died(self, work: Work, outcome: str, reason: str) -> None:
         metrics.DEAD.labels(outcome).inc()
+        self._tell(work, f"{work.event_id} is dead ({outcome}): {reason}", severity="critical")
+
+    def _tell(self, work: Work, message: str, *, severity: Severity = "error", error: Exception | None = None) -> None:
+        named = _named(work)
         self._errors.webhook(
-            f"{work.event_id} is dead ({outcome}): {reason}",
-            severity="critical",
-            event_id=work.event_id,
+            message,
+            severity=severity,
+            error=error,
+            stripe_event_id=work.event_id,
+            event_id=named.events_id,
+            user_id=named.user_id,
             request_data=_about(work),
         )
 
@@ -116,6 +121,15 @@ class Reporter:
 def _without_values(error: Exception) -> Exception:
     """The same trace under a message that quotes nothing of the event."""
     return Defect(describe(error)).with_traceback((error.__cause__ or error).__traceback__)
+
+
+def _named(work: Work) -> Mentions:
+    """The ids of an error row; a body that is no JSON object names nobody."""
+    try:
+        payload = work.event.payload
+    except MalformedEvent:
+        payload = {}
+    return mentions(payload, tenant=work.event.tenant)
 
 
 def _about(work: Work) -> dict[str, str | int | None]:

@@ -39,9 +39,14 @@ class Registry:
 
     _by_type: dict[str, tuple[BatchHandler, ...]] = field(default_factory=dict)
     _patient: set[BatchHandler] = field(default_factory=set)
+    _ask_stripe: set[BatchHandler] = field(default_factory=set)
 
-    def add(self, handler: BatchHandler, types: Sequence[str], *, is_patient: bool = False) -> None:
+    def add(
+        self, handler: BatchHandler, types: Sequence[str], *, is_patient: bool = False, asks_stripe: bool = False
+    ) -> None:
         """Let a handler take part in every event of these types; a patient one only once no other parks the event."""
+        if asks_stripe:
+            self._ask_stripe.add(handler)
         for event_type in types:
             self._by_type[event_type] = (*self._by_type.get(event_type, ()), handler)
         if is_patient:
@@ -56,6 +61,11 @@ class Registry:
         return self._by_type.get(event_type, ())
 
     @property
+    def asks_stripe(self) -> bool:
+        """Whether any handler needs STRIPE_SECRET_KEY."""
+        return bool(self._ask_stripe)
+
+    @property
     def types(self) -> frozenset[str]:
         """Every type that somebody handles."""
         return frozenset(self._by_type)
@@ -64,29 +74,37 @@ class Registry:
 REGISTRY = Registry()
 
 
-def handles(*types: str, registry: Registry = REGISTRY) -> Callable[[Handler], Handler]:
+def handles(*types: str, registry: Registry = REGISTRY, asks_stripe: bool = False) -> Callable[[Handler], Handler]:
     """
     Register a handler of one event at a time: ``async def handler(event, tx) -> Outcome | None``.
 
     While a batch handler parks the event, this one is not asked: what it writes would commit again with each look.
+
+    Args:
+        asks_stripe: it needs STRIPE_SECRET_KEY, so health is degraded without it.
     """
 
     def register(handler: Handler) -> Handler:
-        registry.add(_one_by_one(handler), types, is_patient=True)
+        registry.add(_one_by_one(handler), types, is_patient=True, asks_stripe=asks_stripe)
         return handler
 
     return register
 
 
-def handles_batch(*types: str, registry: Registry = REGISTRY) -> Callable[[BatchHandler], BatchHandler]:
+def handles_batch(
+    *types: str, registry: Registry = REGISTRY, asks_stripe: bool = False
+) -> Callable[[BatchHandler], BatchHandler]:
     """
     Register a handler of many events at once: ``async def handler(events, tx) -> Mapping[str, Outcome]``.
 
     It sees a parked event at each look, so a second run must change nothing.
+
+    Args:
+        asks_stripe: it needs STRIPE_SECRET_KEY, so health is degraded without it.
     """
 
     def register(handler: BatchHandler) -> BatchHandler:
-        registry.add(handler, types)
+        registry.add(handler, types, asks_stripe=asks_stripe)
         return handler
 
     return register
