@@ -27,17 +27,20 @@ class Admission:
 
     Args:
         secrets: the platform's webhook secrets in force now.
+        afresh: the same, looked up at this moment; asked before a platform webhook is refused for its signature.
     """
 
     def __init__(
         self,
         *,
         secrets: Callable[[], Sequence[str]],
+        afresh: Callable[[], Sequence[str]],
         tenants: Tenants,
         refusals: Refusals,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._secrets = secrets
+        self._afresh = afresh
         self._tenants = tenants
         self._refusals = refusals
         self._clock = clock
@@ -54,7 +57,7 @@ class Admission:
             secrets = self._secrets()
             if not secrets:
                 raise NotConfigured
-            signature = self._verify(body, header, secrets)
+            signature = self._verify_for_platform(body, header, secrets)
         except Failure as failure:
             self._refusals.unverified(failure, is_platform=True)
             raise
@@ -74,6 +77,16 @@ class Admission:
             self._refusals.unverified(failure, is_platform=False)
             raise
         return self._read(body, fingerprint("tenant", signature.secret), tenant=tenant)
+
+    def _verify_for_platform(self, body: bytes, header: str | None, secrets: Sequence[str]) -> Signature:
+        """Verify with the known secrets; before refusing, with those that the file has now."""
+        try:
+            return self._verify(body, header, secrets)
+        except BadSignature:
+            newer = self._afresh()
+            if newer == secrets:
+                raise
+            return self._verify(body, header, newer)
 
     async def _verify_for(self, asked: str, body: bytes, header: str | None) -> tuple[str, Signature]:
         """Verify with the organiser's secret; before refusing, with the one that PostgreSQL has now."""

@@ -70,7 +70,7 @@ async def _receiving(
     )
     tenants = Tenants(database, limits=settings.tenant_limits)
     relay = Relay(database, stream, publisher, limits=settings.relay_limits)
-    admission = Admission(secrets=secret.values, tenants=tenants, refusals=refusals)
+    admission = Admission(secrets=secret.values, afresh=secret.afresh, tenants=tenants, refusals=refusals)
     bodies = BodyReader(settings.body_limits)
     receiver = Receiver(
         admission=admission,

@@ -8,6 +8,7 @@ from pathlib import Path
 from sluice.chassis import logs, metrics
 
 _LOOK_EVERY_SECONDS = 1.0
+_LOOK_AFRESH_SECONDS = 0.01
 _FAILURES = metrics.counter(
     "secret_reload_failures_total", "Times that the file of a secret could not be read again.", ("name",)
 )
@@ -17,8 +18,8 @@ class RotatingSecret:
     """
     The values of ``NAME``, or of the file that ``NAME_FILE`` names, separated by commas.
 
-    The file is looked at when values are asked for, at most once a second; what cannot be read, or is empty,
-    leaves the last good values in force.
+    The file is looked at when values are asked for, at most once a second, or a hundred times where they are asked for
+    afresh; what cannot be read, or is empty, leaves the last good values in force.
     """
 
     def __init__(
@@ -34,14 +35,21 @@ class RotatingSecret:
         self._path = Path(file) if file else None
         self._values = _split(environment.get(name, ""))
         self._seen: tuple[int, ...] | None = None
-        self._look_again_at = float("-inf")
+        self._looked_at = float("-inf")
         _FAILURES.labels(name)  # shown as 0, so that the first failure is an increase
 
     def values(self) -> tuple[str, ...]:
         """The values in force, in order; empty where the secret is not configured."""
+        return self._not_older_than(_LOOK_EVERY_SECONDS)
+
+    def afresh(self) -> tuple[str, ...]:
+        """The values in the file at this moment, for whoever is about to refuse something by the known ones."""
+        return self._not_older_than(_LOOK_AFRESH_SECONDS)
+
+    def _not_older_than(self, seconds: float) -> tuple[str, ...]:
         now = self._clock()
-        if self._path is not None and now >= self._look_again_at:
-            self._look_again_at = now + _LOOK_EVERY_SECONDS
+        if self._path is not None and now - self._looked_at >= seconds:
+            self._looked_at = now
             self._reload(self._path)
         return self._values
 

@@ -44,6 +44,23 @@ def test_a_file_that_changes_is_read_again_within_a_second(tmp_path: Path) -> No
     assert secret.values() == ("whsec_new", "whsec_old")
 
 
+def test_values_that_are_asked_for_afresh_are_those_of_the_file_now(tmp_path: Path) -> None:
+    """Before somebody is refused; yet a flood of refusals looks no more than a hundred times a second."""
+    path, clock = tmp_path / "secret", Clock()
+    path.write_text("whsec_old")
+    secret = _secret(path, clock)
+    secret.values()
+    (tmp_path / "next").write_text("whsec_new")
+    (tmp_path / "next").replace(path)
+    clock.now += 0.02
+    assert secret.values() == ("whsec_old",)
+    assert secret.afresh() == secret.values() == ("whsec_new",)
+    path.write_text("whsec_newer")
+    assert secret.afresh() == ("whsec_new",), "looked at the file more than a hundred times a second"
+    clock.now += 0.02
+    assert secret.afresh() == ("whsec_newer",)
+
+
 def test_a_file_that_goes_wrong_leaves_the_last_good_values(tmp_path: Path) -> None:
     """Empty, gone or not text: none of it takes the service's secret away, and a good file later is taken."""
     path, clock = tmp_path / "secret", Clock()

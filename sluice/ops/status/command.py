@@ -33,10 +33,10 @@ def command(*, since: float | None, as_json: bool) -> None:
     surroundings = look_around()
     if since is None:
         snapshot = asyncio.run(_snapshot(surroundings))
-        print_json(snapshot) if as_json else show(Console(), snapshot)
+        print_json(snapshot) if as_json else show(Console(highlight=False), snapshot)
         return
     criteria = asyncio.run(_criteria(surroundings, since))
-    print_json(list(criteria)) if as_json else show_criteria(Console(), list(criteria), since)
+    print_json(list(criteria)) if as_json else show_criteria(Console(highlight=False), list(criteria), since)
     if any(one.verdict is Verdict.FAIL for one in criteria):
         raise click.exceptions.Exit(1)
 

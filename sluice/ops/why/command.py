@@ -13,7 +13,6 @@ from sluice.ops.why.screen import show
 from sluice.ops.why.story import Story
 
 _LONGEST_ID = 600
-_WIDE = 160
 EXAMPLES = """\b
 Examples:
   sluice why pi_3Qw9…
@@ -41,8 +40,7 @@ def command(*, asked: str, at_most: int, as_json: bool) -> None:
     if as_json:
         print_json(story)
     elif not story.is_empty:
-        console = Console()
-        show(console if console.is_terminal else Console(width=_WIDE), story)
+        show(Console(highlight=False), story)
     if story.is_empty:
         raise click.ClickException(_nothing_known(asked))
 
