@@ -40,6 +40,8 @@ def reason_of(error: BaseException) -> str:
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
     cause: BaseException | None = error
-    while cause is not None:
+    seen: set[int] = set()
+    while cause is not None and id(cause) not in seen:  # an error that is raised again may be its own cause
+        seen.add(id(cause))
         yield cause
         cause = cause.__cause__
