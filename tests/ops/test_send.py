@@ -88,6 +88,26 @@ async def test_the_local_stack_is_used_as_a_whole_whatever_the_environment_says(
     assert len(fake.arrived) == 1
 
 
+async def test_one_story_makes_its_own_row_and_no_other(
+    nowhere: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The table events is a person's own; a fake gateway processes nothing, so the command does not end well."""
+    monkeypatch.setattr("sluice.ops.send.command._WAIT_SECONDS", 0.1)
+    async with gateway() as fake:
+        (nowhere / ".local").mkdir()
+        stack = (
+            f"export GATEWAY_URL={fake.url}\nSTRIPE_WEBHOOK_SECRET=whsec_local\nexport DATABASE_URL='{database_url}'\n"
+        )
+        (nowhere / ".local" / "stack.env").write_text(stack)
+        result = await cli("send", "--story", "expired", "--story", "declined", "--in-order")
+    assert result.exit_code == 1
+    assert "expired" in result.stdout
+    async with connected(database_url) as connection:
+        rows = await connection.fetch("SELECT name FROM events ORDER BY name")
+    titles = [f"{STORIES[name].title} (Sluice demo)" for name in ("declined", "expired")]
+    assert sorted(row["name"] for row in rows) == sorted(titles)
+
+
 async def test_a_burst_sends_each_webhook_three_times_and_leaves_a_record(nowhere: Path, database_url: str) -> None:
     """The load test's result is in the stack's database, where `status --since` finds it; each run adds one."""
     async with gateway() as fake:
