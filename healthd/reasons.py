@@ -47,6 +47,9 @@ class Reason(StrEnum):
     POOL_EXHAUSTED = "pool_exhausted"
     SERVICE_WITHOUT_DATABASE = "service_without_database"
     REPLICA_WITHOUT_DATABASE = "replica_without_database"
+    LOGS_DROPPED = "logs_dropped"
+    MESSAGES_FORGED = "messages_forged"
+    TASK_STUCK = "task_stuck"
     DATABASE_UNKNOWN = "database_unknown"
     DATABASE_DOWN = "database_down"
     CONNECTIONS_SCARCE = "connections_scarce"
@@ -87,6 +90,9 @@ RULES: Mapping[Reason, Rule] = {
     Reason.POOL_EXHAUSTED: Rule(Part.SERVICES, _D, _D),
     Reason.SERVICE_WITHOUT_DATABASE: Rule(Part.SERVICES, _X, _D, vital=_X),
     Reason.REPLICA_WITHOUT_DATABASE: Rule(Part.SERVICES, _D, _D),
+    Reason.LOGS_DROPPED: Rule(Part.SERVICES, _D, _D),
+    Reason.MESSAGES_FORGED: Rule(Part.STREAM, _D, _D),
+    Reason.TASK_STUCK: Rule(Part.SERVICES, _D, _D),
     Reason.DATABASE_UNKNOWN: Rule(Part.DATABASE, _U, _U),
     Reason.DATABASE_DOWN: Rule(Part.DATABASE, _X, _X),
     Reason.CONNECTIONS_SCARCE: Rule(Part.DATABASE, _D, _D),

@@ -1,7 +1,8 @@
 """Whether PostgreSQL would take webhooks from this process: the journal's own statements, without a webhook in them."""
 
 from ingest.batch import columns, differs
-from ingest.journal import QUERIES
+from ingest.journal import QUERIES as JOURNAL
+from ingest.repeats import QUERIES as REPEATS
 from sluice.chassis.postgres import DATABASE_ERRORS, Database
 from sluice.chassis.postgres_reasons import reason_of
 
@@ -13,9 +14,9 @@ async def what_prevents_writing(database: Database) -> str | None:
     nothing = columns(())
     try:
         async with database.acquire(within_seconds=_SECONDS) as connection:
-            await connection.fetch(QUERIES["record_new"], *nothing, timeout=_SECONDS)
-            await connection.fetch(QUERIES["record"], *nothing, differs(()), timeout=_SECONDS)
-            await connection.fetch(QUERIES["fill"], *nothing, timeout=_SECONDS)
+            await connection.fetch(JOURNAL["record_new"], *nothing, timeout=_SECONDS)
+            await connection.fetch(REPEATS["record"], *nothing, differs(()), timeout=_SECONDS)
+            await connection.fetch(REPEATS["fill"], *nothing, timeout=_SECONDS)
     except DATABASE_ERRORS as error:
         return reason_of(error)
     return None

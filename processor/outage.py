@@ -18,12 +18,15 @@ FIRST_SECONDS = 0.1
 LONGEST_SECONDS = 3.0
 FUNCTIONS = (
     "sluice_add_facts",
-    "sluice_claim_webhooks",
+    "sluice_claim_batch",
     "sluice_event_key",
-    "sluice_settle_webhooks",
+    "sluice_postpone_webhook",
+    "sluice_settle_batch",
     "sluice_store_payments",
 )
 """Those of the schema that the processor calls; without one of them each event would fail, one after the other."""
+COLUMNS = ("invoice.newest_second", "subscription.newest_second")
+"""The newest columns that it writes; so, too."""
 
 
 class Outage:
@@ -52,13 +55,13 @@ class Outage:
         metrics.IN_OUTAGE.set(1)
 
     async def has_answer(self) -> bool:
-        """Whether PostgreSQL answers at this moment, takes writes, and has every function that is called."""
+        """Whether PostgreSQL answers at this moment, takes writes, and has all that is called and written."""
         return await self.what_prevents_work() is None
 
     async def what_prevents_work(self) -> str | None:
         """Why nothing could be processed now, in fixed words; None: nothing prevents it."""
         try:
-            (row,) = await self._database.fetch(QUERIES["look"], FUNCTIONS)
+            (row,) = await self._database.fetch(QUERIES["look"], FUNCTIONS, COLUMNS)
         except DatabaseUnavailable as error:
             return reason_of(error)
         self._note_missing(row["missing"])

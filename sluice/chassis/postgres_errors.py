@@ -32,6 +32,11 @@ def is_unavailable(error: BaseException) -> bool:
     return _state_class(error) in _UNAVAILABLE or _is_lost_connection(error)
 
 
+def is_in_use(error: BaseException) -> bool:
+    """Somebody else is using the same connection at this moment; asyncpg has no class of its own for it."""
+    return isinstance(error, asyncpg.InterfaceError) and "another operation is in progress" in str(error)
+
+
 def is_failover(error: BaseException) -> bool:
     """This server no longer takes writes, so every connection to it should be made afresh."""
     return getattr(error, "sqlstate", None) in _FAILOVER

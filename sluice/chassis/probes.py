@@ -20,6 +20,16 @@ _DRAINING = "shutdown"
 _SHUTDOWN_SECONDS = 0.5
 
 
+def _version() -> str:
+    try:
+        return importlib.metadata.version("sluice")
+    except importlib.metadata.PackageNotFoundError:
+        return "development"
+
+
+_VERSION = _version()  # reads a file, which a process that has run out of descriptors could not open
+
+
 class PortTaken(OSError):
     """A port cannot be listened on; the message is a sentence for the person who runs this."""
 
@@ -71,7 +81,7 @@ class Probes:
         checks = self.results()
         return {
             "service": self._service,
-            "version": _version(),
+            "version": _VERSION,
             "uptime_seconds": round(time.monotonic() - self._started_at, 3),
             "ready": all(checks.values()),
             "draining": self.is_draining,
@@ -169,10 +179,3 @@ def _ask(name: str, report: Callable[[], Mapping[str, JsonValue]]) -> Mapping[st
     except Exception as error:  # noqa: BLE001  one broken report must not hide the others
         logs.get_logger().exception("status_report_broke", report=name)
         return {"error": type(error).__name__}
-
-
-def _version() -> str:
-    try:
-        return importlib.metadata.version("sluice")
-    except importlib.metadata.PackageNotFoundError:
-        return "development"

@@ -59,6 +59,8 @@ WEBHOOK = Webhook(
     processed_at=NOW,
     dead_at=NOW,
     created_at=NOW,
+    revivals=0,
+    revived_at=None,
     repeats=[Repeat(NOW, SECRET, body_differs=True)],
     errors=[
         ErrorTold(NOW, "critical", "processor", f"{EVENT}@{ROW} is dead (unsupported): nobody can", resolved=False)
@@ -118,7 +120,7 @@ SCREENS: dict[str, tuple[Callable[[Console], None], set[str]]] = {
     ),
     "status": (
         lambda console: show_status(console, SNAPSHOT),
-        {"HEALTHD_ADMIN_URL", "http://sluice-processor-admin.sluice.svc:9090", "123,456", "processor", "processed"},
+        {"HEALTHD_ADMIN_URL", "http://sluice-processor-admin.sluice.svc:9090", "10,000", "processor", "processed"},
     ),
     "criteria": (
         lambda console: show_criteria(console, [CRITERION], 172_800),
