@@ -9,7 +9,8 @@ from ingest.connection import ConnectionLimits
 from ingest.journal import JournalLimits
 from ingest.relay import RelayLimits
 from ingest.tenants import TenantLimits
-from sluice.chassis.settings import BeyondRollouts, Seconds, ServiceSettings
+from sluice.chassis.settings import BeyondRollouts, Seconds
+from sluice.chassis.stream_settings import StreamSettings
 from sluice.webhook_secret import configured_faults
 
 SECRET_NAME = "STRIPE_WEBHOOK_SECRET"  # noqa: S105  the name of a setting
@@ -17,7 +18,7 @@ KIBIBYTE = 1024
 MEBIBYTE = 1024 * KIBIBYTE
 
 
-class IngestSettings(ServiceSettings):
+class IngestSettings(StreamSettings):
     """
     Settings of ingest beside those of every service.
 

@@ -58,6 +58,23 @@ async def test_a_replica_is_seen_with_all_that_it_says(session: aiohttp.ClientSe
     assert (replica.webhook_secret, replica.secret_key) == (Configured.OK, Configured.OK)
 
 
+@pytest.mark.parametrize(
+    ("stream", "is_frozen", "refused"),
+    [
+        ({"connected": True}, False, ()),
+        ({"connected": True, "refuses": True}, True, ()),
+        ({"connected": True, "stalled": True}, True, ()),
+        ({"connected": True, "settings_refused": ["STREAM_REPLICAS"]}, False, ("STREAM_REPLICAS",)),
+    ],
+)
+def test_what_a_replica_says_of_the_stream_is_heard(
+    stream: dict[str, object], is_frozen: bool, refused: tuple[str, ...]
+) -> None:
+    """Those who publish and consume know better than whoever only looks."""
+    replica = parse_answer("10.0.0.1:9090", json.dumps({"ready": True, "stream": stream}).encode())
+    assert (replica.stream_frozen, replica.stream_settings_refused) == (is_frozen, refused)
+
+
 async def test_each_address_of_a_name_is_one_replica(session: aiohttp.ClientSession) -> None:
     """Two replicas behind one name, one of them without the webhook secret: both are seen, each as it is."""
     first, second = Admin(), Admin()
