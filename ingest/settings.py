@@ -9,7 +9,7 @@ from ingest.connection import ConnectionLimits
 from ingest.journal import JournalLimits
 from ingest.relay import RelayLimits
 from ingest.tenants import TenantLimits
-from sluice.chassis.settings import Seconds
+from sluice.chassis.settings import BeyondRollouts, Seconds
 from sluice.chassis.stream_settings import StreamSettings
 from sluice.webhook_secret import configured_faults
 
@@ -29,6 +29,9 @@ class IngestSettings(StreamSettings):
     listen_host: str = Field("0.0.0.0", description="address of the public port")  # noqa: S104  Stripe comes from outside
     listen_port: int = Field(8080, ge=0, le=65_535, description="public port")
     listen_reuse_port: bool = Field(False, description="true lets several processes share the port (SO_REUSEPORT)")
+    ready_without_database_seconds: BeyondRollouts = Field(
+        900, description="seconds from the start until ready although PostgreSQL was never reached"
+    )
     linger_seconds: float = Field(
         1, ge=0, le=60, description="seconds from SIGTERM during which new requests are taken"
     )
