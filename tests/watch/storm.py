@@ -4,6 +4,8 @@ A short life with everything in it: a day of payments, each kind of odd webhook,
 It goes on until Prometheus has seen each trouble, so that every panel has something to show.
 """
 
+import os
+import signal
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -103,7 +105,15 @@ class Storm:
         assert LOST in self.traffic.acknowledged
         await self.see("healthd_stream_pending > 0 and healthd_stream_ack_pending > 0")
         await self.see("healthd_oldest_unprocessed_age_seconds > 0")
-        self.stack.services["processor"].kill()
+        await self._the_processor_stands_still()
+
+    async def _the_processor_stands_still(self) -> None:
+        """For longer than JetStream waits for its answers: what it holds comes again."""
+        os.kill(self.stack.services["processor"].pid, signal.SIGSTOP)
+        try:
+            await self.see('max_over_time(up{component="processor"}[3s]) == 0')
+        finally:
+            os.kill(self.stack.services["processor"].pid, signal.SIGCONT)
         await self.see("sum(webhook_messages_redelivered_total) > 0")
 
     async def _ingest_waits_too(self) -> None:
