@@ -22,7 +22,7 @@ from sluice.chassis.postgres import Connection, Record
 from sluice.chassis.sql import load_queries
 
 QUERIES = load_queries(__file__, "repeats.sql")
-_ZEROS = re.compile(r"evt_0+(?:@.*)?")
+_ZEROS = re.compile(r"evt_0{8,}(?:@.*)?")
 _DIGEST_CHARACTERS = 16
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import os
 import signal
 import sys
 import threading
@@ -115,7 +114,7 @@ def _end_by_force_after(seconds: float) -> None:
 
 def _end_by_force() -> None:
     logs.get_logger().critical("service_ended_by_force")
-    os._exit(_CRASHED)
+    output.end_process(_CRASHED)
 
 
 def _listen_for_signals(service: Service) -> None:

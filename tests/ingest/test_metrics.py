@@ -7,7 +7,7 @@ from ingest import metrics
 from sluice.failures import Failure
 from tests.metrics import counted
 
-NEVER_ANSWERED = {"stream_unavailable", "unknown_contract_version"}
+NEVER_ANSWERED = {"stream_unavailable", "too_many_facts", "unknown_contract_version"}
 """Failures of what happens after the answer."""
 
 
