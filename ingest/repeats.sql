@@ -17,7 +17,7 @@ WITH incoming AS (
                 AND position('~' IN webhook.stripe_event_id) = 0
                 AND (
                     known.webhook_type <> webhook.webhook_type
-                    OR (webhook.stripe_event_id ~ '^evt_0+(@|$)' AND known.body <> webhook.body)
+                    OR (webhook.stripe_event_id ~ '^evt_0{8,}(@|$)' AND known.body <> webhook.body)
                 ),
             false
         ) AS is_other
