@@ -23,6 +23,7 @@ from ingest.answers import Answer, Response, refusal
 from ingest.express import Express
 from ingest.failures import BadRequest, TooMuchAtOnce
 from ingest.notices import NOTICES
+from sluice.chassis.listening import listen_on
 from sluice.chassis.probes import PortTaken
 from sluice.failures import Defect
 
@@ -254,7 +255,7 @@ async def listen(
 
 async def _open(runner: web.ServerRunner, host: str, port: int, *, reuse_port: bool) -> None:
     try:
-        await web.TCPSite(runner, host, port, backlog=_BACKLOG, reuse_port=reuse_port or None).start()
+        await listen_on(runner, host, port, backlog=_BACKLOG, reuse_port=reuse_port)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise PublicPortTaken(

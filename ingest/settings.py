@@ -7,6 +7,7 @@ from ingest.connection import ConnectionLimits
 from ingest.journal import JournalLimits
 from ingest.relay import RelayLimits
 from ingest.tenants import TenantLimits
+from sluice.chassis.listening import EVERY_ADDRESS
 from sluice.chassis.settings import Seconds, ServiceSettings
 
 MEBIBYTE = 1024 * 1024
@@ -19,7 +20,7 @@ class IngestSettings(ServiceSettings):
     ``STRIPE_WEBHOOK_SECRET`` (or ``STRIPE_WEBHOOK_SECRET_FILE``) is no field: it may change while we run.
     """
 
-    listen_host: str = Field("0.0.0.0", description="address of the public port")  # noqa: S104  Stripe comes from outside
+    listen_host: str = Field(EVERY_ADDRESS, description="address of the public port; `::` is every one, IPv4 and IPv6")
     listen_port: int = Field(8080, ge=0, le=65_535, description="public port")
     listen_reuse_port: bool = Field(False, description="true lets several processes share the port (SO_REUSEPORT)")
     linger_seconds: float = Field(

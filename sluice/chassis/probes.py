@@ -1,6 +1,5 @@
 """The admin port: what a kubelet, Prometheus, healthd and a person with curl may ask; never on the public port."""
 
-import importlib.metadata
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -10,6 +9,8 @@ import orjson
 from aiohttp import web
 
 from sluice.chassis import logs, metrics
+from sluice.chassis.listening import listen_on
+from sluice.chassis.version import version
 
 JsonValue: TypeAlias = "str | int | float | bool | Mapping[str, JsonValue] | list[JsonValue] | None"
 
@@ -68,7 +69,7 @@ class Probes:
         checks = self.results()
         return {
             "service": self._service,
-            "version": _version(),
+            "version": version(),
             "uptime_seconds": round(time.monotonic() - self._started_at, 3),
             "ready": all(checks.values()),
             "draining": self.is_draining,
@@ -94,7 +95,7 @@ class Probes:
 
     async def _listen(self, runner: web.AppRunner, host: str, port: int) -> None:
         try:
-            await web.TCPSite(runner, host, port).start()
+            await listen_on(runner, host, port)
         except OSError as error:
             reason = error.strerror or type(error).__name__
             raise AdminPortTaken(
@@ -164,10 +165,3 @@ def _ask(name: str, report: Callable[[], Mapping[str, JsonValue]]) -> Mapping[st
     except Exception as error:  # noqa: BLE001  one broken report must not hide the others
         logs.get_logger().exception("status_report_broke", report=name)
         return {"error": type(error).__name__}
-
-
-def _version() -> str:
-    try:
-        return importlib.metadata.version("sluice")
-    except importlib.metadata.PackageNotFoundError:
-        return "development"
