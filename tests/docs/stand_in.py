@@ -9,7 +9,9 @@ import json
 import os
 import re
 import sys
+import time
 from collections.abc import Sequence
+from http.server import HTTPServer, SimpleHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,10 @@ def main(program: str, words: Sequence[str]) -> int:
     code = 0
     if program == "kubectl" and words[:2] == ["create", "secret"]:
         code = _create(state["secrets"], words[2], words[3], words[4:])
+    elif program == "kubectl" and words[:2] == ["patch", "secret"]:
+        state["secrets"][f"payments/{words[2]}"].update(json.loads(words[-1])["stringData"])
+    elif program == "kubectl" and words[0] == "port-forward":
+        _serve(int(words[-1]))
     elif program == "kubectl" and words[:2] == ["get", "secret"]:
         code = _get(state["secrets"].get(f"payments/{words[2]}", {}), words[-1])
     elif any(not Path(words[place + 1]).is_file() for place, word in enumerate(words) if word == "-f"):
@@ -48,12 +54,20 @@ def _create(secrets: dict[str, dict[str, str]], kind: str, name: str, options: S
             key, _, path = value.rpartition("=")
             fixed = {"--cert": "tls.crt", "--key": "tls.key"}.get(option)
             held[fixed or key or Path(path).name] = Path(path).read_text()
+        elif option.startswith("--docker-"):
+            held[".dockerconfigjson"] = word
         elif option != "--type":
             return _refuse(f"kubectl create secret {kind} knows no {option}")
     if not all(held.values()):
         return _refuse(f"an empty value in {name}")
     secrets[f"{namespace}/{name}"] = held
     return 0
+
+
+def _serve(port: int) -> None:
+    """Like a pod behind it: after a moment, and for ever."""
+    time.sleep(1)
+    HTTPServer(("127.0.0.1", port), SimpleHTTPRequestHandler).serve_forever()
 
 
 def _get(held: dict[str, str], template: str) -> int:

@@ -18,7 +18,7 @@ from devstack.postgres import PostgresServer
 from tests.chart.helm import ROOT, merge, of_kind, pod_specs, read, render
 from tests.chart.readme import rows
 from tests.docs.commands import POSTGRES_PROGRAMS, Block, blocks
-from tests.programs import program
+from tests.programs import missing, program
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 VALUES = ROOT / "charts" / "values"
@@ -52,13 +52,12 @@ async def followed(session_folder: Path, tmp_path_factory: pytest.TempPathFactor
         await server.stop()
 
 
-def _run(
-    command: Sequence[str], folder: Path, *, script: str = "", environment: Mapping[str, str] = os.environ
-) -> None:
+def _run(command: Sequence[str], folder: Path, *, script: str = "", environment: Mapping[str, str] = os.environ) -> str:
     done = subprocess.run(
         command, input=script, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=100
     )
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    return done.stdout
 
 
 def _prepare(folder: Path) -> dict[str, str]:
@@ -82,13 +81,14 @@ def _prepare(folder: Path) -> dict[str, str]:
     }
 
 
-def _of_the_chart(*files: str) -> Iterator[tuple[str, str]]:
+def _of_the_chart(*files: Path) -> Iterator[tuple[str, str]]:
     """Each Secret with a key that the pods and KEDA read, as these values files name them."""
     values: Mapping[str, Any] = {}
-    for name in files:
-        values = merge(values, read(VALUES / name))
+    for path in files:
+        values = merge(values, read(path))
     manifests = render(values)
     for spec in pod_specs(manifests).values():
+        yield from ((one["name"], ".dockerconfigjson") for one in spec.get("imagePullSecrets", []))
         for volume in spec["volumes"]:
             for source in volume.get("projected", {}).get("sources", []):
                 yield from ((source["secret"]["name"], item["key"]) for item in source["secret"]["items"])
@@ -135,12 +135,27 @@ def _made(followed: Followed) -> set[tuple[str, str]]:
     return {(name, key) for name, held in followed.secrets.items() for key in held}
 
 
-@pytest.mark.parametrize("more", [[], ["supabase.yaml"], ["ingress.yaml"], ["openshift.yaml"]], ids=str)
-async def test_each_secret_and_key_of_the_values_is_made_by_a_step(followed: Followed, more: list[str]) -> None:
-    """In the namespace of Sluice, before it is installed."""
-    wanted = {(f"payments/{name}", key) for name, key in _of_the_chart("production.yaml", *more)}
-    assert len(wanted) >= 8
+PRODUCTION = VALUES / "production.yaml"
+INSTALLATIONS = {
+    "production": [PRODUCTION],
+    **{name: [PRODUCTION, VALUES / f"{name}.yaml"] for name in ("supabase", "ingress", "openshift")},
+    **{path.stem: [path] for path in (ROOT / "charts" / "sluice" / "ci").glob("*.yaml") if "upgrade" not in path.stem},
+}
+
+
+@pytest.mark.parametrize("files", INSTALLATIONS.values(), ids=list(INSTALLATIONS))
+async def test_each_secret_and_key_of_the_values_is_made_by_a_step(followed: Followed, files: Sequence[Path]) -> None:
+    """In the namespace of Sluice."""
+    wanted = {(f"payments/{name}", key) for name, key in _of_the_chart(*files)}
+    assert len(wanted) >= 5
     assert wanted <= _made(followed)
+
+
+async def test_each_values_file_is_looked_at() -> None:
+    """A new one is one more way to install, or belongs to an engine."""
+    looked_at = {path.name for files in INSTALLATIONS.values() for path in files if path.parent == VALUES}
+    engines = {"cloudnative-pg.yaml", "gateway.yaml", "keda.yaml", "nats.yaml"}
+    assert looked_at | engines | {"development.yaml"} == {path.name for path in VALUES.glob("*.yaml")}
 
 
 async def test_each_secret_of_the_other_engines_files_is_made_by_a_step(followed: Followed) -> None:
@@ -201,20 +216,31 @@ async def test_the_development_files_name_only_what_they_make() -> None:
         for one in yaml.safe_load_all(path.read_text()):
             if one["kind"] == "Secret":
                 made |= {(one["metadata"]["name"], key) for key in one["stringData"]}
-    assert set(_of_the_chart("development.yaml")) <= made
+    assert set(_of_the_chart(VALUES / "development.yaml")) <= made
 
 
-@pytest.mark.parametrize(
-    "block",
-    [one for one in blocks(ROOT / "docs" / "runbook.md") if "port-forward" in one.text],
-    ids=lambda one: one.name,
-)
+FORWARDS = [one for one in blocks(ROOT / "docs" / "runbook.md") if "port-forward" in one.text]
+
+
+@pytest.mark.parametrize("block", FORWARDS, ids=lambda one: one.name)
 async def test_a_port_that_is_forwarded_is_asked_while_it_is(block: Block) -> None:
-    """`port-forward` never ends by itself: it runs beside what asks, which waits for it, and is ended after."""
+    """`port-forward` never ends by itself: it runs beside what asks, and is ended after."""
     lines = [line for line in block.text.splitlines() if line]
     (forward,) = (place for place, line in enumerate(lines) if "port-forward" in line)
-    assert lines[forward].endswith("&")
+    assert lines[forward].endswith(" &")
     assert lines[-1] == "kill $!"
-    asked = lines[forward + 1 : -1]
-    assert asked
-    assert all("--retry-connrefused" in line for line in asked if line.startswith("curl"))
+    assert lines[forward + 1 : -1]
+
+
+@pytest.mark.parametrize("block", [one for one in FORWARDS if "curl" in one.text], ids=lambda one: one.name)
+async def test_curl_reaches_the_port_that_is_forwarded(block: Block, tmp_path: Path) -> None:
+    """It waits until the port is open, and the shell gets its prompt back; in a network where the port is free."""
+    environment = _prepare(tmp_path)
+    for name in ("readyz", "api/health"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("[+]startup ok")
+    script = f"set -euo pipefail\nip link set lo up\n{block.text}"
+    if os.geteuid() != 0:
+        missing("a network namespace is made by root alone")
+    told = _run([program("unshare", "util-linux"), "--net", "bash"], tmp_path, script=script, environment=environment)
+    assert told == "[+]startup ok"

@@ -19,7 +19,8 @@ _INLINE = re.compile(r"(?<!`)`((?:make|sluice|helm|kubectl) [^`\n]+)`(?!`)")
 KUBECTL: Mapping[str, str] = {
     "apply": "-f",
     "config": "--current --namespace",
-    "create": "--namespace --type --from-literal --from-file --cert --key",
+    "create": "--namespace --type --from-literal --from-file --cert --key"
+    " --docker-server --docker-username --docker-password",
     "delete": "-l",
     "describe": "",
     "exec": "-it -c --",
