@@ -113,4 +113,4 @@ async def _is_shared(connection: Session, *args: Any, **arguments: Any) -> bool:
     else:
         return False
     finally:
-        await stranger.close(timeout=_STATEMENT_SECONDS)
+        stranger.terminate()  # a farewell would wait for a session that it may never get
