@@ -19,6 +19,7 @@ Page: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _STARTED = "startup"
 _DRAINING = "shutdown"
 _SHUTDOWN_SECONDS = 0.5
+_VERSION = version()  # reads a file, which a process that has run out of descriptors could not open
 
 
 class PortTaken(OSError):
@@ -69,7 +70,7 @@ class Probes:
         checks = self.results()
         return {
             "service": self._service,
-            "version": version(),
+            "version": _VERSION,
             "uptime_seconds": round(time.monotonic() - self._started_at, 3),
             "ready": all(checks.values()),
             "draining": self.is_draining,
