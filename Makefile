@@ -40,15 +40,21 @@ bench: $(BIN)/sluice $(VENV)/.test
 soak: $(BIN)/sluice $(VENV)/.test
 	@$(BIN)/python -m bench.soak $(ARGS)
 
+## growth: what looks at the log cost at a million webhooks, and beside a long transaction (ARGS="--rows 100000")
+.PHONY: growth
+growth: $(BIN)/sluice $(VENV)/.test
+	@$(BIN)/python -m bench.growth $(ARGS)
+
 ## proto: generate the message's code from proto/
 .PHONY: proto
 proto: $(VENV)/.test
 	@$(BIN)/python -m grpc_tools.protoc -Iproto --python_out=. --pyi_out=. proto/sluice/contract/v1/event.proto
 
-## docs: write docs/settings.md from the settings themselves
+## docs: write docs/settings.md from the settings, and the types in docs/event-types.md from the handlers
 .PHONY: docs
 docs: $(VENV)/.stack
 	@$(BIN)/python -m devstack.settings_page
+	@$(BIN)/python -m devstack.event_types_page
 
 ## lock: pin what pyproject.toml asks for, with hashes, for every platform
 LOCK := $(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 --no-annotate --custom-compile-command "make lock"

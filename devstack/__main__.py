@@ -10,8 +10,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from rich.console import Console
-
 from devstack.child import end_with_parent
 from devstack.demo import run_demo
 from devstack.options import ROOT, Options, read_options
@@ -19,6 +17,9 @@ from devstack.problems import StackProblem
 from devstack.screen import Screen
 from devstack.stack import Stack
 from devstack.tally import Progress, Tally
+from sluice.chassis.postgres_errors import DATABASE_ERRORS
+from sluice.chassis.printable import printable_lines
+from sluice.ops.terminal import Terminal
 
 LOOK_SECONDS = 1.0
 PLAIN_COLUMNS = 140
@@ -33,7 +34,7 @@ def main() -> int:
         options = read_options(os.environ, folder=arguments.folder, env_file=arguments.env_file)
         asyncio.run(_run(options))
     except StackProblem as problem:
-        sys.stderr.write(f"\n{problem}\n")
+        sys.stderr.write(f"\n{printable_lines(str(problem))}\n")
         return 1
     except OSError as error:
         sys.stderr.write(f"\n{_disk_problem(error)}\n")
@@ -49,7 +50,7 @@ def _arguments() -> argparse.Namespace:
 
 
 async def _run(options: Options) -> None:
-    screen = Screen(Console() if sys.stdout.isatty() else Console(width=PLAIN_COLUMNS))
+    screen = Screen(Terminal() if sys.stdout.isatty() else Terminal(width=PLAIN_COLUMNS))
     stack = Stack(options, screen)
     with screen.open(), contextlib.suppress(asyncio.CancelledError):  # the signal below is what cancels
         _end_on_signal(stack, screen)
@@ -99,8 +100,14 @@ def _welcome(stack: Stack, took_seconds: float) -> str:
 async def _demonstrate(stack: Stack, screen: Screen) -> None:
     screen.step("Sending a day of payments")
     show: Callable[[int], None] = lambda count: screen.progress(f"Sending a day of payments: {count} answered")  # noqa: E731
-    with stack.hint.expecting_forgeries():
-        result = await run_demo(stack.database_url, stack.gateway_url, stack.webhook_secret, show)
+    try:
+        with stack.hint.expecting_forgeries():
+            result = await run_demo(stack.database_url, stack.gateway_url, stack.webhook_secret, show)
+    except DATABASE_ERRORS as error:
+        screen.say(
+            f"PostgreSQL went away ({type(error).__name__}) before the day was told to its end; the stack stays up."
+        )
+        return
     screen.show(result.table)
     if not result.is_well:
         screen.say("Not everything is as it must be: see the table, and `sluice why` with an id from it.")

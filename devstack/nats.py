@@ -1,4 +1,4 @@
-"""A NATS server of our own: a supervised child with JetStream on file storage, on 127.0.0.1 only, behind a password."""
+"""A NATS server of our own: a supervised child with JetStream on file storage, on 127.0.0.1 only, behind passwords."""
 
 import asyncio
 import json
@@ -10,10 +10,10 @@ from pathlib import Path
 
 from devstack.child import Child, Command, end_leftover, recorded_process
 from devstack.files import read_or_none, size_of, tail, write_private
+from devstack.nats_users import PERSON, SERVICES, users
 from devstack.ports import LOOPBACK, free_port
 from devstack.problems import StackProblem, explain
 
-USER = "sluice"
 START_SECONDS = 30.0
 _POLL_SECONDS = 0.02
 
@@ -24,7 +24,8 @@ class NatsServer:
     def __init__(self, folder: Path, port: int) -> None:
         self.folder = folder
         self.port = port
-        self._password = _password(folder / "password")
+        self._passwords = {PERSON: _password(folder / "password")}
+        self._passwords |= {service: _password(folder / f"{service}.password") for service in SERVICES}
         self._log = folder / "nats.log"
         self._record = folder / "nats.pid.json"
         self._child: Child | None = None
@@ -46,8 +47,12 @@ class NatsServer:
 
     @property
     def url(self) -> str:
-        """Its address, with user and password."""
-        return f"nats://{USER}:{self._password}@{LOOPBACK}:{self.port}"
+        """Its address for a person, who may do everything."""
+        return self.url_for(PERSON)
+
+    def url_for(self, user: str) -> str:
+        """Its address for one of its users, with the password."""
+        return f"nats://{user}:{self._passwords[user]}@{LOOPBACK}:{self.port}"
 
     @property
     def pid(self) -> int:
@@ -112,13 +117,13 @@ class NatsServer:
             raise explain("NATS", self.folder, tail(self._log, start_byte=start_byte))
 
     def _write_configuration(self) -> Path:
-        """The password travels in a private file, never in an argument that every user of the machine can read."""
+        """The passwords travel in a private file, never in an argument that every user of the machine can read."""
         path = self.folder / "nats.conf"
         settings = {
             "server_name": "sluice-local",
             "listen": f"{LOOPBACK}:{self.port}",
             "jetstream": {"store_dir": str(self.folder.resolve())},
-            "authorization": {"user": USER, "password": self._password},
+            "authorization": {"users": users(self._passwords)},
         }
         write_private(path, json.dumps(settings, indent=2))  # its configuration language contains JSON
         return path

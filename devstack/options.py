@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from dotenv import dotenv_values
 
 from devstack.problems import StackProblem
+from sluice.webhook_secret import fault_of
 
 ROOT = Path(__file__).resolve().parents[1]
 DEFAULT_PORT = 3000
@@ -86,7 +87,11 @@ def _external(said: Mapping[str, str]) -> External:
 def _secrets(written: Mapping[str, str], environ: Mapping[str, str]) -> tuple[str, ...]:
     """The secrets of ``.env`` and of the shell, each once, in that order."""
     listed = ",".join(source.get("STRIPE_WEBHOOK_SECRET", "") for source in (written, environ)).split(",")
-    return tuple(dict.fromkeys(secret.strip() for secret in listed if secret.strip()))
+    secrets = tuple(dict.fromkeys(secret.strip() for secret in listed if secret.strip()))
+    for secret in secrets:
+        if (fault := fault_of(secret)) is not None:
+            raise StackProblem(f"STRIPE_WEBHOOK_SECRET can be no secret: {fault}. Correct it in .env or in your shell.")
+    return secrets
 
 
 def _is_for_services(name: str) -> bool:

@@ -8,7 +8,7 @@ from devstack.nats import NatsServer
 from devstack.postgres import LOGIN_ROLES, PostgresServer
 from devstack.problems import StackProblem
 from devstack.together import together
-from devstack.wiring import Addresses
+from devstack.wiring import SERVICES, Addresses
 
 STOP_SECONDS = 3.0
 _LOOK_SECONDS = 0.1
@@ -43,9 +43,9 @@ class Servers:
         await together(self._start_postgres(), self._start_nats())
 
     def addresses(self) -> Addresses:
-        """Where they are, for each service by its own role."""
+        """Where they are, for each service by its own role and user."""
         urls = {role: self.postgres.url(user=role) for role in LOGIN_ROLES}
-        return Addresses(database_urls=urls, nats_url=self.nats.url)
+        return Addresses(database_urls=urls, nats_urls={name: self.nats.url_for(name) for name in SERVICES})
 
     async def stop(self) -> None:
         """End whichever runs."""

@@ -6,7 +6,6 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
 
-import asyncpg
 from aiohttp import ClientSession
 
 from devstack.folder import StackFolder
@@ -24,6 +23,7 @@ from devstack.signature_hint import SignatureHint
 from devstack.tally import is_migrated
 from devstack.together import together
 from devstack.wiring import SERVICES, Addresses, Wiring
+from sluice.chassis.postgres_errors import DATABASE_ERRORS
 
 
 class Stack:
@@ -68,7 +68,7 @@ class Stack:
 
     @property
     def nats_url(self) -> str:
-        """NATS."""
+        """NATS for a person, or the external one."""
         external = self.options.external
         return external.nats_url if external else self.servers.nats.url
 
@@ -134,8 +134,8 @@ class Stack:
         if external is not None:
             self._voice.say(f"Using servers that are not Sluice's own: {external.hosts}.")
             await self._prepare_external(external)
-            urls = dict.fromkeys(SERVICES, external.database_url)
-            return Addresses(urls, external.nats_url, external.app_env)
+            database_urls = dict.fromkeys(SERVICES, external.database_url)
+            return Addresses(database_urls, dict.fromkeys(SERVICES, external.nats_url), external.app_env)
         self._voice.step("Starting PostgreSQL and NATS")
         self._parts.push_async_callback(self.servers.stop)
         await self.servers.start()
@@ -151,7 +151,7 @@ class Stack:
                 await self._migrate()
             elif not await is_migrated(external.database_url):
                 raise StackProblem("That database has no Sluice tables yet: MIGRATE=1 besides EXTERNAL=1 makes them.")
-        except (OSError, asyncpg.PostgresError) as error:
+        except DATABASE_ERRORS as error:
             said = str(error) or type(error).__name__
             raise StackProblem(f"Cannot use that PostgreSQL ({said}): correct DATABASE_URL, or start it.") from error
 

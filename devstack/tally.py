@@ -6,7 +6,7 @@ from typing import Self
 
 import asyncpg
 
-from sluice.chassis.postgres import is_transient
+from sluice.chassis.postgres_errors import DATABASE_ERRORS
 from sluice.chassis.sql import load_queries
 
 _QUERIES = load_queries(__file__, "tally.sql")
@@ -43,15 +43,13 @@ class Tally:
         self.let_go()
 
     async def progress(self) -> Progress | None:
-        """The numbers now, or None while PostgreSQL is away."""
+        """The numbers now, or None while PostgreSQL cannot tell them."""
         try:
             if self._connection is None or self._connection.is_closed():
                 self._connection = await asyncpg.connect(self._dsn, timeout=2, command_timeout=2)
             row = await self._connection.fetchrow(_QUERIES["progress"], COUNTED_AT_MOST)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except DATABASE_ERRORS:  # whatever it is: a status line that fails must not end the stack
             self.let_go()
-            if not is_transient(error):
-                raise
             return None
         return None if row is None else Progress(row["logged"], row["backlog"], row["dead"])
 

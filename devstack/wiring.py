@@ -20,10 +20,10 @@ LAPTOP_DEFAULTS = {"DRAIN_SECONDS": "4", "LINGER_SECONDS": "0", "HEALTH_PERIOD_S
 
 @dataclass(frozen=True)
 class Addresses:
-    """Where PostgreSQL (for each service by its own role) and NATS are."""
+    """Where PostgreSQL and NATS are, for each service by its own role and user."""
 
     database_urls: Mapping[str, str]
-    nats_url: str
+    nats_urls: Mapping[str, str]
     app_env: str = "development"
 
 
@@ -43,7 +43,7 @@ class Wiring:
         files = {
             name: {
                 "DATABASE_URL_FILE": str(write(f"{name}.database_url", addresses.database_urls[name])),
-                "NATS_URL_FILE": str(write("nats_url", addresses.nats_url)),
+                "NATS_URL_FILE": str(write(f"{name}.nats_url", addresses.nats_urls[name])),
             }
             for name in SERVICES
         }

@@ -13,6 +13,7 @@ from healthd.board import Board
 from healthd.poll import DatabasePoll, Poll, ServicePoll, StreamPoll, poll_until
 from healthd.replicas import ServiceWatch
 from healthd.settings import Settings
+from sluice.chassis import output
 from sluice.chassis.command_line import explain
 from sluice.chassis.jetstream import JetStream, StreamSpec
 from sluice.chassis.postgres import Database
@@ -26,6 +27,7 @@ WATCHED = StreamSpec(STREAM, (ALL_SUBJECTS,), is_ours=False)
 
 def main() -> None:
     """Read the settings from the environment and run until SIGTERM."""
+    output.protect(NAME)
     explain("sluice-healthd", "Look at every part of Sluice on its own schedule and say how it is.", Settings)
     settings = load(Settings)
     run(NAME, settings, partial(watch, settings))

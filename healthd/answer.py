@@ -1,11 +1,13 @@
 """A replica's ``/status``, read with suspicion: whatever it sends, the result is bounded and typed."""
 
+from collections.abc import Mapping
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from healthd.snapshot import Configured, PoolSeen, ReplicaSeen
 
+_LATE_SHARE = 0.5
 _Count = Annotated[int, Field(ge=0, le=1_000_000)]
 
 
@@ -21,13 +23,26 @@ class _Pool(_Answer):
     waiters: _Count = 0
 
 
+class _Task(_Answer):
+    last_turn_age_seconds: Annotated[float, Field(ge=0)] = 0.0
+    within_seconds: Annotated[float, Field(gt=0)] = 1.0
+
+
 class _Stream(_Answer):
     connected: bool | None = None
+
+
+class _Logs(_Answer):
+    losing: bool = False
 
 
 class _Configuration(_Answer):
     stripe_webhook_secret: str = ""
     stripe_secret_key: str = ""
+
+
+class _Work(_Answer):
+    forged_message_age_seconds: Annotated[float, Field(ge=0)] | None = None
 
 
 class _Status(_Answer):
@@ -37,6 +52,9 @@ class _Status(_Answer):
     draining: bool = False
     pool: _Pool | None = None
     stream: _Stream | None = None
+    logs: _Logs = _Logs()
+    work: _Work | None = None
+    tasks: Annotated[dict[Annotated[str, Field(max_length=64)], _Task], Field(max_length=100)] = {}
     configuration: _Configuration = _Configuration()
 
 
@@ -53,9 +71,19 @@ def parse_answer(address: str, body: bytes) -> ReplicaSeen:
         version=status.version,
         uptime_seconds=status.uptime_seconds,
         pool=_pool(status.pool),
+        standing_still=_standing_still(status.tasks),
         stream_connected=status.stream.connected if status.stream else None,
+        loses_logs=status.logs.losing,
         webhook_secret=_configured(status.configuration.stripe_webhook_secret),
         secret_key=_configured(status.configuration.stripe_secret_key),
+        forged_age_seconds=status.work.forged_message_age_seconds if status.work else None,
+    )
+
+
+def _standing_still(tasks: Mapping[str, _Task]) -> tuple[str, ...]:
+    """The endless tasks that have not turned for half of the time after which their service ends itself."""
+    return tuple(
+        sorted(name for name, task in tasks.items() if task.last_turn_age_seconds > task.within_seconds * _LATE_SHARE)
     )
 
 

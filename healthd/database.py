@@ -25,6 +25,7 @@ async def look_at_database(database: Database, *, within_seconds: float) -> Data
         latency_seconds=latency_seconds,
         connections=row["connections"],
         connections_limit=row["connections_limit"],
+        oldest_transaction_seconds=row["oldest_transaction_seconds"],
     )
 
 
@@ -38,6 +39,17 @@ async def look_at_webhooks(database: Database, *, count_limit: int, within_secon
         await connection.execute(_SQL["limit_statement"], str(int(within_seconds * _SERVER_SHARE_MS)))
         (row,) = await connection.fetch(_SQL["count_webhooks"], count_limit)
     return WebhooksSeen(**dict(row), is_lower_bound=max(row["backlog"], row["dead"]) >= count_limit)
+
+
+async def move_watermark(database: Database, *, is_whole: bool, within_seconds: float) -> None:
+    """Note where the first open webhooks are, for all who look for some. Raises one of DATABASE_ERRORS."""
+    async with (
+        asyncio.timeout(within_seconds),
+        database.acquire(within_seconds=within_seconds) as connection,
+        connection.transaction(),
+    ):
+        await connection.execute(_SQL["limit_statement"], str(int(within_seconds * _SERVER_SHARE_MS)))
+        await connection.execute(_SQL["move_watermark"], is_whole)
 
 
 async def look_at_schema(database: Database, *, within_seconds: float) -> SchemaSeen:

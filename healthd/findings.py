@@ -29,6 +29,8 @@ class Limits:
     stale_seconds: float = 15.0
     backlog_age_seconds: float = 300.0
     connections_share: float = 0.9
+    forged_seconds: float = 3600.0
+    """How long a forged message is told of."""
     replicas_at_least: Mapping[str, int] = field(default_factory=dict)
     """For each service that has a minimum, how many addresses its name must have."""
 
@@ -37,14 +39,14 @@ def service_findings(name: str, sight: Sight[ServiceSeen], limits: Limits | None
     """What the newest look at a service says."""
     if sight.problem is not None or sight.seen is None:
         return frozenset({Finding(Reason.SERVICE_UNKNOWN, name)})
-    service = sight.seen
-    found = {Finding(reason, name) for reason in _service_reasons(service)}
-    if len(service.replicas) < (limits or Limits()).replicas_at_least.get(name, 0):
+    service, limits = sight.seen, limits or Limits()
+    found = {Finding(reason, name) for reason in _service_reasons(service, limits)}
+    if len(service.replicas) < limits.replicas_at_least.get(name, 0):
         found.add(Finding(Reason.REPLICA_MISSING, name))
     return frozenset(found) | _stripe_findings(name, service)
 
 
-def _service_reasons(service: ServiceSeen) -> Iterable[Reason]:
+def _service_reasons(service: ServiceSeen, limits: Limits) -> Iterable[Reason]:
     if not service.live:
         yield Reason.SERVICE_DOWN
     elif not service.ready:
@@ -53,6 +55,13 @@ def _service_reasons(service: ServiceSeen) -> Iterable[Reason]:
         yield Reason.REPLICA_DOWN
     if any(replica.pool is not None and replica.pool.is_exhausted for replica in service.live):
         yield Reason.POOL_EXHAUSTED
+    if any(replica.loses_logs for replica in service.live):
+        yield Reason.LOGS_DROPPED
+    forged_ages = [replica.forged_age_seconds for replica in service.live if replica.forged_age_seconds is not None]
+    if min(forged_ages, default=limits.forged_seconds) < limits.forged_seconds:
+        yield Reason.MESSAGES_FORGED
+    if any(replica.standing_still for replica in service.live):
+        yield Reason.TASK_STUCK
 
 
 def _stripe_findings(name: str, service: ServiceSeen) -> Findings:

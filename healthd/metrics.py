@@ -28,6 +28,9 @@ DATABASE_UP = gauge("healthd_database_up", "Whether PostgreSQL answered the newe
 DATABASE_LATENCY = gauge("healthd_database_latency_seconds", "How long PostgreSQL took for SELECT 1.")
 DATABASE_CONNECTIONS = gauge("healthd_database_connections", "Client connections of the whole server.")
 DATABASE_LIMIT = gauge("healthd_database_connections_max", "The server's max_connections.")
+OLDEST_TRANSACTION = gauge(
+    "healthd_oldest_transaction_age_seconds", "Age of the oldest transaction that keeps dead rows from being removed."
+)
 STREAM_UP = gauge("healthd_stream_up", "Whether JetStream answered the newest look.")
 STREAM_PENDING = gauge("healthd_stream_pending", "Messages that no processor has been given yet.")
 STREAM_ACK_PENDING = gauge("healthd_stream_ack_pending", "Messages given to a processor and not acknowledged.")
@@ -99,6 +102,7 @@ def _publish_database(board: Board, sight: Sight[DatabaseSeen]) -> None:
     DATABASE_LATENCY.set(known.latency_seconds if known else math.nan)
     DATABASE_CONNECTIONS.set(known.connections if known else math.nan)
     DATABASE_LIMIT.set(known.connections_limit if known else math.nan)
+    OLDEST_TRANSACTION.set(known.oldest_transaction_seconds if known else math.nan)
 
 
 def _publish_webhooks(board: Board, sight: Sight[WebhooksSeen]) -> None:

@@ -11,12 +11,13 @@ from typing import Protocol
 
 from healthd import metrics
 from healthd.board import Board
-from healthd.database import look_at_database, look_at_schema, look_at_webhooks, problem_of
+from healthd.database import look_at_database, look_at_schema, look_at_webhooks, move_watermark, problem_of
 from healthd.reasons import Status
 from healthd.replicas import ServiceWatch, Unresolved
 from healthd.snapshot import Problem, StreamSeen
 from healthd.verdict import Verdict
 from sluice.chassis import logs
+from sluice.chassis.endless import TURNS_WITHIN_SECONDS, run_endless, turn
 from sluice.chassis.jetstream import ConsumerState
 from sluice.chassis.postgres import DATABASE_ERRORS, Database
 from sluice.contract.subjects import CONSUMER
@@ -25,6 +26,7 @@ from sluice.failures import StreamUnavailable
 _JITTER = 0.2
 _SHARE_IN_DOUBT = 0.2
 _REST_AT_LEAST = 0.1
+_WHOLE_EVERY_SECONDS = 600
 
 Look = Callable[[], Awaitable[None]]
 
@@ -36,7 +38,7 @@ class Stream(Protocol):
         """Wait until connected; the caller sets the deadline."""
         ...
 
-    async def consumer_state(self, durable: str) -> ConsumerState:
+    async def consumer_state(self, durable: str, *, with_ack_floor: bool = True) -> ConsumerState:
         """How far the consumer is. Raises StreamUnavailable."""
         ...
 
@@ -71,10 +73,12 @@ class DatabasePoll:
         self._database = database
         self._count_limit = count_limit
         self._within_seconds = within_seconds
+        self._whole_at = time.monotonic()
 
     async def look(self) -> None:
         """One round; its results are on the board."""
         if await self._look_at_database():
+            await self._move_watermark()
             await self._look_at_webhooks()
             await self._look_at_schema()
 
@@ -90,6 +94,15 @@ class DatabasePoll:
             return False
         self._board.put_database(sight.saw(seen, at=self._board.now()))
         return True
+
+    async def _move_watermark(self) -> None:
+        """Whatever keeps us from it, a mark that stays behind costs time and nothing else."""
+        now = time.monotonic()
+        is_whole = now >= self._whole_at
+        with suppress(*DATABASE_ERRORS):
+            await move_watermark(self._database, is_whole=is_whole, within_seconds=self._within_seconds)
+            if is_whole:
+                self._whole_at = now + _WHOLE_EVERY_SECONDS
 
     async def _look_at_webhooks(self) -> None:
         sight = self._board.snapshot.webhooks
@@ -131,7 +144,7 @@ class StreamPoll:
             async with asyncio.timeout(self._within_seconds):
                 if sight.looked_at is None:  # we were started a moment ago, and are still connecting
                     await self._stream.wait_connected()
-                state = await self._stream.consumer_state(CONSUMER)
+                state = await self._stream.consumer_state(CONSUMER, with_ack_floor=False)
         except TimeoutError:
             sight = sight.missed(Problem.TIMED_OUT, at=self._board.now())
         except StreamUnavailable:
@@ -151,7 +164,9 @@ async def poll_until(stop: asyncio.Event, polls: Sequence[Poll], board: Board, *
     async with asyncio.TaskGroup() as group:
         for poll in polls:
             rhythm = Rhythm(period_seconds, partial(board.is_settled, poll.name))
-            group.create_task(repeat(herald.after(poll.look), rhythm, stop), name=f"poll {poll.name}")
+            repeating = partial(repeat, herald.after(poll.look), rhythm, stop)
+            within = TURNS_WITHIN_SECONDS + 2 * period_seconds
+            group.create_task(run_endless(f"poll_{poll.name}", repeating, within_seconds=within))
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +186,7 @@ class Rhythm:
 async def repeat(look: Look, rhythm: Rhythm, stop: asyncio.Event) -> None:
     """Look, rest, look again, until told to stop: one flight at a time, however long it takes."""
     while not stop.is_set():
+        turn()
         started = time.monotonic()
         await look()
         with suppress(TimeoutError):

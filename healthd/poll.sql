@@ -6,33 +6,44 @@ SELECT 1;
 SELECT
     (SELECT count(*) FROM pg_stat_activity
      WHERE datid IS NOT NULL AND coalesce(backend_type, 'client backend') = 'client backend') AS connections,
-    current_setting('max_connections')::integer AS connections_limit;
+    current_setting('max_connections')::integer AS connections_limit,
+    -- what PostgreSQL must keep dead rows for: a dump, a report, a forgotten BEGIN, a prepared transaction
+    greatest(
+        (SELECT extract(epoch FROM now() - min(xact_start)) FROM pg_stat_activity
+         WHERE (backend_xmin IS NOT NULL OR backend_xid IS NOT NULL) AND pid <> pg_backend_pid()
+           AND coalesce(backend_type, 'client backend') = 'client backend'),
+        (SELECT extract(epoch FROM now() - min(prepared)) FROM pg_prepared_xacts),
+        0
+    )::float8 AS oldest_transaction_seconds;
 
 -- look_at_schema --
 -- The names alone: what is wrong and its cure are for whoever asks the function by hand.
 SELECT DISTINCT name FROM sluice_schema_findings() ORDER BY name LIMIT 20;
 
 -- limit_statement --
--- $1 milliseconds. Ends with the transaction, so that it works behind a transaction pooler.
-SELECT set_config('statement_timeout', $1, true);
+-- $1 milliseconds. Ends with the transaction, so that it works behind a transaction pooler. Without a sort each index is read
+-- in its order, from the mark on; else the planner would read all of another one that looks as small.
+SELECT set_config('statement_timeout', $1, true), set_config('enable_sort', 'off', true);
 
 -- count_webhooks --
 -- $1 rows counted at most, of each kind. Each half of the backlog reads its own partial index, the oldest entries first:
--- webhook_logs_due (tried, or replayed) and webhook_logs_untried (published and not tried yet).
+-- webhook_logs_due (tried, or replayed) and webhook_logs_untried (published and not tried yet), from the mark on.
 WITH backlog AS MATERIALIZED (
     (SELECT created_at, processing_attempts, outcome
      FROM webhook_logs
      WHERE NOT processed AND dead_at IS NULL AND next_attempt_at IS NOT NULL AND published_at IS NULL
+       AND next_attempt_at >= coalesce((SELECT due_from FROM queue_watermark), '-infinity')
      ORDER BY next_attempt_at
      LIMIT $1)
     UNION ALL
     (SELECT created_at, processing_attempts, outcome
      FROM webhook_logs
      WHERE NOT processed AND dead_at IS NULL AND next_attempt_at IS NOT NULL AND published_at IS NOT NULL
+       AND published_at >= coalesce((SELECT untried_from FROM queue_watermark), '-infinity')
      ORDER BY published_at
      LIMIT $1)
 ), dead AS MATERIALIZED (
-    SELECT FROM webhook_logs WHERE dead_at IS NOT NULL AND NOT processed LIMIT $1
+    SELECT FROM webhook_logs WHERE dead_at IS NOT NULL AND NOT processed ORDER BY dead_at LIMIT $1
 )
 SELECT
     count(*) AS backlog,
@@ -44,3 +55,23 @@ SELECT
         WHERE processing_attempts = 0 AND outcome IS DISTINCT FROM 'parked')), 0)::float8 AS oldest_untried_age_seconds,
     (SELECT count(*) FROM dead) AS dead
 FROM backlog;
+
+-- move_watermark --
+-- $1 whether to read the whole indexes, not from the mark on. Sets the mark ten seconds before the first open row of each
+-- index, or before now where there is none; a row is committed within seconds of the moment that it bears. At most once a
+-- minute, for each version of the row is walked over too.
+UPDATE queue_watermark AS m
+SET untried_from = least(coalesce(first.published_at, now()), now()) - interval '10 seconds',
+    due_from = least(coalesce(first.next_attempt_at, now()), now()) - interval '10 seconds',
+    moved_at = now()
+FROM (
+    SELECT (SELECT w.published_at FROM webhook_logs AS w
+            WHERE NOT w.processed AND w.dead_at IS NULL AND w.next_attempt_at IS NOT NULL AND w.published_at IS NOT NULL
+              AND w.published_at >= coalesce((SELECT untried_from FROM queue_watermark WHERE NOT $1::boolean), '-infinity')
+            ORDER BY w.published_at LIMIT 1) AS published_at,
+           (SELECT w.next_attempt_at FROM webhook_logs AS w
+            WHERE NOT w.processed AND w.dead_at IS NULL AND w.next_attempt_at IS NOT NULL AND w.published_at IS NULL
+              AND w.next_attempt_at >= coalesce((SELECT due_from FROM queue_watermark WHERE NOT $1::boolean), '-infinity')
+            ORDER BY w.next_attempt_at LIMIT 1) AS next_attempt_at
+) AS first
+WHERE m.moved_at < now() - interval '1 minute';

@@ -45,6 +45,9 @@ class Reason(StrEnum):
     REPLICA_DOWN = "replica_down"
     REPLICA_MISSING = "replica_missing"
     POOL_EXHAUSTED = "pool_exhausted"
+    LOGS_DROPPED = "logs_dropped"
+    MESSAGES_FORGED = "messages_forged"
+    TASK_STUCK = "task_stuck"
     DATABASE_UNKNOWN = "database_unknown"
     DATABASE_DOWN = "database_down"
     CONNECTIONS_SCARCE = "connections_scarce"
@@ -83,6 +86,9 @@ RULES: Mapping[Reason, Rule] = {
     Reason.REPLICA_DOWN: Rule(Part.SERVICES, _D, _D),
     Reason.REPLICA_MISSING: Rule(Part.SERVICES, _D, _D),
     Reason.POOL_EXHAUSTED: Rule(Part.SERVICES, _D, _D),
+    Reason.LOGS_DROPPED: Rule(Part.SERVICES, _D, _D),
+    Reason.MESSAGES_FORGED: Rule(Part.STREAM, _D, _D),
+    Reason.TASK_STUCK: Rule(Part.SERVICES, _D, _D),
     Reason.DATABASE_UNKNOWN: Rule(Part.DATABASE, _U, _U),
     Reason.DATABASE_DOWN: Rule(Part.DATABASE, _X, _X),
     Reason.CONNECTIONS_SCARCE: Rule(Part.DATABASE, _D, _D),

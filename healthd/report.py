@@ -69,6 +69,8 @@ def _replica(replica: ReplicaSeen) -> dict[str, JsonValue]:
         "version": replica.version,
         "uptime_seconds": replica.uptime_seconds,
         "stream_connected": replica.stream_connected,
+        "loses_logs": replica.loses_logs,
+        "standing_still": list(replica.standing_still),
         "pool": _pool(replica),
     }
 

@@ -59,9 +59,14 @@ class ReplicaSeen:
     version: str | None = None
     uptime_seconds: float | None = None
     pool: PoolSeen | None = None
+    standing_still: tuple[str, ...] = ()
+    """Its endless tasks that have not turned for long."""
     stream_connected: bool | None = None
+    loses_logs: bool = False
     webhook_secret: Configured = Configured.UNKNOWN
     secret_key: Configured = Configured.UNKNOWN
+    forged_age_seconds: float | None = None
+    """How long ago it was sent a message that did not hold what its row holds."""
 
     @property
     def is_live(self) -> bool:
@@ -93,6 +98,8 @@ class DatabaseSeen:
     latency_seconds: float
     connections: int
     connections_limit: int
+    oldest_transaction_seconds: float = 0
+    """Age of the oldest transaction whose snapshot keeps dead rows from being removed; 0 where there is none."""
 
 
 @dataclass(frozen=True, slots=True)

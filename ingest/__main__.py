@@ -1,7 +1,10 @@
 """``python -m ingest``, also ``sluice-ingest``: receive Stripe's webhooks."""
 
-from ingest.app import SECRET_NAME, serve
-from ingest.settings import IngestSettings
+import os
+
+from ingest.app import serve
+from ingest.settings import SECRET_NAME, IngestSettings, secret_faults
+from sluice.chassis import output
 from sluice.chassis.command_line import explain
 from sluice.chassis.service import run
 from sluice.chassis.settings import load
@@ -12,8 +15,9 @@ _SECRET = "secrets that sign platform webhooks, with commas (without one they ar
 
 def main() -> None:
     """Run ingest until SIGTERM or SIGINT."""
+    output.protect("ingest")
     explain("sluice-ingest", _PURPOSE, IngestSettings, besides={SECRET_NAME: _SECRET})
-    run("ingest", load(IngestSettings), serve)
+    run("ingest", load(IngestSettings, besides=secret_faults(os.environ)), serve)
 
 
 if __name__ == "__main__":

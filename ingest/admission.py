@@ -7,7 +7,8 @@ from typing import NamedTuple
 from ingest import metrics
 from ingest.failures import NotConfigured
 from ingest.refusals import Refusals
-from ingest.tenants import Tenants
+from ingest.shares import STRANGERS, CpuShare
+from ingest.tenants import Tenants, TenantSecrets
 from ingest.verify import BadSignature, Signature, fingerprint, verify
 from sluice.contract.envelope import read_event
 from sluice.contract.event import StripeEvent
@@ -27,19 +28,24 @@ class Admission:
 
     Args:
         secrets: the platform's webhook secrets in force now.
+        secrets_afresh: the same, looked up again before a webhook is refused.
     """
 
     def __init__(
         self,
         *,
         secrets: Callable[[], Sequence[str]],
+        secrets_afresh: Callable[[], Sequence[str]],
         tenants: Tenants,
         refusals: Refusals,
+        cpu: CpuShare | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._secrets = secrets
+        self._secrets_afresh = secrets_afresh
         self._tenants = tenants
         self._refusals = refusals
+        self._cpu = cpu or CpuShare()
         self._clock = clock
 
     def platform(self, body: bytes, header: str | None) -> Admitted:
@@ -54,37 +60,55 @@ class Admission:
             secrets = self._secrets()
             if not secrets:
                 raise NotConfigured
-            signature = self._verify(body, header, secrets)
+            signature = self._verify_for_platform(body, header, secrets)
         except Failure as failure:
-            self._refusals.unverified(failure, is_platform=True)
+            self._refusals.unverified(failure)
             raise
         return self._read(body, fingerprint("platform", signature.secret), tenant=None)
+
+    def _verify_for_platform(self, body: bytes, header: str | None, secrets: Sequence[str]) -> Signature:
+        try:
+            return self._verify(body, header, secrets)
+        except BadSignature:
+            newer = self._secrets_afresh()
+            if newer == secrets:
+                raise
+            return self._verify(body, header, newer)
 
     async def tenant(self, body: bytes, header: str | None, asked: str) -> Admitted:
         """
         The event of a webhook to an organiser's URL.
 
         Raises:
-            UnknownOrganiser, SecretUnreadable: there is no secret to verify it with, or none that can be read now.
+            UnknownOrganiser, SecretUnusable, SecretUnreadable: there is no secret to verify it with.
+            TooMuchAtOnce: the organiser has used up its share of this second.
             Rejected: it is not Stripe's, not of now, or no event.
         """
+        organiser = STRANGERS
         try:
-            tenant, signature = await self._verify_for(asked, body, header)
+            known = await self._tenants.secrets(asked)
+            organiser = known.tenant
+            signature = await self._verify_for(asked, known, body, header)
         except Failure as failure:
-            self._refusals.unverified(failure, is_platform=False)
+            self._refusals.unverified_of(self._tenants.known(asked) or organiser, failure)
             raise
-        return self._read(body, fingerprint("tenant", signature.secret), tenant=tenant)
+        with self._cpu.spending(organiser):
+            return self._read(body, fingerprint("tenant", signature.secret), tenant=organiser)
 
-    async def _verify_for(self, asked: str, body: bytes, header: str | None) -> tuple[str, Signature]:
+    async def _verify_for(self, asked: str, known: TenantSecrets, body: bytes, header: str | None) -> Signature:
         """Verify with the organiser's secret; before refusing, with the one that PostgreSQL has now."""
-        known = await self._tenants.secrets(asked)
         try:
-            return known.tenant, self._verify(body, header, known.secrets)
+            return self._verify_within_share(known, body, header)
         except BadSignature:
             newer = await self._tenants.afresh(known, asked)
             if newer is None or newer.secrets == known.secrets:
                 raise
-            return newer.tenant, self._verify(body, header, newer.secrets)
+            return self._verify_within_share(newer, body, header)
+
+    def _verify_within_share(self, known: TenantSecrets, body: bytes, header: str | None) -> Signature:
+        self._cpu.check(known.tenant)
+        with self._cpu.spending(known.tenant):
+            return self._verify(body, header, known.secrets)
 
     def _verify(self, body: bytes, header: str | None, secrets: Sequence[str]) -> Signature:
         now = self._clock()

@@ -1,30 +1,32 @@
 """ingest put together: what runs, in which order it starts, and in which it ends."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from ingest import metrics
 from ingest.admission import Admission
 from ingest.body import BodyReader
-from ingest.connection import Listening, PublicServer, listen
 from ingest.descriptors import allow_many_files
 from ingest.express import Express
 from ingest.journal import Journal
+from ingest.public_port import Listening, PublicServer, listen
 from ingest.publisher import Publisher
 from ingest.receive import Receiver
 from ingest.refusals import Refusals
 from ingest.relay import Relay
-from ingest.settings import IngestSettings
+from ingest.settings import SECRET_NAME, IngestSettings
+from ingest.shares import CpuShare, InFlight
 from ingest.tenants import Tenants
 from sluice.chassis import logs
+from sluice.chassis.endless import Run, tell_to_end
 from sluice.chassis.jetstream import JetStream, StreamSpec
 from sluice.chassis.postgres import Database
 from sluice.chassis.secret import RotatingSecret
 from sluice.chassis.service import Service
 from sluice.contract.subjects import ALL_SUBJECTS, STREAM
+from sluice.webhook_secret import fault_of
 
-SECRET_NAME = "STRIPE_WEBHOOK_SECRET"  # noqa: S105  the name of a setting
 _FINISH_SECONDS = 3.0  # a request that has its body is answered within 2.5 s
 
 
@@ -33,7 +35,7 @@ async def serve(service: Service) -> None:
     settings = service.settings
     if not isinstance(settings, IngestSettings):
         raise TypeError("ingest needs its own settings")
-    secret = RotatingSecret(SECRET_NAME)
+    secret = RotatingSecret(SECRET_NAME, fault_of=fault_of)
     allow_many_files(settings.connections_max)
     stream_spec = StreamSpec(name=STREAM, subjects=(ALL_SUBJECTS,))
     async with (
@@ -60,14 +62,19 @@ async def _receiving(
     journal = Journal(
         database, on_recorded=publisher.hand_over, on_failure=refusals.not_written, limits=settings.journal_limits
     )
-    tenants = Tenants(database, limits=settings.tenant_limits)
+    tenants = Tenants(database, on_fault=refusals.no_secret, limits=settings.tenant_limits)
     relay = Relay(database, stream, publisher, limits=settings.relay_limits)
-    admission = Admission(secrets=secret.values, tenants=tenants, refusals=refusals)
+    cpu = CpuShare()
+    admission = Admission(
+        secrets=secret.values, secrets_afresh=secret.values_afresh, tenants=tenants, refusals=refusals, cpu=cpu
+    )
     bodies = BodyReader(settings.body_limits)
     receiver = Receiver(
         admission=admission,
         journal=journal,
         bodies=bodies,
+        tenants=tenants,
+        in_flight=InFlight(requests=settings.connections_max, body_bytes=settings.reading_bytes_max, cpu=cpu),
         is_draining=service.stop.is_set,
         answer_seconds=settings.answer_seconds,
     )
@@ -77,7 +84,7 @@ async def _receiving(
     service.probes.add_status("journal", lambda: {"rows": journal.waiting_rows, "bytes": journal.waiting_bytes})
     service.probes.add_status("relay", lambda: {"waiting": publisher.waiting_rows})
     async with (
-        _running(service, journal.run, tenants.run, relay.run),
+        _running(service, {"journal": journal.run, "tenants": tenants.run, "relay": relay.run}),
         listen(
             PublicServer(receiver, express, settings.connection_limits, is_draining=service.stop.is_set),
             settings.listen_host,
@@ -90,13 +97,13 @@ async def _receiving(
 
 
 @asynccontextmanager
-async def _running(service: Service, *jobs: Callable[[], Coroutine[None, None, None]]) -> AsyncIterator[None]:
-    tasks = [service.group.create_task(job(), name=job.__qualname__) for job in jobs]
+async def _running(service: Service, jobs: Mapping[str, Run]) -> AsyncIterator[None]:
+    tasks = [service.start_endless(name, job) for name, job in jobs.items()]
     try:
         yield
     finally:
         for task in tasks:
-            task.cancel()
+            tell_to_end(task)
         await asyncio.wait(tasks)
 
 

@@ -1,11 +1,12 @@
 """What one write of the journal takes: pure values, no I/O."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
 from ingest.receipts import Promise
 from sluice.chassis.postgres import Record
 from sluice.contract.event import StripeEvent
+from sluice.failures import Unavailable
 
 
 class Waiting(NamedTuple):
@@ -67,3 +68,10 @@ def differs(batch: Batch) -> Sequence[bool | None]:
 def without_receipt(batch: Batch) -> Batch:
     """Those who still wait."""
     return [waiting for waiting in batch if not waiting.receipt.done()]
+
+
+def refuse(batch: Iterable[Waiting], failure: type[Unavailable]) -> None:
+    """Tell those who still wait that their delivery is not recorded."""
+    for waiting in batch:
+        if not waiting.receipt.done():
+            waiting.receipt.set_exception(failure())

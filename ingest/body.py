@@ -14,6 +14,7 @@ from ingest.failures import (
     TooMuchAtOnce,
     UnsupportedMediaType,
 )
+from ingest.shares import Place
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -23,6 +24,7 @@ class BodyLimits:
     """Bytes of one body, seconds to read it in, and bytes of all bodies that are being read."""
 
     body_bytes: int = 2 * 1024 * 1024
+    organiser_body_bytes: int = 256 * 1024
     body_seconds: float = 5
     reading_bytes: int = 64 * 1024 * 1024
 
@@ -34,62 +36,72 @@ class BodyReader:
         self._limits = limits
         self._reading_bytes = 0
 
-    async def read(self, request: web.BaseRequest) -> bytes:
+    async def read(self, request: web.BaseRequest, place: Place | None = None) -> bytes:
         """
         The body as it was sent.
+
+        Args:
+            place: what it counts against, where it was sent to an organiser's URL.
 
         Raises:
             UnsupportedMediaType, BodyTooLarge: refused by its headers, or because it turned out too large.
             BodyTooSlow, TooMuchAtOnce: worth another try.
             BadRequest, ClientGone: the body broke off.
         """
-        self._check_head(request)
+        most = self._limits.body_bytes if place is None else self._organiser_bytes
+        self._check_head(request, most)
         content = request.content
-        if content.is_eof():  # it came with the headers, as Stripe's do
-            return self.checked(content.read_nowait())
-        return await self._read_slowly(request)
+        if not content.is_eof():
+            return await self._read_slowly(request, most, place)
+        body = content.read_nowait()  # it came with the headers, as Stripe's do
+        if len(body) > most:
+            raise BodyTooLarge
+        if place is not None:
+            place.grow(len(body))
+        return body
 
-    def _check_head(self, request: web.BaseRequest) -> None:
+    @property
+    def _organiser_bytes(self) -> int:
+        return min(self._limits.organiser_body_bytes, self._limits.body_bytes)
+
+    def _check_head(self, request: web.BaseRequest, most: int) -> None:
         headers = request.headers
         if headers.get("Content-Encoding", "identity").strip().lower() not in {"", "identity"}:
             raise UnsupportedMediaType("The body must not be compressed.")
         if not is_json(headers.get("Content-Type")):
             raise UnsupportedMediaType("The body must be sent as application/json.")
-        if (request.content_length or 0) > self._limits.body_bytes:
+        if (request.content_length or 0) > most:
             raise BodyTooLarge
 
     def checked(self, body: bytes) -> bytes:
-        """The same body; raises BodyTooLarge."""
+        """The same body of the platform's; raises BodyTooLarge."""
         if len(body) > self._limits.body_bytes:
             raise BodyTooLarge
         return body
 
-    async def _read_slowly(self, request: web.BaseRequest) -> bytes:
+    async def _read_slowly(self, request: web.BaseRequest, most: int, place: Place | None) -> bytes:
         chunks: list[bytes] = []
         held = 0
         try:
-            async with asyncio.timeout(self._limits.body_seconds):
+            async with asyncio.timeout(self._limits.body_seconds) as deadline:
                 await _invite(request)
                 while chunk := await request.content.readany():
                     chunks.append(chunk)
                     held += len(chunk)
                     self._reading_bytes += len(chunk)
-                    self._check_held(held)
-        except TimeoutError as error:
-            raise BodyTooSlow from error
-        except ConnectionError as error:
-            raise ClientGone from error
+                    if held > most:
+                        raise BodyTooLarge
+                    if self._reading_bytes > self._limits.reading_bytes:
+                        raise TooMuchAtOnce
+                    if place is not None:
+                        place.grow(len(chunk))
+        except OSError as error:  # TimeoutError is one, and may come from the network too
+            raise (BodyTooSlow if deadline.expired() else ClientGone) from error
         except web.RequestPayloadError as error:
             raise BadRequest from error
         finally:
             self._reading_bytes -= held
         return b"".join(chunks)
-
-    def _check_held(self, held: int) -> None:
-        if held > self._limits.body_bytes:
-            raise BodyTooLarge
-        if self._reading_bytes > self._limits.reading_bytes:
-            raise TooMuchAtOnce
 
 
 async def _invite(request: web.BaseRequest) -> None:

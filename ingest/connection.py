@@ -1,38 +1,38 @@
 """
-The public port: aiohttp's low-level server, with what it leaves out.
+One client's connection: aiohttp's low-level server, with what it leaves out.
 
 A request that the express lane takes is answered from there; for all others aiohttp's own loop makes a task, as for
 any server. Answers keep the order of their requests: while the express lane has one of a connection, the next waits.
 
 aiohttp has no limit on connections, none on the time to a first request, and none on the time that a client leaves its
-answers unread; and its own error pages quote the request. Here a client that is silent or deaf is cut off.
+answers unread; and its own error pages quote the request. Here a client that is silent or deaf is cut off, and idle
+connections are closed when a newcomer needs their room. A client that leaves, at whatever moment, is counted, no more.
 """
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import StreamReader, web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.http_parser import RawRequestMessage
 
 from ingest import metrics
 from ingest.answers import Answer, Response, refusal
-from ingest.express import Express
 from ingest.failures import BadRequest, TooMuchAtOnce
 from ingest.notices import NOTICES
-from sluice.chassis.listening import listen_on
-from sluice.chassis.probes import PortTaken
+from ingest.room import Wait, address_of
 from sluice.failures import Defect
 
-Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+if TYPE_CHECKING:
+    from ingest.public_port import PublicServer
 
-_BACKLOG = 1024
 _LINGER_SECONDS = 2.0
 _LINE_BYTES = 8190
 _HEADERS = 64
+_OF_CLIENTS = (OSError, HttpProcessingError, web.RequestPayloadError)
+"""A client that left, or that sent what is no HTTP."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class ConnectionLimits:
 class GuardedConnection(web.RequestHandler):
     """One client's connection, with deadlines on its first request and on its reading."""
 
-    __slots__ = ("_deaf", "_express", "_is_on_express", "_limits", "_public_server", "_silent")
+    __slots__ = ("_deaf", "_express", "_is_on_express", "_limits", "_public_server", "_silent", "address")
 
     def __init__(self, server: "PublicServer", limits: ConnectionLimits, *, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(
@@ -69,24 +69,61 @@ class GuardedConnection(web.RequestHandler):
         self._public_server = server
         self._express = server.express
         self._is_on_express = False
+        self.address = ""
         self._silent: asyncio.TimerHandle | None = None
         self._deaf: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the client in, or tell it that there are too many."""
-        if self._public_server.is_full:
+        """Take the client in, in another's place if need be, or tell it that there are too many."""
+        if self._public_server.is_full and not self._public_server.make_room():
             metrics.CONNECTIONS_CUT.labels("too_many").inc()
             _turn_away(cast("asyncio.Transport", transport))
             return
+        self.address = address_of(transport.get_extra_info("peername"))
         super().connection_made(transport)
         self._silent = self._loop.call_later(self._limits.head_seconds, self._cut_if_silent)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Forget the deadlines."""
+        """Forget the deadlines; count a client that reset the connection, or that still had an answer to come."""
         for deadline in (self._silent, self._deaf):
             if deadline is not None:
                 deadline.cancel()
+        if exc is not None or self._is_on_express or self._request_in_progress or self._messages:
+            metrics.CLIENTS_LEFT.inc()
         super().connection_lost(exc)
+
+    async def start(self) -> None:
+        """As aiohttp's; a request that is begun just as its client has gone fails there, and has nobody to answer."""
+        try:
+            await super().start()
+        except Exception as error:  # noqa: BLE001  nobody looks at what this task raises
+            if self._manager is not None:
+                NOTICES.failed("http_connection_broke", error)
+                self.force_close()
+
+    @property
+    def wait(self) -> Wait:
+        """The state of this connection, for ``room``."""
+        if self._paused:
+            return Wait.UNFINISHED
+        request = self._current_request
+        if request is not None:
+            return Wait.OURS if request.content.is_eof() else Wait.UNFINISHED
+        if self._is_on_express or self._request_in_progress or self._messages:
+            return Wait.OURS
+        return Wait.IDLE
+
+    @property
+    def waits_since(self) -> float:
+        """When its last request began or ended, in the loop's time."""
+        return self._next_keepalive_close_time - self._limits.keepalive_seconds
+
+    def give_way(self) -> None:
+        """Leave the place to a newcomer."""
+        metrics.CONNECTIONS_CUT.labels(self.wait.name.lower()).inc()
+        if self.wait is Wait.UNFINISHED and not self._paused and self.transport is not None:
+            _turn_away(self.transport)
+        self.force_close()
 
     def data_received(self, data: bytes) -> None:
         """Parse what came, and begin with it unless an earlier request is still under way."""
@@ -128,10 +165,10 @@ class GuardedConnection(web.RequestHandler):
         return response
 
     def log_exception(self, *args: Any, **kw: Any) -> None:
-        """Say that something broke, without what the request contained."""
+        """Say that something of ours broke, without what the request contained; what a client broke off is nothing."""
         del args
         error = kw.get("exc_info")
-        if isinstance(error, BaseException):
+        if isinstance(error, BaseException) and not isinstance(error, _OF_CLIENTS):
             NOTICES.failed("http_connection_broke", error)
 
     def _begin_next(self) -> None:
@@ -144,6 +181,7 @@ class GuardedConnection(web.RequestHandler):
             self._messages.popleft()
             self._go_express(head, content)
         else:
+            self._next_keepalive_close_time = self._loop.time() + self._limits.keepalive_seconds
             waiter.set_result(None)
 
     def _may_go_express(self, head: RawRequestMessage, content: StreamReader) -> bool:
@@ -161,14 +199,15 @@ class GuardedConnection(web.RequestHandler):
     def _answer(self, answer: Answer) -> None:
         """Write an answer of the express lane, if anybody is there to read it, and go on."""
         self._is_on_express = self._request_in_progress = False
-        if self.transport is not None:
+        if self.transport is not None and not self.transport.is_closing():
             is_last = self._public_server.is_draining()
             self.transport.write(answer.to_bytes(keep_alive=not is_last))
             if is_last:
                 self.force_close()
         if self._handler_waiter is not None and not self._handler_waiter.done():
             self._handler_waiter.set_result(None)
-        self._begin_next()
+        if self.transport is not None and not self.transport.is_closing():  # the answer may have met nobody
+            self._begin_next()
 
     def _cut_if_silent(self) -> None:
         if self._request_count == 0:
@@ -183,81 +222,3 @@ class GuardedConnection(web.RequestHandler):
 def _turn_away(transport: asyncio.Transport) -> None:
     transport.write(refusal(TooMuchAtOnce()).to_bytes(keep_alive=False))
     transport.close()
-
-
-class PublicServer(web.Server):
-    """
-    Makes a guarded connection for each client.
-
-    Args:
-        is_draining: whether we are about to end; connections are then closed after their answer.
-    """
-
-    def __init__(
-        self, handler: Handler, express: Express, limits: ConnectionLimits, *, is_draining: Callable[[], bool]
-    ) -> None:
-        super().__init__(handler)
-        self.express = express
-        self.is_draining = is_draining
-        self._limits = limits
-
-    @property
-    def is_full(self) -> bool:
-        """Whether one more client is one too many."""
-        return len(self._connections) >= self._limits.connections
-
-    @property
-    def open_connections(self) -> int:
-        """Clients connected now."""
-        return len(self._connections)
-
-    def __call__(self) -> web.RequestHandler:
-        """One more client."""
-        return GuardedConnection(self, self._limits, loop=self._loop)
-
-
-@dataclass(frozen=True, slots=True)
-class Listening:
-    """A port that is open to the public."""
-
-    host: str
-    port: int
-    server: PublicServer
-
-
-class PublicPortTaken(PortTaken):
-    """The public port cannot be listened on."""
-
-
-@asynccontextmanager
-async def listen(
-    server: PublicServer, host: str, port: int, *, reuse_port: bool, finish_seconds: float
-) -> AsyncIterator[Listening]:
-    """
-    Take requests until the block ends; then let those under way finish.
-
-    Args:
-        port: any free one for 0.
-        finish_seconds: how long requests under way have, once the block has ended.
-
-    Raises:
-        PublicPortTaken: with a sentence for the person who runs this.
-    """
-    metrics.CONNECTIONS.set_function(lambda: server.open_connections)
-    runner = web.ServerRunner(server, shutdown_timeout=finish_seconds)
-    await runner.setup()
-    try:
-        await _open(runner, host, port, reuse_port=reuse_port)
-        yield Listening(host, runner.addresses[0][1], server)
-    finally:
-        await runner.cleanup()
-
-
-async def _open(runner: web.ServerRunner, host: str, port: int, *, reuse_port: bool) -> None:
-    try:
-        await listen_on(runner, host, port, backlog=_BACKLOG, reuse_port=reuse_port)
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise PublicPortTaken(
-            f"ingest cannot listen on {host}:{port} ({reason}); set LISTEN_PORT to a free port, or end what holds it."
-        ) from error

@@ -49,3 +49,8 @@ class Deadline:
             if not waiting.done():
                 waiting.set_exception(self._failure())
         self._timer = loop.call_later(_LOOK_SECONDS, self._look, loop) if self._watched else None
+
+
+def seconds_left(deadline: float) -> float:
+    """Until a moment of the monotonic clock; a little, where it has passed."""
+    return max(deadline - time.monotonic(), 0.01)

@@ -75,6 +75,12 @@ class SecretUnreadable(Unavailable):
     code = "secret_unreadable"
 
 
+class SecretUnusable(Unavailable):
+    """This organiser's row holds no usable webhook secret."""
+
+    code = "secret_unusable"
+
+
 class NotRecorded(Unavailable):
     """This webhook could not be recorded at the moment."""
 

@@ -8,27 +8,32 @@ whether it was new or a repeat.
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import asyncpg
 
 from ingest import metrics
-from ingest.batch import Batch, Waiting, columns, differs, firsts_of, others, without_receipt
-from ingest.deadline import Deadline
+from ingest.barred import Barred
+from ingest.batch import Batch, Waiting, columns, firsts_of, others, refuse, without_receipt
+from ingest.deadline import Deadline, seconds_left
 from ingest.failures import NotRecorded, OutOfTime, TooMuchAtOnce
+from ingest.fair_queue import FairQueue
 from ingest.notices import NOTICES
 from ingest.receipts import ALREADY_RECORDED, RECORDED, Promise, Receipt
-from sluice.chassis.postgres import DATABASE_ERRORS, Connection, Database, Record, is_transient
+from ingest.repeats import record_repeats
+from sluice.chassis.endless import turn
+from sluice.chassis.postgres import DATABASE_ERRORS, Connection, Database, is_transient
 from sluice.chassis.postgres_hold import Hold
 from sluice.chassis.sql import load_queries
 from sluice.contract.event import StripeEvent
-from sluice.failures import DatabaseUnavailable, Unavailable
+from sluice.failures import DatabaseUnavailable
 
 _QUERIES = load_queries(__file__, "journal.sql")
 _LEAST_RETRY_SECONDS = 0.3
 _HOLD_SECONDS = 1.0
+_IDLE_SECONDS = 10.0
 _LEAST_SHARE = 32  # below this a write costs the same however few its rows are
 _ROW_AT_FAULT = frozenset({"22", "23", "54", "P0", "XX"})  # a value, a constraint, a limit, a trigger, a broken page
 
@@ -66,8 +71,8 @@ class Journal:
         self._on_recorded = on_recorded
         self._on_failure = on_failure
         self._limits = limits or JournalLimits()
-        self._queue: deque[Waiting] = deque()
-        self._bytes = 0
+        self._queue = FairQueue(rows_max=self._limits.queue_rows, bytes_max=self._limits.queue_bytes)
+        self._barred = Barred()
         self._taken = 0
         self._arrived = asyncio.Event()
         self._deadline = Deadline(self._limits.receipt_seconds, OutOfTime)
@@ -80,14 +85,14 @@ class Journal:
     @property
     def waiting_bytes(self) -> int:
         """Bytes of the bodies that wait or are being written."""
-        return self._bytes
+        return self._queue.body_bytes
 
     async def record(self, event: StripeEvent, verified_by: str) -> Receipt:
         """
         Return once this delivery is committed.
 
         Raises:
-            TooMuchAtOnce: too much waits already.
+            TooMuchAtOnce: too much waits already, of everybody's or of this organiser's.
             OutOfTime, DatabaseUnavailable, NotRecorded: it may be recorded nevertheless; the sender should try again.
         """
         receipt: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
@@ -99,13 +104,10 @@ class Journal:
         Put a delivery into the next write, and return at once; ``receipt`` learns what ``record`` returns or raises.
 
         Raises:
-            TooMuchAtOnce: too much waits already.
+            TooMuchAtOnce: as ``record``.
         """
-        size = len(event.body)
-        if len(self._queue) >= self._limits.queue_rows or self._bytes + size > self._limits.queue_bytes:
-            raise TooMuchAtOnce
-        self._queue.append(Waiting(event, verified_by, receipt))
-        self._bytes += size
+        self._barred.check(event.tenant)
+        self._queue.put(Waiting(event, verified_by, receipt))
         self._deadline.watch(receipt)
         self._arrived.set()
 
@@ -113,8 +115,10 @@ class Journal:
         """Write what arrives, one batch at a time, for ever."""
         try:
             while True:
+                turn()
                 await self._arrival()
                 while self._queue:
+                    turn()
                     await self._write_next()
         finally:
             await self._hold.give_back()
@@ -126,33 +130,20 @@ class Journal:
                 await self._arrived.wait()
         except TimeoutError:
             await self._hold.give_back()
-            await self._arrived.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_IDLE_SECONDS):
+                    await self._arrived.wait()
         self._arrived.clear()
 
     async def _write_next(self) -> None:
-        batch, size = self._take()
+        taken = self._queue.take(self._share(), self._limits.batch_bytes)
+        batch = self._not_barred(without_receipt(taken.waiting))  # those who still wait
+        self._taken = len(batch)
         try:
             await self._write(batch)
         finally:
-            self._bytes -= size
-            _refuse(batch, NotRecorded)  # whoever has no answer yet, should this task be cancelled
-
-    def _take(self) -> tuple[Batch, int]:
-        """The next batch, without those who no longer wait; and the bytes that it and those held."""
-        batch: list[Waiting] = []
-        size = batch_bytes = 0
-        rows_max = self._share()
-        while self._queue and len(batch) < rows_max:
-            body_bytes = len(self._queue[0].event.body)
-            if batch and batch_bytes + body_bytes > self._limits.batch_bytes:
-                break
-            waiting = self._queue.popleft()
-            size += body_bytes
-            if not waiting.receipt.done():
-                batch.append(waiting)
-                batch_bytes += body_bytes
-        self._taken = len(batch)
-        return batch, size
+            self._queue.give_back(taken)
+            refuse(batch, NotRecorded)  # whoever has no answer yet, should this task be cancelled
 
     def _share(self) -> int:
         """
@@ -197,22 +188,18 @@ class Journal:
         """The usual case in one statement; repeats, if there are any, in a second one."""
         connection: Connection
         firsts = firsts_of(batch)
-        async with self._hold.use(within_seconds=_left(deadline)) as connection:
+        async with self._hold.use(within_seconds=seconds_left(deadline)) as connection:
             recorded = await connection.fetch(
-                _QUERIES["record_new"], *columns(list(firsts.values())), timeout=_left(deadline)
+                _QUERIES["record_new"], *columns(list(firsts.values())), timeout=seconds_left(deadline)
             )
             self._give([firsts[row["stripe_event_id"]] for row in recorded], RECORDED)
             if rest := others(batch, recorded, firsts):
                 await self._insert_repeats(connection, rest, deadline)
 
     async def _insert_repeats(self, connection: Connection, batch: Batch, deadline: float) -> None:
-        rows = await connection.fetch(_QUERIES["record"], *columns(batch), differs(batch), timeout=_left(deadline))
-        await _fill(connection, batch, rows, deadline)
-        _note_other_bodies(rows)
-        firsts = firsts_of(batch)
-        recorded = [row for row in rows if row["is_new"]]
-        self._give([firsts[row["stripe_event_id"]] for row in recorded], RECORDED)
-        self._give(others(batch, recorded, firsts), ALREADY_RECORDED)
+        committed = await record_repeats(connection, batch, deadline)
+        self._give(committed.new, RECORDED)
+        self._give(committed.repeats, ALREADY_RECORDED)
 
     def _give(self, committed: Batch, receipt: Receipt) -> None:
         for waiting in committed:
@@ -227,47 +214,23 @@ class Journal:
         if len(batch) > 1 and _is_about_a_row(error):
             metrics.JOURNAL_FAILURES.labels("halving").inc()
             middle = len(batch) // 2
-            await self._write(batch[:middle])
-            await self._write(batch[middle:])
+            await self._write(self._not_barred(batch[:middle]))
+            await self._write(self._not_barred(batch[middle:]))
             return
         metrics.JOURNAL_FAILURES.labels("refusal").inc()
         self._on_failure(error)
         if is_transient(error):
-            _refuse(batch, DatabaseUnavailable)
-            self._refuse_queue()
+            refuse(batch, DatabaseUnavailable)
+            refuse(self._queue.clear(), DatabaseUnavailable)
         else:
-            _refuse(batch, NotRecorded)
+            refuse(batch, NotRecorded)
+            self._barred.bar(waiting.event.tenant for waiting in batch)
 
-    def _refuse_queue(self) -> None:
-        _refuse(self._queue, DatabaseUnavailable)
-        self._bytes -= sum(len(waiting.event.body) for waiting in self._queue)
-        self._queue.clear()
-
-
-def _note_other_bodies(rows: Sequence[Record]) -> None:
-    for row in rows:
-        if row["body_differs"]:
-            metrics.BODY_DIFFERS.inc()
-            NOTICES.warn("webhook_body_differs", stripe_event_id=row["stripe_event_id"])
-
-
-async def _fill(connection: Connection, batch: Batch, rows: Sequence[Record], deadline: float) -> None:
-    """Fill the rows that an earlier application left; refuse who finds one held, since a 200 would lose the webhook."""
-    unfilled = {row["stripe_event_id"] for row in rows if row["is_unfilled"]}
-    if not unfilled:
-        return
-    waiting = [waiting for waiting in batch if waiting.event.stripe_event_id in unfilled]
-    filled = await connection.fetch(
-        _QUERIES["fill"], *columns(list(firsts_of(waiting).values())), timeout=_left(deadline)
-    )
-    held = unfilled - {row["stripe_event_id"] for row in filled}
-    _refuse([one for one in waiting if one.event.stripe_event_id in held], NotRecorded)
-
-
-def _refuse(batch: "Batch | deque[Waiting]", failure: type[Unavailable]) -> None:
-    for waiting in batch:
-        if not waiting.receipt.done():
-            waiting.receipt.set_exception(failure())
+    def _not_barred(self, batch: Batch) -> Batch:
+        """Those that may still be written; of an organiser one bad row is enough."""
+        free, barred = self._barred.split(batch)
+        refuse(barred, TooMuchAtOnce)
+        return free
 
 
 def _is_worth_repeating(error: Exception) -> bool:
@@ -279,7 +242,3 @@ def _is_about_a_row(error: Exception) -> bool:
     if isinstance(error, ValueError):  # asyncpg cannot encode a value
         return True
     return isinstance(error, asyncpg.PostgresError) and (error.sqlstate or "")[:2] in _ROW_AT_FAULT
-
-
-def _left(deadline: float) -> float:
-    return max(deadline - time.monotonic(), 0.01)

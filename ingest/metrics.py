@@ -49,11 +49,22 @@ CLOCK_SKEW_SECONDS = metrics.gauge(
 BODY_DIFFERS = metrics.counter(
     "webhook_body_differs_total", "Known events that came again with another body; the first is kept."
 )
+REVIVED = metrics.counter(
+    "webhook_revived_total", "Dead webhooks that came again, byte for byte, and are due once more."
+)
 CONNECTIONS = metrics.gauge("http_connections", "Open connections of clients.")
 CONNECTIONS_CUT = metrics.counter(
     "http_connections_cut_total",
-    "Connections closed on a client that was one too many, sent no request, or read no answer.",
+    "Connections closed on a client that was one too many, sent no request, read no answer, or made room for another.",
     ("reason",),
+)
+CLIENTS_LEFT = metrics.counter(
+    "http_clients_left_total", "Clients that reset their connection, or left before they had all their answers."
+)
+OVER_SHARE = metrics.counter(
+    "webhook_organiser_over_share_total",
+    "Webhooks of organisers answered 503 because theirs held or used too much already, by what of.",
+    ("resource",),
 )
 TENANT_LOOKUPS = metrics.counter(
     "webhook_tenant_lookups_total", "Reads of organisers' secrets from PostgreSQL.", ("outcome",)
@@ -85,8 +96,8 @@ REFUSALS = frozenset(
     """
     bad_request body_timeout body_too_large client_gone database_unavailable defect failure future_timestamp
     invalid_signature malformed_event malformed_signature method_not_allowed missing_signature not_configured not_found
-    not_recorded overloaded rejected secret_unreadable stale_timestamp timeout unavailable unknown_organiser
-    unsupported_media_type
+    not_recorded overloaded rejected secret_unreadable secret_unusable stale_timestamp timeout unavailable
+    unknown_organiser unsupported_media_type
     """.split()  # noqa: SIM905  as above
 )
 
@@ -96,6 +107,10 @@ for _type in (*KNOWN_TYPES, "other"):
         RECEIVED.labels(_type, _outcome)
 for _code in REFUSALS:
     REFUSED.labels(_code)
+for _resource in ("requests", "bytes", "rows", "queue_bytes", "cpu", "refused_rows"):
+    OVER_SHARE.labels(_resource)
+for _reason in ("too_many", "silent", "deaf", "idle", "unfinished"):
+    CONNECTIONS_CUT.labels(_reason)
 for _reason in ("fresh", "due", "unsent", "passed", "overdue"):
     RELAY_PUBLISHED.labels(_reason)
 for _reason in ("unsent", "passed", "overdue"):

@@ -16,6 +16,8 @@ from ingest.failures import MethodNotAllowed, NotFound, OutOfTime
 from ingest.journal import Journal
 from ingest.notices import NOTICES
 from ingest.receipts import Receipt, Recorded
+from ingest.shares import STRANGERS, InFlight
+from ingest.tenants import Tenants
 from sluice.contract.event import StripeEvent
 from sluice.failures import Defect, Failure
 
@@ -40,12 +42,16 @@ class Receiver:
         admission: Admission,
         journal: Journal,
         bodies: BodyReader,
+        tenants: Tenants,
+        in_flight: InFlight,
         is_draining: Callable[[], bool] = lambda: False,
         answer_seconds: float = 2.5,
     ) -> None:
         self._admission = admission
         self._journal = journal
         self._bodies = bodies
+        self._tenants = tenants
+        self._in_flight = in_flight
         self._is_draining = is_draining
         self._answer_seconds = answer_seconds
 
@@ -63,17 +69,19 @@ class Receiver:
     async def _receive(self, request: web.BaseRequest) -> Answer:
         began = time.monotonic()
         tenant = _route(request)
-        body = await self._bodies.read(request)
         header = request.headers.get(SIGNATURE)
         if tenant is None:
-            return await self._platform(body, header, began)  # waits for the journal alone, which has its own deadline
-        try:
-            async with asyncio.timeout(self._answer_seconds):
-                return await self._tenant(body, header, began, tenant)
-        except TimeoutError as error:
-            raise OutOfTime from error
+            return await self._platform(await self._bodies.read(request), header, began)
+        with self._in_flight.enter(self._tenants.known(tenant) or STRANGERS) as place:
+            body = await self._bodies.read(request, place)
+            try:
+                async with asyncio.timeout(self._answer_seconds):
+                    return await self._tenant(body, header, began, tenant)
+            except TimeoutError as error:
+                raise OutOfTime from error
 
     async def _platform(self, body: bytes, header: str | None, began: float) -> Answer:
+        """It waits for the journal alone, which has its own deadline."""
         admitted = self._admission.platform(body, header)
         return accept(admitted.event, await self._journal.record(admitted.event, admitted.verified_by), began)
 

@@ -1,10 +1,13 @@
 """What is said of webhooks that were refused: bounded log lines, and an error row for those that Stripe did sign."""
 
+from ingest.failures import SecretUnusable
 from ingest.notices import NOTICES
 from ingest.verify import BadSignature
+from sluice.chassis import logs
 from sluice.chassis.error_log import ErrorLog
 from sluice.failures import Failure
 
+_SECRET_SECONDS = 3600.0
 _HINT = (
     "With the Stripe CLI, run `stripe listen --print-secret` and put what it prints into .env as STRIPE_WEBHOOK_SECRET."
 )
@@ -17,17 +20,32 @@ class Refusals:
         self._errors = errors
         self._is_production = is_production
 
-    def unverified(self, failure: Failure, *, is_platform: bool) -> None:
-        """A stranger's request: a line in the log, at most a few a second."""
-        route = "platform" if is_platform else "tenant"
-        if is_platform and isinstance(failure, BadSignature) and not self._is_production:
-            NOTICES.warn("webhook_refused", code=failure.code, route=route, hint=_HINT)
+    def unverified(self, failure: Failure) -> None:
+        """A stranger's request to the platform's URL: a line in the log, at most a few a second."""
+        if isinstance(failure, BadSignature) and not self._is_production:
+            NOTICES.warn("webhook_refused", code=failure.code, route="platform", hint=_HINT)
         else:
-            NOTICES.warn("webhook_refused", code=failure.code, route=route)
+            NOTICES.warn("webhook_refused", code=failure.code, route="platform")
+
+    def unverified_of(self, organiser: str, failure: Failure) -> None:
+        """A stranger's request to an organiser's URL: within that organiser's own budget of lines."""
+        NOTICES.warn_of(organiser, "webhook_refused", code=failure.code, route="tenant")
+
+    def no_secret(self, organiser: str, fault: str) -> None:
+        """An organiser's row holds something that is no webhook secret: a person should know which row, and why."""
+        if not NOTICES.may_of(organiser, "organiser_secret_unusable", lines=1, seconds=_SECRET_SECONDS):
+            return
+        logs.get_logger().error("organiser_secret_unusable", tenant=organiser, reason=fault)
+        self._errors.webhook(
+            f"events.webhook_secret of the row {organiser} can be no webhook secret: {fault}.",
+            event_id=organiser,
+            request_data={"code": SecretUnusable.code, "tenant": organiser, "reason": fault},
+        )
 
     def malformed(self, failure: Failure, *, verified_by: str, tenant: str | None) -> None:
         """Signed with a secret of ours, and still no event: a person should know."""
-        if not NOTICES.may("webhook_malformed"):
+        kind = "webhook_malformed"
+        if not (NOTICES.may(kind) if tenant is None else NOTICES.may_of(tenant, kind)):
             return
         self._errors.webhook(
             f"A webhook signed with the secret {verified_by} is malformed: {failure}",

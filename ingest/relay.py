@@ -11,12 +11,14 @@ import asyncio
 import random
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from ingest import metrics
 from ingest.notices import NOTICES
 from ingest.publisher import Publication, Publisher
+from sluice.chassis.endless import turn
 from sluice.chassis.jetstream import ConsumerState, JetStream
 from sluice.chassis.postgres import DATABASE_ERRORS, Database, Record
 from sluice.chassis.sql import load_queries
@@ -24,6 +26,7 @@ from sluice.contract.event import StripeEvent
 from sluice.contract.subjects import CONSUMER
 from sluice.failures import StreamUnavailable
 
+_IDLE_SECONDS = 10.0
 _QUERIES = load_queries(__file__, "relay.sql")
 
 
@@ -43,6 +46,8 @@ class RelayLimits:
     in_flight_seconds: float = 35
     """Longer than ``ack_wait``: what was delivered before and is not acknowledged was delivered again since."""
     query_seconds: float = 3
+    whole_every_seconds: float = 300
+    """How often the indexes are read from their beginning, and not from where healthd saw the first open row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +89,17 @@ class Relay:
         self._publisher = publisher
         self._limits = limits or RelayLimits()
         self._consumer = consumer
+        self._whole_at = time.monotonic()
 
     async def run(self) -> None:
         """Sweep for ever; nothing while JetStream is away."""
         while True:
-            await self._stream.wait_connected()
+            turn()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_IDLE_SECONDS):
+                    await self._stream.wait_connected()
+            if not self._stream.is_connected:
+                continue
             await self.sweep()
             await asyncio.sleep(self._limits.every_seconds * random.uniform(0.75, 1.25))
 
@@ -109,15 +120,24 @@ class Relay:
     async def _sweep(self) -> Swept:
         state = await self._stream.consumer_state(self._consumer)
         clock = await self._read_clock(state)
-        due = await self._drain("claim_due", "due")
+        is_whole = self._reads_all()
+        due = await self._drain("claim_due", "due", is_whole)
         unsent = await self._publish_unsent()
         passed = 0
         if clock.passed_before is not None:
-            passed = await self._drain("claim_untried", "passed", clock.passed_before)
+            passed = await self._drain("claim_untried", "passed", is_whole, clock.passed_before)
         overdue = await self._claim_and_publish(
-            "claim_untried", "overdue", self._limits.overdue_per_second, clock.overdue_before
+            "claim_untried", "overdue", self._limits.overdue_per_second, is_whole, clock.overdue_before
         )
         return Swept(due=due, unsent=unsent, passed=passed, overdue=overdue.published)
+
+    def _reads_all(self) -> bool:
+        """The first time, and every few minutes: the mark is a help and no truth."""
+        now = time.monotonic()
+        if now < self._whole_at:
+            return False
+        self._whole_at = now + self._limits.whole_every_seconds
+        return True
 
     async def _publish_unsent(self) -> int:
         """Fresh rows whose publication failed here; one batch in each sweep, since whatever made it fail may go on."""
@@ -143,13 +163,14 @@ class Relay:
         )
         return _Clock(rows[0]["passed_before"], rows[0]["overdue_before"])
 
-    async def _drain(self, query: str, reason: str, *published_before: datetime) -> int:
+    async def _drain(self, query: str, reason: str, *which: object) -> int:
         """Batch after batch, not faster than the limit, until there is no more or JetStream goes away."""
         total = 0
         pause = self._limits.batch_rows / self._limits.rows_per_second
         while True:
+            turn()
             began = time.monotonic()
-            batch = await self._claim_and_publish(query, reason, self._limits.batch_rows, *published_before)
+            batch = await self._claim_and_publish(query, reason, self._limits.batch_rows, *which)
             total += batch.published
             if batch.claimed < self._limits.batch_rows or not batch.published:
                 return total

@@ -4,8 +4,8 @@
 SELECT greatest(now() - $1::interval, $2::timestamptz) AS passed_before, now() - $3::interval AS overdue_before;
 
 -- claim_due --
--- $1 rows at most. Tried rows (failed, parked, replayed) whose time has come. The claim holds for a lease that doubles
--- with each publication, up to five minutes.
+-- $1 rows at most  $2 whether to read the whole index, not from queue_watermark on. Tried rows (failed, parked, replayed)
+-- whose time has come. The claim holds for a lease that doubles with each publication, up to five minutes.
 UPDATE webhook_logs
 SET publications = publications + 1,
     published_at = now(),
@@ -14,6 +14,7 @@ WHERE id = ANY (ARRAY(
     SELECT id
     FROM webhook_logs
     WHERE NOT processed AND dead_at IS NULL AND published_at IS NULL AND next_attempt_at <= now()
+        AND next_attempt_at >= coalesce((SELECT due_from FROM queue_watermark WHERE NOT $2::boolean), '-infinity')
     ORDER BY next_attempt_at
     LIMIT $1
     FOR UPDATE SKIP LOCKED
@@ -24,7 +25,7 @@ RETURNING
     coalesce(octet_length(body), 0) AS body_bytes;
 
 -- claim_untried --
--- $1 rows at most, $2 published before. Rows that were published then and never tried; the claim is as above.
+-- $1 rows at most  $2 whether to read the whole index  $3 published before. Rows that were published then and never tried; the claim is as above.
 UPDATE webhook_logs
 SET publications = publications + 1,
     published_at = now(),
@@ -33,7 +34,8 @@ WHERE id = ANY (ARRAY(
     SELECT id
     FROM webhook_logs
     WHERE NOT processed AND dead_at IS NULL AND next_attempt_at <= now()
-        AND published_at IS NOT NULL AND published_at < $2
+        AND published_at IS NOT NULL AND published_at < $3
+        AND published_at >= coalesce((SELECT untried_from FROM queue_watermark WHERE NOT $2::boolean), '-infinity')
     ORDER BY published_at
     LIMIT $1
     FOR UPDATE SKIP LOCKED

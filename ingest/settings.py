@@ -1,5 +1,7 @@
 """What a person can tell ingest, all of it through the environment."""
 
+from collections.abc import Mapping, Sequence
+
 from pydantic import Field
 
 from ingest.body import BodyLimits
@@ -9,15 +11,19 @@ from ingest.relay import RelayLimits
 from ingest.tenants import TenantLimits
 from sluice.chassis.listening import EVERY_ADDRESS
 from sluice.chassis.settings import Seconds, ServiceSettings
+from sluice.webhook_secret import configured_faults
 
-MEBIBYTE = 1024 * 1024
+SECRET_NAME = "STRIPE_WEBHOOK_SECRET"  # noqa: S105  the name of a setting
+KIBIBYTE = 1024
+MEBIBYTE = 1024 * KIBIBYTE
 
 
 class IngestSettings(ServiceSettings):
     """
     Settings of ingest beside those of every service.
 
-    ``STRIPE_WEBHOOK_SECRET`` (or ``STRIPE_WEBHOOK_SECRET_FILE``) is no field: it may change while we run.
+    ``STRIPE_WEBHOOK_SECRET`` (or ``STRIPE_WEBHOOK_SECRET_FILE``) is no field: it may change while we run. But what can
+    be no secret is refused as we start.
     """
 
     listen_host: str = Field(EVERY_ADDRESS, description="address of the public port; `::` is every one, IPv4 and IPv6")
@@ -35,6 +41,9 @@ class IngestSettings(ServiceSettings):
     body_bytes_max: int = Field(2 * MEBIBYTE, ge=1024, description="largest body, in bytes")
     body_seconds: Seconds = Field(5, description="seconds to read a body in")
     answer_seconds: Seconds = Field(2.5, description="seconds from the whole body to any answer")
+    organiser_body_bytes_max: int = Field(
+        256 * KIBIBYTE, ge=1024, description="largest body at an organiser's URL, in bytes"
+    )
     reading_bytes_max: int = Field(64 * MEBIBYTE, ge=1024, description="bytes of unfinished bodies at most")
 
     journal_queue_rows: int = Field(10_000, ge=1, description="webhooks that may wait to be written")
@@ -65,7 +74,10 @@ class IngestSettings(ServiceSettings):
     def body_limits(self) -> BodyLimits:
         """What one body may cost."""
         return BodyLimits(
-            body_bytes=self.body_bytes_max, body_seconds=self.body_seconds, reading_bytes=self.reading_bytes_max
+            body_bytes=self.body_bytes_max,
+            organiser_body_bytes=self.organiser_body_bytes_max,
+            body_seconds=self.body_seconds,
+            reading_bytes=self.reading_bytes_max,
         )
 
     @property
@@ -92,3 +104,12 @@ class IngestSettings(ServiceSettings):
             rows_per_second=self.relay_rows_per_second,
             overdue_per_second=self.relay_overdue_per_second,
         )
+
+
+def secret_faults(environment: Mapping[str, str]) -> Sequence[str]:
+    """Why the platform's webhook secret, as it is configured now, can be none; a sentence for each fault."""
+    return [
+        f"{SECRET_NAME}: {fault}. Set it, or {SECRET_NAME}_FILE, to what Stripe shows as the signing secret of your "
+        "endpoint, whsec_ and all."
+        for fault in configured_faults(SECRET_NAME, environment)
+    ]

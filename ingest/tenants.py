@@ -2,22 +2,30 @@
 The secrets of organisers who have a Stripe account of their own: ``events.webhook_secret``.
 
 Look-ups go out like the journal's writes: one query at a time, for all who wait. So any number of invented ids costs
-one connection at most, and the platform's own webhooks never wait for them.
+one connection at most, and the platform's own webhooks never wait for them. Organisers that were known before go first.
 """
 
 import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 
 from ingest import metrics
-from ingest.failures import SecretUnreadable, UnknownOrganiser
+from ingest.failures import SecretUnreadable, SecretUnusable, UnknownOrganiser
 from ingest.notices import NOTICES
+from sluice.chassis.endless import turn
 from sluice.chassis.postgres import DATABASE_ERRORS, Database
 from sluice.chassis.sql import load_queries
+from sluice.webhook_secret import fault_of
 
+_IDLE_SECONDS = 10.0
 _QUERIES = load_queries(__file__, "tenants.sql")
+_STRANGERS_AT_ONCE = 200
+MOST_SECRETS = 5
+"""Of one organiser: each costs every webhook that is not its own a verification."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,21 +50,40 @@ class TenantSecrets:
     secrets: tuple[str, ...]
     """Empty: there is no such row, or it has no secret."""
     read_at: float
+    fault: str | None = None
+    """Why what the row holds, or a part of it, can be no secret."""
 
 
 class Tenants:
-    """Secrets by the id in the URL, cached; see ``TenantLimits``."""
+    """
+    Secrets by the id in the URL, cached; see ``TenantLimits``.
+
+    Args:
+        on_fault: told of a row, and why what it holds can be no secret, each time that it is read.
+    """
 
     def __init__(
-        self, database: Database, *, limits: TenantLimits | None = None, clock: Callable[[], float] = time.monotonic
+        self,
+        database: Database,
+        *,
+        on_fault: Callable[[str, str], None] = lambda _, __: None,
+        limits: TenantLimits | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
+        self._on_fault = on_fault
         self._limits = limits or TenantLimits()
         self._clock = clock
         self._known: OrderedDict[str, TenantSecrets] = OrderedDict()
         self._unknown: OrderedDict[str, TenantSecrets] = OrderedDict()
         self._waiting: dict[str, asyncio.Future[TenantSecrets]] = {}
+        self._strangers: dict[str, asyncio.Future[TenantSecrets]] = {}
         self._wanted = asyncio.Event()
+
+    def known(self, asked: str) -> str | None:
+        """The row that an id in a URL names, as PostgreSQL writes it; None where no such row is in memory."""
+        found = self._cached(asked)
+        return None if found is None or not (found.secrets or found.fault) else found.tenant
 
     async def secrets(self, asked: str) -> TenantSecrets:
         """
@@ -64,6 +91,7 @@ class Tenants:
 
         Raises:
             UnknownOrganiser: nobody, or nobody with a secret, has this id.
+            SecretUnusable: what the row holds can be no secret.
             SecretUnreadable: it is not in memory and cannot be read.
         """
         cached = self._cached(asked)
@@ -81,7 +109,7 @@ class Tenants:
         What PostgreSQL says now, before a webhook is refused; None where ``seen`` was read just now.
 
         Raises:
-            UnknownOrganiser, SecretUnreadable: as ``secrets``.
+            UnknownOrganiser, SecretUnusable, SecretUnreadable: as ``secrets``.
         """
         if self._clock() - seen.read_at < self._limits.afresh_seconds:
             return None
@@ -90,10 +118,18 @@ class Tenants:
     async def run(self) -> None:
         """Read what is wanted, one query at a time, for ever."""
         while True:
-            await self._wanted.wait()
+            turn()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_IDLE_SECONDS):
+                    await self._wanted.wait()
             self._wanted.clear()
             waiting, self._waiting = self._waiting, {}
-            await self._answer(waiting)
+            for asked in list(islice(self._strangers, _STRANGERS_AT_ONCE)):
+                waiting[asked] = self._strangers.pop(asked)
+            if self._strangers:
+                self._wanted.set()
+            if waiting:
+                await self._answer(waiting)
 
     def _cached(self, asked: str) -> TenantSecrets | None:
         for entries in (self._known, self._unknown):
@@ -107,11 +143,12 @@ class Tenants:
         return self._clock() - entry.read_at < believed
 
     async def _read(self, asked: str) -> TenantSecrets:
-        future = self._waiting.get(asked)
+        future = self._waiting.get(asked) or self._strangers.get(asked)
         if future is None:
-            if len(self._waiting) >= self._limits.waiting:
+            line = self._waiting if asked in self._known else self._strangers
+            if len(line) >= self._limits.waiting:
                 raise SecretUnreadable
-            future = self._waiting[asked] = asyncio.get_running_loop().create_future()
+            future = line[asked] = asyncio.get_running_loop().create_future()
             self._wanted.set()
         return await asyncio.shield(future)
 
@@ -126,6 +163,8 @@ class Tenants:
         for asked, future in waiting.items():
             entry = found.get(asked) or TenantSecrets(tenant=asked, secrets=(), read_at=self._clock())
             self._remember(asked, entry)
+            if entry.fault is not None:
+                self._on_fault(entry.tenant, entry.fault)
             if not future.done():
                 future.set_result(entry)
 
@@ -139,7 +178,7 @@ class Tenants:
     async def _query(self, asked: Sequence[str]) -> Mapping[str, TenantSecrets]:
         began = self._clock()
         rows = await self._database.fetch(_QUERIES["read_secrets"], asked, within_seconds=self._limits.query_seconds)
-        return {row["asked"]: TenantSecrets(row["tenant"], _split(row["secret"]), began) for row in rows}
+        return {row["asked"]: _entry(row["tenant"], row["secret"] or "", began) for row in rows}
 
     def _remember(self, asked: str, entry: TenantSecrets) -> None:
         kept, other = (self._known, self._unknown) if entry.secrets else (self._unknown, self._known)
@@ -152,9 +191,14 @@ class Tenants:
 
 def _with_secrets(entry: TenantSecrets) -> TenantSecrets:
     if not entry.secrets:
-        raise UnknownOrganiser
+        raise UnknownOrganiser if entry.fault is None else SecretUnusable
     return entry
 
 
-def _split(secret: str | None) -> tuple[str, ...]:
-    return tuple(part for raw in (secret or "").split(",") if (part := raw.strip()))
+def _entry(tenant: str, stored: str, read_at: float) -> TenantSecrets:
+    parts = [part for raw in stored.split(",") if (part := raw.strip())]
+    faults = [fault for part in parts if (fault := fault_of(part)) is not None]
+    good = [part for part in parts if fault_of(part) is None]
+    if len(good) > MOST_SECRETS:
+        faults.append(f"it has more than {MOST_SECRETS} secrets, and the first {MOST_SECRETS} count")
+    return TenantSecrets(tenant, tuple(good[:MOST_SECRETS]), read_at, next(iter(faults), None))

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from processor.app import serve
 from processor.assembly import NAME
 from processor.settings import ProcessorSettings
+from sluice.chassis import output
 from sluice.chassis.command_line import explain
 from sluice.chassis.service import run
 from sluice.chassis.settings import load
@@ -12,6 +13,7 @@ from sluice.chassis.settings import load
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the processor until SIGTERM or SIGINT; everything is configured by environment variables."""
+    output.protect(NAME)
     purpose = "Consume the stream and give each event its effect exactly once."
     explain("sluice-processor", purpose, ProcessorSettings, arguments=arguments)
     run(NAME, load(ProcessorSettings), serve)

@@ -3,27 +3,21 @@
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager
 
 from processor.consume import Consumer
-from processor.dispatch import Dispatcher
 from processor.heal import Healer, Projection
-from processor.outage import Outage
-from processor.process import Limits, Processor
-from processor.redelivery import Redelivery
-from processor.report import Reporter
-from processor.retries import Patience, Schedule
-from processor.setbacks import Setbacks
+from processor.lanes import NAME, open_database, open_lanes
 from processor.settings import ProcessorSettings
-from processor.turn import Turns
+from sluice.chassis.endless import TURNS_WITHIN_SECONDS, run_endless
 from sluice.chassis.jetstream import ConsumerSpec, JetStream, StreamSpec
 from sluice.chassis.postgres import Database
 from sluice.chassis.service import Service
 from sluice.contract.subjects import ALL_SUBJECTS, CONSUMER, STREAM
 from sluice.registry import Registry
 
-NAME = "processor"
-_STREAM = StreamSpec(name=STREAM, subjects=(ALL_SUBJECTS,))
+__all__ = ["NAME", "serve_with"]
+
+_STREAM = StreamSpec(name=STREAM, subjects=(ALL_SUBJECTS,), is_ours=False)  # ingest makes it, and may publish to it
 
 
 async def serve_with(service: Service, registry: Registry, project: Projection) -> None:
@@ -32,53 +26,27 @@ async def serve_with(service: Service, registry: Registry, project: Projection) 
     if not isinstance(settings, ProcessorSettings):
         raise TypeError("the processor is run with ProcessorSettings")
     async with (
-        _open_database(settings) as database,
+        open_database(settings) as database,
         JetStream.open(
             settings, name=NAME, group=service.group, stream=_STREAM, consumer=_consumer_spec(settings)
         ) as stream,
+        open_lanes(settings, registry, database, service.errors, service.stop) as lanes,
     ):
-        consumer = build(settings, registry, database, stream, service)
+        consumer = Consumer(stream, lanes.turns, lanes.turns.outage, service.stop, settings.batch_size, settings.lanes)
         healer = Healer(database, project, service.errors, service.stop, settings.heal_seconds)
         _report_status(service, settings, database, stream, consumer)
+        service.probes.add_status("apart", lanes.isolation.status)
         service.probes.has_started = True
         async with asyncio.TaskGroup() as group:
-            group.create_task(healer.run(), name="heal")
+            group.create_task(run_endless("heal", healer.run, within_seconds=_within(settings)), name="heal")
             group.create_task(consumer.run(), name="consume")
+            for name, apart in lanes.apart.items():
+                group.create_task(run_endless(name, apart.run), name=name)
 
 
-def build(
-    settings: ProcessorSettings, registry: Registry, database: Database, stream: JetStream, service: Service
-) -> Consumer:
-    """The consumer with everything that it needs."""
-    patience = Patience(settings.parked_patience_seconds)
-    outage = Outage(database, service.stop)
-    turns = Turns(
-        processor=Processor(
-            database,
-            Dispatcher(registry, is_production=settings.is_production, handler_seconds=settings.handler_seconds),
-            Limits(settings.transaction_seconds, settings.lock_seconds),
-            patience,
-        ),
-        setbacks=Setbacks(database, Schedule(settings.attempts, settings.attempts_over_seconds), patience),
-        redelivery=Redelivery(database, settings.solo_starts),
-        reporter=Reporter(service.errors, registry.types),
-        outage=outage,
-        stop=service.stop,
-        hold_seconds=settings.hold_seconds,
-    )
-    return Consumer(stream, turns, outage, service.stop, settings.batch_size, settings.lanes)
-
-
-def _open_database(settings: ProcessorSettings) -> AbstractAsyncContextManager[Database]:
-    """A pool whose statements may take as long as a transaction may, and no longer."""
-    return Database.connect(
-        settings.database_url.get_secret_value(),
-        application_name=f"sluice-{NAME}",
-        min_size=settings.database_pool_min_size,
-        max_size=settings.database_pool_max_size,
-        command_seconds=settings.transaction_seconds,
-        statement_cache=settings.database_statement_cache,
-    )
+def _within(settings: ProcessorSettings) -> float:
+    """How long healing may go without a turn: it rests between two rounds."""
+    return TURNS_WITHIN_SECONDS + settings.heal_seconds
 
 
 def _consumer_spec(settings: ProcessorSettings) -> ConsumerSpec:
@@ -104,6 +72,7 @@ def _work_of(consumer: Consumer) -> Callable[[], Mapping[str, float | bool | Non
             "last_turn_age_seconds": age,
             "waits_for_database": consumer.outage.is_on,
             "waits_for_migration": consumer.outage.waits_for_migration,
+            "forged_message_age_seconds": consumer.turns.reporter.forged_age_seconds,
         }
 
     return work

@@ -9,11 +9,13 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from processor import metrics
 from processor.crowd import Crowd
 from processor.outage import Outage
 from processor.turn import Turns
+from sluice.chassis.endless import run_endless, turn
 from sluice.chassis.jetstream import IncomingMessage, JetStream
 
 _FIRST_SIZE = 100
@@ -57,10 +59,11 @@ class Consumer:
         """Turn until the stop; what is in flight then is finished."""
         async with asyncio.TaskGroup() as group:
             for lane in range(self.lanes):
-                group.create_task(self._run_lane(lane), name=f"consume_{lane}")
+                group.create_task(run_endless(f"consume_{lane}", partial(self._run_lane, lane)), name=f"consume_{lane}")
 
     async def _run_lane(self, lane: int) -> None:
         while not self.stop.is_set():
+            turn()
             await self.run_once()
             self._has_turned(lane)
 

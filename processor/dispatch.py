@@ -1,21 +1,28 @@
 """Which handlers an event gets, and what they say together, within one time budget."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from functools import partial
 
 from processor import metrics
-from processor.retries import HandlerFailed, says_away
-from processor.verdicts import Handled, Unsupported
-from sluice.chassis.postgres import DATABASE_ERRORS
+from processor.handler_call import HandlerEscaped, call_within
+from processor.loop_holds import LoopHolds
+from processor.retries import HandlerFailed, may_be_foreign
+from processor.verdicts import Handled, Unmatched, Unsupported
+from sluice.chassis.postgres import DATABASE_ERRORS, Connection
 from sluice.contract.event import StripeEvent
 from sluice.outcomes import Applied, Ignored, Outcome, Parked, combine
-from sluice.registry import BatchHandler, Registry, Transaction
+from sluice.registry import BatchHandler, Registry, Transaction, name_of
+from sluice.transaction import HandlersTransaction
 
 TEST_MODE = Ignored("a test-mode event in production")
-NO_HANDLER = Ignored("no handler for this type")
+NO_HANDLER = Ignored("no handler for this type")  # or none that takes an organiser's
 THIN = Unsupported("thin events (v2.core.event) are not supported yet")
 _LOOK_SECONDS = 1
+_GRACE_SHARE = 0.125
+"""Of the time budget: how long a handler that used it up may take to end."""
 
 
 @dataclass(frozen=True)
@@ -25,10 +32,17 @@ class Dispatcher:
     registry: Registry
     is_production: bool = False
     handler_seconds: float = 4
+    holds: LoopHolds = field(default_factory=LoopHolds)
 
-    async def handle(self, events: Sequence[StripeEvent], tx: Transaction) -> Mapping[str, Handled]:
+    async def handle(
+        self, events: Sequence[StripeEvent], tx: Connection, *, last_looks: AbstractSet[str] = frozenset()
+    ) -> Mapping[str, Handled]:
         """
         What became of each event, by id.
+
+        Args:
+            last_looks: ids of parked events whose patience has ended; every handler is asked of them, and what waits
+                even now is unmatched.
 
         Raises:
             HandlerFailed: one of the handlers raised, timed out or gave no sensible answer.
@@ -36,8 +50,9 @@ class Dispatcher:
         """
         screened = {event.stripe_event_id: self._screen(event) for event in events}
         wanted = [event for event in events if screened[event.stripe_event_id] is None]
-        answers = await self._ask(wanted, tx)
-        return {event_id: verdict or answers[event_id] for event_id, verdict in screened.items()}
+        answers = await self._ask(wanted, HandlersTransaction(tx), tx.terminate, last_looks)
+        ended = {event_id: _ended(answers[event_id]) for event_id in last_looks & answers.keys()}
+        return {event_id: verdict or ended.get(event_id) or answers[event_id] for event_id, verdict in screened.items()}
 
     def _screen(self, event: StripeEvent) -> Handled | None:
         """What is clear without any handler; None: ask them."""
@@ -45,17 +60,20 @@ class Dispatcher:
             return TEST_MODE
         if event.is_thin:
             return THIN
-        return None if self.registry.handlers_for(event.type) else NO_HANDLER
+        return None if self.registry.handlers_of(event) else NO_HANDLER
 
-    async def _ask(self, events: Sequence[StripeEvent], tx: Transaction) -> Mapping[str, Outcome]:
+    async def _ask(
+        self, events: Sequence[StripeEvent], tx: Transaction, close: Callable[[], None], last_looks: AbstractSet[str]
+    ) -> Mapping[str, Outcome]:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self.handler_seconds
         answers: dict[str, Outcome] = {}
         for handler, concerned in self._by_handler(events):
             asked = concerned
             if self.registry.is_patient(handler):
-                asked = [event for event in concerned if not isinstance(answers.get(event.stripe_event_id), Parked)]
-            for event_id, outcome in (await _call(handler, asked, tx, deadline)).items():
+                waiting = {event_id for event_id, answer in answers.items() if isinstance(answer, Parked)} - last_looks
+                asked = [event for event in concerned if event.stripe_event_id not in waiting]
+            for event_id, outcome in (await self._call(handler, asked, tx, close, deadline)).items():
                 known = answers.get(event_id)
                 answers[event_id] = outcome if known is None else combine(known, outcome)
         return answers
@@ -64,25 +82,48 @@ class Dispatcher:
         """Each handler with its events, the patient ones last."""
         concerned: dict[BatchHandler, list[StripeEvent]] = {}
         for event in events:
-            for handler in dict.fromkeys(self.registry.handlers_for(event.type)):
+            for handler in dict.fromkeys(self.registry.handlers_of(event)):
                 concerned.setdefault(handler, []).append(event)
         return sorted(concerned.items(), key=lambda asked: self.registry.is_patient(asked[0]))
 
+    async def _call(
+        self,
+        handler: BatchHandler,
+        events: Sequence[StripeEvent],
+        tx: Transaction,
+        close: Callable[[], None],
+        deadline: float,
+    ) -> Mapping[str, Outcome]:
+        """Let one handler handle its events; whatever it raises leaves the transaction as HandlerFailed."""
+        if not events:
+            return {}
+        name = name_of(handler)
+        ids = frozenset(event.stripe_event_id for event in events)
+        try:
+            with metrics.timed_handler(name):
+                answers = await call_within(
+                    handler,
+                    events,
+                    tx,
+                    close=close,
+                    deadline=deadline,
+                    grace_seconds=self.handler_seconds * _GRACE_SHARE,
+                    note_step=partial(self.holds.note, name, ids),
+                )
+            return {event.stripe_event_id: _checked(answers.get(event.stripe_event_id, Applied())) for event in events}
+        except asyncio.CancelledError:  # we ourselves; a handler's own is another error by now
+            raise
+        except HandlerEscaped as error:  # we closed its connection
+            metrics.ESCAPED.labels(name).inc()
+            raise HandlerFailed(name, events=ids) from error
+        except BaseException as error:
+            is_foreign = may_be_foreign(error) and await _is_sound(tx)
+            is_lost = _is_lost(tx)
+            raise HandlerFailed(name, events=ids, connection_lost=is_lost, is_foreign=is_foreign) from error
 
-async def _call(
-    handler: BatchHandler, events: Sequence[StripeEvent], tx: Transaction, deadline: float
-) -> Mapping[str, Outcome]:
-    """Let one handler handle its events; whatever it raises leaves the transaction as HandlerFailed."""
-    if not events:
-        return {}
-    try:
-        with metrics.timed_handler(name_of(handler)):
-            async with asyncio.timeout_at(deadline):
-                answers = await handler(events, tx)
-        return {event.stripe_event_id: _checked(answers.get(event.stripe_event_id, Applied())) for event in events}
-    except Exception as error:
-        is_foreign = says_away(error) and await _is_sound(tx)
-        raise HandlerFailed(name_of(handler), connection_lost=_is_lost(tx), is_foreign=is_foreign) from error
+
+def _ended(outcome: Outcome) -> Handled:
+    return Unmatched(outcome.waiting_for) if isinstance(outcome, Parked) else outcome
 
 
 async def _is_sound(tx: Transaction) -> bool:
@@ -105,9 +146,3 @@ def _checked(outcome: Outcome) -> Outcome:
     if not isinstance(outcome, Applied | Ignored | Parked):
         raise TypeError("a handler answers Applied, Ignored or Parked")
     return outcome
-
-
-def name_of(handler: BatchHandler) -> str:
-    """``module.function`` of a handler, as people wrote it."""
-    written = getattr(handler, "__wrapped__", handler)
-    return f"{getattr(written, '__module__', '?')}.{getattr(written, '__qualname__', '?')}"

@@ -11,6 +11,7 @@ from processor.ledger import RowChange
 from processor.postponed import Postponed
 from processor.retries import Blame, blame
 from processor.throttle import Throttle
+from sluice.chassis.endless import turn
 from sluice.chassis.error_log import ErrorLog
 from sluice.chassis.logs import get_logger
 from sluice.chassis.postgres import Database
@@ -56,6 +57,7 @@ class Healer:
     async def run(self) -> None:
         """Heal until the stop."""
         while not self.stop.is_set():
+            turn()
             await self.run_once()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self.every_seconds):
@@ -69,6 +71,7 @@ class Healer:
         """
         limit, faults = PAYMENTS_AT_ONCE, 0
         while faults < FAULTS_IN_A_ROUND and not self.stop.is_set():
+            turn()
             taken: list[Node] = []
             try:
                 await self._project(limit, taken)
@@ -86,7 +89,7 @@ class Healer:
         async with (
             asyncio.timeout(TRANSACTION_SECONDS),
             self.database.acquire() as connection,
-            connection.transaction(),
+            connection.transaction(isolation="read_committed"),
         ):
             taken.extend(await self.projection.take(connection, limit, self.postponed.now()))
             changes = await self.projection.project(connection, taken) if taken else ()

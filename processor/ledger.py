@@ -39,9 +39,14 @@ class RowChange(NamedTuple):
     """How that payment came to the row; None where no payment decides."""
 
 
-async def apply_facts(events: Sequence[StripeEvent], tx: "Transaction") -> Mapping[str, Outcome]:
+async def apply_facts(
+    events: Sequence[StripeEvent], tx: "Transaction", *, trusts_reference: bool = True
+) -> Mapping[str, Outcome]:
     """
     Append what these events say of payments, and bring payments and ``events`` rows up to date.
+
+    Args:
+        trusts_reference: whether ``client_reference_id`` may name a row; see ``facts_of``.
 
     Returns:
         By ``stripe_event_id``: Parked where an event names ``events`` rows of which none exists and its payment has no
@@ -50,7 +55,7 @@ async def apply_facts(events: Sequence[StripeEvent], tx: "Transaction") -> Mappi
     Raises:
         MalformedEvent: a body is no JSON object.
     """
-    entries = [Entry(Node(event.scope, fact.payment_id), fact) for event in events for fact in facts_of(event)]
+    entries = _entries(events, trusts_reference=trusts_reference)
     outcomes: dict[str, Outcome] = {event.stripe_event_id: SILENT for event in events}
     if not entries:
         return outcomes
@@ -76,7 +81,7 @@ async def reconsider(tx: "Transaction", payments: Collection[Node]) -> Sequence[
 
 
 async def replace_facts(
-    tx: "Transaction", events: Sequence[StripeEvent], without: Collection[Node]
+    tx: "Transaction", events: Sequence[StripeEvent], without: Collection[Node], *, trusts_reference: bool = True
 ) -> Sequence[RowChange]:
     """
     Append what these events say, whose facts have just been taken out, and settle everything that they concern.
@@ -87,11 +92,19 @@ async def replace_facts(
     Returns:
         The rows whose status or deciding payment changed.
     """
-    entries = [Entry(Node(event.scope, fact.payment_id), fact) for event in events for fact in facts_of(event)]
+    entries = _entries(events, trusts_reference=trusts_reference)
     nodes = LockedNodes(tx)
     await nodes.append(entries)
     await nodes.reconsider(set(without) - nodes.facts.keys())
     return await _show_again(tx, nodes, [*nodes.facts])
+
+
+def _entries(events: Sequence[StripeEvent], *, trusts_reference: bool) -> Sequence[Entry]:
+    return [
+        Entry(Node(event.scope, fact.payment_id), fact)
+        for event in events
+        for fact in facts_of(event, trusts_reference=trusts_reference)
+    ]
 
 
 async def _show_again(tx: "Transaction", nodes: LockedNodes, payments: Collection[Node]) -> Sequence[RowChange]:

@@ -21,6 +21,9 @@ FAILURES = metrics.counter(
 )
 REDELIVERED = metrics.counter("webhook_messages_redelivered_total", "Messages that were delivered more than once.")
 UNREADABLE = metrics.counter("webhook_messages_unreadable_total", "Messages outside the contract, set aside.")
+FORGED = metrics.counter(
+    "webhook_messages_forged_total", "Messages that did not hold what their row holds; they were not run."
+)
 DELAY_SECONDS = metrics.histogram(
     "webhook_processing_delay_seconds", "From the receipt to the processed row.", labels=(), buckets=_SECONDS
 )
@@ -29,6 +32,18 @@ AGE_SECONDS = metrics.histogram(
 )
 HANDLER_SECONDS = metrics.histogram(
     "webhook_handler_duration_seconds", "One call of a handler.", labels=("handler",), buckets=_SECONDS
+)
+LOOP_HELD_SECONDS = metrics.histogram(
+    "webhook_handler_loop_held_seconds",
+    "Steps in which a handler kept the event loop from turning, of a tenth of a second and more.",
+    labels=("handler",),
+    buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+)
+ESCAPED = metrics.counter(
+    "webhook_handlers_escaped_total", "Calls of a handler that went on after they were cancelled.", labels=("handler",)
+)
+DEFERRED = metrics.counter(
+    "webhook_events_deferred_total", "Events that the relay brings back later, for their lane was full."
 )
 MISSING = metrics.counter("webhook_events_missing_total", "Events of the stream whose row PostgreSQL has lost.")
 BATCH_EVENTS = metrics.histogram("webhook_batch_events", "Messages in one fetch.", labels=(), buckets=_EVENTS)
@@ -39,7 +54,7 @@ ERRORS_SUPPRESSED = metrics.counter(
 )
 
 # An increase from nothing is no increase to Prometheus: what alerts and panels count starts at zero.
-for _outcome in ("failed", "parked", "unsupported"):
+for _outcome in ("failed", "unsupported"):
     DEAD.labels(_outcome)
 for _blame in Blame:
     FAILURES.labels(_blame.value)
@@ -48,7 +63,7 @@ for _blame in Blame:
 def expect(event_types: Iterable[str]) -> None:
     """The types whose usual outcomes are counted from zero too, for the first failure shall be seen as one."""
     for event_type in (*event_types, "other"):
-        for word in ("applied", "failed", "parked"):
+        for word in ("applied", "failed", "parked", "unmatched"):
             outcome(event_type, word)
 
 

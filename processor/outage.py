@@ -17,12 +17,15 @@ FIRST_SECONDS = 0.1
 LONGEST_SECONDS = 3.0
 FUNCTIONS = (
     "sluice_add_facts",
-    "sluice_claim_webhooks",
+    "sluice_claim_batch",
     "sluice_event_key",
-    "sluice_settle_webhooks",
+    "sluice_postpone_webhook",
+    "sluice_settle_batch",
     "sluice_store_payments",
 )
 """Those of the schema that the processor calls; without one of them each event would fail, one after the other."""
+COLUMNS = ("invoice.newest_second", "subscription.newest_second")
+"""The newest columns that it writes; so, too."""
 
 
 class Outage:
@@ -51,9 +54,9 @@ class Outage:
         metrics.IN_OUTAGE.set(1)
 
     async def has_answer(self) -> bool:
-        """Whether PostgreSQL answers at this moment, takes writes, and has every function that is called."""
+        """Whether PostgreSQL answers at this moment, takes writes, and has all that is called and written."""
         try:
-            (row,) = await self._database.fetch(QUERIES["look"], FUNCTIONS)
+            (row,) = await self._database.fetch(QUERIES["look"], FUNCTIONS, COLUMNS)
         except DatabaseUnavailable:
             return False
         self._note_missing(row["missing"])

@@ -48,7 +48,20 @@ class Redelivery:
             DatabaseUnavailable: the start may be committed or not; call ``end``.
         """
         await self.flush()
-        rows = await self.database.fetch(QUERIES["begin"], work.event_id, work.attempt)
+        event = work.event
+        rows = await self.database.fetch(
+            QUERIES["begin"],
+            event.stripe_event_id,
+            work.attempt,
+            event.type,
+            event.account,
+            event.livemode,
+            event.api_version,
+            event.object_id,
+            event.created,
+            event.tenant,
+            event.body,
+        )
         starts: int = rows[0]["solo_starts"] if rows else 0
         if starts <= self.most_starts:
             return starts

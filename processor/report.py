@@ -9,12 +9,11 @@ from processor.batches import Batch
 from processor.last_error import describe
 from processor.retries import Blame
 from processor.throttle import Throttle
-from processor.verdicts import Duplicate, Failed, Missing, Postponed, Settled, Verdict, Work, word
+from processor.verdicts import Duplicate, Failed, Forged, Missing, Postponed, Settled, Verdict, Work, word
 from sluice.chassis.error_log import ErrorLog
 from sluice.chassis.jetstream import IncomingMessage
 from sluice.chassis.logs import get_logger
 from sluice.failures import Defect
-from sluice.outcomes import Parked
 
 _REMEMBERED = 10_000
 
@@ -29,6 +28,14 @@ class Reporter:
         metrics.expect(self._known_types)
         self._named: OrderedDict[str, None] = OrderedDict()
         self._throttle = Throttle(burst=50, per_second=5)
+        self._strange = Throttle(burst=20, per_second=1 / 60)
+        self._lost = Throttle(burst=1_000, per_second=1 / 60)
+        self._forged_at: float | None = None
+
+    @property
+    def forged_age_seconds(self) -> float | None:
+        """How long ago a message came that did not hold what its row holds; None: never since the start."""
+        return None if self._forged_at is None else time.monotonic() - self._forged_at
 
     def answered(self, work: Work, verdict: Verdict) -> None:
         """One message has its verdict, committed."""
@@ -40,18 +47,24 @@ class Reporter:
             self._settled(work, verdict)
         elif isinstance(verdict, Missing):
             self._missing(work)
+        elif isinstance(verdict, Forged):
+            self._forged(work, verdict)
         elif isinstance(verdict, Failed) and verdict.is_dead:
             self._died(work, "failed", verdict.error)
 
     def failed(self, work: Work, verdict: Failed | Postponed | Duplicate, error: Exception) -> None:
-        """One attempt is on record as failed; its death, if it was the last, is told by ``answered``."""
-        if not isinstance(verdict, Failed) or verdict.is_dead:
+        """One attempt is on record as failed, or as postponed; a death is told by ``answered``."""
+        if isinstance(verdict, Duplicate) or (isinstance(verdict, Failed) and verdict.is_dead):
             return
-        if not self._throttle.permits():
-            metrics.ERRORS_SUPPRESSED.inc()
+        if isinstance(verdict, Postponed) and not verdict.is_first:
             return
+        if not self._may_tell(self._throttle):
+            return
+        is_failed = isinstance(verdict, Failed)
+        about = f"Attempt {verdict.attempt} of {work.event_id} failed" if isinstance(verdict, Failed) else work.event_id
         self._errors.webhook(
-            f"Attempt {verdict.attempt} of {work.event_id} failed: {verdict.error}",
+            f"{about}: {verdict.error}",
+            severity="error" if is_failed else "warning",
             error=_without_values(error),
             event_id=work.event_id,
             request_data=_about(work),
@@ -62,10 +75,17 @@ class Reporter:
         metrics.FAILURES.labels(whose.value).inc()
         self._log.warning("batch_failed", events=len(batch.works), blame=whose.value, error=describe(error))
 
+    def runs_apart(self, handler: str, deed: str, for_seconds: float) -> None:
+        """A handler held others up; from now on its events run apart from theirs."""
+        self._log.warning("handler_runs_apart", handler=handler, deed=deed, for_seconds=for_seconds)
+        self._errors.general(
+            f"The handler {handler} {deed}; its events run apart from all others for {for_seconds:.0f} s."
+        )
+
     def unreadable(self, message: IncomingMessage, error: Exception) -> None:
         """One message does not follow the contract; it stays in the stream, acknowledged."""
         metrics.UNREADABLE.inc()
-        if self._is_new(f"sequence {message.sequence}"):
+        if self._is_new(f"sequence {message.sequence}") and self._may_tell(self._strange):
             text = f"Message {message.sequence} of the stream is outside the contract and was set aside"
             self._errors.webhook(text, severity="critical", error=error)
 
@@ -80,13 +100,13 @@ class Reporter:
             metrics.DELAY_SECONDS.observe(max(0.0, verdict.delay_seconds))
             metrics.AGE_SECONDS.observe(max(0.0, time.time() - work.event.created))
         if verdict.is_dead:
-            outcome = verdict.outcome
-            reason = f"waits for {outcome.waiting_for}" if isinstance(outcome, Parked) else "nobody can apply it yet"
-            self._died(work, word(outcome), reason)
+            self._died(work, word(verdict.outcome), "nobody can apply it yet")
 
     def _missing(self, work: Work) -> None:
-        if self._is_new(work.event_id):
-            metrics.MISSING.inc()
+        if not self._is_new(work.event_id):
+            return
+        metrics.MISSING.inc()
+        if self._may_tell(self._lost):
             self._errors.webhook(
                 f"{work.event_id} is in the stream but not in webhook_logs: PostgreSQL lost it. "
                 f"It was not processed; restore it from message {work.message.sequence} of the stream.",
@@ -94,6 +114,28 @@ class Reporter:
                 event_id=work.event_id,
                 request_data=_about(work),
             )
+
+    def _forged(self, work: Work, verdict: Forged) -> None:
+        """Say whose row it was and what differed, never what the message held; a flood must not fill the table."""
+        metrics.FORGED.inc()
+        self._forged_at = time.monotonic()
+        if self._is_new(f"forged {work.event_id}") and self._may_tell(self._strange):
+            differing = ", ".join(verdict.differing)
+            self._log.error("message_forged", event_id=work.event_id, differing=differing)
+            self._errors.webhook(
+                f"Message {work.message.sequence} of the stream does not hold what the row of {work.event_id} holds "
+                f"({differing}). It was not run, and the row has its own effect. Find out who may publish to stripe.>.",
+                severity="critical",
+                event_id=work.event_id,
+                request_data={"sequence": work.message.sequence, "subject": work.message.subject, "reason": differing},
+            )
+
+    def _may_tell(self, throttle: Throttle) -> bool:
+        """Whether an error row is written now; those left out are counted."""
+        if throttle.permits():
+            return True
+        metrics.ERRORS_SUPPRESSED.inc()
+        return False
 
     def _died(self, work: Work, outcome: str, reason: str) -> None:
         metrics.DEAD.labels(outcome).inc()

@@ -4,10 +4,11 @@ import enum
 import math
 import random
 from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from sluice.chassis.postgres import is_transient
+from sluice.chassis.postgres import is_in_use, is_transient
 from sluice.failures import Defect, Rejected, Unavailable
 
 ABORTED_TRANSACTION = "25P02"
@@ -26,16 +27,25 @@ class HandlerFailed(Defect):
 
     code = "handler_failed"
 
-    def __init__(self, handler: str, *, connection_lost: bool = False, is_foreign: bool = False) -> None:
+    def __init__(
+        self,
+        handler: str,
+        *,
+        events: AbstractSet[str] = frozenset(),
+        connection_lost: bool = False,
+        is_foreign: bool = False,
+    ) -> None:
         """
         Say which handler failed.
 
         Args:
+            events: those that it was called with.
             connection_lost: the transaction that the handler worked in has no connection any more.
             is_foreign: that transaction is sound, so whatever the error says of a database, it is not ours.
         """
         super().__init__(f"The handler {handler} failed.")
         self.handler = handler
+        self.events = events
         self.connection_lost = connection_lost
         self.is_foreign = is_foreign
 
@@ -71,6 +81,8 @@ def blame(error: BaseException) -> Blame:
         return by_code
     if isinstance(error, Unavailable):
         return Blame.OUTAGE
+    if is_in_use(error):  # a task that a handler left behind is at work on the transaction
+        return Blame.EVENT
     return Blame.UNCLEAR if is_transient(error) else Blame.EVENT
 
 
@@ -85,9 +97,23 @@ def _blame_in_handler(failure: HandlerFailed) -> Blame:
     return _blame_by_sqlstate(cause) or Blame.EVENT
 
 
-def says_away(error: BaseException) -> bool:
-    """Whether an error's SQLSTATE says that its database is away; which database, it does not say."""
-    return _blame_by_sqlstate(error) in (Blame.OUTAGE, Blame.UNCLEAR)
+def may_be_foreign(error: BaseException) -> bool:
+    """Whether an error's SQLSTATE blames others: an outage, a lock, a conflict; of which database, it does not say."""
+    return _blame_by_sqlstate(error) not in (None, Blame.EVENT)
+
+
+def missed_deadline(error: BaseException) -> bool:
+    """Whether time was up, or a lock or a connection was lost by the time that passed: others may have taken it."""
+    cause = error.__cause__ if isinstance(error, HandlerFailed) else error
+    if isinstance(cause, TimeoutError):
+        return True
+    return blame(error) in (Blame.CONTENTION, Blame.UNCLEAR)
+
+
+def hopeless_event(error: BaseException) -> str | None:
+    """The one event that can never be applied, where the error names it."""
+    cause = error.__cause__ if isinstance(error, HandlerFailed) else error
+    return cause.stripe_event_id if isinstance(cause, Rejected) else None
 
 
 def says_shutdown(error: BaseException) -> bool:

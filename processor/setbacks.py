@@ -25,7 +25,8 @@ class Setbacks:
         """
         Put on record what became of one event; when this returns, the message can be acknowledged.
 
-        A lock that others hold is no failure: the event comes back later, and gives up its place in the consumer.
+        A lock that others hold is no failure: the event comes back later, and gives up its place in the consumer. But
+        when they hold it for as long as all attempts might have taken, it is dead.
 
         Args:
             starts: how many starts alone stay on record, so that the next attempt runs alone too.
@@ -48,10 +49,16 @@ class Setbacks:
             starts,
         )
 
-    async def _postpone(self, work: Work, error: BaseException) -> Postponed | Duplicate:
+    async def _postpone(self, work: Work, error: BaseException) -> Failed | Postponed | Duplicate:
         text = f"postponed: {describe(error)}"
-        rows = await self.database.fetch(QUERIES["postpone"], work.event_id, work.attempt, text)
-        return Postponed() if rows else Duplicate()
+        over_seconds = self.schedule.over_seconds
+        rows = await self.database.fetch(QUERIES["postpone"], work.event_id, work.attempt, text, over_seconds)
+        if not rows:
+            return Duplicate()
+        if rows[0]["is_dead"]:
+            since = rows[0]["postponed_since"]
+            return Failed(error=f"{text} (since {since:%Y-%m-%d %H:%M} UTC)", attempt=work.attempt + 1, is_dead=True)
+        return Postponed(text, is_first=rows[0]["is_first"])
 
     async def _write(self, work: Work, query: str, text: str, *more: float) -> Failed | Duplicate:
         rows = await self.database.fetch(QUERIES[query], work.event_id, work.attempt, text, *more)

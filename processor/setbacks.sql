@@ -8,6 +8,7 @@ SET processing_attempts = processing_attempts + 1,
     last_error = $3,
     outcome = 'failed',
     published_at = NULL,
+    postponed_at = NULL,
     solo_starts = $7,
     next_attempt_at = now() + $4::float8 * interval '1 second',
     dead_at = CASE WHEN CASE WHEN parked_at IS NULL THEN $5::boolean
@@ -34,16 +35,7 @@ WHERE stripe_event_id = $1
 RETURNING true AS is_dead;
 
 -- postpone --
--- $1 stripe_event_id  $2 attempt  $3 what stood in the way. Nothing failed, so no attempt is counted: the relay brings
--- the event back, each time a little later. No row returned: it is over, or on record already.
-UPDATE webhook_logs
-SET last_error = $3,
-    published_at = NULL,
-    solo_starts = 0,
-    next_attempt_at = now() + (0.85 + 0.3 * random())
-        * least(interval '5 minutes', interval '2 seconds' * 2 ^ least(publications, 8))
-WHERE stripe_event_id = $1
-  AND processing_attempts = $2
-  AND NOT processed
-  AND dead_at IS NULL
-RETURNING stripe_event_id;
+-- $1 stripe_event_id  $2 attempt  $3 what stood in the way  $4 seconds for which it may. Nothing failed, so no attempt is
+-- counted: the relay brings the event back. No row returned: it is over, or on record already. See
+-- migrations/sprint5_postponed.sql.
+SELECT is_first, is_dead, postponed_since FROM sluice_postpone_webhook($1, $2, $3, $4);

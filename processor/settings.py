@@ -29,6 +29,9 @@ class ProcessorSettings(ServiceSettings):
     attempts: int = Field(16, ge=1, description="failed attempts after which an event is dead")
     attempts_over_seconds: float = Field(72 * HOUR, ge=0, description="over how long the attempts are spread")
     parked_patience_seconds: float = Field(7 * DAY, ge=0, description="how long an event waits for its events row")
+    trust_client_reference_id: bool = Field(
+        True, description="whether `client_reference_id` names a row; on Payment Links the buyer chooses it"
+    )
     solo_starts: int = Field(3, ge=1, description="runs alone that may end with their process before death")
     heal_seconds: float = Field(2, gt=0, description="how often events rows are looked at that appear or change")
 

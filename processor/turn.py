@@ -1,30 +1,45 @@
 """One turn: what one fetch brought is run, halved where it fails, put on record, and acknowledged after the commit."""
 
 import asyncio
+import time
 from collections import deque
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from processor.batches import Batch, plan, run_alone
+from processor.left import Left
+from processor.loop_holds import LoopHolds
 from processor.outage import Outage
 from processor.process import Processor
 from processor.redelivery import Redelivery
 from processor.report import Reporter
-from processor.retries import Blame, blame, says_shutdown
+from processor.retries import Blame, HandlerFailed, blame, hopeless_event, missed_deadline, says_shutdown
 from processor.setbacks import Setbacks
 from processor.verdicts import Suspect, Verdict, Work, is_answered
 from sluice.chassis.jetstream import IncomingMessage, acknowledge
 from sluice.contract import codec
-from sluice.failures import UnknownContractVersion
+from sluice.failures import Defect, UnknownContractVersion
+
+if TYPE_CHECKING:
+    from processor.isolation import Isolation
+    from processor.own_loop import OwnLoop
 
 _MOST_COLLISIONS = 5
+_MOST_RERUNS = 3
+_HELD_SHARE = 0.25
+"""Of a transaction's time: so much of it gone to others is why it was missed."""
+
+
+class HeldTheLoop(Defect):
+    """A handler kept the event loop from turning for so long that its transaction's time was up."""
 
 
 @dataclass(frozen=True)
 class Turns:
     """Brings every message of a fetch to its end, or leaves it unacknowledged to come again."""
 
-    processor: Processor
+    processor: "Processor | OwnLoop"
     setbacks: Setbacks
     redelivery: Redelivery
     reporter: Reporter
@@ -32,16 +47,33 @@ class Turns:
     stop: asyncio.Event
     hold_seconds: float = 15
     """How long messages are held at most before the next transaction; below half of ``ack_wait``."""
+    isolation: "Isolation | None" = None
+    """Where events go that would hold others up; None: they run here."""
+    left: Left = field(default_factory=Left)
+    holds: LoopHolds = field(default_factory=LoopHolds)
+    """Of the handlers that run in this event loop."""
 
     async def take(self, messages: Sequence[IncomingMessage]) -> None:
         """Work through the messages; what is not answered when time is up, or at a stop, comes again."""
+        works = self._read(messages)
+        if self.isolation is not None:
+            works = await self.isolation.sort_out(works)
+        await self.run(plan(works))
+
+    async def run(self, batches: Iterable[Batch]) -> None:
+        """Work through these batches, and what they fall apart into."""
         loop = asyncio.get_running_loop()
         expires = loop.time() + self.hold_seconds
-        batches = deque(plan(self._read(messages)))
+        batches = deque(batches)
+        planned = set(batches)
         while batches:
             if not await self.outage.lasts():
                 batches.extendleft(reversed(await self._attempt(batches.popleft())))
             if self.stop.is_set() or loop.time() > expires:
+                innocent = (
+                    batch for batch in batches if batch in planned or batch.reruns
+                )  # the others have failed here
+                self.left.add(work for batch in innocent for work in batch.works)
                 self.reporter.left_unacknowledged(batches)
                 return
 
@@ -49,21 +81,31 @@ class Turns:
         works, unreadable = [], []
         for message in messages:
             try:
-                works.append(_work(message))
+                works.append(self._work(message))
             except UnknownContractVersion as error:
                 self.reporter.unreadable(message, error)
                 unreadable.append(message)
         acknowledge(unreadable)
         return works
 
+    def _work(self, message: IncomingMessage) -> Work:
+        event, attempt = codec.decode(message.payload)
+        texts = (event.stripe_event_id, event.type, event.account, event.api_version, event.object_id, event.tenant)
+        if any(text is not None and "\x00" in text for text in texts):  # no row holds it: PostgreSQL takes no such text
+            raise UnknownContractVersion
+        return Work(event=event, attempt=attempt, message=message, known_deliveries=self.left.take(message))
+
     async def _attempt(self, batch: Batch) -> Sequence[Batch]:
         """Run one batch; what has to run after it, next before the others."""
+        if (rest := await self._without_isolated(batch)) is not None:  # of a handler that is known since it was planned
+            return rest
+        began = time.monotonic()
         try:
             if batch.alone:
                 batch = batch.begun(await self.redelivery.begin(batch.works[0], lost=batch.starts > 0))
             verdicts = await self.processor.process(batch.works, alone=batch.alone, has_waited=batch.has_waited)
         except Exception as error:  # noqa: BLE001 - blame() has an answer for every kind
-            return await self._failed(batch, error)
+            return await self._failed(batch, error, began)
         self.outage.work_succeeded()
         return self._answer(batch, verdicts)
 
@@ -73,19 +115,62 @@ class Turns:
             self.reporter.answered(work, verdicts[work.event_id])
         return [run_alone(work) for work in batch.works if isinstance(verdicts[work.event_id], Suspect)]
 
-    async def _failed(self, batch: Batch, error: Exception) -> Sequence[Batch]:
+    async def _failed(self, batch: Batch, error: Exception, began: float) -> Sequence[Batch]:
+        error = self._with_cause(batch, error, began)
         whose = blame(error)
         self.reporter.transaction_failed(batch, error, whose)
+        was_held_up = self._was_held_up(batch, error, began)
+        if self.isolation is not None and not was_held_up:
+            self.isolation.accuse(error)
+        if (rest := await self._without_isolated(batch)) is not None:
+            return rest
+        if was_held_up:
+            return (self._ended(batch).after_hold(),)
+        return await self._judge(batch, error, whose)
+
+    async def _judge(self, batch: Batch, error: Exception, whose: Blame) -> Sequence[Batch]:
         if whose is Blame.UNCLEAR:
             return await self._lost(batch, error)
         batch = self._ended(batch)
         if whose is Blame.OUTAGE:
             return await self._wait(batch)
         if len(batch.works) > 1:
-            return batch.halves(has_waited=whose is Blame.CONTENTION)
+            return _parts(batch, error, whose)
         if whose is Blame.COLLISION and batch.collisions < _MOST_COLLISIONS:
             return (batch.after_collision(),)
         return await self._record(batch, error, whose)
+
+    def _with_cause(self, batch: Batch, error: Exception, began: float) -> Exception:
+        """What made the transaction late, where that was one of its own handlers: it held the loop for too long."""
+        if not isinstance(error, TimeoutError):
+            return error
+        held: dict[str, float] = {}
+        for hold in self.holds.of({work.event_id for work in batch.works}):
+            held[hold.handler] = held.get(hold.handler, 0.0) + hold.seconds(began)
+        for handler, seconds in held.items():
+            if seconds > self.processor.limits.transaction_seconds / 2:
+                cause = HeldTheLoop(f"{handler} let nobody else run for {seconds:.1f} s")
+                cause.__cause__ = error
+                return cause
+        return error
+
+    async def _without_isolated(self, batch: Batch) -> Sequence[Batch] | None:
+        """Hand over what held the others up; the rest of the batch, which runs at once. None: there is nothing such."""
+        if self.isolation is None or not self.isolation.is_on:
+            return None
+        rest = tuple(await self.isolation.sort_out_again(batch.works))
+        if len(rest) == len(batch.works):
+            return None
+        batch = self._ended(batch)
+        return (replace(batch, works=rest),) if rest else ()
+
+    def _was_held_up(self, batch: Batch, error: Exception, began: float) -> bool:
+        """Whether these events missed a deadline only because the event loop did not turn, for others or for nobody."""
+        if not missed_deadline(error) or batch.reruns >= _MOST_RERUNS:
+            return False
+        ids = {work.event_id for work in batch.works}
+        held = self.holds.by_others(ids, since=began)
+        return held > self.processor.limits.transaction_seconds * _HELD_SHARE
 
     async def _lost(self, batch: Batch, error: Exception) -> Sequence[Batch]:
         """The connection went: nobody's doing if PostgreSQL stops; else it shows whose when each runs by itself."""
@@ -123,8 +208,14 @@ class Turns:
         return (batch,)
 
 
-def _work(message: IncomingMessage) -> Work:
-    envelope = codec.decode(message.payload)
-    if "\x00" in envelope.event.stripe_event_id:
-        raise UnknownContractVersion
-    return Work(event=envelope.event, attempt=envelope.attempt, message=message)
+def _parts(batch: Batch, error: Exception, whose: Blame) -> Sequence[Batch]:
+    """What a batch falls into: those that have nothing to do with the handler that failed, and halves of the rest."""
+    hopeless = hopeless_event(error)
+    if hopeless is not None:
+        return batch.apart_from(hopeless)
+    concerned = error.events if isinstance(error, HandlerFailed) else frozenset()
+    others = tuple(work for work in batch.works if work.event_id not in concerned)
+    if not concerned or not others or whose is not Blame.EVENT:
+        return batch.halves(has_waited=whose is Blame.CONTENTION)
+    rest = replace(batch, works=tuple(work for work in batch.works if work.event_id in concerned))
+    return (replace(batch, works=others), *(rest.halves() if len(rest.works) > 1 else (rest,)))

@@ -1,7 +1,7 @@
 """What became of one message: a handler's outcome, or why no handler was asked."""
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from sluice.chassis.jetstream import IncomingMessage
 from sluice.contract.event import StripeEvent
@@ -15,6 +15,8 @@ class Work:
     event: StripeEvent
     attempt: int
     message: IncomingMessage
+    known_deliveries: int = 1
+    """Deliveries of which this process knows the end: this one, and those that it left unacknowledged itself."""
 
     @property
     def event_id(self) -> str:
@@ -24,12 +26,20 @@ class Work:
     @property
     def is_redelivered(self) -> bool:
         """Whether somebody held this message before and never said what became of it."""
-        return self.message.deliveries > 1
+        return self.message.deliveries > self.known_deliveries
+
+
+class Claimed(NamedTuple):
+    """A locked row: the event as the row holds it."""
+
+    event: StripeEvent
+    is_last_look: bool
+    """The row has been parked for as long as patience lasts: what still waits after this run ends."""
 
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
-    """The event was processed, or died, before; or this message belongs to an attempt that has passed."""
+    """The event was processed, or died, before; or this message belongs to an attempt that has passed or is not due."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +58,14 @@ class Missing:
 
 
 @dataclass(frozen=True, slots=True)
+class Forged:
+    """The message does not hold what its row holds; the relay brings the row itself."""
+
+    differing: tuple[str, ...]
+    """The fields in which they differ."""
+
+
+@dataclass(frozen=True, slots=True)
 class Unsupported:
     """Nobody can apply such an event yet; dead, so that it is seen."""
 
@@ -55,8 +73,19 @@ class Unsupported:
 
 
 @dataclass(frozen=True, slots=True)
+class Unmatched:
+    """The patience of a parked event has ended: its facts stay, and count should its row appear after all."""
+
+    waiting_for: str
+
+
+@dataclass(frozen=True, slots=True)
 class Postponed:
     """Somebody held a lock for too long, which is on record now; the relay brings the event back when due."""
+
+    error: str = ""
+    is_first: bool = False
+    """Whether nobody had held it up before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +97,10 @@ class Failed:
     is_dead: bool
 
 
-Handled: TypeAlias = Applied | Ignored | Parked | Unsupported
+Handled: TypeAlias = Applied | Ignored | Parked | Unmatched | Unsupported
 """An event whose row was claimed."""
-Unclaimed: TypeAlias = Duplicate | Locked | Suspect | Missing
-"""An event whose row was not."""
+Unclaimed: TypeAlias = Duplicate | Locked | Suspect | Missing | Forged
+"""An event whose row was not, or not for this message."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,8 @@ class Rejected(Failure):
     """This input can never be accepted."""
 
     code = "rejected"
+    stripe_event_id: str | None = None
+    """The one event, of many that were handled together, that is meant; None: not known."""
 
 
 class Unavailable(Failure):
@@ -41,6 +43,12 @@ class MalformedEvent(Rejected):
     """The body is not a Stripe event."""
 
     code = "malformed_event"
+
+
+class TooManyFacts(Rejected):
+    """The event says more of payments than one event may."""
+
+    code = "too_many_facts"
 
 
 class UnknownContractVersion(Defect):

@@ -2,30 +2,31 @@
 Which code runs for which type of event.
 
 A handler gets the event and the open transaction; what it writes there commits together with ``processed = true``.
+An organiser's event, which is signed with the organiser's secret, goes to those handlers alone that ask for it.
 Handlers are found in this distribution's ``processor.handlers`` and in every installed package that names a module
 under the entry-point group ``sluice.handlers``.
 """
 
+import asyncio
 import functools
 import importlib
 import pkgutil
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from types import ModuleType
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from sluice.contract.event import StripeEvent
 from sluice.outcomes import Applied, Outcome
+from sluice.transaction import Transaction
 
-if TYPE_CHECKING:
-    from asyncpg import Connection, Record
-    from asyncpg.pool import PoolConnectionProxy
-
-Transaction: TypeAlias = "Connection[Record] | PoolConnectionProxy[Record]"
-"""The open transaction: what is written through it commits together with ``processed = true``."""
+__all__ = ["REGISTRY", "BatchHandler", "Handler", "Registry", "Transaction", "discover", "handles", "handles_batch"]
 
 ENTRY_POINTS = "sluice.handlers"
+_LONG_SECONDS = 0.05
+"""After an event that took longer others get their turn, and the time limit of all is looked at."""
 
 Handler: TypeAlias = "Callable[[StripeEvent, Transaction], Awaitable[Outcome | None]]"
 """Handles one event; None means Applied."""
@@ -38,14 +39,30 @@ class Registry:
     """Handlers by type of event."""
 
     _by_type: dict[str, tuple[BatchHandler, ...]] = field(default_factory=dict)
+    _of_organisers: dict[str, tuple[BatchHandler, ...]] = field(default_factory=dict)
     _patient: set[BatchHandler] = field(default_factory=set)
 
-    def add(self, handler: BatchHandler, types: Sequence[str], *, is_patient: bool = False) -> None:
-        """Let a handler take part in every event of these types; a patient one only once no other parks the event."""
+    def add(
+        self, handler: BatchHandler, types: Sequence[str], *, is_patient: bool = False, organisers: bool = False
+    ) -> None:
+        """
+        Let a handler take part in every event of these types.
+
+        Args:
+            is_patient: only once no other handler parks the event.
+            organisers: in the events that came through an organiser's URL too.
+        """
         for event_type in types:
             self._by_type[event_type] = (*self._by_type.get(event_type, ()), handler)
+            if organisers:
+                self._of_organisers[event_type] = (*self._of_organisers.get(event_type, ()), handler)
         if is_patient:
             self._patient.add(handler)
+
+    def replace(self, handler: BatchHandler, by: BatchHandler) -> None:
+        """Let another handler take the place of one, for all of its types."""
+        for event_type, handlers in self._by_type.items():
+            self._by_type[event_type] = tuple(by if one is handler else one for one in handlers)
 
     def is_patient(self, handler: BatchHandler) -> bool:
         """Whether a handler is asked last, and only of events that wait for nothing."""
@@ -54,6 +71,11 @@ class Registry:
     def handlers_for(self, event_type: str) -> tuple[BatchHandler, ...]:
         """All handlers of a type, in the order in which they were found; none for an unknown type."""
         return self._by_type.get(event_type, ())
+
+    def handlers_of(self, event: StripeEvent) -> tuple[BatchHandler, ...]:
+        """The handlers that an event goes to: of an organiser's, those that ask for it."""
+        by_type = self._by_type if event.tenant is None else self._of_organisers
+        return by_type.get(event.type, ())
 
     @property
     def types(self) -> frozenset[str]:
@@ -64,32 +86,47 @@ class Registry:
 REGISTRY = Registry()
 
 
-def handles(*types: str, registry: Registry = REGISTRY) -> Callable[[Handler], Handler]:
+def handles(*types: str, registry: Registry = REGISTRY, organisers: bool = False) -> Callable[[Handler], Handler]:
     """
     Register a handler of one event at a time: ``async def handler(event, tx) -> Outcome | None``.
 
     While a batch handler parks the event, this one is not asked: what it writes would commit again with each look.
+
+    Args:
+        organisers: also the events that came through an organiser's URL. The organiser signs these, so everything in
+            them but ``event.tenant`` is the organiser's word: amounts, metadata, ``account``, ids.
     """
 
     def register(handler: Handler) -> Handler:
-        registry.add(_one_by_one(handler), types, is_patient=True)
+        registry.add(_one_by_one(handler), types, is_patient=True, organisers=organisers)
         return handler
 
     return register
 
 
-def handles_batch(*types: str, registry: Registry = REGISTRY) -> Callable[[BatchHandler], BatchHandler]:
+def handles_batch(
+    *types: str, registry: Registry = REGISTRY, organisers: bool = False
+) -> Callable[[BatchHandler], BatchHandler]:
     """
     Register a handler of many events at once: ``async def handler(events, tx) -> Mapping[str, Outcome]``.
 
     It sees a parked event at each look, so a second run must change nothing.
+
+    Args:
+        organisers: as for ``handles``.
     """
 
     def register(handler: BatchHandler) -> BatchHandler:
-        registry.add(handler, types)
+        registry.add(handler, types, organisers=organisers)
         return handler
 
     return register
+
+
+def name_of(handler: BatchHandler) -> str:
+    """``module.function`` of a handler, as people wrote it."""
+    written = getattr(handler, "__wrapped__", handler)
+    return f"{getattr(written, '__module__', '?')}.{getattr(written, '__qualname__', '?')}"
 
 
 def discover(package: ModuleType, *, registry: Registry = REGISTRY) -> Registry:
@@ -103,7 +140,13 @@ def discover(package: ModuleType, *, registry: Registry = REGISTRY) -> Registry:
 
 def _one_by_one(handler: Handler) -> BatchHandler:
     @functools.wraps(handler)
-    async def handle_each(events: Sequence[StripeEvent], tx: "Transaction") -> Mapping[str, Outcome]:
-        return {event.stripe_event_id: await handler(event, tx) or Applied() for event in events}
+    async def handle_each(events: Sequence[StripeEvent], tx: Transaction) -> Mapping[str, Outcome]:
+        outcomes: dict[str, Outcome] = {}
+        for event in events:
+            began = time.monotonic()
+            outcomes[event.stripe_event_id] = await handler(event, tx) or Applied()
+            if time.monotonic() - began > _LONG_SECONDS:  # it may not have awaited anything
+                await asyncio.sleep(0)
+        return outcomes
 
     return handle_each

@@ -66,8 +66,11 @@ BEGIN
     FOR item IN SELECT f.oid::regprocedure AS name FROM pg_proc f
                 WHERE f.pronamespace = current_schema()::regnamespace
                   AND f.proname IN ('sluice_event_key', 'sluice_body_json', 'sluice_schema_findings', 'sluice_fill_webhooks',
+                                    'sluice_revive_webhook',
                                     'sluice_append_facts', 'sluice_show_payments', 'sluice_claim_webhooks',
-                                    'sluice_settle_webhooks', 'sluice_add_facts', 'sluice_store_payments')
+                                    'sluice_settle_webhooks', 'sluice_add_facts', 'sluice_store_payments',
+                                    'sluice_count_due', 'sluice_claim_batch', 'sluice_settle_batch',
+                                    'sluice_postpone_webhook')
     LOOP
         EXECUTE format('DROP FUNCTION %s', item.name);
     END LOOP;

@@ -13,4 +13,4 @@ TYPES = (
     "charge.updated",
 )
 
-handles_batch(*TYPES)(apply_facts)
+handles_batch(*TYPES, organisers=True)(apply_facts)

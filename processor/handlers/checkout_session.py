@@ -10,4 +10,4 @@ TYPES = (
     "checkout.session.expired",
 )
 
-handles_batch(*TYPES)(apply_facts)
+handles_batch(*TYPES, organisers=True)(apply_facts)

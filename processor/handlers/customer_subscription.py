@@ -15,5 +15,5 @@ TYPES = (
     "customer.subscription.updated",
 )
 
-handles_batch(*TYPES)(apply_facts)
-handles_batch(*TYPES)(keep_subscriptions)
+handles_batch(*TYPES, organisers=True)(apply_facts)
+handles_batch(*TYPES, organisers=True)(keep_subscriptions)

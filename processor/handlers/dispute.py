@@ -11,4 +11,4 @@ TYPES = (
     "charge.dispute.updated",
 )
 
-handles_batch(*TYPES)(apply_facts)
+handles_batch(*TYPES, organisers=True)(apply_facts)

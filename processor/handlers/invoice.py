@@ -24,5 +24,5 @@ TYPES = (
     "invoice.will_be_due",
 )
 
-handles_batch(*TYPES)(apply_facts)
-handles_batch(*TYPES)(keep_invoices)
+handles_batch(*TYPES, organisers=True)(apply_facts)
+handles_batch(*TYPES, organisers=True)(keep_invoices)

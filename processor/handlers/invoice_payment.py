@@ -5,4 +5,4 @@ from sluice.registry import handles_batch
 
 TYPES = ("invoice_payment.paid",)
 
-handles_batch(*TYPES)(apply_facts)
+handles_batch(*TYPES, organisers=True)(apply_facts)

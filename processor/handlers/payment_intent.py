@@ -14,4 +14,4 @@ TYPES = (
     "payment_intent.succeeded",
 )
 
-handles_batch(*TYPES)(apply_facts)
+handles_batch(*TYPES, organisers=True)(apply_facts)

@@ -10,4 +10,4 @@ TYPES = (
     "refund.updated",
 )
 
-handles_batch(*TYPES)(apply_facts)
+handles_batch(*TYPES, organisers=True)(apply_facts)

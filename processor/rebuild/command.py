@@ -18,6 +18,7 @@ from sluice.ops.connection import connected
 from sluice.ops.durations import Span
 from sluice.ops.output import print_json
 from sluice.ops.surroundings import look_around
+from sluice.ops.terminal import Terminal
 from sluice.registry import Registry, discover
 
 _COMMAND_SECONDS = 300
@@ -51,8 +52,15 @@ class Report:
 @click.command(name="rebuild", epilog=EXAMPLES)
 @click.option("--since", type=Span(), metavar="SPAN", help="Only webhooks of this time, such as 30d; default: all.")
 @click.option("--dry-run", is_flag=True, help="Change nothing; list the rows that would change.")
+@click.option(
+    "--trust-client-reference-id/--ignore-client-reference-id",
+    "trusts_reference",
+    default=True,
+    envvar="TRUST_CLIENT_REFERENCE_ID",
+    help="As the processor is set.",
+)
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
-def command(*, since: float | None, dry_run: bool, as_json: bool) -> None:
+def command(*, since: float | None, dry_run: bool, trusts_reference: bool, as_json: bool) -> None:
     """
     Read stored webhooks again by this version's rules.
 
@@ -61,21 +69,23 @@ def command(*, since: float | None, dry_run: bool, as_json: bool) -> None:
     something else than before, and why. It may run while the services do, as often as you like: a second run changes
     nothing. It needs a role that may delete from payment_fact and update events, such as the owner of the tables.
     """
-    report = asyncio.run(_rebuild(look_around().database_url(), since, dry_run=dry_run))
+    report = asyncio.run(
+        _rebuild(look_around().database_url(), since, dry_run=dry_run, trusts_reference=trusts_reference)
+    )
     if as_json:
         print_json({"dry_run": dry_run, **vars(report), "rows": [row._asdict() for row in report.rows.values()]})
     else:
-        _show(Console(), report, dry_run=dry_run)
+        _show(Terminal(), report, dry_run=dry_run)
 
 
-async def _rebuild(url: str, since: float | None, *, dry_run: bool) -> Report:
+async def _rebuild(url: str, since: float | None, *, dry_run: bool, trusts_reference: bool) -> Report:
     types = _types(discover(processor.handlers))
     begin = datetime.now(UTC) - timedelta(seconds=since) if since else datetime.min.replace(tzinfo=UTC)
     report = Report()
     async with connected(url) as connection:
         with Progress(console=Console(stderr=True), transient=True) as bar:
             task = bar.add_task("reading webhooks", total=await count(connection, types, begin))
-            async for step in rebuild(connection, types, begin, dry_run=dry_run):
+            async for step in rebuild(connection, types, begin, dry_run=dry_run, trusts_reference=trusts_reference):
                 report.webhooks += step.webhooks
                 report.corrected += step.corrected
                 report.unreadable += step.unreadable

@@ -40,20 +40,21 @@ async def count(connection: "Connection[Record]", types: Sequence[str], since: d
 
 
 async def rebuild(
-    connection: "Connection[Record]", types: Sequence[str], since: datetime, *, dry_run: bool
+    connection: "Connection[Record]", types: Sequence[str], since: datetime, *, dry_run: bool, trusts_reference: bool
 ) -> AsyncIterator[Step]:
     """
     Read the webhooks of these types again, in the order in which they were recorded; one transaction for each batch.
 
     Args:
         dry_run: roll each batch back; what an earlier batch would have changed is then not seen by a later one.
+        trusts_reference: as the processor is set.
     """
     last_id = 0
     while rows := await connection.fetch(QUERIES["read_webhooks"], types, since, last_id, BATCH):
         transaction = connection.transaction(isolation="read_committed")
         await transaction.start()
         try:
-            step = await _rebuild(connection, rows)
+            step = await _rebuild(connection, rows, trusts_reference=trusts_reference)
         except BaseException:
             await transaction.rollback()
             raise
@@ -62,22 +63,16 @@ async def rebuild(
         last_id = rows[-1]["id"]
 
 
-async def _rebuild(tx: "Connection[Record]", rows: Sequence["Record"]) -> Step:
+async def _rebuild(tx: "Connection[Record]", rows: Sequence["Record"], *, trusts_reference: bool) -> Step:
     events, unreadable = _read(rows)
     ids = [event.stripe_event_id for event in events]
     before = await tx.fetch(QUERIES["forget_facts"], ids)
     nodes = {Node(row["scope"], row["payment_id"]) for row in before}
-    changes = await _apply(events, nodes, tx)
-    corrected = _differing(before, await tx.fetch(QUERIES["read_facts"], ids))
-    return Step(len(rows), len(corrected), changes, unreadable)
-
-
-async def _apply(events: Sequence[StripeEvent], nodes: set[Node], tx: "Connection[Record]") -> Sequence[RowChange]:
-    """Settle what lost a fact together with what gets one, so that no row shows anything in between."""
-    changes = await replace_facts(tx, events, nodes)
+    changes = await replace_facts(tx, events, nodes, trusts_reference=trusts_reference)
     await keep_invoices([event for event in events if event.type in invoice.TYPES], tx)
     await keep_subscriptions([event for event in events if event.type in customer_subscription.TYPES], tx)
-    return changes
+    corrected = _differing(before, await tx.fetch(QUERIES["read_facts"], ids))
+    return Step(len(rows), len(corrected), changes, unreadable)
 
 
 def _read(rows: Sequence["Record"]) -> tuple[list[StripeEvent], list[str]]:

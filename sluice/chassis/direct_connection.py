@@ -1,10 +1,12 @@
 """A session of one's own: a connection to PostgreSQL that is refused when a transaction pooler sits in between."""
 
+import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import asyncpg
 
+from sluice.chassis.postgres_errors import DATABASE_ERRORS
 from sluice.chassis.session_mark import Session, leave_mark, read_mark
 from sluice.failures import DatabaseUnavailable, Rejected
 
@@ -13,6 +15,13 @@ __all__ = ["PoolerRefused", "Session", "connection_to", "direct_connection"]
 _CONNECT_SECONDS = 10
 _STATEMENT_SECONDS = 10
 _STRANGERS = 3
+_LOST = (
+    ConnectionError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.PostgresConnectionError,
+)
 
 
 class PoolerRefused(Rejected):
@@ -44,10 +53,12 @@ async def connection_to(dsn: str) -> AsyncIterator[Session]:
     """A plain connection without prepared statements. Raises DatabaseUnavailable."""
     try:
         connection = await asyncpg.connect(dsn, timeout=_CONNECT_SECONDS, statement_cache_size=0)
-    except (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresError) as error:
-        raise DatabaseUnavailable(f"PostgreSQL lets us not in: {str(error) or type(error).__name__}.") from error
+    except DATABASE_ERRORS as error:
+        raise DatabaseUnavailable(_why_not(error)) from error
     try:
         yield connection
+    except _LOST as error:
+        raise DatabaseUnavailable(f"PostgreSQL's connection was lost ({_words(error)}): try again.") from error
     finally:
         if not connection.is_closed():
             await _close(connection)
@@ -56,8 +67,21 @@ async def connection_to(dsn: str) -> AsyncIterator[Session]:
 async def _close(connection: Session) -> None:
     try:
         await connection.close(timeout=_STATEMENT_SECONDS)
-    except (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresError):
+    except DATABASE_ERRORS:
         connection.terminate()
+
+
+def _why_not(error: Exception) -> str:
+    """Tell an unknown name, a silent server and one that refuses us apart."""
+    if isinstance(error, socket.gaierror):
+        return f"The name of PostgreSQL's host is not found ({_words(error)}): check the address, or the resolver."
+    if isinstance(error, asyncpg.PostgresError) and not isinstance(error, asyncpg.PostgresConnectionError):
+        return f"PostgreSQL lets us not in: {_words(error)}."
+    return f"PostgreSQL does not answer: {_words(error)}."
+
+
+def _words(error: Exception) -> str:
+    return str(error) or type(error).__name__
 
 
 async def _refuse_pooler(connection: Session, dsn: str) -> None:

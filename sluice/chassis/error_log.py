@@ -1,6 +1,7 @@
 """The error log: rows in ``error_logs`` that cost the work they tell of nothing, whatever is broken."""
 
 import asyncio
+import contextlib
 import sys
 import time
 from collections import deque
@@ -11,6 +12,7 @@ from typing import Literal, TypeAlias, get_args
 import asyncpg
 
 from sluice.chassis import logs, metrics
+from sluice.chassis.endless import run_endless, tell_to_end, turn
 from sluice.chassis.error_entry import Entry, make_entry
 from sluice.chassis.postgres_connect import Connector
 from sluice.chassis.postgres_session import connect_arguments, keep_alive
@@ -24,6 +26,7 @@ _CAPACITY = 1_000
 _BATCH = 100
 _WRITE_SECONDS = 3.0
 _REST_SECONDS = 1.0
+_IDLE_SECONDS = 10.0
 _FAREWELL_SECONDS = 1.5
 
 _ENTRIES = metrics.counter("error_log_entries_total", "Errors reported.", ("kind", "severity"))
@@ -115,9 +118,9 @@ class ErrorLog:
         """Store entries until ``stop``, then what is left, within 1.5 seconds."""
         try:
             async with asyncio.TaskGroup() as group:
-                writing = group.create_task(self._write_for_ever(), name="error_log_writer")
+                writing = group.create_task(run_endless("error_log", self._write_for_ever), name="error_log_writer")
                 await stop.wait()
-                writing.cancel()
+                tell_to_end(writing)
             await self._farewell()
         finally:
             self._spill("shutdown")
@@ -153,9 +156,13 @@ class ErrorLog:
 
     async def _write_for_ever(self) -> None:
         while True:
-            await self._wake.wait()
+            turn()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_IDLE_SECONDS):
+                    await self._wake.wait()
             self._wake.clear()
             while self._waiting:
+                turn()
                 await self._write_once()
 
     async def _write_once(self) -> None:

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Self, TypeAlias
 
 from sluice.chassis import jetstream_api, logs, metrics
+from sluice.chassis.endless import run_endless, tell_to_end, turn
 from sluice.chassis.jetstream_frames import Message, Request
 from sluice.chassis.jetstream_link import NO_MESSAGES, Link, checked
 from sluice.chassis.settings import ServiceSettings
@@ -81,7 +82,7 @@ class JetStream:
         """Return at once, connected or not; ``group`` is the parent of the supervisor, which ends with this block."""
         servers = [url.strip() for url in settings.nats_url.get_secret_value().split(",") if url.strip()]
         jetstream = cls(servers, name=name, stream=stream, consumer=consumer)
-        supervisor = group.create_task(jetstream._supervise(), name="jetstream_supervisor")
+        supervisor = group.create_task(run_endless("jetstream", jetstream._supervise), name="jetstream_supervisor")
         try:
             yield jetstream
         finally:
@@ -192,14 +193,17 @@ class JetStream:
         finally:
             self._pulling.release()
 
-    async def consumer_state(self, durable: str) -> ConsumerState:
+    async def consumer_state(self, durable: str, *, with_ack_floor: bool = True) -> ConsumerState:
         """
         How far a consumer of this stream is.
+
+        Args:
+            with_ack_floor: tell when the message at its ack floor was stored; that takes the right to read messages.
 
         Raises:
             StreamUnavailable: it is not there, or JetStream is away.
         """
-        return await jetstream_api.consumer_state(self._ask, self._stream.name, durable)
+        return await jetstream_api.consumer_state(self._ask, self._stream.name, durable, with_ack_floor=with_ack_floor)
 
     async def _pull(self, batch: int, durable: str, deadline: float) -> list[IncomingMessage]:
         loop = asyncio.get_running_loop()
@@ -244,6 +248,7 @@ class JetStream:
         """Make a client, look after it, and when it is lost make the next one; for ever."""
         backoff, last_reason = 0.1, ""
         while True:
+            turn()
             before = self.generation
             try:
                 await self._live_once()
@@ -275,6 +280,7 @@ class JetStream:
         loop = asyncio.get_running_loop()
         ensure_at = loop.time() + _ENSURE_EVERY_SECONDS
         while True:
+            turn()
             await _first_of(link.closed, self._doubt, within_seconds=_LOOK_SECONDS)
             if not link.is_alive:
                 return
@@ -301,7 +307,7 @@ def _tell_once(reason: str, last_reason: str) -> str:
 async def _end(task: asyncio.Task[None]) -> None:
     """Cancel a task until it has ended: nats-py swallows a cancellation that meets it while it closes."""
     while not task.done():
-        task.cancel()
+        tell_to_end(task)
         await asyncio.wait([task], timeout=_CANCEL_AGAIN_SECONDS)
 
 

@@ -78,9 +78,12 @@ async def ensure_consumer(ask: Ask, stream: str, spec: ConsumerSpec) -> None:
         await _update(ask, create, {"stream_name": stream, "config": config, "action": "update"}, changed)
 
 
-async def consumer_state(ask: Ask, stream: str, durable: str) -> ConsumerState:
+async def consumer_state(ask: Ask, stream: str, durable: str, *, with_ack_floor: bool) -> ConsumerState:
     """
     How far a consumer is.
+
+    Args:
+        with_ack_floor: read the message at its ack floor, to tell when that was stored.
 
     Raises:
         StreamUnavailable: there is no such consumer, or no answer.
@@ -89,7 +92,7 @@ async def consumer_state(ask: Ask, stream: str, durable: str) -> ConsumerState:
     return ConsumerState(
         pending=info["num_pending"],
         ack_pending=info["num_ack_pending"],
-        ack_floor_stored_at=await _stored_at(ask, stream, info["ack_floor"]["stream_seq"]),
+        ack_floor_stored_at=await _stored_at(ask, stream, info["ack_floor"]["stream_seq"] if with_ack_floor else 0),
     )
 
 

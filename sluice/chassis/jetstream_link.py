@@ -133,6 +133,7 @@ class Link:
                 ping_interval=10,
                 max_outstanding_pings=2,
                 pending_size=0,
+                inbox_prefix=f"_INBOX_{name}",  # so that NATS can keep one service from another's answers
                 error_cb=_note_error,
                 closed_cb=self._on_closed,
             )

@@ -1,5 +1,7 @@
 """Logs: one JSON object a line on stderr, or something prettier where a person looks on."""
 
+import contextlib
+import json
 import logging
 import sys
 from collections.abc import Mapping
@@ -9,6 +11,7 @@ import orjson
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
+from sluice.chassis.printable import printable
 from sluice.chassis.redact import redact
 
 _MESSAGE_CHARACTERS = 2_000
@@ -20,11 +23,34 @@ def configure(service_name: str, level: str) -> None:
     threshold = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
         processors=_processors(service_name),
-        wrapper_class=structlog.make_filtering_bound_logger(threshold),
+        wrapper_class=_logger_class(threshold),
         logger_factory=_StderrLogger,
         cache_logger_on_first_use=False,
     )
     logging.basicConfig(level=max(threshold, logging.INFO), handlers=[_LibraryHandler()], force=True)
+
+
+def _logger_class(threshold: int) -> type[FilteringBoundLogger]:
+    """A logger that says in a line of its own what could not be logged, instead of raising."""
+    filtering: type[structlog.BoundLoggerBase] = structlog.make_filtering_bound_logger(threshold)  # type: ignore[assignment]  # it is one, and structlog declares its protocol
+
+    class Logger(filtering):  # type: ignore[misc, valid-type]  # mypy knows no class that a function made
+        def _proxy_to_logger(self, method_name: str, event: str | None = None, **event_kw: object) -> object:
+            try:
+                return super()._proxy_to_logger(method_name, event, **event_kw)
+            except structlog.DropEvent:
+                raise
+            except Exception as error:  # noqa: BLE001  a log line must never break the work it tells of
+                _say_unloggable(event, error)
+                return None
+
+    return cast("type[FilteringBoundLogger]", Logger)
+
+
+def _say_unloggable(event: object, error: Exception) -> None:
+    fields = {"event": "log_line_broke", "of": redact(str(event), limit=200), "error": type(error).__name__}
+    with contextlib.suppress(Exception):
+        _StderrLogger().error(json.dumps(fields))
 
 
 class _StderrLogger:
@@ -35,7 +61,7 @@ class _StderrLogger:
 
     def _write(self, line: str) -> None:
         sys.stderr.write(f"{line}\n")
-        sys.stderr.flush()
+        sys.stderr.flush()  # where nothing protects it, in a command or a test
 
     msg = debug = info = warning = error = critical = exception = log = _write
 
@@ -57,8 +83,16 @@ def _processors(service_name: str) -> list[Processor]:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     if sys.stderr.isatty():
-        return [*shared, structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+        return [*shared, _one_line, structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
     return [*shared, name_service, _render_json]
+
+
+def _one_line(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """On a terminal a newline inside a value would be a line of its own; JSON escapes it."""
+    return {
+        name: printable(value) if isinstance(value, str) and name != "exception" else value
+        for name, value in event.items()
+    }
 
 
 def _render_json(_: WrappedLogger, __: str, event: EventDict) -> str:
@@ -92,5 +126,5 @@ class _LibraryHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             get_logger().log(record.levelno, record.getMessage(), logger=record.name, exc_info=record.exc_info)
-        except Exception:  # noqa: BLE001  a log line must never break the work it tells of
-            self.handleError(record)
+        except Exception as error:  # noqa: BLE001  arguments that do not fit their message
+            _say_unloggable(record.msg, error)

@@ -1,6 +1,6 @@
 """Metrics: the only module that knows prometheus_client. Each service names its own in ``<service>/metrics.py``."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 from prometheus_client import (
@@ -14,9 +14,11 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
+from prometheus_client.core import CounterMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.registry import Collector
 
-__all__ = ["CONTENT_TYPE", "Counter", "Gauge", "Histogram", "counter", "gauge", "histogram", "render"]
+__all__ = ["CONTENT_TYPE", "Counter", "Gauge", "Histogram", "counted", "counter", "gauge", "histogram", "render"]
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 _REGISTRY = CollectorRegistry(auto_describe=True)
@@ -44,6 +46,21 @@ def gauge(name: str, help: str, labels: Sequence[str] = ()) -> Gauge:  # noqa: A
 def histogram(name: str, help: str, labels: Sequence[str] = (), buckets: Sequence[float] = SECONDS) -> Histogram:  # noqa: A002
     """How often values fell below each of the bounds in ``buckets``."""
     return _remember(name, Histogram, lambda: Histogram(name, help, labels, buckets=buckets, registry=_REGISTRY))
+
+
+def counted(name: str, help: str, count: Callable[[], int]) -> None:  # noqa: A002
+    """A number that only grows and is counted elsewhere: where a metric's own lock may not be taken."""
+    _REGISTRY.register(_Counted(name, help, count))
+
+
+class _Counted(Collector):
+    def __init__(self, name: str, help: str, count: Callable[[], int]) -> None:  # noqa: A002
+        self._name = name
+        self._help = help
+        self._count = count
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        yield CounterMetricFamily(self._name, self._help, value=self._count())
 
 
 def render() -> bytes:

@@ -19,7 +19,16 @@ _QUERIES = load_queries(__file__, "migrate.sql")
 _CONFLICT = re.compile(r"^\d+\. (.+)\n   (.+)$", re.MULTILINE)
 _CONFLICT_STATE = "SLU01"
 _BUSY = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
-_AWAY = (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError, asyncpg.AdminShutdownError)
+_AWAY = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.CannotConnectNowError,
+)
 
 _LOCK_SECONDS = 3  # how long a busy table may keep everybody who comes after us waiting
 _TRIES = 10
@@ -182,7 +191,7 @@ async def _apply_when_free(session: Session, file: MigrationFile) -> AppliedMigr
 
 
 async def _apply(session: Session, file: MigrationFile) -> None:
-    async with session.transaction():
+    async with session.transaction(isolation="read_committed"):
         await session.execute(f"SET LOCAL lock_timeout = '{_LOCK_SECONDS}s'", timeout=_READ_SECONDS)
         await session.execute(file.body, timeout=_FILE_SECONDS)
         await _record(session, file)

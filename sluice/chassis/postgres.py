@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 import time
 import weakref
 from collections.abc import AsyncIterator, Mapping
@@ -12,11 +13,13 @@ import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
 from sluice.chassis import logs, metrics
+from sluice.chassis.endless import run_endless, tell_to_end, turn
 from sluice.chassis.postgres_connect import Connector
 from sluice.chassis.postgres_errors import (
     DATABASE_ERRORS,
     TransactionPooler,
     is_failover,
+    is_in_use,
     is_of_another_session,
     is_transient,
     is_unavailable,
@@ -25,7 +28,7 @@ from sluice.chassis.postgres_session import connect_arguments, keep_alive
 from sluice.chassis.settings import ServiceSettings
 from sluice.failures import DatabaseUnavailable
 
-__all__ = ["DATABASE_ERRORS", "Connection", "Database", "Record", "is_transient"]
+__all__ = ["DATABASE_ERRORS", "Connection", "Database", "Record", "is_in_use", "is_transient"]
 
 Record: TypeAlias = "asyncpg.Record"
 Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
@@ -111,13 +114,13 @@ class Database:
             ),
         )
         database = cls(pool, min_size=min_size, max_size=max_size)
-        floor = asyncio.create_task(database._keep_floor(), name="postgres_floor")
+        floor = asyncio.create_task(run_endless("postgres_floor", database._keep_floor), name="postgres_floor")
         _OPEN.add(database)
         try:
             yield database
         finally:
             _OPEN.discard(database)
-            floor.cancel()
+            tell_to_end(floor)
             await asyncio.gather(floor, return_exceptions=True)
             await _close(pool)
 
@@ -198,6 +201,7 @@ class Database:
     async def _keep_floor(self) -> None:
         """Open connections ahead of need; asyncpg's own floor would refuse to start without PostgreSQL."""
         while True:
+            turn()
             if self._pool.get_size() < self._min_size:
                 await self._warm()
             await asyncio.sleep(_FLOOR_SECONDS)
@@ -232,6 +236,8 @@ def _translate(error: Exception) -> Exception:
 
 def _name(error: BaseException) -> str:
     """Class and SQLSTATE, never the text: it may quote values."""
+    if isinstance(error, socket.gaierror):
+        return f"the name of its host is not found ({type(error).__name__})"
     state = getattr(error, "sqlstate", None)
     return f"{type(error).__name__} {state}" if state else type(error).__name__
 

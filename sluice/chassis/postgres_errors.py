@@ -54,6 +54,11 @@ def is_of_another_session(error: BaseException) -> bool:
     return swapped and "__asyncpg_" in str(error)
 
 
+def is_in_use(error: BaseException) -> bool:
+    """Somebody else is using the same connection at this moment; asyncpg has no class of its own for it."""
+    return isinstance(error, asyncpg.InterfaceError) and "another operation is in progress" in str(error)
+
+
 def is_failover(error: BaseException) -> bool:
     """This server no longer takes writes, so every connection to it should be made afresh."""
     return getattr(error, "sqlstate", None) in _FAILOVER

@@ -41,6 +41,7 @@ def connect_arguments(
     statement_ms = max(int(command_seconds * 1000) - 250, 250)  # the server gives up first and says why
     arguments["server_settings"] = {
         "application_name": application_name,
+        "default_transaction_isolation": "read committed",  # whatever the role's or the database's
         "timezone": "UTC",
         "jit": "off",
         "enable_seqscan": "off",  # everything is looked up by key; a plan of a table's first minute must not outlive it
@@ -54,6 +55,8 @@ def connect_arguments(
     }
     if keeps_plans:  # for a short array it plans anew each time, which takes longer than the statement itself
         arguments["server_settings"]["plan_cache_mode"] = "force_generic_plan"
+        # an index in the order that is asked for, not all of another one that looked as small when the plan was made
+        arguments["server_settings"]["enable_sort"] = "off"
     return arguments
 
 

@@ -2,6 +2,8 @@
 
 import re
 
+from sluice.chassis.printable import UNPRINTABLE
+
 _SECRETS = re.compile(
     r"""
       whsec_[A-Za-z0-9+/=_-]+                      # webhook signing secret
@@ -20,9 +22,9 @@ _DETAIL = re.compile(
 )
 _ARGUMENT = re.compile(r"(?P<head>invalid input for query argument \$\d+: ).*?$", re.MULTILINE)
 _QUOTED = re.compile(r"(?P<head>invalid (?:input|byte)[^:\n]*(?:syntax|value|sequence)[^:\n]*: ).*$", re.MULTILINE)
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]|[\ud800-\udfff]")
+_CONTROL = re.compile(f"[{UNPRINTABLE}]")
 # Most of what is logged has nothing of all that in it: one look settles it.
-_SUSPECT = re.compile(r"[:=]|\d[\d -]{11}|whsec_|[sr]k_|_secret_|[Bb]earer|[\x00-\x08\x0b-\x1f\x7f]|[\ud800-\udfff]")
+_SUSPECT = re.compile(rf"[:=]|\d[\d -]{{11}}|whsec_|[sr]k_|_secret_|[Bb]earer|[{UNPRINTABLE}]")
 HIDDEN = "[redacted]"
 
 

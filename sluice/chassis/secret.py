@@ -8,6 +8,7 @@ from pathlib import Path
 from sluice.chassis import logs, metrics
 
 _LOOK_EVERY_SECONDS = 1.0
+_AFRESH_SECONDS = 0.05
 _FAILURES = metrics.counter(
     "secret_reload_failures_total", "Times that the file of a secret could not be read again.", ("name",)
 )
@@ -17,8 +18,11 @@ class RotatingSecret:
     """
     The values of ``NAME``, or of the file that ``NAME_FILE`` names, separated by commas.
 
-    The file is looked at when values are asked for, at most once a second; what cannot be read, or is empty,
-    leaves the last good values in force.
+    The file is looked at when values are asked for, at most once a second; what cannot be read, or is empty, or is no
+    secret, leaves the last good values in force.
+
+    Args:
+        fault_of: why a value can be no secret; None where it may be one.
     """
 
     def __init__(
@@ -26,10 +30,12 @@ class RotatingSecret:
         name: str,
         *,
         environment: Mapping[str, str] = os.environ,
+        fault_of: Callable[[str], str | None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._name = name
         self._clock = clock
+        self._fault_of = fault_of
         file = environment.get(f"{name}_FILE")
         self._path = Path(file) if file else None
         self._values = _split(environment.get(name, ""))
@@ -39,11 +45,19 @@ class RotatingSecret:
 
     def values(self) -> tuple[str, ...]:
         """The values in force, in order; empty where the secret is not configured."""
-        now = self._clock()
-        if self._path is not None and now >= self._look_again_at:
-            self._look_again_at = now + _LOOK_EVERY_SECONDS
-            self._reload(self._path)
+        if self._path is not None and self._clock() >= self._look_again_at:
+            self._look(self._path)
         return self._values
+
+    def values_afresh(self) -> tuple[str, ...]:
+        """The same, looked up again before somebody is refused for them; at most twenty times a second."""
+        if self._path is not None and self._clock() >= self._look_again_at - _LOOK_EVERY_SECONDS + _AFRESH_SECONDS:
+            self._look(self._path)
+        return self._values
+
+    def _look(self, path: Path) -> None:
+        self._look_again_at = self._clock() + _LOOK_EVERY_SECONDS
+        self._reload(path)
 
     def _reload(self, path: Path) -> None:
         try:
@@ -58,6 +72,10 @@ class RotatingSecret:
         if not values:
             self._keep("empty")
             return
+        for value in values:
+            if (fault := self._fault_of(value)) is not None:
+                self._keep(fault)
+                return
         self._values, self._seen = values, seen
 
     def _keep(self, reason: str) -> None:

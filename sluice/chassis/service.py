@@ -2,19 +2,34 @@
 
 import asyncio
 import gc
+import os
 import signal
 import sys
+import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from functools import partial
 
-from sluice.chassis import logs, loop_lag
+from sluice.chassis import logs, loop_lag, output
+from sluice.chassis.abandoned import Abandoned
+from sluice.chassis.endless import (
+    TURNS_WITHIN_SECONDS,
+    EndlessTasks,
+    Run,
+    TaskEnded,
+    belong_to,
+    run_endless,
+    tell_to_end,
+)
 from sluice.chassis.error_log import ErrorLog
+from sluice.chassis.printable import printable_lines
 from sluice.chassis.probes import PortTaken, Probes
 from sluice.chassis.settings import EXIT_CONFIGURATION, ServiceSettings
 
 Main = Callable[["Service"], Awaitable[None]]
 
 _CRASHED = 1
+_CLOSE_SECONDS = 1.0  # an event loop waits for what its threads ask a resolver, which may take a minute to be silent
 
 
 class Service:
@@ -22,7 +37,8 @@ class Service:
     What a service's ``main`` gets.
 
     ``stop`` is set by SIGTERM and SIGINT, and when ``main`` returns; readiness is red from then on, and everything
-    must have ended ``drain_seconds`` later. A task of ``group`` that raises ends the service.
+    must have ended ``drain_seconds`` later. A task of ``group`` that raises ends the service, and so does one of
+    ``endless`` that ends or no longer turns.
     """
 
     group: asyncio.TaskGroup
@@ -32,10 +48,17 @@ class Service:
         self.settings = settings
         self.stop = asyncio.Event()
         self.probes = Probes(name)
+        self.endless = EndlessTasks(self.stop.is_set)
+        self.probes.add_status("tasks", self.endless.status)
         self.errors = ErrorLog(
             settings.database_url.get_secret_value(), service=name, statement_cache=settings.database_statement_cache
         )
         self.started_at = time.monotonic()
+        self.probes.add_status("logs", output.status)
+
+    def start_endless(self, name: str, run: Run, *, within_seconds: float = TURNS_WITHIN_SECONDS) -> asyncio.Task[None]:
+        """Start a loop that ends the service if it ends unasked, or does not ``turn()`` for so long."""
+        return self.group.create_task(run_endless(name, run, within_seconds=within_seconds), name=name)
 
 
 def run(name: str, settings: ServiceSettings, main: Main) -> None:
@@ -45,9 +68,14 @@ def run(name: str, settings: ServiceSettings, main: Main) -> None:
     Returns after a clean stop. Else ends the process: with 1 after a crash or a drain that took too long, with 78
     where a port is taken.
     """
+    output.protect(name)
     logs.configure(name, settings.log_level)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         code = runner.run(_live(name, settings, main))
+        patience = threading.Timer(_CLOSE_SECONDS, output.end_process, (code,))
+        patience.daemon = True
+        patience.start()
+    patience.cancel()
     if code:
         raise SystemExit(code)
 
@@ -61,13 +89,32 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 async def _live(name: str, settings: ServiceSettings, main: Main) -> int:
+    asyncio.get_running_loop().set_exception_handler(Abandoned())
     service = Service(name, settings)
+    belong_to(service.endless)
+    service.endless.on_failure = partial(_end_by_force_after, settings.drain_seconds)
     _listen_for_signals(service)
     try:
         async with service.probes.serve(settings.admin_host, settings.admin_port):
             return await _work_with_error_log(service, main)
     except PortTaken as error:
         return _misconfigured(error)
+    except asyncio.CancelledError:
+        return _CRASHED
+    except BaseExceptionGroup as error:  # the error log itself
+        for cause in _leaves(error):
+            logs.get_logger().critical("service_crashed", error=type(cause).__name__, exc_info=cause)
+        return _CRASHED
+
+
+def _end_by_force_after(seconds: float) -> None:
+    """End a process that failed and in which something swallows its cancellation; half alive it helps nobody."""
+    asyncio.get_running_loop().call_later(seconds, _end_by_force)
+
+
+def _end_by_force() -> None:
+    logs.get_logger().critical("service_ended_by_force")
+    os._exit(_CRASHED)
 
 
 def _listen_for_signals(service: Service) -> None:
@@ -81,11 +128,9 @@ async def _work_with_error_log(service: Service, main: Main) -> int:
     done = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         group.create_task(service.errors.run(done), name="error_log")
-        lag = group.create_task(loop_lag.watch(), name="loop_lag")
         try:
             return await _work_to_an_end(service, main)
         finally:
-            lag.cancel()
             done.set()
 
 
@@ -97,8 +142,12 @@ async def _work_to_an_end(service: Service, main: Main) -> int:
     except TimeoutError:
         log.critical("drain_took_too_long", drain_seconds=service.settings.drain_seconds)
         return _CRASHED
+    except asyncio.CancelledError as error:
+        log.critical("service_crashed", error=type(error).__name__, exc_info=error)
+        service.errors.general(f"{service.name} was cancelled, though nobody told it to end", severity="critical")
+        raise
     except Exception as error:
-        causes = list(_leaves(error))
+        causes = _causes(error)
         if all(isinstance(cause, PortTaken) for cause in causes):
             return _misconfigured(*causes)
         for cause in causes:
@@ -112,7 +161,7 @@ async def _work_to_an_end(service: Service, main: Main) -> int:
 def _misconfigured(*faults: BaseException) -> int:
     """A sentence each, no trace."""
     for fault in faults:
-        sys.stderr.write(f"{fault}\n")
+        sys.stderr.write(f"{printable_lines(str(fault))}\n")
     return EXIT_CONFIGURATION
 
 
@@ -120,8 +169,17 @@ async def _work(service: Service, main: Main) -> None:
     async with asyncio.timeout(None) as deadline, asyncio.TaskGroup() as group:
         service.group = group
         group.create_task(_wind_down(service, deadline), name="wind_down")
+        watching = (
+            service.start_endless("loop_lag", loop_lag.watch),
+            service.start_endless("endless_watch", service.endless.watch),
+        )
         _calm_the_collector()
-        await main(service)
+        try:
+            await main(service)
+        finally:
+            service.endless.let_end()
+            for watch in watching:
+                tell_to_end(watch)
         service.stop.set()
 
 
@@ -137,6 +195,12 @@ def _calm_the_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
+
+
+def _causes(error: BaseException) -> Sequence[BaseException]:
+    """What went wrong, without the endless tasks that ended of it."""
+    leaves = list(_leaves(error))
+    return [leaf for leaf in leaves if not isinstance(leaf, TaskEnded)] or leaves
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeVar
 from urllib.parse import parse_qs, urlsplit
@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from sluice.chassis.accepted import accepted, is_secret, shown
 from sluice.chassis.listening import EVERY_ADDRESS
+from sluice.chassis.printable import printable_lines
 from sluice.chassis.secret import RotatingSecret
 
 __all__ = ["EXIT_CONFIGURATION", "RotatingSecret", "Seconds", "ServiceSettings", "load"]
@@ -122,15 +123,24 @@ class _FileSource(PydanticBaseSettingsSource):
         return super().prepare_field_value(field_name, field, value, value_is_complex)
 
 
-def load(settings_type: type[S]) -> S:
-    """The settings, or, with all faults and their fixes on stderr, the end of this process with code 78."""
+def load(settings_type: type[S], *, besides: Sequence[str] = ()) -> S:
+    """
+    The settings, or, with all faults and their fixes on stderr, the end of this process with code 78.
+
+    Args:
+        besides: faults of what is configured and no field, a sentence each.
+    """
+    faults: list[str] = []
     try:
-        return settings_type()  # type: ignore[call-arg]  # the environment has the rest
+        settings = settings_type()  # type: ignore[call-arg]  # the environment has the rest
+        if not besides:
+            return settings
     except ValidationError as error:
         faults = [_explain(settings_type, fault) for fault in error.errors(include_url=False)]
     except ValueError as error:  # a setting that should be JSON and is not
         faults = [f"  {error}"]
-    sys.stderr.write("The configuration has faults:\n" + "\n".join(faults) + "\n")
+    faults += (f"  {fault}" for fault in besides)
+    sys.stderr.write("The configuration has faults:\n" + printable_lines("\n".join(faults)) + "\n")
     raise SystemExit(EXIT_CONFIGURATION)
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import NamedTuple
+from urllib.parse import quote
 
 from google.protobuf.message import DecodeError
 
@@ -82,12 +83,14 @@ def cloudevents_headers(event: StripeEvent) -> Mapping[str, str]:
     """
     CloudEvents attributes in NATS's binary mode.
 
+    ``ce-source`` is ``/sluice``, or ``/sluice/tenant/{events.id}`` for what came through an organiser's URL.
+
     Source: https://github.com/cloudevents/spec/blob/main/cloudevents/bindings/nats-protocol-binding.md
     """
     return {
         "ce-specversion": "1.0",
         "ce-id": event.stripe_event_id,
-        "ce-source": SOURCE,
+        "ce-source": SOURCE if event.tenant is None else f"{SOURCE}/tenant/{quote(event.tenant, safe='')}",
         "ce-type": f"com.stripe.{event.type}",
         "ce-time": _rfc3339(event.created),
         "content-type": CONTENT_TYPE,

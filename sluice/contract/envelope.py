@@ -4,12 +4,13 @@ import re
 from datetime import datetime
 
 from sluice.contract.document import Json, JsonObject, decode_object
-from sluice.contract.event import THIN_OBJECT, StripeEvent
+from sluice.contract.event import PLATFORM, THIN_OBJECT, StripeEvent
 from sluice.failures import MalformedEvent
 
 _EVENT_ID = re.compile(r"[A-Za-z0-9_]{1,255}")
 _TYPE = re.compile(r"[A-Za-z0-9_.\-\[\]]{1,255}")  # brackets: v2.core.account[configuration.customer].updated
 _ACCOUNT = re.compile(r"[A-Za-z0-9_]{1,255}")
+_CONTEXT = re.compile(r"[A-Za-z0-9_]{1,255}(/[A-Za-z0-9_]{1,255}){0,9}")
 _PRINTABLE = re.compile(r"[\x21-\x7e]{1,255}")
 _LATEST_SECOND = 253_402_300_799  # 9999-12-31, the last that a timestamptz and Stripe could both mean
 
@@ -49,7 +50,27 @@ def _matching(payload: JsonObject, name: str, shape: re.Pattern[str]) -> str:
 
 
 def _account(payload: JsonObject) -> str | None:
-    return None if payload.get("account") is None else _matching(payload, "account", _ACCOUNT)
+    """
+    The account that the event is of; None for the platform's own.
+
+    ``account`` wins, ``user_id`` was its name until 2017-05-25. ``context`` is a path of accounts, as in the header
+    Stripe-Context: its last element is the account itself, whatever its prefix. Anything else in one of them is
+    refused, since no event that names an account may act as the platform's.
+
+    Source: https://docs.stripe.com/changelog/basil/2025-04-30/additional-context-organization-events
+    """
+    for name in ("account", "user_id"):
+        if payload.get(name) is not None:
+            return _not_the_platform(_matching(payload, name, _ACCOUNT), name)
+    if payload.get("context") in (None, ""):  # Stripe's own library reads an empty path as no other account
+        return None
+    return _not_the_platform(_matching(payload, "context", _CONTEXT).rpartition("/")[2], "context")
+
+
+def _not_the_platform(account: str, name: str) -> str:
+    if account == PLATFORM:
+        raise MalformedEvent(f'The event\'s "{name}" names no account of Stripe.')
+    return account
 
 
 def _livemode(value: Json) -> bool:

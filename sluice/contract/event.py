@@ -24,7 +24,7 @@ class StripeEvent:
     """Whole seconds since the Unix epoch, by Stripe's clock."""
     livemode: bool
     account: str | None
-    """The connected account, ``acct_…``; None for the platform's own account."""
+    """The connected account, ``acct_…``; None for the platform's own. Of an organiser's event, the organiser's word."""
     api_version: str | None
     object_id: str | None
     tenant: str | None

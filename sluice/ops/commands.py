@@ -6,12 +6,14 @@ from types import MappingProxyType
 
 import click
 
+from sluice.chassis.printable import printable_lines
 from sluice.chassis.version import version
 
 _COMMANDS: Mapping[str, str] = MappingProxyType(
     {
         "status": "sluice.ops.status.command",
         "why": "sluice.ops.why.command",
+        "events": "sluice.ops.events",
         "send": "sluice.ops.send.command",
         "migrate": "sluice.ops.migrate",
         "rebuild": "processor.rebuild.command",
@@ -22,6 +24,7 @@ Examples:
   sluice status                    how it stands, in one screen
   sluice status --since 48h        the five criteria after a deployment
   sluice why pi_3Qw9…              the whole story of one payment
+  sluice events                    the types that an endpoint must be subscribed to
   sluice send --story refund_full  one payment's life, sent as Stripe would
   sluice migrate --check           what a migration would meet
   sluice rebuild --dry-run         which rows this version would show otherwise"""
@@ -42,6 +45,14 @@ class _OnDemand(click.Group):
             return None
         command: click.Command = import_module(_COMMANDS[cmd_name]).command
         return command
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command; what its error quotes is printable."""
+        try:
+            return super().invoke(ctx)
+        except click.ClickException as error:
+            error.message = printable_lines(error.message)  # type: ignore[misc]  # final in click's types alone
+            raise
 
 
 @click.group(cls=_OnDemand, epilog=EXAMPLES, context_settings={"help_option_names": ["-h", "--help"]})

@@ -56,7 +56,7 @@ def explained(url: str) -> Iterator[None]:
         raise click.ClickException(f"{place} took too long to answer. Try again, or ask for less.") from error
     except asyncpg.PostgresError as error:
         raise click.ClickException(f"{place} answered with an error: {error}") from error
-    except (OSError, asyncpg.InterfaceError) as error:
+    except (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
         reason = str(error) or type(error).__name__
         raise click.ClickException(
             f"{place} cannot be reached ({reason}). Check DATABASE_URL, or start a stack with `make run`."

@@ -8,6 +8,7 @@ import asyncpg
 import click
 
 from sluice.chassis.migrate import Conflict, ConflictsFound, migrate, pending, preflight
+from sluice.chassis.printable import printable_lines
 from sluice.failures import Failure, Unavailable
 from sluice.ops.connection import NOT_AN_ADDRESS, place_of
 from sluice.ops.surroundings import look_around
@@ -65,7 +66,7 @@ def _check(url: str) -> None:
 def _tell_conflicts(conflicts: Sequence[Conflict]) -> None:
     click.echo("In the way of Sluice's tables; nothing was changed. Cure each one, then migrate:", err=True)
     for number, conflict in enumerate(conflicts, 1):
-        click.echo(f"{number}. {conflict.problem}\n   {conflict.cure}")
+        click.echo(printable_lines(f"{number}. {conflict.problem}\n   {conflict.cure}"))
 
 
 def _run(url: str, work: Coroutine[object, object, T]) -> T:

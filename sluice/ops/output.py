@@ -5,8 +5,11 @@ from dataclasses import asdict, is_dataclass
 import click
 import orjson
 
+from sluice.chassis.printable import printable_json
+
 
 def print_json(answer: object) -> None:
-    """Print a value of dataclasses, mappings and sequences as indented JSON; times in UTC."""
+    """Print a value of dataclasses, mappings and sequences as indented, printable JSON; times in UTC."""
     document = asdict(answer) if is_dataclass(answer) and not isinstance(answer, type) else answer
-    click.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS, default=list).decode())
+    text = orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS, default=list).decode()
+    click.echo(printable_json(text))

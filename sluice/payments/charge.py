@@ -1,11 +1,28 @@
 """``charge.*``: one attempt to take the money speaks, and says how much of it went back."""
 
+from collections.abc import Mapping
+
 from sluice.contract.document import JsonObject
 from sluice.payments.facts import Fact, FactKind
 from sluice.payments.saying import Saying
 from sluice.payments.status import PaymentStatus
-from sluice.payments.values import identifier, text, whole
+from sluice.payments.values import identifier, let_go, text, whole
 
+_SUCCEEDED, _PENDING, _FAILED = "succeeded", "pending", "failed"
+_WORDS: Mapping[str | None, str] = {
+    _SUCCEEDED: _SUCCEEDED,
+    "paid": _SUCCEEDED,  # until 2015-02-18
+    _PENDING: _PENDING,
+    _FAILED: _FAILED,
+}
+_BY_VERB = {
+    "captured": _SUCCEEDED,
+    "expired": _SUCCEEDED,  # a hold that nobody captured
+    "failed": _FAILED,
+    "pending": _PENDING,
+    "refunded": _SUCCEEDED,
+    "succeeded": _SUCCEEDED,
+}
 # charge.updated may come long after and speak of an attempt that others followed: only of capture is it a witness.
 _TELLS_OF_PROGRESS = frozenset({"succeeded", "pending", "failed", "captured"})
 
@@ -16,28 +33,39 @@ def facts(saying: Saying) -> tuple[Fact, ...]:
     payment_id = identifier(charge, "payment_intent") or identifier(charge, "id")
     if payment_id is None:
         return ()
-    is_captured = _is_captured(charge)
+    word = _word(saying)
+    is_captured = word == _SUCCEEDED and _is_captured(saying)
     return (
         saying.of(
             payment_id,
             FactKind.CHARGE,
             claims=saying.metadata_claim,
-            status=PaymentStatus.PAID if is_captured else _status_without_capture(charge, saying.verb),
-            amount=_went_back(charge) if is_captured else None,
+            status=PaymentStatus.PAID if is_captured else _status_without_capture(charge, word, saying.verb),
+            amount=_went_back(saying) if is_captured else None,
             amount_captured=_captured(charge) if is_captured else None,
+            amount_released=_let_go(charge) if is_captured else None,
             parent_id=identifier(charge, "invoice", "in_"),  # until Basil
         ),
     )
 
 
-def _is_captured(charge: JsonObject) -> bool:
-    return charge.get("captured") is True and text(charge, "status") == "succeeded"
+def _word(saying: Saying) -> str | None:
+    """The charge's status; where its word is unknown, what the event's type says, of an update whether it was paid."""
+    known = _WORDS.get(text(saying.thing, "status")) or _BY_VERB.get(saying.verb)
+    return known or (_SUCCEEDED if saying.thing.get("paid") is True else None)
 
 
-def _status_without_capture(charge: JsonObject, verb: str) -> PaymentStatus | None:
+def _is_captured(saying: Saying) -> bool:
+    captured = saying.thing.get("captured")
+    if isinstance(captured, bool):
+        return captured
+    return saying.verb == "captured" or (whole(saying.thing, "amount_captured") or 0) > 0
+
+
+def _status_without_capture(charge: JsonObject, word: str | None, verb: str) -> PaymentStatus | None:
     if verb == "expired":
         return PaymentStatus.EXPIRED
-    match text(charge, "status"):
+    match word:
         case "succeeded" if charge.get("refunded") is True:
             return PaymentStatus.CANCELED  # Stripe calls the release of a hold a refund
         case "succeeded" if verb in _TELLS_OF_PROGRESS:
@@ -55,8 +83,12 @@ def _captured(charge: JsonObject) -> int | None:
     return whole(charge, "amount") if captured is None else captured
 
 
-def _went_back(charge: JsonObject) -> int:
-    """``amount_refunded`` also counts what a partial capture released, which was never taken."""
-    amount, captured = whole(charge, "amount"), _captured(charge)
-    released = 0 if amount is None or captured is None else max(0, amount - captured)
-    return max(0, (whole(charge, "amount_refunded") or 0) - released)
+def _let_go(charge: JsonObject) -> int | None:
+    return let_go(whole(charge, "amount"), _captured(charge))
+
+
+def _went_back(saying: Saying) -> int:
+    """Until Basil ``amount_refunded`` also counts what a partial capture let go, once that is told as a refund."""
+    refunded, released = whole(saying.thing, "amount_refunded") or 0, _let_go(saying.thing) or 0
+    is_counted = saying.tells_releases_as_refunds and refunded >= released
+    return max(0, refunded - released if is_counted else refunded)

@@ -15,17 +15,28 @@ _COMPLETED_WITH = {
     "no_payment_required": PaymentStatus.PAID,
     "unpaid": PaymentStatus.PROCESSING,  # a delayed method: the customer has done their part
 }
+"""Any other word: ``processing``, for that the customer has done their part is all that the type itself says."""
+_MODES = frozenset({"payment", "setup", "subscription"})
 
 
 def facts(saying: Saying) -> tuple[Fact, ...]:
     """A ``setup`` session says nothing, a ``subscription`` one only links."""
-    match text(saying.thing, "mode"):
+    match _mode(saying):
         case "setup":
             return ()
         case "subscription":
             return _links(saying)
         case _:
             return _payment(saying)
+
+
+def _mode(saying: Saying) -> str:
+    """Where the word is unknown, what the session has made tells: until 2019 there was none."""
+    mode = text(saying.thing, "mode")
+    if mode in _MODES:
+        return mode
+    made = (name for name in ("payment_intent", "subscription", "setup_intent") if identifier(saying.thing, name))
+    return next(made, "payment").removesuffix("_intent")
 
 
 def _payment(saying: Saying) -> tuple[Fact, ...]:
@@ -59,7 +70,7 @@ def _links(saying: Saying) -> tuple[Fact, ...]:
 
 def _status(saying: Saying) -> PaymentStatus | None:
     if saying.verb == "completed":
-        return _COMPLETED_WITH.get(text(saying.thing, "payment_status") or "")
+        return _COMPLETED_WITH.get(text(saying.thing, "payment_status") or "", PaymentStatus.PROCESSING)
     return _BY_VERB.get(saying.verb)
 
 

@@ -3,10 +3,12 @@
 from sluice.payments.facts import Fact, FactKind
 from sluice.payments.refund import charge_or_its_intent
 from sluice.payments.saying import Saying
-from sluice.payments.values import identifier, text, whole
+from sluice.payments.values import children, identifier, text, whole
 
-LOST = "lost"
-CLOSED = frozenset({"prevented", "won", LOST})
+WON, LOST = "won", "lost"
+CHARGE_REFUNDED = "charge_refunded"
+"""Until 2014-11-20: won, and the payment was refunded; the refund counts by itself."""
+CLOSED = frozenset({CHARGE_REFUNDED, "prevented", WON, LOST})
 PRECEDENCE = (
     "warning_needs_response",
     "warning_under_review",
@@ -15,8 +17,9 @@ PRECEDENCE = (
     "under_review",
     "appeal_needs_response",
     "appeal_under_review",
+    CHARGE_REFUNDED,
     "prevented",
-    "won",
+    WON,
     LOST,
 )
 """Within one second the later one wins."""
@@ -32,10 +35,34 @@ def facts(saying: Saying) -> tuple[Fact, ...]:
             payment_id,
             FactKind.DISPUTE,
             claims=saying.metadata_claim,
-            status=text(saying.thing, "status"),
+            status=_status(saying),
             amount=whole(saying.thing, "amount"),
         ),
     )
+
+
+def _status(saying: Saying) -> str | None:
+    """
+    Stripe's word; where it is unknown, what the event's type says.
+
+    A dispute that is closed is lost if its balance transactions leave money gone, and leaves no trace if they do not;
+    one whose funds are back leaves none. Of any other type an unknown word, or none, is that of an open dispute.
+    """
+    word = text(saying.thing, "status")
+    if word in PRECEDENCE or is_inquiry(word):
+        return word
+    match saying.verb:
+        case "closed":
+            return LOST if _net(saying) < 0 else WON
+        case "funds_reinstated":
+            return WON
+        case _:
+            return word
+
+
+def _net(saying: Saying) -> int:
+    """What the bank took and gave back, taken together."""
+    return sum(whole(one, "amount") or 0 for one in children(saying.thing, "balance_transactions"))
 
 
 def is_inquiry(status: str | None) -> bool:

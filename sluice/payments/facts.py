@@ -74,7 +74,10 @@ class Fact(NamedTuple):
     """Refund and dispute: its amount; charge: how much of what was captured went back; else what is asked for."""
     amount_captured: int | None = None
     amount_released: int | None = None
-    """Charges only: what a partial capture let go of a hold."""
+    """
+    Charge and intent: what a partial capture let go of the hold. Refund: its amount where the event is from before
+    Basil, so that the refund may be such a release; else None.
+    """
     currency: str | None = None
     object_created: int | None = None
     parent_id: str | None = None
@@ -88,5 +91,9 @@ class Fact(NamedTuple):
 
     @property
     def progress(self) -> PaymentStatus | None:
-        """The status that it gives its payment, where nothing else is known; refunds and disputes have none to give."""
-        return PaymentStatus(self.status) if self.status and self.kind in _OF_PROGRESS else None
+        """
+        The status that it gives its payment, where nothing else is known; refunds and disputes have none to give.
+
+        A status that a later release wrote gives none to this release.
+        """
+        return PaymentStatus.known(self.status) if self.kind in _OF_PROGRESS else None

@@ -3,9 +3,11 @@
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from sluice.payments import dispute, refund
+from sluice.payments import dispute
 from sluice.payments.facts import Fact, FactKind
+from sluice.payments.refunded import amount_back
 from sluice.payments.status import PaymentStatus
+from sluice.payments.words import by_object, newest_of
 
 # Within one second the later one wins: the further a payment has come, the newer the word.
 _PROGRESS: Mapping[PaymentStatus | None, int] = {
@@ -39,14 +41,17 @@ def fold(facts: Iterable[Fact]) -> PaymentState:
     known = frozenset(fact for fact in facts if fact.kind.is_of_money)
     if not known:
         return NOTHING_KNOWN
-    captured, back = _amount_captured(known), _amount_back(known)
+    captured, back = _amount_captured(known), amount_back(known)
     status = _disputed(known) or _paid(known, captured, back) or _unpaid(known)
     return PaymentState(status, captured, back)
 
 
 def _disputed(known: Collection[Fact]) -> PaymentStatus | None:
     """Open beats lost; an inquiry, and a dispute that was won or prevented, leave no trace."""
-    standing = {_newest(of_one, dispute.PRECEDENCE).status for of_one in _by_object(known, FactKind.DISPUTE).values()}
+    standing = {
+        newest_of(of_one, dispute.PRECEDENCE, dispute.CLOSED).status
+        for of_one in by_object(known, FactKind.DISPUTE).values()
+    }
     if any(status not in dispute.CLOSED and not dispute.is_inquiry(status) for status in standing):
         return PaymentStatus.DISPUTED
     return PaymentStatus.CHARGED_BACK if dispute.LOST in standing else None
@@ -109,42 +114,3 @@ def _amount_captured(known: Collection[Fact]) -> int | None:
         if said:
             return max(said)[1]
     return None
-
-
-def _amount_back(known: Collection[Fact]) -> int:
-    """The refunds that stand, or what the newest captured charge says, less what failed since: whichever is more."""
-    refunds = _by_object(known, FactKind.REFUND).values()
-    standing = sum(_newest(one, refund.PRECEDENCE).amount or 0 for one in refunds if not _has_failed(one))
-    charges = [(f.said_at, f.amount) for f in known if f.kind is FactKind.CHARGE and f.amount is not None]
-    if not charges:
-        return standing
-    said_at, amount_refunded = max(charges)
-    failed_since = sum(_newest(one, refund.PRECEDENCE).amount or 0 for one in refunds if _failed_since(one, said_at))
-    return max(standing, amount_refunded - failed_since, 0)
-
-
-def _has_failed(of_one: Collection[Fact]) -> bool:
-    return _newest(of_one, refund.PRECEDENCE).status in (refund.FAILED, refund.CANCELED)
-
-
-def _failed_since(of_one: Collection[Fact], said_at: int) -> bool:
-    """Whether a charge of that second still counted this refund, which has failed in the meantime."""
-    if not _has_failed(of_one):
-        return False
-    created_at = min(fact.said_at if fact.object_created is None else fact.object_created for fact in of_one)
-    failed_at = min(fact.said_at for fact in of_one if fact.status in (refund.FAILED, refund.CANCELED))
-    return created_at <= said_at <= failed_at
-
-
-def _by_object(known: Collection[Fact], kind: FactKind) -> Mapping[str | None, Collection[Fact]]:
-    grouped: dict[str | None, list[Fact]] = {}
-    for fact in known:
-        if fact.kind is kind:
-            grouped.setdefault(fact.object_id, []).append(fact)
-    return grouped
-
-
-def _newest(of_one: Collection[Fact], precedence: tuple[str, ...]) -> Fact:
-    """The newest word on one object; within one second the one that stands later in its precedence."""
-    places = {status: place for place, status in enumerate(precedence)}
-    return max(of_one, key=lambda f: (f.said_at, places.get(f.status or "", -1), f.amount or 0, f.stripe_event_id))

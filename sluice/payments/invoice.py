@@ -1,5 +1,6 @@
 """``invoice.*``: a link between a subscription and its payments, with a state of its own."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sluice.contract.document import JsonObject
@@ -11,6 +12,19 @@ from sluice.payments.values import child, children, identifier, text, whole
 PAID = "paid"
 PRECEDENCE = ("draft", "open", "uncollectible", "void", "paid", "deleted")
 """Within one second the later one wins."""
+_DELETED = "deleted"
+_BY_VERB: Mapping[str, str] = {
+    "created": "draft",
+    "finalized": "open",
+    "marked_uncollectible": "uncollectible",
+    "overdue": "open",
+    "paid": "paid",
+    "payment_action_required": "open",
+    "payment_failed": "open",
+    "payment_succeeded": "paid",
+    "sent": "open",
+    "voided": "void",
+}
 _VERBS_OF_PAID = frozenset({"paid", "payment_succeeded"})
 
 
@@ -84,7 +98,7 @@ def state(event: StripeEvent) -> InvoiceState | None:
     """The invoice as this event shows it; None where it has no id or no status yet."""
     invoice = event.object
     invoice_id = identifier(invoice, "id", "in_")
-    status = "deleted" if event.type == "invoice.deleted" else text(invoice, "status")
+    status = _row_status(event)
     if invoice_id is None or status is None:
         return None
     return InvoiceState(
@@ -99,3 +113,17 @@ def state(event: StripeEvent) -> InvoiceState | None:
         said_at=event.created,
         stripe_event_id=event.stripe_event_id,
     )
+
+
+def _row_status(event: StripeEvent) -> str | None:
+    """
+    Stripe's word; where it is unknown, what the event's type says, if that says anything. Only the type deletes.
+
+    Until 2018-11-08 an invoice had no status, but said whether it was paid.
+    """
+    verb, word = event.type.rpartition(".")[2], text(event.object, "status")
+    if verb == _DELETED:
+        return _DELETED
+    if word in PRECEDENCE:
+        return word
+    return _BY_VERB.get(verb) or ("paid" if event.object.get("paid") is True else word)

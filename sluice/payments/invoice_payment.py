@@ -6,6 +6,8 @@ from sluice.payments.saying import Saying
 from sluice.payments.status import PaymentStatus
 from sluice.payments.values import child, identifier, text, whole
 
+_WORDS = frozenset({"open", "paid", "canceled"})
+
 
 def _payment(invoice_payment: JsonObject) -> str | None:
     payment = child(invoice_payment, "payment")
@@ -24,7 +26,8 @@ def facts(saying: Saying) -> tuple[Fact, ...]:
     payment_id = _payment(invoice_payment)
     if payment_id is None:
         return ()
-    is_paid = text(invoice_payment, "status") == "paid"
+    word = text(invoice_payment, "status")
+    is_paid = (word if word in _WORDS else saying.verb) == "paid"
     return (
         saying.of(
             payment_id,

@@ -1,24 +1,37 @@
 """``payment_intent.*``: the payment itself speaks."""
 
+from collections.abc import Mapping
+
 from sluice.payments.facts import Fact, FactKind
 from sluice.payments.saying import Saying
 from sluice.payments.status import PaymentStatus
-from sluice.payments.values import identifier, text, whole
+from sluice.payments.values import identifier, let_go, text, whole
 
-# After a failure the intent waits for another payment method, as a new one does: only the event's type tells.
-_BY_VERB = {
-    "payment_failed": PaymentStatus.FAILED,
-    "partially_funded": PaymentStatus.PROCESSING,
-}
 _FINAL = {
     "succeeded": PaymentStatus.PAID,
     "canceled": PaymentStatus.CANCELED,
 }
-_PASSING = {
+# After a failure the intent waits for another payment method, as a new one does: only the event's type tells.
+_VERB_KNOWS_BETTER = {
+    "payment_failed": PaymentStatus.FAILED,
+    "partially_funded": PaymentStatus.PROCESSING,
+}
+# requires_source and requires_source_action: until 2019-02-11.
+_PASSING: Mapping[str | None, PaymentStatus | None] = {
     "requires_capture": PaymentStatus.AUTHORIZED,
-    "amount_capturable_updated": PaymentStatus.AUTHORIZED,
     "processing": PaymentStatus.PROCESSING,
     "requires_action": PaymentStatus.REQUIRES_ACTION,
+    "requires_source_action": PaymentStatus.REQUIRES_ACTION,
+    "requires_confirmation": None,
+    "requires_payment_method": None,
+    "requires_source": None,
+}
+_BY_VERB = {
+    "amount_capturable_updated": PaymentStatus.AUTHORIZED,
+    "canceled": PaymentStatus.CANCELED,
+    "processing": PaymentStatus.PROCESSING,
+    "requires_action": PaymentStatus.REQUIRES_ACTION,
+    "succeeded": PaymentStatus.PAID,
 }
 
 
@@ -27,7 +40,8 @@ def facts(saying: Saying) -> tuple[Fact, ...]:
     payment_id = identifier(saying.thing, "id")
     if payment_id is None:
         return ()
-    status = _status(text(saying.thing, "status") or saying.verb, saying.verb)
+    status = _status(text(saying.thing, "status"), saying.verb)
+    received = whole(saying.thing, "amount_received") if status is PaymentStatus.PAID else None
     return (
         saying.of(
             payment_id,
@@ -35,11 +49,14 @@ def facts(saying: Saying) -> tuple[Fact, ...]:
             claims=saying.metadata_claim,
             status=status,
             amount=whole(saying.thing, "amount"),
-            amount_captured=whole(saying.thing, "amount_received") if status is PaymentStatus.PAID else None,
+            amount_captured=received,
+            amount_released=let_go(whole(saying.thing, "amount"), received),
             parent_id=identifier(saying.thing, "invoice", "in_"),  # until Basil
         ),
     )
 
 
-def _status(own_word: str, verb: str) -> PaymentStatus | None:
-    return _FINAL.get(own_word) or _BY_VERB.get(verb) or _PASSING.get(own_word)
+def _status(own_word: str | None, verb: str) -> PaymentStatus | None:
+    """What the intent's own word says; where that is unknown, what the event's type does."""
+    known = _FINAL.get(own_word or "") or _VERB_KNOWS_BETTER.get(verb)
+    return known or (_PASSING[own_word] if own_word in _PASSING else _BY_VERB.get(verb))

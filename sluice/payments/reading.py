@@ -13,7 +13,7 @@ from sluice.payments import (
     refund,
     subscription,
 )
-from sluice.payments.facts import Fact
+from sluice.payments.facts import ClaimedBy, Fact
 from sluice.payments.saying import Saying
 
 _FAMILIES: Mapping[str, Callable[[Saying], tuple[Fact, ...]]] = {
@@ -28,12 +28,21 @@ _FAMILIES: Mapping[str, Callable[[Saying], tuple[Fact, ...]]] = {
 }
 
 
-def facts_of(event: StripeEvent) -> tuple[Fact, ...]:
+def facts_of(event: StripeEvent, *, trusts_reference: bool = True) -> tuple[Fact, ...]:
     """
     What an event says, at most one fact for each payment; empty where it says nothing of any.
 
+    Args:
+        trusts_reference: whether ``client_reference_id`` names a row; on a Payment Link the buyer chooses it.
+
     Raises:
         MalformedEvent: the body is no JSON object.
+        TooManyFacts: it says more than ``saying.FACTS_MAX``.
     """
     family = _FAMILIES.get(str(event.object.get("object")))
-    return () if family is None else family(Saying(event))
+    facts = () if family is None else family(Saying(event))
+    return facts if trusts_reference else tuple(_without_reference(fact) for fact in facts)
+
+
+def _without_reference(fact: Fact) -> Fact:
+    return fact._replace(claims=tuple(claim for claim in fact.claims if claim.by is not ClaimedBy.REFERENCE))

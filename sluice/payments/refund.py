@@ -6,6 +6,7 @@ from sluice.payments.values import child, identifier, text, whole
 
 FAILED = "failed"
 CANCELED = "canceled"
+UNDONE = frozenset({FAILED, CANCELED})
 PRECEDENCE = ("pending", "requires_action", "succeeded", CANCELED, FAILED)
 """Within one second the later one wins; a refund that succeeded may still fail."""
 
@@ -21,10 +22,20 @@ def facts(saying: Saying) -> tuple[Fact, ...]:
             payment_id,
             FactKind.REFUND,
             claims=saying.metadata_claim,
-            status=FAILED if saying.verb == "failed" else text(refund, "status"),
+            status=_status(saying),
             amount=whole(refund, "amount"),
+            amount_released=whole(refund, "amount") if saying.tells_releases_as_refunds else None,
         ),
     )
+
+
+def _status(saying: Saying) -> str | None:
+    """Stripe's word, which stands for a refund that goes through unless it is known; ``refund.failed`` knows better."""
+    if saying.verb == "failed":
+        return FAILED
+    word = text(saying.thing, "status")
+    has_failed = word not in PRECEDENCE and text(saying.thing, "failure_reason") is not None
+    return FAILED if has_failed else word
 
 
 def charge_or_its_intent(saying: Saying) -> str | None:

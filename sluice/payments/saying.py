@@ -1,13 +1,19 @@
 """How an event's words become facts: what all families share."""
 
-from dataclasses import dataclass
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 from sluice.contract.document import JsonObject
 from sluice.contract.event import StripeEvent
+from sluice.failures import TooManyFacts
+from sluice.payments.api_version import tells_releases_as_refunds
 from sluice.payments.facts import Claim, ClaimedBy, Fact, FactKind
 from sluice.payments.values import child, identifier, moment, text
 
 METADATA_KEY = "event_id"
+FACTS_MAX = 1_000
+"""Of one event. An invoice is paid by a handful of payments; thousands are somebody's attempt to stop us."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +21,7 @@ class Saying:
     """One event about to be turned into facts."""
 
     event: StripeEvent
+    _counted: Iterator[int] = field(default_factory=lambda: itertools.count(1), repr=False, compare=False)
 
     @property
     def thing(self) -> JsonObject:
@@ -26,6 +33,11 @@ class Saying:
         """The last word of the event's type: ``payment_intent.succeeded`` says ``succeeded``."""
         return self.event.type.rpartition(".")[2]
 
+    @property
+    def tells_releases_as_refunds(self) -> bool:
+        """Whether a refund of this event may only have let go of a hold."""
+        return tells_releases_as_refunds(self.event.api_version)
+
     def of(
         self,
         payment_id: str,
@@ -35,9 +47,17 @@ class Saying:
         status: str | None = None,
         amount: int | None = None,
         amount_captured: int | None = None,
+        amount_released: int | None = None,
         parent_id: str | None = None,
     ) -> Fact:
-        """A fact of this event about this payment. Through an organiser's URL it names that organiser's row alone."""
+        """
+        A fact of this event about this payment. Through an organiser's URL it names that organiser's row alone.
+
+        Raises:
+            TooManyFacts: the event has made ``FACTS_MAX`` already.
+        """
+        if next(self._counted) > FACTS_MAX:
+            raise _too_many(self.event)
         return Fact(
             payment_id=payment_id,
             kind=kind,
@@ -47,6 +67,7 @@ class Saying:
             status=status,
             amount=amount,
             amount_captured=amount_captured,
+            amount_released=amount_released,
             currency=text(self.thing, "currency"),
             object_created=moment(self.thing, "created"),
             parent_id=parent_id,
@@ -69,6 +90,12 @@ class Saying:
     @property
     def _tenant_claim(self) -> tuple[Claim, ...]:
         return () if self.event.tenant is None else (Claim(self.event.tenant, ClaimedBy.TENANT),)
+
+
+def _too_many(event: StripeEvent) -> TooManyFacts:
+    failure = TooManyFacts(f"it makes more than {FACTS_MAX} facts, and one event may not")
+    failure.stripe_event_id = event.stripe_event_id
+    return failure
 
 
 def claim_in(metadata: JsonObject) -> tuple[Claim, ...]:

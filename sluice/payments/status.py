@@ -1,5 +1,6 @@
 """The status of a payment, and which one an ``events`` row with several payments shows."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 
@@ -19,6 +20,11 @@ class PaymentStatus(StrEnum):
     EXPIRED = "expired"
     PENDING = "pending"
 
+    @classmethod
+    def known(cls, word: str | None) -> "PaymentStatus | None":
+        """The status of that name; None where there is none."""
+        return _BY_WORD.get(word)
+
     @property
     def rank(self) -> int:
         """Its place in that order, 0 first; ``payment.rank`` in the database."""
@@ -37,3 +43,4 @@ CAPTURED = frozenset(
 """The statuses of a payment whose money was taken, whatever became of it."""
 
 _RANKS = {status: rank for rank, status in enumerate(PaymentStatus)}
+_BY_WORD: Mapping[str | None, PaymentStatus] = {status.value: status for status in PaymentStatus}

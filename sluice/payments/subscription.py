@@ -1,5 +1,6 @@
 """``customer.subscription.*``: what the invoices of a subscription hang on, with a state of its own."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sluice.contract.event import StripeEvent
@@ -9,6 +10,7 @@ from sluice.payments.values import children, identifier, moment, text
 
 PRECEDENCE = ("incomplete", "trialing", "active", "past_due", "unpaid", "paused", "incomplete_expired", "canceled")
 """Within one second the later one wins."""
+_BY_VERB: Mapping[str, str] = {"deleted": "canceled", "paused": "paused", "resumed": "active"}
 
 
 def facts(saying: Saying) -> tuple[Fact, ...]:
@@ -36,6 +38,12 @@ class SubscriptionState:
     customer_id: str | None
     current_period_end: int | None
     cancel_at_period_end: bool | None
+    cancel_at: int | None
+    """When it will end; an end of the period among others."""
+    canceled_at: int | None
+    """When somebody asked for its end, or when it ended."""
+    ended_at: int | None
+    trial_end: int | None
     said_at: int
     stripe_event_id: str
 
@@ -44,7 +52,7 @@ def state(event: StripeEvent) -> SubscriptionState | None:
     """The subscription as this event shows it; None where it has no id or no status."""
     subscription = event.object
     subscription_id = identifier(subscription, "id", "sub_")
-    status = text(subscription, "status")
+    status = _status(event)
     if subscription_id is None or status is None:
         return None
     ends_by_itself = subscription.get("cancel_at_period_end")
@@ -55,9 +63,19 @@ def state(event: StripeEvent) -> SubscriptionState | None:
         customer_id=identifier(subscription, "customer"),
         current_period_end=_current_period_end(event),
         cancel_at_period_end=ends_by_itself if isinstance(ends_by_itself, bool) else None,
+        cancel_at=moment(subscription, "cancel_at"),
+        canceled_at=moment(subscription, "canceled_at"),
+        ended_at=moment(subscription, "ended_at"),
+        trial_end=moment(subscription, "trial_end"),
         said_at=event.created,
         stripe_event_id=event.stripe_event_id,
     )
+
+
+def _status(event: StripeEvent) -> str | None:
+    """Stripe's word; where it is unknown, what the event's type says, if that says anything."""
+    word = text(event.object, "status")
+    return word if word in PRECEDENCE else _BY_VERB.get(event.type.rpartition(".")[2], word)
 
 
 def _current_period_end(event: StripeEvent) -> int | None:

@@ -43,6 +43,11 @@ def whole(thing: JsonObject, name: str) -> int | None:
     return value if -_GREATEST_BIGINT <= value <= _GREATEST_BIGINT else None
 
 
+def let_go(amount: int | None, captured: int | None) -> int | None:
+    """What a partial capture let go of a hold; None where nothing, or nothing is known."""
+    return amount - captured if amount is not None and captured is not None and amount > captured else None
+
+
 def moment(thing: JsonObject, name: str) -> int | None:
     """A time, in whole seconds since the Unix epoch."""
     value = whole(thing, name)

@@ -54,7 +54,7 @@ async def create_demo_events(connection: "AnyConnection") -> Sequence[DemoEvent]
     Raises:
         asyncpg.PostgresError: the table asks for more than a name, or Sluice's migration has not run.
     """
-    async with connection.transaction():
+    async with connection.transaction(isolation="read_committed"):
         await connection.execute(_QUERIES["take_turns"])
         key = await connection.fetchrow(_QUERIES["describe_key"])
         if key is None:

@@ -1,5 +1,6 @@
 """What the chart asks of PostgreSQL, with the roles that it gives to whom asks."""
 
+import json
 from collections.abc import Callable
 
 import asyncpg
@@ -10,6 +11,7 @@ from sluice.simulator.deliveries import Life, in_order
 from sluice.simulator.telling import Subject
 from tests.chart.helm import CHART, Values, merge, of_kind, render
 
+MOST_BLOCKS = 60
 DUE = (CHART / "files" / "due.sql").read_text()
 _ROW = (
     "INSERT INTO webhook_logs (stripe_event_id, webhook_type, body, processed, dead_at, published_at, next_attempt_at)"
@@ -48,7 +50,7 @@ async def test_keda_counts_what_processors_have_to_do(database_url: str, role_ur
 
 
 async def test_keda_s_count_reads_the_partial_indexes(database_url: str, role_url: Callable[[str], str]) -> None:
-    """A million processed rows cost it nothing."""
+    """However many rows are processed, it touches a few blocks."""
     connection = await asyncpg.connect(database_url, timeout=10)
     try:
         await connection.execute(_ROW, "done", True, False, True, -1, 20_000)
@@ -57,11 +59,11 @@ async def test_keda_s_count_reads_the_partial_indexes(database_url: str, role_ur
         await connection.close(timeout=5)
     asker = await asyncpg.connect(role_url("healthd"), timeout=10)
     try:
-        plan = "\n".join(row[0] for row in await asker.fetch(f"EXPLAIN {DUE}"))
+        await asker.fetchval(DUE)
+        (plan,) = json.loads(await asker.fetchval(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {DUE}"))
     finally:
         await asker.close(timeout=5)
-    assert "Seq Scan" not in plan, plan
-    assert plan.count("Scan using webhook_logs_") + plan.count("Scan on webhook_logs_") == 2, plan
+    assert plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"] <= MOST_BLOCKS
 
 
 def test_the_scaled_object_asks_exactly_that(everything: Values) -> None:

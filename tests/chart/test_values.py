@@ -158,3 +158,37 @@ def test_names_agree_across_objects(everything: Values) -> None:
     for kind in ("HorizontalPodAutoscaler", "ScaledObject"):
         for one in of_kind(manifests, kind).values():
             assert one["spec"]["scaleTargetRef"]["name"] in deployments
+
+
+def _nats_secrets(values: Values) -> dict[str, tuple[str, str]]:
+    """For each service, the Secret and the key that its address of NATS is mounted from."""
+    found = {}
+    for pod in of_kind(render(values), "Deployment").values():
+        [volume] = [one for one in pod["spec"]["template"]["spec"]["volumes"] if one["name"] == "secrets"]
+        [source] = [
+            one["secret"] for one in volume["projected"]["sources"] if one["secret"]["items"][0]["path"] == "nats-url"
+        ]
+        found[pod["metadata"]["labels"]["app.kubernetes.io/component"]] = source["name"], source["items"][0]["key"]
+    return found
+
+
+def test_each_service_has_its_own_address_of_nats_or_the_common_one() -> None:
+    """One Secret with a user for each, some of them in Secrets of their own, or one address for all as before."""
+    assert _nats_secrets(MINIMAL) == dict.fromkeys(("ingest", "processor", "healthd"), ("sluice", "nats-url"))
+    one_of_its_own = {"secrets": {"healthdNatsUrl": {"name": "nats-of-healthd", "key": "url"}}}
+    assert _nats_secrets(merge(MINIMAL, one_of_its_own)) == {
+        "ingest": ("sluice", "nats-url"),
+        "processor": ("sluice", "nats-url"),
+        "healthd": ("nats-of-healthd", "url"),
+    }
+    assert _nats_secrets(values_files()["production"]) == {
+        name: ("sluice", f"{name}-nats-url") for name in ("ingest", "processor", "healthd")
+    }
+
+
+def test_an_address_of_nats_without_a_secret_is_refused() -> None:
+    """The common one only where a service needs it."""
+    own = {f"{name}NatsUrl": {"name": "nats", "key": name} for name in ("ingest", "processor", "healthd")}
+    assert "for natsUrl" in refusal({"secrets": {"name": ""}})
+    assert "for natsUrl" not in refusal({"secrets": {"name": "", **own}})
+    assert "secrets.ingestNatsUrl.key empty" in refusal({"secrets": {"name": "", "ingestNatsUrl": {"key": "a"}}})

@@ -3,7 +3,8 @@
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +15,24 @@ import yaml
 
 from devstack.child import Child, Command
 from devstack.nats import nats_program
+from devstack.nats_users import PERSON, SERVICES
 from devstack.ports import free_port
 from devstack.postgres import PostgresServer
 from healthd.database import look_at_schema, look_at_webhooks
 from healthd.snapshot import SchemaSeen, WebhooksSeen
-from sluice.chassis.jetstream import JetStream, OutgoingMessage, StreamSpec
+from sluice.chassis.jetstream import ConsumerSpec, JetStream, OutgoingMessage, StreamSpec
 from sluice.chassis.migrate import migrate
 from sluice.chassis.postgres import Database
 from sluice.chassis.settings import ServiceSettings
-from sluice.contract.subjects import ALL_SUBJECTS, STREAM
+from sluice.contract.subjects import ALL_SUBJECTS, CONSUMER, STREAM
 from tests.chart.helm import CHART, ROOT, read
 from tests.waiting import listens, until
 
 FOLDER = ROOT / "charts" / "values"
 PASSWORD = "of-every-login"
 NATS_PASSWORD = "of_sluice"
+OURS = StreamSpec(STREAM, (ALL_SUBJECTS,), max_bytes=64 * 1024**2)
+WATCHED = StreamSpec(STREAM, (ALL_SUBJECTS,), is_ours=False)
 _VARIABLE = re.compile(r'"<< (\S+) >>"')  # as the chart of NATS writes what must not stand in quotes
 
 
@@ -121,18 +125,64 @@ async def nats_port(tmp_path: Path) -> AsyncIterator[int]:
         await child.stop()
 
 
-async def test_nats_takes_our_configuration_and_our_user(nats_port: int) -> None:
-    """With the password of the environment the stream is made and takes a message."""
-    url = f"nats://sluice:{NATS_PASSWORD}@127.0.0.1:{nats_port}"
-    settings = ServiceSettings.model_validate({"database_url": "postgresql://nobody@127.0.0.1/x", "nats_url": url})
-    stream = StreamSpec(STREAM, (ALL_SUBJECTS,), max_bytes=64 * 1024**2)
+async def test_nats_takes_our_configuration_and_our_users(nats_port: int) -> None:
+    """With the passwords of the environment ingest makes the stream, and a message of its reaches the processor."""
     async with (
-        asyncio.timeout(20),
-        asyncio.TaskGroup() as group,
-        JetStream.open(settings, name="test", group=group, stream=stream, consumer=None) as jetstream,
+        asyncio.timeout(30),
+        _opened(nats_port, "ingest", OURS, None) as ingest,
+        _opened(nats_port, "processor", WATCHED, ConsumerSpec(CONSUMER)) as processor,
+        _opened(nats_port, "healthd", WATCHED, None) as healthd,
     ):
-        await jetstream.wait_connected()
-        assert await jetstream.publish(OutgoingMessage("stripe.test.platform.a", "evt_1:1", b"{}", {}))
+        await ingest.wait_connected()
+        await processor.wait_connected()
+        assert await ingest.publish(OutgoingMessage("stripe.test.platform.a", "evt_1:1", b"{}", {}))
+        [message] = await processor.fetch(1, within_seconds=10)
+        assert message.payload == b"{}"
+        assert (await healthd.consumer_state(CONSUMER, with_ack_floor=False)).ack_pending == 1
+
+
+@asynccontextmanager
+async def _opened(port: int, name: str, stream: StreamSpec, consumer: ConsumerSpec | None) -> AsyncIterator[JetStream]:
+    url = f"nats://{name}:{NATS_PASSWORD}@127.0.0.1:{port}"
+    settings = ServiceSettings.model_validate({"database_url": "postgresql://nobody@127.0.0.1/x", "nats_url": url})
+    async with (
+        asyncio.TaskGroup() as group,
+        JetStream.open(settings, name=name, group=group, stream=stream, consumer=consumer) as jetstream,
+    ):
+        yield jetstream
+
+
+def _subjects(users: Sequence[Mapping[str, Any]]) -> Mapping[str, object]:
+    allowed = {user["user"]: user.get("permissions") for user in users}
+    return {
+        name: (tuple(limits["publish"]["allow"]), tuple(limits["subscribe"]["allow"]))
+        for name, limits in allowed.items()
+        if limits is not None
+    }
+
+
+def test_the_users_of_nats_may_what_those_of_make_run_may() -> None:
+    """What each service calls is tried there on the real server; so both have the same."""
+    assert _subjects(read(FOLDER / "nats.yaml")["config"]["merge"]["accounts"]["sluice"]["users"]) == SERVICES
+
+
+def test_the_users_of_tilt_may_the_same() -> None:
+    """And a person everything."""
+    configuration = next(yaml.safe_load_all((FOLDER / "development" / "nats.yaml").read_text()))["data"]["nats.conf"]
+    users = yaml.safe_load(
+        configuration[configuration.index("users: [") + len("users: ") : configuration.rindex("]") + 1]
+    )
+    assert _subjects(users) == SERVICES
+    assert {user["user"] for user in users} == {PERSON, *SERVICES}
+
+
+async def test_nats_takes_the_configuration_of_tilt(tmp_path: Path) -> None:
+    """It is read by the server itself, which knows more than we do of what it may hold."""
+    configuration = next(yaml.safe_load_all((FOLDER / "development" / "nats.yaml").read_text()))["data"]["nats.conf"]
+    path = tmp_path / "nats.conf"
+    path.write_text(configuration)
+    checked = await asyncio.create_subprocess_exec(nats_program(), "-t", "--config", path)
+    assert await checked.wait() == 0
 
 
 @pytest.mark.parametrize("login", [{}, {"user": "sluice", "pass": "wrong"}], ids=["nobody", "wrong password"])
@@ -146,8 +196,8 @@ async def test_nats_lets_nobody_else_in(nats_port: int, login: Mapping[str, str]
         writer.close()
 
 
-def test_the_address_of_nats_names_its_user() -> None:
+def test_the_addresses_of_nats_name_its_users() -> None:
     """The page that shows the Secret, and the values' own comment."""
-    (user,) = read(FOLDER / "nats.yaml")["config"]["merge"]["accounts"]["sluice"]["users"]
+    users = {user["user"] for user in read(FOLDER / "nats.yaml")["config"]["merge"]["accounts"]["sluice"]["users"]}
     for page in (FOLDER / "nats.yaml", ROOT / "docs" / "kubernetes.md"):
-        assert set(re.findall(r"tls://(\w+):…@", page.read_text())) == {user["user"]}
+        assert set(re.findall(r"tls://(\w+):…@", page.read_text())) == users == set(SERVICES)

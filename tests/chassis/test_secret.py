@@ -67,3 +67,34 @@ def test_a_file_that_appears_later_is_found(tmp_path: Path) -> None:
     path.write_text("whsec_late")
     clock.now += 1
     assert secret.values() == ("whsec_late",)
+
+
+def test_a_file_that_turns_into_no_secret_leaves_the_last_good_value(tmp_path: Path) -> None:
+    """As one that is empty does."""
+    clock, file = Clock(), tmp_path / "secret"
+    file.write_text("whsec_good")
+    secret = RotatingSecret(
+        "S",
+        environment={"S_FILE": str(file)},
+        fault_of=lambda value: "bad" if "bad" in value else None,
+        clock=clock.read,
+    )
+    assert secret.values() == ("whsec_good",)
+    file.write_text("whsec_good,whsec_bad")
+    clock.now += 2
+    assert secret.values() == ("whsec_good",)
+
+
+def test_before_a_refusal_the_file_is_looked_at_again(tmp_path: Path) -> None:
+    """A new secret works at once; a flood of forgeries looks at the file twenty times a second, not more."""
+    clock, file = Clock(), tmp_path / "secret"
+    file.write_text("whsec_old")
+    secret = _secret(file, clock)
+    assert secret.values() == ("whsec_old",)
+    file.write_text("whsec_newer")
+    clock.now += 0.01
+    assert secret.values_afresh() == ("whsec_old",)
+    clock.now += 0.05
+    assert secret.values() == ("whsec_old",)
+    assert secret.values_afresh() == ("whsec_newer",)
+    assert secret.values() == ("whsec_newer",)

@@ -57,12 +57,12 @@ print("clean")
 
 
 @asynccontextmanager
-async def _service(main: str, **environment: str) -> AsyncIterator[Process]:
+async def _service(main: str, *, defines: str = "", **environment: str) -> AsyncIterator[Process]:
     nowhere = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none", "NATS_URL": "nats://127.0.0.1:1"}
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",
-        PROGRAM.replace('globals()["MAIN"]', main),
+        PROGRAM.replace('globals()["MAIN"]', main).replace("\nrun(", f"\n{defines}\nrun("),
         env={**os.environ, **nowhere, "ADMIN_HOST": "127.0.0.1", "ADMIN_PORT": "0", **environment},
         stdout=PIPE,
         stderr=PIPE,

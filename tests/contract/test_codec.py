@@ -1,5 +1,6 @@
 """A StripeEvent as a message."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from sluice.contract.codec import Envelope, cloudevents_headers, decode, encode
 from sluice.contract.event import StripeEvent
-from sluice.contract.subjects import message_id, subject_for
+from sluice.contract.subjects import message_id, subject_for, tenant_token
 from sluice.failures import UnknownContractVersion
 
 ROOT = Path(__file__).parents[2]
@@ -56,8 +57,45 @@ def test_a_subject_has_no_empty_token(event: StripeEvent) -> None:
     tokens = subject_for(event).split(".")
     assert tokens[0] == "stripe"
     assert tokens[1] in {"live", "test"}
-    assert tokens[2] == (event.account or "platform")
+    assert tokens[2] == (event.account or "platform" if event.tenant is None else f"tenant_{event.tenant}")
     assert all(tokens)
+
+
+@pytest.mark.parametrize("account", [None, "acct_1Platform", "acct_1Other"])
+def test_an_organisers_event_passes_for_nobody_elses(account: str | None) -> None:
+    """Whatever account the organiser wrote into the body, the subject says through whose URL it came."""
+    event = StripeEvent("evt_1@7", "charge.failed", 0, True, account, None, None, "7", b"")
+    assert subject_for(event) == "stripe.live.tenant_7.charge.failed"
+    assert cloudevents_headers(event)["ce-source"] == "/sluice/tenant/7"
+
+
+@given(st.text(min_size=1), st.text(min_size=1))
+def test_any_id_of_an_organiser_is_one_token_of_its_own(one: str, other: str) -> None:
+    """Ids may be any text; NATS takes no space, dot or wildcard in a token, and two ids never share one."""
+    assert re.fullmatch(r"tenant_[A-Za-z0-9_=-]{1,300}", tenant_token(one))
+    assert (tenant_token(one) == tenant_token(other)) == (one == other)
+
+
+@pytest.mark.parametrize(
+    ("tenant", "token"),
+    [
+        ("6a2f41a3-c54c-4ce8-92d2-0324e1c32e22", "tenant_6a2f41a3-c54c-4ce8-92d2-0324e1c32e22"),
+        ("gala.24 >*", "tenant_gala=2E24=20=3E=2A"),
+        ("straße=", "tenant_stra=C3=9Fe=3D"),
+    ],
+)
+def test_the_token_of_an_organiser_is_written_so(tenant: str, token: str) -> None:
+    """Subscribers write it down, so it stays as it is."""
+    assert tenant_token(tenant) == token
+    event = StripeEvent(f"evt_1@{tenant}", "a", 0, True, None, None, None, tenant, b"")
+    cloudevents_headers(event)["ce-source"].encode("ascii")
+
+
+@pytest.mark.parametrize("tenant", ["x" * 250, "=" * 70, "=sha256=" + "0" * 64])
+def test_a_long_id_has_a_short_token(tenant: str) -> None:
+    """A line of NATS is bounded, and what stands for a long id is nobody's own id."""
+    assert len(tenant_token(tenant)) <= 210
+    assert tenant_token(tenant) != tenant_token(tenant_token(tenant).removeprefix("tenant_"))
 
 
 @pytest.mark.parametrize("event_type", [".", "a..b", ".a", "a."])

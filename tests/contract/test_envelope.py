@@ -66,6 +66,49 @@ def test_a_thin_type_may_have_brackets() -> None:
     assert event.type == "v2.core.account[configuration.customer].updated"
 
 
+@pytest.mark.parametrize(
+    ("fields", "account"),
+    [
+        ({}, None),
+        ({"account": None, "user_id": None, "context": None}, None),
+        ({"context": ""}, None),
+        ({"account": "acct_1"}, "acct_1"),
+        ({"user_id": "acct_1"}, "acct_1"),
+        ({"context": "acct_1"}, "acct_1"),
+        ({"context": "acct_1/acct_2"}, "acct_2"),
+        ({"context": "org_1/acct_1/acct_2"}, "acct_2"),
+        ({"context": "acct_1/wksp_2"}, "wksp_2"),
+        ({"account": "acct_2", "context": "acct_1/acct_2"}, "acct_2"),
+        ({"account": "acct_1", "context": "acct_2"}, "acct_1"),
+        ({"account": "acct_1", "user_id": "acct_2"}, "acct_1"),
+        ({"user_id": "acct_1", "context": "acct_2"}, "acct_1"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["event", "v2.core.event"])
+def test_an_event_is_of_the_account_that_it_names(fields: dict[str, object], account: str | None, kind: str) -> None:
+    """By ``account``, before 2017-05-25 by ``user_id``, from an organisation by the end of ``context``."""
+    event = read_event(body(object=kind, **fields))
+    assert event.account == account
+    assert event.scope == f"live:{account or 'platform'}"
+
+
+@pytest.mark.parametrize("name", ["account", "user_id", "context"])
+@pytest.mark.parametrize("value", ["platform", "acct.1", "acct 1", 7, True, [], ["acct_1"], {}, {"id": "acct_1"}])
+def test_a_strange_account_is_refused_and_never_the_platforms(name: str, value: object) -> None:
+    """It is answered 400, so Stripe keeps it and shows it; acknowledged, it would act as the platform's own."""
+    with pytest.raises(MalformedEvent):
+        read_event(body(**{name: value}))
+
+
+@pytest.mark.parametrize(
+    "context", ["/", "/acct_1", "acct_1/", "acct_1//acct_2", "acct_1/platform", "acct_1/acct.2", " ", "a/" * 10 + "a"]
+)
+def test_a_context_that_is_no_path_of_accounts_is_refused(context: str) -> None:
+    """Whose event it is cannot be told."""
+    with pytest.raises(MalformedEvent):
+        read_event(body(context=context))
+
+
 @pytest.mark.parametrize("escape", ["\\u0000", "\\ud800", "\\udc00\\ud800"])
 def test_escapes_that_postgresql_or_utf8_refuse_are_read(escape: str) -> None:
     """NUL and lone surrogates are JSON, and Stripe may send them in metadata."""
@@ -108,7 +151,10 @@ def test_what_stripe_never_sends_is_malformed(sent: bytes) -> None:
 
 
 ANY_JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists)
-FIELDS = ["id", "object", "type", "created", "livemode", "account", "api_version", "data", "related_object"]
+FIELDS = [
+    "id", "object", "type", "created", "livemode", "account", "user_id", "context", "api_version", "data",
+    "related_object",
+]  # fmt: skip
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
 
 
@@ -129,3 +175,5 @@ def test_any_field_of_any_shape_is_an_event_or_malformed(changes: dict[str, obje
     except MalformedEvent:
         return
     assert event.stripe_event_id.isascii()
+    is_of_an_account = any(changes.get(name) not in (None, "") for name in ("account", "user_id", "context"))
+    assert is_of_an_account == (event.scope != f"{event.mode}:platform")

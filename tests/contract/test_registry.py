@@ -1,6 +1,7 @@
 """Handlers find their events."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from hypothesis import given
@@ -53,6 +54,29 @@ async def test_two_handlers_of_one_type_both_take_part() -> None:
     assert registry.handlers_for("a") == (first, second)
     assert registry.handlers_for("unknown") == ()
     assert registry.types == {"a"}
+
+
+async def test_an_organisers_event_goes_to_those_alone_that_ask_for_it() -> None:
+    """Its amounts, ids and metadata are the organiser's own word, which a handler must know that it takes."""
+    registry = Registry()
+
+    @handles("a", registry=registry)
+    async def of_the_platform(event: StripeEvent, tx: "Transaction") -> None:
+        """Trust what it is given."""
+
+    @handles("a", registry=registry, organisers=True)
+    async def of_all(event: StripeEvent, tx: "Transaction") -> None:
+        """Look at the tenant."""
+
+    @handles_batch("a", registry=registry, organisers=True)
+    async def batch(events: Sequence[StripeEvent], tx: "Transaction") -> Mapping[str, Outcome]:
+        return {}
+
+    def names_of(told: StripeEvent) -> list[str]:
+        return [handler.__name__ for handler in registry.handlers_of(told)]
+
+    assert names_of(event("evt_1")) == ["of_the_platform", "of_all", "batch"]
+    assert names_of(replace(event("evt_1@7"), tenant="7")) == ["of_all", "batch"]
 
 
 @given(st.permutations([Applied(), Ignored("x"), Parked("y")]))

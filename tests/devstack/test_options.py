@@ -48,7 +48,7 @@ def test_external_servers_must_be_named(tmp_path: Path) -> None:
 def test_the_env_file_gives_secrets_and_settings(tmp_path: Path) -> None:
     """Secrets are picked out, the stack's own decisions stay its own, the rest goes to the services."""
     text = """
-    STRIPE_WEBHOOK_SECRET="whsec_one, whsec_two"
+    STRIPE_WEBHOOK_SECRET="whsec_one_of_several, whsec_two_of_several"
     STRIPE_SECRET_KEY=sk_test_key
     DATABASE_URL=postgresql://elsewhere/x
     ADMIN_PORT_FILE=/x
@@ -57,8 +57,8 @@ def test_the_env_file_gives_secrets_and_settings(tmp_path: Path) -> None:
     DEMO=0
     PORT=3100
     """
-    options = _read(tmp_path, {"STRIPE_WEBHOOK_SECRET": "whsec_three,whsec_one"}, text)
-    assert options.webhook_secrets == ("whsec_one", "whsec_two", "whsec_three")
+    options = _read(tmp_path, {"STRIPE_WEBHOOK_SECRET": "whsec_three_of_several,whsec_one_of_several"}, text)
+    assert options.webhook_secrets == ("whsec_one_of_several", "whsec_two_of_several", "whsec_three_of_several")
     assert options.stripe_secret_key == "sk_test_key"
     assert options.extra == {"LOG_LEVEL": "debug"}
     assert (options.port, options.wants_demo, options.external) == (3100, False, None)
@@ -74,3 +74,9 @@ def test_a_port_that_is_none_is_refused(tmp_path: Path, port: str) -> None:
     """The sentence says what to write instead."""
     with pytest.raises(StackProblem, match="PORT must be a number from 0 to 65535"):
         _read(tmp_path, {"PORT": port})
+
+
+def test_what_can_be_no_webhook_secret_is_said_at_once(tmp_path: Path) -> None:
+    """Instead of a service that ends again and again."""
+    with pytest.raises(StackProblem, match="API key"):
+        _read(tmp_path, {}, "STRIPE_WEBHOOK_SECRET=sk_test_51Abcdefghijklmnop\n")

@@ -8,6 +8,7 @@ import stat
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import aiohttp
 import asyncpg
@@ -136,13 +137,22 @@ async def test_other_shells_are_told_privately(stack: Stack) -> None:
 async def test_no_secret_is_in_a_command_line_or_an_environment(stack: Stack) -> None:
     """Every user of the machine may list processes; secrets travel in private files."""
     secrets = [stack.webhook_secret, *(stack.servers.postgres.password(role) for role in stack.services)]
-    secrets.append(stack.nats_url.split(":")[2].split("@")[0])
+    addresses = [stack.nats_url, *(stack.servers.nats.url_for(name) for name in stack.services)]
+    secrets += [str(urlsplit(address).password) for address in addresses]
     pids = [service.pid for service in stack.services.values()]
     for process in map(psutil.Process, [*pids, stack.servers.postgres.pid, stack.servers.nats.pid]):
         shown = " ".join([*process.cmdline(), *process.environ().values()])
         assert not any(secret in shown for secret in secrets)
     for path in Path(stack.folder.root / "secrets").iterdir():
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+async def test_each_service_has_its_own_user_of_nats(stack: Stack) -> None:
+    """And a person, who may do everything, has the address in stack.env."""
+    files = {name: psutil.Process(service.pid).environ()["NATS_URL_FILE"] for name, service in stack.services.items()}
+    users = {name: urlsplit(await asyncio.to_thread(Path(file).read_text)).username for name, file in files.items()}
+    assert users == {name: name for name in stack.services}
+    assert urlsplit(str(dotenv_values(stack.folder.environment)["NATS_URL"])).username == "sluice"
 
 
 async def test_each_service_gets_only_the_secrets_it_needs(stack: Stack) -> None:

@@ -176,8 +176,9 @@ async def test_the_addresses_hold_the_passwords_of_their_logins(followed: Follow
         assert url.hostname == "sluice-postgres-rw.payments.svc"
         assert parse_qs(url.query)["sslmode"] == ["verify-full"]
     assert urlsplit(held["migration-database-url"]).password == "of-owner"
-    nats = urlsplit(held["nats-url"])
-    assert nats.password == followed.secrets["payments/sluice-nats-users"][nats.username or ""]
+    for user in ("ingest", "processor", "healthd"):
+        nats = urlsplit(held[f"{user}-nats-url"])
+        assert (nats.username, nats.password) == (user, followed.secrets["payments/sluice-nats-users"][user])
 
 
 async def test_the_certificate_of_nats_is_signed_by_the_authority_that_the_pods_get(followed: Followed) -> None:

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from devstack import event_types_page
 from devstack.settings_page import PAGE, page
+from sluice.chassis.migration_files import core_migrations
 
 ROOT = Path(__file__).parents[2]
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")]
@@ -15,6 +17,14 @@ LINK = re.compile(r"\]\((?!https?://|#|mailto:)([^)#\s]+)")
 def test_the_settings_page_is_what_the_settings_say() -> None:
     """`make docs` was run after a setting was added or changed."""
     assert (ROOT / PAGE).read_text(encoding="utf-8") == page()
+
+
+def test_the_page_of_types_lists_what_the_handlers_handle() -> None:
+    """`make docs` was run after a type was added; so an endpoint that has the page's types lacks none."""
+    page = (ROOT / event_types_page.PAGE).read_text(encoding="utf-8")
+    assert page == event_types_page.with_block(page)
+    assert event_types_page.block().count("`") == 2 * len(set(re.findall(r"`[^`]+`", event_types_page.block())))
+    assert "`invoice.paid`" in event_types_page.block()
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -30,3 +40,9 @@ def test_the_readme_names_only_targets_that_make_knows() -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
     named = set(re.findall(r"`?make ([a-z]+)`?", (ROOT / "README.md").read_text(encoding="utf-8")))
     assert named <= targets
+
+
+def test_the_readme_lists_every_migration_in_order() -> None:
+    """Who applies them with psql forgets none."""
+    listed = re.findall(r"-f migrations/(sprint\w+\.sql)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert listed == [file.file_name for file in core_migrations()]

@@ -19,7 +19,7 @@ from sluice.chassis.postgres import Database
 from sluice.contract.envelope import read_event
 from sluice.contract.event import StripeEvent
 from tests.processor.relay import open_relay
-from tests.processor.workshop import RECORD
+from tests.processor.workshop import RECORD, columns_of
 from tests.waiting import until
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -96,7 +96,7 @@ async def test_the_installed_package_has_its_effect_without_a_fork(
         open_relay(migrated_url, nats_url) as relay,
         processor(packages, role_url, nats_url),
     ):
-        await database.execute(RECORD, event.stripe_event_id, event.type, True, event.body, 0)
+        await database.execute(RECORD, *columns_of(event))
         await until(relay.has_consumer)
         await relay.publish(event)
         await until(lambda: has_points(database))

@@ -35,6 +35,7 @@ CHASSIS = (
     "sluice.chassis.error_log",
     "sluice.chassis.secret",
     "sluice.chassis.loop_lag",
+    "sluice.chassis.output",
 )
 MEASURED = ("ingest.metrics", "processor.metrics", "healthd.metrics", *CHASSIS)
 

@@ -112,9 +112,10 @@ class Stream:
         if self.is_away:
             await asyncio.Event().wait()
 
-    async def consumer_state(self, durable: str) -> ConsumerState:
+    async def consumer_state(self, durable: str, *, with_ack_floor: bool = True) -> ConsumerState:
         """How far it is."""
         assert durable == "processor"
+        assert not with_ack_floor, "healthd may read no message"
         if self.is_hanging:
             await asyncio.Event().wait()
         if self.is_away:

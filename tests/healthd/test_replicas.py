@@ -92,6 +92,19 @@ async def test_a_replica_that_is_not_live_is_down(session: aiohttp.ClientSession
     assert [replica.problem for replica in service.replicas] == [Problem.BAD_ANSWER]
 
 
+async def test_a_task_that_stands_still_is_seen(session: aiohttp.ClientSession) -> None:
+    """A replica whose consumer, journal or relay no longer turns says so itself, long before it ends of it."""
+    admin = Admin()
+    tasks = {"relay": (61, 120), "journal": (59, 120), "poll": (900, 3600)}
+    admin.status = {
+        "ready": True,
+        "tasks": {name: {"last_turn_age_seconds": age, "within_seconds": w} for name, (age, w) in tasks.items()},
+    }
+    async with serving(admin) as port:
+        service = await watch(session, port, Names("127.0.0.1")).look()
+    assert [replica.standing_still for replica in service.live] == [("relay",)]
+
+
 async def test_names_are_resolved_anew_for_each_look(session: aiohttp.ClientSession) -> None:
     """A replica that has left the name is forgotten, one that has joined is asked."""
     names = Names("127.0.0.1")

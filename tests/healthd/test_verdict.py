@@ -95,8 +95,12 @@ def never_looked(_: Snapshot) -> Snapshot:
 
 DEAD = replace(REPLICA, problem=Problem.UNREACHABLE, pool=None)
 UNREADY = replace(REPLICA, is_ready=False)
+DEAF = replace(REPLICA, loses_logs=True)
+STILL = replace(REPLICA, standing_still=("consume_2",))
 FULL = replace(REPLICA, pool=PoolSeen(size=10, idle=0, busy=10, limit=10, waiters=3))
 BUSY = replace(REPLICA, pool=PoolSeen(size=10, idle=0, busy=10, limit=10))
+FORGED = replace(REPLICA, forged_age_seconds=3_599)
+FORGED_ONCE = replace(REPLICA, forged_age_seconds=3_600)
 NO_SECRET = replace(REPLICA, webhook_secret=Configured.MISSING)
 SILENT = replace(REPLICA, webhook_secret=Configured.UNKNOWN, secret_key=Configured.UNKNOWN)
 NO_KEY = replace(REPLICA, secret_key=Configured.MISSING)
@@ -113,8 +117,12 @@ CASES: list[tuple[str, Spoil, Status, set[Reason]]] = [
     ("nobody knows where ingest is", unresolved("ingest"), Status.UNKNOWN, {Reason.SERVICE_UNKNOWN}),
     ("nobody knows where the processor is", unresolved("processor"), Status.DEGRADED, {Reason.SERVICE_UNKNOWN}),
     ("the processor is dead", service("processor", DEAD), Status.DEGRADED, {Reason.SERVICE_DOWN}),
+    ("a log is lost", service("processor", DEAF), Status.DEGRADED, {Reason.LOGS_DROPPED}),
+    ("a task stands still", service("processor", STILL), Status.DEGRADED, {Reason.TASK_STUCK}),
     ("a pool is exhausted", service("processor", FULL), Status.DEGRADED, {Reason.POOL_EXHAUSTED}),
     ("a pool is busy, nobody waits", service("processor", BUSY), Status.HEALTHY, set()),
+    ("a forged message lately", service("processor", FORGED), Status.DEGRADED, {Reason.MESSAGES_FORGED}),
+    ("a forged message long ago", service("processor", FORGED_ONCE), Status.HEALTHY, set()),
     ("no webhook secret", service("ingest", NO_SECRET), Status.UNHEALTHY, {Reason.WEBHOOK_SECRET_MISSING}),
     ("one replica without", service("ingest", REPLICA, NO_SECRET), Status.UNHEALTHY, {Reason.WEBHOOK_SECRET_MISSING}),
     ("an unreadable status", service("ingest", SILENT), Status.UNKNOWN, {Reason.WEBHOOK_SECRET_UNKNOWN}),

@@ -12,9 +12,9 @@ from unittest.mock import patch
 import aiohttp
 from pydantic import SecretStr
 
-from ingest.app import SECRET_NAME, serve
+from ingest.app import serve
 from ingest.receive import PLATFORM_PATH
-from ingest.settings import IngestSettings
+from ingest.settings import SECRET_NAME, IngestSettings
 from sluice.chassis.service import Service
 from tests.ingest.webhooks import SECRET, signed
 from tests.waiting import until

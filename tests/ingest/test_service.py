@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -100,12 +101,12 @@ def test_help_names_every_setting() -> None:
 
 def test_faults_of_the_configuration_are_told_at_once() -> None:
     """All of them, with exit code 78, before anything starts."""
-    environment = {"PATH": os.defpath, "LISTEN_PORT": "99999", "BODY_SECONDS": "never"}
+    environment = {"PATH": os.defpath, "LISTEN_PORT": "99999", "BODY_SECONDS": "never", "STRIPE_WEBHOOK_SECRET": "x"}
     done = subprocess.run(
         [sys.executable, "-m", "ingest"], check=False, capture_output=True, text=True, env=environment, timeout=30
     )
     assert done.returncode == 78
-    for name in ("DATABASE_URL", "LISTEN_PORT", "BODY_SECONDS"):
+    for name in ("DATABASE_URL", "LISTEN_PORT", "BODY_SECONDS", "STRIPE_WEBHOOK_SECRET"):
         assert name in done.stderr
 
 
@@ -160,3 +161,34 @@ async def test_a_taken_port_is_a_fault_of_the_configuration() -> None:
     assert f"ingest cannot listen on 127.0.0.1:{taken}" in stderr.decode()
     assert "Traceback" not in stderr.decode()
     assert "critical" not in stderr.decode()
+
+
+@pytest.mark.parametrize("bad", [f'"{SECRET}"', "sk_live_51Abcdefghijklmnop", "whsec_short", f"{SECRET},x"])
+def test_what_can_be_no_secret_ends_the_start(bad: str) -> None:
+    """With code 78 and a sentence that does not quote it: no stream of refused webhooks."""
+    environment = {
+        "PATH": os.defpath,
+        "DATABASE_URL": POSTGRES_NOWHERE,
+        "NATS_URL": NOWHERE,
+        "STRIPE_WEBHOOK_SECRET": bad,
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "ingest"], check=False, capture_output=True, text=True, env=environment, timeout=30
+    )
+    assert done.returncode == 78
+    assert "STRIPE_WEBHOOK_SECRET: " in done.stderr
+    assert bad not in done.stderr
+
+
+async def test_a_changed_secret_works_at_the_first_webhook(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However soon after the change: before a signature is refused, the file is looked at once more."""
+    file = tmp_path / "secret"
+    file.write_text(SECRET)
+    monkeypatch.setenv("STRIPE_WEBHOOK_SECRET_FILE", str(file))
+    async with running(database_url, NOWHERE) as ingest:
+        for secret in (OTHER_SECRET, SECRET, OTHER_SECRET):
+            file.write_text(secret)
+            await asyncio.sleep(0.06)  # the looks' own rate limit
+            assert (await ingest.deliver(webhook(), secret)).status == 200

@@ -1,6 +1,7 @@
 """Organisers' own secrets: found, cached, refreshed before a refusal, and never another's."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from typing import TypeAlias
 from uuid import UUID, uuid4
@@ -10,11 +11,12 @@ import pytest
 import pytest_asyncio
 
 from ingest.failures import SecretUnreadable, UnknownOrganiser
-from ingest.tenants import TenantLimits, Tenants
+from ingest.tenants import MOST_SECRETS, TenantLimits, Tenants
 from ingest.verify import fingerprint
 from sluice.chassis.postgres import Database
 from tests.ingest.running import Ingest
 from tests.ingest.webhooks import OTHER_SECRET, SECRET, webhook
+from tests.waiting import until
 
 Postgres: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 TENANT_SECRET = "whsec_canary_tenant_91bc"
@@ -211,3 +213,65 @@ async def test_ingest_reads_secrets_with_its_own_role(
         assert (await desk.tenants.secrets(tenant)).secrets == (TENANT_SECRET,)
         task.cancel()
         await asyncio.wait([task])
+
+
+@pytest.mark.parametrize(
+    ("stored", "word"),
+    [(f'"{TENANT_SECRET}"', "quotes"), ("sk_live_51Abcdefghijklmnop", "API key"), ("whsec_short", "fewer than 16")],
+)
+async def test_what_can_be_no_secret_is_told_with_its_row_and_fault(
+    ingest: Ingest, postgres: Postgres, capfd: pytest.CaptureFixture[str], stored: str, word: str
+) -> None:
+    """503 for Stripe, which comes again; one error row and one line for whoever can mend it, without the secret."""
+    row = await organiser(postgres, stored)
+    for secret in (TENANT_SECRET, stored, OTHER_SECRET):
+        reply = await ingest.deliver(webhook(), secret, path=url(row))
+        assert (reply.status, reply.code) == (503, "secret_unusable")
+    found = "SELECT message, event_id, request_data::text AS about FROM error_logs"
+    await until(lambda: postgres.fetchval("SELECT count(*) = 1 FROM error_logs"))
+    error = await postgres.fetchrow(found)
+    assert error is not None
+    assert word in error["message"]
+    assert str(row) in error["message"]
+    told = capfd.readouterr().err + error["message"] + error["about"]
+    assert "organiser_secret_unusable" in told
+    assert "invalid_signature" not in told
+    assert stored not in told
+    await postgres.execute("UPDATE events SET webhook_secret = $1", TENANT_SECRET)
+    await until(lambda: _is_accepted(ingest, row))
+
+
+async def _is_accepted(ingest: Ingest, row: object) -> bool:
+    return (await ingest.deliver(webhook(), TENANT_SECRET, path=url(row))).status == 200
+
+
+async def test_a_good_secret_beside_a_bad_one_counts(ingest: Ingest, postgres: Postgres) -> None:
+    """The bad one is told, and verifies nothing; a guess of it is refused."""
+    row = await organiser(postgres, f"short, {TENANT_SECRET}")
+    assert (await ingest.deliver(webhook(), TENANT_SECRET, path=url(row))).status == 200
+    assert (await ingest.deliver(webhook(), "short", path=url(row))).code == "invalid_signature"
+    await until(lambda: postgres.fetchval("SELECT count(*) = 1 FROM error_logs"))
+
+
+async def test_so_many_secrets_of_an_organiser_count_and_no_more(desk: Desk, postgres: Postgres) -> None:
+    """Each costs every forged webhook a verification."""
+    row = str(await organiser(postgres, ",".join(f"whsec_secret_{number:05d}" for number in range(12))))
+    seen = await desk.tenants.secrets(row)
+    assert len(seen.secrets) == MOST_SECRETS
+    assert seen.fault is not None
+
+
+async def test_invented_ids_are_read_after_organisers_that_are_known(desk: Desk, postgres: Postgres) -> None:
+    """However many wait; those past their number are refused, known ones never for their sake."""
+    known = str(await organiser(postgres))
+    seen = await desk.tenants.secrets(known)
+    desk.clock.now += 100
+    invented = [asyncio.create_task(desk.tenants.secrets(str(uuid4()))) for _ in range(60)]
+    await asyncio.sleep(0)
+    queries = desk.database.queries
+    newer = await desk.tenants.afresh(seen, known)
+    assert newer is not None
+    assert newer.secrets == (TENANT_SECRET,)
+    assert desk.database.queries <= queries + 2
+    results = await asyncio.gather(*invented, return_exceptions=True)
+    assert Counter(type(result) for result in results) == {UnknownOrganiser: 50, SecretUnreadable: 10}

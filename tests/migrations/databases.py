@@ -6,18 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from devstack.home import installed_programs
-from sluice.chassis.migration_files import CORE_FOLDER
+from sluice.chassis.migration_files import CORE_FOLDER, core_migrations
 
 FOUNDATION = CORE_FOLDER / "sprint1_database_foundation.sql"
 INDEXES = CORE_FOLDER / "sprint1_indexes_concurrently.sql"
-LATER = [
-    CORE_FOLDER / "sprint2_indexes_concurrently.sql",
-    CORE_FOLDER / "sprint2_ingest_rights.sql",
-    CORE_FOLDER / "sprint3_ledger_functions.sql",
-    CORE_FOLDER / "sprint4_kept_plans.sql",
-    CORE_FOLDER / "sprint5_bindings.sql",
-    CORE_FOLDER / "sprint5_indexes_concurrently.sql",
-]
+LATER = [CORE_FOLDER / file.file_name for file in core_migrations()[2:]]
 PREFLIGHT = CORE_FOLDER / "preflight.sql"
 SCHEMA = CORE_FOLDER / "schema.sql"
 ROLLBACK = CORE_FOLDER / "rollback" / "sprint1_database_foundation.sql"

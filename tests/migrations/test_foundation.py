@@ -45,7 +45,7 @@ async def test_an_event_key_is_of_the_real_type_or_null(any_url: str, db: Connec
     assert await db.fetchval("SELECT pg_typeof(sluice_event_key('x'))::text") == await _key_type(db)
     for key in await db.fetch("SELECT id::text FROM events"):
         assert await db.fetchval("SELECT count(*) FROM events WHERE id = sluice_event_key($1)", key["id"]) == 1
-    for strange in ("", "x", "99999999999999999999", "9223372036854775808", "1e3", "-", "7 ", "6a2f41a3c54c"):
+    for strange in ("", "x", "99999999999999999999", "9223372036854775808", "1e3", "-", "+", "7 7", "6a2f41a3c54c"):
         key = await db.fetchval("SELECT sluice_event_key($1)::text", strange)
         assert key in (None, strange)
     assert await db.fetchval("SELECT sluice_event_key(NULL) IS NULL")
@@ -58,7 +58,60 @@ async def test_an_uppercase_uuid_names_the_same_row(empty_database_url: str, db:
     assert await db.fetchval("SELECT sluice_event_key($1)::text", upper) == upper.lower()
 
 
-@pytest.mark.parametrize("key", ["9223372036854775807", "-9223372036854775808", "0"])
+UUID = "6a2f41a3-c54c-4ce8-92d2-0324e1c32e22"
+AROUND = ("{}", " {}", "{} ", "\t{}\r\n", "\f{}\v")
+
+
+@pytest.mark.parametrize("around", AROUND)
+@pytest.mark.parametrize(
+    "written", [UUID, UUID.upper(), UUID.replace("-", ""), f"{{{UUID}}}", "6a2f-41a3-c54c-4ce8-92d2-0324-e1c3-2e22"]
+)
+async def test_a_uuid_is_read_as_people_write_it(
+    empty_database_url: str, db: Connection, written: str, around: str
+) -> None:
+    """In 32 hex digits, in capitals, in braces, between white space: all of them one row."""
+    add_sluice(empty_database_url)
+    assert await db.fetchval("SELECT sluice_event_key($1)::text", around.format(written)) == UUID
+
+
+@pytest.mark.parametrize(
+    "written",
+    [f"{{{UUID}", f"{UUID}}}", UUID[:-1], UUID + "2", UUID.replace("-", "--"), UUID.replace("6", "g"), " ", "{}"],
+)
+async def test_what_is_nearly_a_uuid_names_nothing(empty_database_url: str, db: Connection, written: str) -> None:
+    """And fails no statement."""
+    add_sluice(empty_database_url)
+    assert await db.fetchval("SELECT sluice_event_key($1) IS NULL", written)
+
+
+@pytest.mark.parametrize("around", AROUND)
+@pytest.mark.parametrize("key_type", ["bigint", "integer"])
+async def test_a_number_is_read_as_people_write_it(
+    empty_database_url: str, db: Connection, key_type: str, around: str
+) -> None:
+    """With a sign, with leading zeros, between white space."""
+    await db.execute(f"CREATE TABLE events (id {key_type} PRIMARY KEY, name text, created_at timestamp)")
+    add_sluice(empty_database_url)
+    for written in ("7", "+7", "007", "+" + 200 * "0" + "7"):
+        assert await db.fetchval("SELECT sluice_event_key($1)", around.format(written)) == 7
+    for written in ("-7", "-007"):
+        assert await db.fetchval("SELECT sluice_event_key($1)", around.format(written)) == -7
+    for strange in ("+-7", "7.0", "0x7", "7_0", "1 7", "\u0667", 300 * "0" + "7", "9" * 30):
+        assert await db.fetchval("SELECT sluice_event_key($1) IS NULL", around.format(strange))
+
+
+@pytest.mark.parametrize("around", AROUND)
+async def test_white_space_around_a_text_key_is_not_the_key(
+    empty_database_url: str, db: Connection, around: str
+) -> None:
+    """What stands within it is; nothing but white space names no row."""
+    await db.execute("CREATE TABLE events (id varchar(40) PRIMARY KEY, name text, created_at timestamp)")
+    add_sluice(empty_database_url)
+    assert await db.fetchval("SELECT sluice_event_key($1)", around.format("gala 24")) == "gala 24"
+    assert await db.fetchval("SELECT sluice_event_key($1) IS NULL", around.format(""))
+
+
+@pytest.mark.parametrize("key", ["9223372036854775807", "-9223372036854775808", "0", "-0"])
 async def test_a_bigint_key_reaches_to_the_ends_of_its_range(empty_database_url: str, db: Connection, key: str) -> None:
     """The largest and the smallest are keys."""
     await db.execute("CREATE TABLE events (id bigint PRIMARY KEY, name text, created_at timestamp)")
@@ -139,12 +192,17 @@ async def test_functions_do_not_follow_a_callers_search_path(empty_database_url:
         "sluice_body_json",
         "sluice_schema_findings",
         "sluice_fill_webhooks",
+        "sluice_revive_webhook",
         "sluice_append_facts",
         "sluice_show_payments",
         "sluice_add_facts",
         "sluice_store_payments",
+        "sluice_count_due",
         "sluice_claim_webhooks",
         "sluice_settle_webhooks",
+        "sluice_claim_batch",
+        "sluice_settle_batch",
+        "sluice_postpone_webhook",
     }
     for row in functions:
         assert row["proconfig"][0].startswith("search_path=pg_catalog, ")

@@ -32,16 +32,7 @@ from tests.migrations.databases import add_sluice
 from tests.migrations.pooler import pooled
 from tests.waiting import until
 
-CORE = [
-    "sluice/sprint1_database_foundation.sql",
-    "sluice/sprint1_indexes_concurrently.sql",
-    "sluice/sprint2_indexes_concurrently.sql",
-    "sluice/sprint2_ingest_rights.sql",
-    "sluice/sprint3_ledger_functions.sql",
-    "sluice/sprint4_kept_plans.sql",
-    "sluice/sprint5_bindings.sql",
-    "sluice/sprint5_indexes_concurrently.sql",
-]
+CORE = [file.name for file in core_migrations()]
 BONUS = MigrationFile("bonus", "0001_bonus.sql", "CREATE TABLE bonus (id bigint PRIMARY KEY);\n")
 
 

@@ -26,8 +26,11 @@ _TABLES: Mapping[str, str] = {
         "object_created_at, parent_id, names_event, named_by, refers_to, amount_released, destination, on_behalf_of"
     ),
     "events": "id::text, payment_status, stripe_payment_intent_id",
-    "subscription": "scope, subscription_id, status, events_id, said_at, stripe_event_id",
-    "invoice": "scope, invoice_id, status, subscription_id, amount_paid, said_at, stripe_event_id",
+    "subscription": (
+        "scope, subscription_id, status, events_id, current_period_end, cancel_at_period_end, cancel_at, canceled_at, "
+        "ended_at, trial_end, said_at, stripe_event_id, newest_second"
+    ),
+    "invoice": "scope, invoice_id, status, subscription_id, amount_paid, said_at, stripe_event_id, newest_second",
 }
 
 
@@ -51,11 +54,14 @@ class Desk:
         """Log the webhooks, each a minute after the one before; the first stays, as in the journal."""
         for number, told in enumerate(events):
             await self.tx.execute(
-                "INSERT INTO webhook_logs (stripe_event_id, webhook_type, created_at) "
-                "VALUES ($1, $2, timestamptz '2026-10-30 12:00+00' + $3 * interval '1 minute') ON CONFLICT DO NOTHING",
+                "INSERT INTO webhook_logs (stripe_event_id, webhook_type, created_at, tenant, body) "
+                "VALUES ($1, $2, timestamptz '2026-10-30 12:00+00' + $3 * interval '1 minute', $4, $5) "
+                "ON CONFLICT DO NOTHING",
                 told.stripe_event_id,
                 told.type,
                 number,
+                told.tenant,
+                told.body,
             )
 
     async def apply(self, *events: StripeEvent) -> Mapping[str, Outcome]:

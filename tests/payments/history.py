@@ -56,8 +56,8 @@ def event(event_type: str, at: int = 0, **fields: Json) -> StripeEvent:
     An event ``at`` seconds after noon; the same arguments give the same event.
 
     Args:
-        fields: of the API object; besides ``account`` and ``tenant`` of the event, and ``like``: the fixture to retell,
-            by default the one of its family.
+        fields: of the API object; besides ``account``, ``tenant`` and ``api_version`` of the event, ``previous``: its
+            ``previous_attributes``, and ``like``: the fixture to retell, by default the one of its family.
     """
     like = fields.pop("like", None) or next(
         name for prefix, name in _BY_PREFIX.items() if event_type.startswith(prefix)
@@ -65,16 +65,18 @@ def event(event_type: str, at: int = 0, **fields: Json) -> StripeEvent:
     account, tenant = fields.pop("account", None), fields.pop("tenant", None)
     assert isinstance(like, str)
     told = fixture(like)
+    api_version, previous = fields.pop("api_version", told["api_version"]), fields.pop("previous", None)
     data = cast("JsonObject", told["data"])
     thing: JsonObject = {**cast("JsonObject", data["object"]), "created": NOON, **_SMALL[like], **fields}
-    what = orjson.dumps([event_type, at, account, tenant, thing])
+    what = orjson.dumps([event_type, at, account, tenant, thing, api_version, previous])
     envelope = {
         **told,
         "id": f"evt_{sha256(what).hexdigest()[:20]}",
         "type": event_type,
         "created": NOON + at,
         "account": account,
-        "data": {"object": thing},
+        "api_version": api_version,
+        "data": {"object": thing} if previous is None else {"object": thing, "previous_attributes": previous},
     }
     return read_event(orjson.dumps(envelope), tenant=cast("str | None", tenant))
 

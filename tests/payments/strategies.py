@@ -10,9 +10,12 @@ from tests.payments.history import INVOICE, SUBSCRIPTION, charge, dispute, event
 HARBOUR, CELLAR = "00000000-0000-4000-8000-00000000000a", "00000000-0000-4000-8000-00000000000b"
 NOBODY = "00000000-0000-4000-8000-0000000000ff"
 
+NEW_WORD = "a_new_word"
+
 times = st.integers(0, 4)
 amounts = st.sampled_from((0, 1900, 3000, 4900))
 metadata = st.sampled_from(({}, {}, names(HARBOUR), names(CELLAR), names("no-key"), names(NOBODY)))
+api_versions = st.sampled_from(("2026-10-28.endive", "2024-09-30.acacia"))
 references = st.sampled_from((None, None, HARBOUR, CELLAR))
 
 intents = st.builds(
@@ -38,37 +41,48 @@ charges = st.builds(
     st.sampled_from(("captured", "expired", "failed", "pending", "refunded", "succeeded", "updated")),
     times,
     amounts,
-    status=st.sampled_from(("succeeded", "succeeded", "pending", "failed")),
+    status=st.sampled_from(("succeeded", "succeeded", "pending", "failed", NEW_WORD)),
     captured=st.booleans(),
+    amount_captured=st.sampled_from((4900, 3000)),
+    api_version=api_versions,
 )
 refunds = st.builds(
     refund,
     st.sampled_from(("created", "updated", "failed")),
     times,
-    st.sampled_from(("pending", "succeeded", "failed", "canceled")),
+    st.sampled_from(("pending", "succeeded", "failed", "canceled", NEW_WORD)),
     st.sampled_from(("re_1", "re_2")),
     amount=amounts,
+    api_version=api_versions,
 )
 disputes = st.builds(
     dispute,
     st.sampled_from(("created", "updated", "closed", "funds_withdrawn", "funds_reinstated")),
     times,
-    st.sampled_from(("needs_response", "under_review", "won", "lost", "prevented", "warning_closed")),
+    st.sampled_from(("needs_response", "under_review", "won", "lost", "prevented", "warning_closed", NEW_WORD)),
     id=st.sampled_from(("du_1", "du_2")),
 )
 invoices = st.builds(
-    lambda at, own, above: event("invoice.paid", at, metadata=own, parent=parent(metadata=above)),
+    lambda at, verb, status, was, own, above: event(
+        f"invoice.{verb}", at, status=status, previous=was, metadata=own, parent=parent(metadata=above)
+    ),
     times,
+    st.sampled_from(("paid", "updated", "finalized")),
+    st.sampled_from(("open", "paid", "void", NEW_WORD)),
+    st.sampled_from((None, {"status": "open"}, {"status": "paid"})),
     metadata,
     metadata,
 )
 older_invoices = st.builds(lambda at: event("invoice.paid", at, like="invoice.paid.acacia"), times)
 invoice_payments = st.builds(lambda at: event("invoice_payment.paid", at), times)
 subscriptions = st.builds(
-    lambda at, verb, status, own: event(f"customer.subscription.{verb}", at, status=status, metadata=own),
+    lambda at, verb, status, was, own: event(
+        f"customer.subscription.{verb}", at, status=status, previous=was, metadata=own
+    ),
     times,
     st.sampled_from(("created", "updated", "deleted")),
     st.sampled_from(("active", "past_due", "canceled", "incomplete")),
+    st.sampled_from((None, {"status": "active"}, {"status": "past_due"})),
     metadata,
 )
 subscription_sessions = st.builds(

@@ -165,13 +165,6 @@ def test_a_released_hold_is_no_refund() -> None:
     assert status(held, released, intent("canceled", 5), refund("created", 5)) == "canceled"
 
 
-def test_a_partial_capture_is_paid() -> None:
-    """The rest of the hold was never taken; of what was taken, all may go back."""
-    captured = charge("captured", 1, back=1900, amount_captured=3000)
-    assert status(captured) == "paid"
-    assert status(captured, charge("refunded", 5, back=4900, amount_captured=3000)) == "refunded"
-
-
 def test_an_open_dispute_comes_first() -> None:
     """Before refunds, and whatever else is known."""
     paid = [intent("succeeded"), refund("created", 2)]

@@ -8,10 +8,14 @@ from pathlib import Path
 import stripe
 
 import processor.handlers
+from processor.app import ignore_references
 from processor.billing import keep_invoices, keep_subscriptions
 from processor.ledger import apply_facts
-from sluice.registry import Registry, discover
-from tests.payments.history import FIXTURES, fixture
+from sluice.contract.event import StripeEvent
+from sluice.registry import Registry, discover, handles_batch
+from tests.payments.desk import Desk
+from tests.payments.history import FIXTURES, PI, fixture, intent, names, session
+from tests.payments.strategies import CELLAR, HARBOUR
 
 ROOT = Path(__file__).parents[2]
 FAMILIES = re.compile(
@@ -44,6 +48,13 @@ def test_the_ledger_is_called_once_for_a_batch_of_all_families() -> None:
     assert all(apply_facts in registry().handlers_for(name) for name in types_of_stripe())
 
 
+def test_every_handler_of_ours_takes_organisers_events() -> None:
+    """An organiser's payment counts for the organiser's own row."""
+    for name in registry().types:
+        told = StripeEvent("evt_1@7", name, 0, True, None, None, None, "7", b"")
+        assert registry().handlers_of(told) == registry().handlers_for(name), name
+
+
 def test_every_family_has_a_fixture() -> None:
     """One file, one fixture, one page."""
     modules = {path.stem for path in Path(processor.handlers.__path__[0]).glob("[a-z]*.py")}
@@ -66,3 +77,18 @@ def _documented(page: str) -> Iterator[str]:
     for row in page.splitlines():
         if row.startswith("| `"):
             yield from re.findall(r"`([a-z_]+\.[a-z_.]+)`", row.split("|")[1])
+
+
+async def test_a_reference_names_no_row_where_it_is_not_trusted(desk: Desk) -> None:
+    """The setting reaches every family's handler; what metadata name counts as ever."""
+    registry = Registry()
+    for event_type in ("checkout.session.completed", "payment_intent.succeeded"):
+        handles_batch(event_type, registry=registry)(apply_facts)
+    ignore_references(registry)
+    for told in (session("completed", client_reference_id=HARBOUR), intent("succeeded")):
+        (handler,) = registry.handlers_for(told.type)
+        await handler([told], desk.tx)
+    assert await desk.shown() == ("pending", None)
+    (handler,) = registry.handlers_for("checkout.session.completed")
+    await handler([session("completed", 3, client_reference_id=CELLAR, metadata=names(HARBOUR))], desk.tx)
+    assert await desk.shown() == ("paid", PI)

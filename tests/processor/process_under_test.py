@@ -7,18 +7,20 @@ from collections.abc import Collection, Mapping, Sequence
 from processor import turn
 from processor.assembly import NAME, serve_with
 from processor.heal import Projection
-from processor.ledger import reconsider
+from processor.ledger import apply_facts, reconsider
 from processor.settings import ProcessorSettings
 from sluice.chassis.jetstream import IncomingMessage
 from sluice.chassis.service import Service, run
 from sluice.chassis.settings import load
 from sluice.contract.event import StripeEvent
 from sluice.payments.book import Node
-from sluice.registry import Registry, Transaction, handles
+from sluice.registry import Registry, Transaction, handles, handles_batch
+from tests.processor.misbehaving import with_misbehaving
 from tests.processor.workshop import with_effects, write_effect
 
 KILLED = 137
-REGISTRY = with_effects(Registry())
+REGISTRY = with_misbehaving(with_effects(Registry(), organisers=True))
+handles_batch("invoice.paid", organisers=True, registry=REGISTRY)(apply_facts)
 
 
 @handles("test.kills", registry=REGISTRY)
@@ -26,6 +28,14 @@ async def kill(of: StripeEvent, tx: Transaction) -> None:
     """Take the whole process down, as a bug in a C library or a lack of memory would."""
     await write_effect(of, tx)
     os._exit(KILLED)
+
+
+@handles("test.cancels_all", registry=REGISTRY)
+async def cancel_all(of: StripeEvent, tx: Transaction) -> None:
+    """Cancel every task of the process, the consumers and all the rest."""
+    await write_effect(of, tx)
+    for task in asyncio.all_tasks():
+        task.cancel()
 
 
 @handles("test.slow", registry=REGISTRY)

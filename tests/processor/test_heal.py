@@ -16,7 +16,7 @@ from processor.row_watch import RowWatch
 from sluice.contract.envelope import read_event
 from sluice.contract.event import StripeEvent
 from sluice.payments.book import Node
-from sluice.registry import Transaction, handles_batch
+from sluice.registry import Transaction, handles, handles_batch
 from tests.processor.workshop import Message, Workshop, flat
 
 
@@ -70,19 +70,39 @@ async def test_a_parked_payment_heals_when_its_row_appears(shop: Workshop) -> No
     assert await status_of(shop, events_id) == "paid"
 
 
-async def test_a_payment_heals_also_after_its_event_has_died_waiting(shop: Workshop) -> None:
-    """Patience ended, the event is visibly dead; the row appears years later and still shows the payment."""
+async def test_a_payment_heals_also_after_its_event_has_ended_unmatched(shop: Workshop) -> None:
+    """Patience ended, nobody is alarmed; the row appears years later and still shows the payment."""
     shop.patience = Patience(patience_seconds=0, spread=flat(0))
     events_id = str(uuid.uuid4())
     event = paid(events_id)
     await shop.record(event)
     await shop.take(Message(event))
+    await shop.take(Message(event, attempt=1))
     row = await shop.row(event)
-    assert (row["dead_at"] is not None, row["outcome"]) == (True, "parked")
+    assert (row["dead_at"], row["outcome"], row["processed"]) == (None, "unmatched", True)
+    assert await shop.error_rows() == []
     await shop.database.execute("INSERT INTO events (id, name) VALUES ($1::uuid, 'very late')", events_id)
     await healer(shop).run_once()
     assert await status_of(shop, events_id) == "paid"
-    assert not (await shop.row(event))["processed"]
+
+
+async def test_handlers_of_one_event_are_asked_when_its_patience_ends(shop: Workshop) -> None:
+    """A stranger's id in the metadata keeps no order from being fulfilled: once, and at last."""
+    asked: list[str] = []
+
+    @handles("payment_intent.succeeded", registry=shop.registry)
+    async def fulfil(event: StripeEvent, _: Transaction) -> None:
+        asked.append(event.stripe_event_id)
+
+    shop.patience = Patience(patience_seconds=3600, spread=flat(0))
+    event = paid(str(uuid.uuid4()))
+    await shop.record(event)
+    await shop.take(Message(event))
+    assert asked == []
+    await shop.set_row(event, "parked_at = now() - interval '2 hours'")
+    await shop.take(Message(event, attempt=1))
+    assert asked == [event.stripe_event_id]
+    assert (await shop.row(event))["outcome"] == "unmatched"
 
 
 async def add_awaited(shop: Workshop, count: int) -> str:

@@ -45,14 +45,14 @@ async def test_a_processor_ahead_of_its_migration_burns_no_attempt(
     await own_shop.record(early)
     async with open_relay(own_postgres.url(), nats_url) as relay:
         stage = Stage(own_shop, relay, own_postgres.url(), nats_url)
-        await own_shop.database.execute("ALTER FUNCTION sluice_claim_webhooks RENAME TO not_yet_there")
+        await own_shop.database.execute("ALTER FUNCTION sluice_claim_batch RENAME TO not_yet_there")
         admin_port = free_port()
         async with stage.processor(ADMIN_PORT=str(admin_port)):
             await until(relay.has_consumer)
             await relay.publish(early)
             await until(lambda: _says(admin_port, "waits_for_migration"))
             await until(lambda: _is_in_outage(admin_port))
-            await own_shop.database.execute("ALTER FUNCTION not_yet_there RENAME TO sluice_claim_webhooks")
+            await own_shop.database.execute("ALTER FUNCTION not_yet_there RENAME TO sluice_claim_batch")
             await until(lambda: stage.are_settled([early]))
             assert not await _says(admin_port, "waits_for_migration")
     assert await own_shop.effects() == {early.stripe_event_id: 1}
@@ -63,11 +63,22 @@ async def test_what_the_schema_lacks_is_said_once(database: Database, capfd: pyt
     """A processor that waits for hours must not fill its log, nor leave anybody in doubt."""
     logs.configure("processor", "info")
     outage = Outage(database, asyncio.Event())
-    await database.execute("ALTER FUNCTION sluice_claim_webhooks RENAME TO not_yet_there")
+    await database.execute("ALTER FUNCTION sluice_claim_batch RENAME TO not_yet_there")
     assert [await outage.has_answer() for _ in range(3)] == [False] * 3
     (line,) = [line for line in capfd.readouterr().err.splitlines() if "schema_is_behind" in line]
-    assert "sluice_claim_webhooks" in line
+    assert "sluice_claim_batch" in line
     assert "sluice migrate" in line
+
+
+async def test_a_column_that_is_not_yet_there_is_waited_for(database: Database) -> None:
+    """A processor ahead of its migration would fail each event of a subscription, one after the other."""
+    outage = Outage(database, asyncio.Event())
+    assert await outage.has_answer()
+    await database.execute("ALTER TABLE subscription RENAME COLUMN newest_second TO not_yet_there")
+    assert not await outage.has_answer()
+    assert outage.waits_for_migration
+    await database.execute("ALTER TABLE subscription RENAME COLUMN not_yet_there TO newest_second")
+    assert await outage.has_answer()
 
 
 def test_every_function_that_is_called_is_asked_for() -> None:

@@ -6,7 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from processor.process import QUERIES
+from processor.process import QUERIES, Processor
+from processor.retries import Patience
+from processor.verdicts import Claimed, Work
 from sluice.chassis.postgres import Connection
 from sluice.contract.event import StripeEvent
 from sluice.outcomes import Applied, Ignored, Outcome, Parked
@@ -36,8 +38,8 @@ async def test_a_claim_reads_its_own_rows_alone_by_a_plan_made_before_the_backlo
         await connection.execute("ANALYZE webhook_logs")
         await _claim(connection, "evt_before")
         await connection.execute(
-            "INSERT INTO webhook_logs (stripe_event_id, webhook_type, body) "
-            "SELECT 'evt_' || n, 'test.effect', '{}' FROM generate_series(1, 5000) AS n"
+            "INSERT INTO webhook_logs (stripe_event_id, webhook_type, body, published_at) "
+            "SELECT 'evt_' || n, 'test.effect', '{}', now() FROM generate_series(1, 5000) AS n"
         )
         before = await connection.fetchval(_READ)
         assert await _claim(connection, "evt_1") == ["evt_1"]
@@ -45,8 +47,26 @@ async def test_a_claim_reads_its_own_rows_alone_by_a_plan_made_before_the_backlo
         await undo.rollback()
 
 
+@pytest.mark.parametrize(
+    ("parked_at", "is_last_look"),
+    [("NULL", False), ("now() - interval '59 seconds'", False), ("now() - interval '61 seconds'", True)],
+)
+async def test_a_claim_says_whether_patience_ends(workshop: Workshop, parked_at: str, is_last_look: bool) -> None:
+    """By PostgreSQL's clock, for a patience of 60 seconds; what still waits after this run ends."""
+    [message] = await workshop.recorded(event())
+    await workshop.set_row(message.event, f"parked_at = {parked_at}")
+    workshop.patience = Patience(patience_seconds=60)
+    processor = workshop.turns().processor
+    assert isinstance(processor, Processor)
+    work = Work(message.event, 0, message.incoming())
+    async with workshop.database.acquire() as connection, connection.transaction():
+        claim = await processor._claim(connection, [work], alone=False, lock_seconds=1)
+    assert claim.rows == {message.event.stripe_event_id: Claimed(message.event, is_last_look)}
+    assert int(claim.transaction) > 0
+
+
 async def _claim(tx: Connection, event_id: str) -> list[str]:
-    rows = await tx.fetch(QUERIES["claim"], [event_id], [0], [], False, "5000", "2000", "5000")
+    rows = await tx.fetch(QUERIES["claim"], [event_id], [0], [None], False, 60.0, "5000", "2000", "5000")
     return [row["stripe_event_id"] for row in rows]
 
 
@@ -135,6 +155,15 @@ async def test_an_unknown_type_is_processed_as_ignored(workshop: Workshop) -> No
     await workshop.take(message)
     row = await workshop.row(message.event)
     assert (row["processed"], row["outcome"]) == (True, "ignored")
+
+
+async def test_an_organisers_event_is_not_given_to_a_handler_that_did_not_ask(workshop: Workshop) -> None:
+    """What it claims is the organiser's word; it is settled as what nobody handles."""
+    theirs = replace(event(), stripe_event_id="evt_1@7", tenant="7")
+    await workshop.take(*await workshop.recorded(theirs))
+    row = await workshop.row(theirs)
+    assert (row["processed"], row["outcome"]) == (True, "ignored")
+    assert await workshop.effects() == {}
 
 
 async def test_a_thin_event_is_visibly_dead(workshop: Workshop) -> None:

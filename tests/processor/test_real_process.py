@@ -24,16 +24,17 @@ async def stage(workshop: Workshop, database_url: str, nats_url: str) -> AsyncIt
         yield Stage(workshop, relay, database_url, nats_url)
 
 
-async def test_a_message_that_kills_its_process_dies_alone(stage: Stage) -> None:
+@pytest.mark.parametrize(("event_type", "code"), [("test.kills", KILLED), ("test.cancels_all", 1)])
+async def test_a_message_that_ends_its_process_dies_alone(stage: Stage, event_type: str, code: int) -> None:
     """Its nineteen neighbours take effect once each; it is dead after three runs alone, and says why."""
-    killer = event("test.kills")
+    killer = event(event_type)
     events = [*(event() for _ in range(19)), killer]
     await stage.workshop.record(*events)
     deaths = 0
     async with stage.processor() as process:
         await until(stage.relay.has_consumer)
         await stage.relay.publish(*events)
-        assert await process.wait() == KILLED
+        assert await process.wait() == code
     while not await stage.are_settled(events):
         deaths += 1
         assert deaths <= 4

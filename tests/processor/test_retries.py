@@ -141,3 +141,10 @@ def test_a_described_failure_is_short_and_printable() -> None:
     text = describe(failed(asyncpg.UndefinedTableError("x\x00\n" * 1000)))
     assert len(text) <= LONGEST
     assert text.isprintable()
+
+
+def test_a_connection_in_use_is_the_events_own_fault() -> None:
+    """Asyncpg says so where a task that a handler left behind is at work on the transaction; nothing is away."""
+    in_use = asyncpg.InterfaceError("cannot perform operation: another operation is in progress")
+    assert blame(in_use) is Blame.EVENT
+    assert blame(asyncpg.InterfaceError("connection is closed")) is Blame.UNCLEAR

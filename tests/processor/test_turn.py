@@ -208,6 +208,7 @@ async def test_a_run_alone_that_meets_a_lock_has_ended(workshop: Workshop) -> No
         for _ in range(5):
             message = message.again()
             await turns.take([message.incoming()])
+            await workshop.relay(message.event)
     await turns.take([message.again().incoming()])
     row = await workshop.row(message.event)
     assert (row["processed"], row["dead_at"]) == (True, None)

@@ -1,6 +1,7 @@
 """A processor with handlers of the test's own, on a real PostgreSQL; messages are handed to it by hand."""
 
 import asyncio
+import contextlib
 import itertools
 import json
 import time
@@ -25,13 +26,14 @@ from sluice.chassis.postgres import Database
 from sluice.contract import codec
 from sluice.contract.envelope import read_event
 from sluice.contract.event import StripeEvent
+from sluice.failures import DatabaseUnavailable
 from sluice.registry import Registry, Transaction, handles
 
 EFFECTS = "CREATE TABLE effect (stripe_event_id text NOT NULL, pid int NOT NULL DEFAULT pg_backend_pid())"
 RECORD = """
-INSERT INTO webhook_logs (stripe_event_id, webhook_type, livemode, stripe_created_at, body, next_attempt_at,
-                          published_at, publications, processing_attempts)
-VALUES ($1, $2, $3, now(), $4, now() + interval '5 seconds', now(), 1, $5)
+INSERT INTO webhook_logs (stripe_event_id, webhook_type, livemode, stripe_created_at, stripe_account_id, api_version,
+                          object_id, tenant, body, next_attempt_at, published_at, publications, processing_attempts)
+VALUES ($1, $2, $3, to_timestamp($4::bigint), $5, $6, $7, $8, $9, now() + interval '5 seconds', now(), 1, $10)
 """
 _numbers = itertools.count(1)
 
@@ -145,14 +147,24 @@ class Workshop:
         )
 
     async def take(self, *messages: Message) -> None:
-        """One turn of one processor."""
+        """One turn of one processor, with messages that the relay has just published."""
+        with contextlib.suppress(DatabaseUnavailable):  # some tests have stopped it
+            await self.relay(*(message.event for message in messages))
         await self.turns().take([message.incoming() for message in messages])
 
     async def record(self, *events: StripeEvent, attempts: int = 0) -> None:
         """What ingest does: one row for each event."""
-        rows = [(e.stripe_event_id, e.type, e.livemode, e.body, attempts) for e in events]
         async with self.database.acquire() as connection:
-            await connection.executemany(RECORD, rows)
+            await connection.executemany(RECORD, [columns_of(each, attempts) for each in events])
+
+    async def relay(self, *events: StripeEvent) -> None:
+        """What the relay does to rows that were tried, whether they are due or not."""
+        tried = [each.stripe_event_id for each in events]
+        await self.database.execute(
+            "UPDATE webhook_logs SET published_at = now() "
+            "WHERE stripe_event_id = ANY ($1) AND published_at IS NULL AND NOT processed",
+            tried,
+        )
 
     async def recorded(self, *events: StripeEvent) -> Sequence[Message]:
         """Rows for these events, and the first message of each."""
@@ -188,14 +200,20 @@ class Workshop:
         return await self.database.fetch("SELECT * FROM error_logs ORDER BY id")
 
 
+def columns_of(e: StripeEvent, attempts: int = 0) -> Sequence[object]:
+    """The arguments of ``RECORD``: what ingest writes of an event."""
+    about = (e.stripe_event_id, e.type, e.livemode, e.created, e.account, e.api_version, e.object_id, e.tenant, e.body)
+    return (*about, attempts)
+
+
 async def write_effect(of: StripeEvent, tx: Transaction) -> None:
     """The plainest handler: one row that nothing keeps from being there twice."""
     await tx.execute("INSERT INTO effect (stripe_event_id) VALUES ($1)", of.stripe_event_id)
 
 
-def with_effects(registry: Registry, *types: str) -> Registry:
+def with_effects(registry: Registry, *types: str, organisers: bool = False) -> Registry:
     """Let these types have the plain effect."""
-    handles(*(types or ("test.effect",)), registry=registry)(write_effect)
+    handles(*(types or ("test.effect",)), organisers=organisers, registry=registry)(write_effect)
     return registry
 
 

@@ -71,16 +71,18 @@ PROCESSOR = Row(
             unit="epm",
         ),
         Graph(
-            title="Lost and unreadable",
+            title="Lost, unreadable and forged",
             description="Lost: the stream has a webhook that PostgreSQL has not, as after a failover to a standby that "
-            "was behind; restore it within 72 hours. Unreadable: somebody else publishes on stripe.>.",
+            "was behind; restore it within 72 hours. Unreadable, forged: somebody else publishes on stripe.>; no such "
+            "message is run.",
             runbook="postgresql-lost-webhooks",
             queries=(
                 Query(each_minute("webhook_events_missing_total", where=PODS), "lost by PostgreSQL"),
                 Query(each_minute("webhook_messages_unreadable_total", where=PODS), "unreadable"),
+                Query(each_minute("webhook_messages_forged_total", where=PODS), "forged"),
             ),
             unit="epm",
-            colours={"lost by PostgreSQL": Colour.BAD, "unreadable": Colour.LOOK},
+            colours={"lost by PostgreSQL": Colour.BAD, "unreadable": Colour.LOOK, "forged": Colour.BAD},
         ),
         Graph(
             title="Messages processed, by replica",

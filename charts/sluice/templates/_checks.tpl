@@ -7,7 +7,10 @@
 {{- end -}}
 
 {{- define "sluice.secretFaults" -}}
-{{- $wanted := list "ingestDatabaseUrl" "processorDatabaseUrl" "healthdDatabaseUrl" "natsUrl" "stripeWebhookSecret" -}}
+{{- $wanted := list "ingestDatabaseUrl" "processorDatabaseUrl" "healthdDatabaseUrl" "stripeWebhookSecret" -}}
+{{- range list "ingestNatsUrl" "processorNatsUrl" "healthdNatsUrl" -}}
+{{- if not (get $.Values.secrets . | default dict).key -}}{{- $wanted = append $wanted "natsUrl" | uniq -}}{{- end -}}
+{{- end -}}
 {{- if .Values.migration.enabled -}}{{- $wanted = append $wanted "migrationDatabaseUrl" -}}{{- end -}}
 {{- if .Values.processor.autoscaling -}}{{- $wanted = append $wanted "kedaDatabaseUrl" -}}{{- end -}}
 {{- range $wanted }}
@@ -16,8 +19,8 @@
 - No Secret is named for {{ . }}: set secrets.name, or secrets.{{ . }}.name.
 {{- end }}
 {{- end }}
-{{- range list "stripeSecretKey" "databaseCa" "natsCa" }}
-{{- $secret := get $.Values.secrets . }}
+{{- range list "stripeSecretKey" "databaseCa" "natsCa" "ingestNatsUrl" "processorNatsUrl" "healthdNatsUrl" }}
+{{- $secret := get $.Values.secrets . | default dict }}
 {{- if and $secret.key (not (or $secret.name $.Values.secrets.name)) }}
 - No Secret is named for {{ . }}: set secrets.name, or secrets.{{ . }}.name, or leave secrets.{{ . }}.key empty.
 {{- end }}

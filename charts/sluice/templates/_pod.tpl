@@ -65,7 +65,8 @@ volumeMounts:
     defaultMode: 288 # 0440, for the pod's own group
     sources:
       {{- range $value, $file := .secrets }}
-      {{- $secret := get $.root.Values.secrets $value }}
+      {{- $secret := get $.root.Values.secrets $value | default dict }}
+      {{- if and (hasSuffix "NatsUrl" $value) (not $secret.key) }}{{ $secret = $.root.Values.secrets.natsUrl }}{{ end }}
       {{- if $secret.key }}
       - secret:
           name: {{ $secret.name | default $.root.Values.secrets.name | quote }}

@@ -14,6 +14,7 @@ from sluice.ops.send.lives import Sent, Wish, send_lives
 from sluice.ops.send.screen import show_effects, show_load_test, show_sent, show_stories, show_sum
 from sluice.ops.send.target import Target, find_target
 from sluice.ops.surroundings import Surroundings
+from sluice.ops.terminal import Terminal
 from sluice.simulator.client import Answer
 from sluice.simulator.stories import STORIES
 
@@ -81,7 +82,7 @@ def command(
     its table events, and a table shows what became of each. With --to nothing touches a database unless --demo-rows
     says so, and the objects name no events row unless --event-id does. All of it is in test mode.
     """
-    console = Console()
+    console = Terminal()
     if list_stories:
         show_stories(console)
         return
@@ -98,7 +99,7 @@ def command(
 
 
 def _send(target: Target, wish: Wish) -> Sent:
-    with ProgressBar(console=Console(stderr=True), transient=True) as bar:
+    with ProgressBar(console=Terminal(stderr=True), transient=True) as bar:
         task = bar.add_task("sending", total=None)
 
         def advance(_: Answer) -> None:

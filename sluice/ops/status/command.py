@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Sequence
 
 import click
-from rich.console import Console
 
 from sluice.ops.connection import connected
 from sluice.ops.durations import Span
@@ -14,6 +13,7 @@ from sluice.ops.status.evidence import gather
 from sluice.ops.status.screen import show, show_criteria
 from sluice.ops.status.snapshot import Snapshot, take
 from sluice.ops.surroundings import Surroundings, look_around
+from sluice.ops.terminal import Terminal, printable_value
 
 
 @click.command(name="status")
@@ -33,10 +33,10 @@ def command(*, since: float | None, as_json: bool) -> None:
     surroundings = look_around()
     if since is None:
         snapshot = asyncio.run(_snapshot(surroundings))
-        print_json(snapshot) if as_json else show(Console(), snapshot)
+        print_json(snapshot) if as_json else show(Terminal(), printable_value(snapshot))
         return
     criteria = asyncio.run(_criteria(surroundings, since))
-    print_json(list(criteria)) if as_json else show_criteria(Console(), list(criteria), since)
+    print_json(list(criteria)) if as_json else show_criteria(Terminal(), list(criteria), since)
     if any(one.verdict is Verdict.FAIL for one in criteria):
         raise click.exceptions.Exit(1)
 

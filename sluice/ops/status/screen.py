@@ -7,7 +7,7 @@ from rich.table import Table
 from sluice.ops.admin import ServiceSeen
 from sluice.ops.durations import as_words
 from sluice.ops.status.criteria import Criterion, Verdict
-from sluice.ops.status.snapshot import Snapshot
+from sluice.ops.status.snapshot import MOST, Snapshot
 
 _STYLES = {Verdict.PASS: "green", Verdict.FAIL: "bold red", Verdict.UNKNOWN: "yellow"}
 
@@ -35,14 +35,18 @@ def _webhooks(snapshot: Snapshot) -> RenderableType:
     grid.add_column(justify="right")
     grid.add_column(style="dim")
     age = as_words(snapshot.oldest_unprocessed_age_seconds) if snapshot.backlog > snapshot.parked else "none"
-    grid.add_row("backlog", f"{snapshot.backlog:,}", "received and neither processed nor dead")
+    grid.add_row("backlog", _counted(snapshot.backlog), "received and neither processed nor dead")
     grid.add_row("oldest", age, "age of the oldest unprocessed one that is not parked")
     grid.add_row("failing", _alarming(snapshot.failing, "yellow"), "failed at least once; tried again when due")
     grid.add_row("parked", _alarming(snapshot.parked, "yellow"), "waiting for an events row that does not exist yet")
     grid.add_row("dead", _alarming(snapshot.dead, "bold red"), "given up; see last_error in webhook_logs")
-    grid.add_row("last hour", f"{snapshot.received_last_hour:,}", "received")
-    grid.add_row("", f"{snapshot.processed_last_hour:,}", "processed")
+    grid.add_row("last hour", _counted(snapshot.received_last_hour), "received")
+    grid.add_row("", _counted(snapshot.processed_last_hour), "of these processed")
     return Panel(grid, title="webhooks", title_align="left")
+
+
+def _counted(number: int) -> str:
+    return f"{number:,}" if number < MOST else f"{MOST:,} or more"
 
 
 def _services(snapshot: Snapshot) -> RenderableType:

@@ -3,12 +3,12 @@
 import asyncio
 
 import click
-from rich.console import Console
 
 from sluice.ops.connection import connected
 from sluice.ops.output import print_json
 from sluice.ops.surroundings import Surroundings, look_around
-from sluice.ops.why.lookup import tell
+from sluice.ops.terminal import Terminal
+from sluice.ops.why.lookup import NEWEST, tell
 from sluice.ops.why.screen import show
 from sluice.ops.why.story import Story
 
@@ -24,8 +24,9 @@ Examples:
 @click.command(name="why", epilog=EXAMPLES)
 @click.argument("asked", metavar="ID")
 @click.option("--at-most", default=20, show_default=True, type=click.IntRange(1, 1000), help="Payments to show.")
+@click.option("--whole-log", is_flag=True, help=f"Look through older webhooks than the newest {NEWEST:,}, too.")
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
-def command(*, asked: str, at_most: int, as_json: bool) -> None:
+def command(*, asked: str, at_most: int, whole_log: bool, as_json: bool) -> None:
     """
     The whole story of one payment.
 
@@ -37,25 +38,30 @@ def command(*, asked: str, at_most: int, as_json: bool) -> None:
     """
     if "\0" in asked or len(asked) > _LONGEST_ID:
         raise click.UsageError("That can be no id.")
-    story = asyncio.run(_tell(look_around(), asked.strip(), at_most))
+    story = asyncio.run(_tell(look_around(), asked.strip(), at_most, None if whole_log else NEWEST))
     if as_json:
         print_json(story)
     elif not story.is_empty:
-        console = Console()
-        show(console if console.is_terminal else Console(width=_WIDE), story)
+        terminal = Terminal()
+        show(terminal if terminal.is_terminal else Terminal(width=_WIDE), story)
     if story.is_empty:
-        raise click.ClickException(_nothing_known(asked))
+        raise click.ClickException(_nothing_known(asked, whole_log=whole_log))
 
 
-async def _tell(surroundings: Surroundings, asked: str, at_most: int) -> Story:
+async def _tell(surroundings: Surroundings, asked: str, at_most: int, newest: int | None) -> Story:
     async with connected(surroundings.database_url()) as connection:
-        return await tell(connection, asked, at_most=at_most)
+        return await tell(connection, asked, at_most=at_most, newest=newest)
 
 
-def _nothing_known(asked: str) -> str:
+def _nothing_known(asked: str, *, whole_log: bool) -> str:
     if asked.startswith("evt_"):
         return (
             f"Nothing is known of {asked}: this Sluice never accepted it. "
             "Stripe's dashboard shows whether it was sent, where to, and what was answered."
         )
-    return f"Nothing is known of {asked}: no events row has this id, and no accepted webhook is about it."
+    if whole_log:
+        return f"Nothing is known of {asked}: no events row has this id, and no accepted webhook is about it."
+    return (
+        f"Nothing is known of {asked}: no events row has this id, no payment, and none of the newest {NEWEST:,} "
+        "webhooks is about it. `--whole-log` looks through the older ones, too."
+    )

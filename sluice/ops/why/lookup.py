@@ -14,6 +14,11 @@ from sluice.ops.why.story import ErrorTold, EventsRow, FactTold, Payment, Repeat
 _QUERIES = load_queries(__file__, "why.sql")
 _EVENT = "evt_"
 _ERRORS_AT_MOST = 200
+_OPEN_AT_MOST = 10_000
+COUNTED_AT_MOST = 1_000
+"""Of the payments of a row."""
+NEWEST = 20_000
+"""A log of any size costs no more than this to look through."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +30,16 @@ class _Found:
     events_row: str | None = None
 
 
-async def tell(connection: Connection, asked: str, *, at_most: int) -> Story:
+async def tell(connection: Connection, asked: str, *, at_most: int, newest: int | None = NEWEST) -> Story:
     """
     The whole story of an event, a payment, anything that a payment went through, or an ``events`` row.
 
     Args:
         at_most: how many payments to show; an ``events`` row may have very many.
+        newest: of webhooks that are about no payment, how many of the newest to look through; None: all.
     """
     async with connection.transaction(isolation="repeatable_read", readonly=True):
-        found = await _find(connection, asked, at_most)
+        found = await _find(connection, asked, at_most, newest)
         payments = await _payments(connection, found.payments)
         rows = {payment.events_id for payment in payments if payment.events_id is not None}
         if found.events_row is not None:
@@ -47,35 +53,44 @@ async def tell(connection: Connection, asked: str, *, at_most: int) -> Story:
         )
 
 
-async def _find(connection: Connection, asked: str, at_most: int) -> _Found:
+async def _find(connection: Connection, asked: str, at_most: int, newest: int | None) -> _Found:
     row: str | None = await connection.fetchval(_QUERIES["find_events_row"], asked)
     if row is not None:
         payments = await _pairs(connection, "find_payments_of_row", asked, at_most)
-        return _Found(payments, await _keys(connection, "find_unprocessed_webhooks_of_row", asked, at_most), row)
+        waiting = await _open(connection, "find_unprocessed_webhooks_of_row", asked, at_most)
+        return _Found(payments, waiting, row)
     if asked.startswith(_EVENT):
         keys = await _keys(connection, "find_webhooks_of_event", asked, at_most) or [asked]
         return _Found(await _pairs(connection, "find_payments_by_event", keys, at_most), keys)
-    return await _find_object(connection, asked, at_most)
+    return await _find_object(connection, asked, at_most, newest)
 
 
-async def _find_object(connection: Connection, asked: str, at_most: int) -> _Found:
-    """A payment is found by its key, what it went through in the ledger, anything else by reading the whole log."""
+async def _find_object(connection: Connection, asked: str, at_most: int, newest: int | None) -> _Found:
+    """A payment is found by its key, what it went through in the ledger, anything else by reading the log."""
     payments = await _pairs(connection, "find_payments", asked, at_most)
     if not payments:
         await connection.fetch(_QUERIES["avoid_scans"], "off")
         payments = await _pairs(connection, "find_payments_by_object", asked, at_most)
         await connection.fetch(_QUERIES["avoid_scans"], "on")
     if not payments:
-        return _Found((), await _keys(connection, "find_all_webhooks", asked, at_most))
+        return _Found((), await _keys(connection, "find_recent_webhooks", asked, at_most, newest))
     scopes, ids = zip(*payments, strict=True)
     children = await _pairs(connection, "find_children", list(scopes), list(ids), at_most)
-    waiting = await _keys(connection, "find_unprocessed_webhooks", asked, at_most)
+    waiting = await _open(connection, "find_unprocessed_webhooks", asked, at_most)
     return _Found([*payments, *(child for child in children if child not in payments)], waiting)
 
 
 async def _pairs(connection: Connection, query: str, *arguments: object) -> list[tuple[str, str]]:
     rows = await connection.fetch(_QUERIES[query], *arguments)
     return [(row["scope"], row["payment_id"]) for row in rows]
+
+
+async def _open(connection: Connection, query: str, asked: str, at_most: int) -> list[str]:
+    """Look through open webhooks, each index in its order from the mark on: without a sort there is no other way."""
+    await connection.execute(_QUERIES["allow_sorts"], "off")
+    keys = await _keys(connection, query, asked, at_most, _OPEN_AT_MOST)
+    await connection.execute(_QUERIES["allow_sorts"], "on")
+    return keys
 
 
 async def _keys(connection: Connection, query: str, *arguments: object) -> list[str]:
@@ -109,7 +124,7 @@ async def _events_rows(connection: Connection, ids: Sequence[str]) -> Sequence[E
     may_read = await connection.fetchval("SELECT has_column_privilege('events', 'webhook_secret', 'SELECT')")
     query = "tell_events_rows" if may_read else "tell_events_rows_without_secret"
     rows = await connection.fetch(_QUERIES[query], ids)
-    counts = [await connection.fetchval(_QUERIES["count_payments_of_row"], row["id"]) for row in rows]
+    counts = [await connection.fetchval(_QUERIES["count_payments_of_row"], row["id"], COUNTED_AT_MOST) for row in rows]
     return [EventsRow(**dict(row.items()), payments=count) for row, count in zip(rows, counts, strict=True)]
 
 

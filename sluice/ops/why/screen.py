@@ -7,6 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from sluice.ops.terminal import printable_value
 from sluice.ops.why.story import EventsRow, FactTold, Payment, Story, Webhook
 
 _INHERITED = "inherited:"
@@ -28,6 +29,7 @@ _OUTCOME_STYLES = {
 
 def show(console: Console, story: Story) -> None:
     """Print the whole story: the row, its payments with their ledger, then the webhooks."""
+    story = printable_value(story)
     for row in story.events_rows:
         console.print(
             _events_row(row, shown=sum(one.events_id == row.id and one.status is not None for one in story.payments))
@@ -39,9 +41,8 @@ def show(console: Console, story: Story) -> None:
 
 
 def _events_row(row: EventsRow, *, shown: int) -> RenderableType:
-    lines = [
-        f"[bold]events row {escape(row.id)}[/] {escape(row.name or '')}: [bold]{row.payment_status or 'no status'}[/]"
-    ]
+    status = escape(row.payment_status or "no status")
+    lines = [f"[bold]events row {escape(row.id)}[/] {escape(row.name or '')}: [bold]{status}[/]"]
     if row.payments == 0:
         lines.append("  no payment is bound to it, so it keeps the status it had")
     else:
@@ -59,7 +60,7 @@ def _events_row(row: EventsRow, *, shown: int) -> RenderableType:
 
 
 def _payment(payment: Payment) -> RenderableType:
-    status = payment.status or "a link on the way to a payment"
+    status = escape(payment.status or "a link on the way to a payment")
     title = f"[bold]{escape(payment.payment_id)}[/] ({escape(payment.scope)}): [bold]{status}[/]\n  {_binding(payment)}"
     table = _table("said at", "so it is", "because", "about", "said by")
     for fact in payment.facts:
@@ -93,7 +94,7 @@ def _binding(payment: Payment) -> str:
 
 
 def _fact(fact: FactTold) -> list[str]:
-    after = fact.status_after or ""
+    after = escape(fact.status_after or "")
     return [
         f"  {_moment(fact.said_at)}",
         f"[bold]{after}[/]" if fact.decided else f"[dim]{after}[/]",
@@ -135,7 +136,7 @@ def _webhook(webhook: Webhook) -> list[str]:
         f"  {_moment(webhook.created_at)}",
         escape(webhook.stripe_event_id),
         escape(webhook.webhook_type),
-        f"[{style}]{state}{webhook.outcome or 'waiting'}[/]",
+        f"[{style}]{state}{escape(webhook.outcome or 'waiting')}[/]",
         str(webhook.processing_attempts),
         escape(webhook.verified_by or "unknown"),
     ]
@@ -153,11 +154,15 @@ def _remarks(webhook: Webhook) -> list[str]:
         remarks.append(f"last error: {escape(webhook.last_error)}")
     if webhook.dead_at:
         remarks.append(f"given up {_moment(webhook.dead_at)}")
-    elif not webhook.processed and webhook.next_attempt_at:
+    if webhook.revivals:
+        remarks.append(f"revived {webhook.revivals} time(s), last {_moment(webhook.revived_at)}, by coming again")
+    if not webhook.dead_at and not webhook.processed and webhook.next_attempt_at:
         remarks.append(
             f"tried again {_moment(webhook.next_attempt_at)}, published {webhook.publications} time(s) so far"
         )
-    remarks += [f"{error.severity} {_moment(error.created_at)}: {escape(error.message)}" for error in webhook.errors]
+    remarks += [
+        f"{escape(error.severity)} {_moment(error.created_at)}: {escape(error.message)}" for error in webhook.errors
+    ]
     return remarks
 
 

@@ -47,6 +47,9 @@ class Webhook:
     parked_at: datetime | None
     processed_at: datetime | None
     dead_at: datetime | None
+    revivals: int
+    """Lives after the first: it was dead, and Stripe sent it again."""
+    revived_at: datetime | None
     created_at: datetime
     repeats: Sequence[Repeat] = ()
     errors: Sequence[ErrorTold] = ()
@@ -105,7 +108,7 @@ class EventsRow:
     has_own_secret: bool | None
     """None: this role may not know."""
     payments: int
-    """How many it has; the story may show fewer."""
+    """How many it has, counted to a thousand; the story may show fewer."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,10 @@ SELECT scope, payment_id FROM payment WHERE payment_id = $1 ORDER BY scope LIMIT
 SELECT DISTINCT scope, payment_id FROM payment_fact WHERE stripe_event_id = ANY ($1::text[])
 ORDER BY scope, payment_id LIMIT $2;
 
+-- allow_sorts --
+-- $1 off: read each index in its order, from the mark on, in this transaction; on: as ever.
+SELECT set_config('enable_sort', $1, true);
+
 -- avoid_scans --
 -- $1 off: read no table from end to end in this transaction where there is another way; on: as ever.
 SELECT set_config('enable_seqscan', $1, true);
@@ -37,15 +41,42 @@ WITH RECURSIVE below AS (
 SELECT DISTINCT scope, payment_id FROM below WHERE depth > 0 ORDER BY scope, payment_id LIMIT $3;
 
 -- find_payments_of_row --
--- $1 events.id as text  $2 the most to show. First what decides, then the rest; links on the way last.
+-- $1 events.id as text  $2 the most to show. First what decides, then the rest, then what waits for the row; the invoices and
+-- subscriptions above them last. A row with very many payments costs no more than one with a few.
+WITH RECURSIVE row AS (
+    SELECT id::text AS id, nullif(stripe_account_id, '') AS account FROM events WHERE id = sluice_event_key($1)
+), found AS (
+    SELECT best.scope, best.payment_id, best.rank, best.parent_id
+    FROM row
+    CROSS JOIN unnest(ARRAY['tenant:' || row.id, 'live:platform', 'test:platform', 'live:' || row.account,
+                            'test:' || row.account]) AS s(scope)
+    CROSS JOIN LATERAL (
+        SELECT p.scope, p.payment_id, p.rank, p.parent_id
+        FROM payment AS p
+        WHERE p.events_id = row.id AND p.scope = s.scope AND p.rank IS NOT NULL
+        ORDER BY p.rank, p.payment_id
+        LIMIT $2
+    ) AS best
+    UNION ALL
+    (SELECT p.scope, p.payment_id, NULL, p.parent_id FROM payment AS p WHERE p.events_id = $1 AND p.awaits_event LIMIT $2)
+), above AS (
+    SELECT scope, payment_id, rank, parent_id, 0 AS height FROM found
+    UNION
+    SELECT p.scope, p.payment_id, NULL, p.parent_id, above.height + 1
+    FROM above
+    JOIN payment AS p ON p.scope = above.scope AND p.payment_id = above.parent_id
+    WHERE above.height < 2
+)
 SELECT scope, payment_id
-FROM payment
-WHERE events_id = $1
-ORDER BY rank NULLS LAST, scope, payment_id
+FROM above
+GROUP BY scope, payment_id
+ORDER BY min(rank) NULLS LAST, min(height), scope, payment_id
 LIMIT $2;
 
 -- count_payments_of_row --
-SELECT count(*) AS payments FROM payment WHERE events_id = $1 AND rank IS NOT NULL;
+-- $1 events.id as text  $2 the most to count.
+SELECT count(*) AS payments
+FROM (SELECT FROM payment WHERE events_id = $1 AND rank IS NOT NULL LIMIT $2) AS bound;
 
 -- tell_payments --
 -- $1 scopes  $2 payment ids
@@ -77,34 +108,81 @@ FROM events
 WHERE id = ANY (SELECT sluice_event_key(wanted) FROM unnest($1::text[]) AS wanted);
 
 -- find_webhooks_of_event --
--- $1 evt_…  $2 the most to show. Through the platform's URL, and through any organiser's.
+-- $1 evt_…  $2 the most to show. Through the platform's URL, through any organiser's (evt_…@key), and test events that share
+-- the id (evt_…~type, see ingest/repeats.py). In every collation the keys that begin alike stand together; beyond those of
+-- Latin letters nothing follows both a z and a tilde.
 SELECT stripe_event_id
 FROM webhook_logs
-WHERE stripe_event_id IN (SELECT $1 UNION ALL SELECT $1 || '@' || id::text FROM events)
+WHERE stripe_event_id >= $1 AND stripe_event_id <= greatest($1 || repeat('z', 60), $1 || repeat('~', 60))
+  AND (stripe_event_id = $1 OR starts_with(stripe_event_id, $1 || '@') OR starts_with(stripe_event_id, $1 || '~'))
 ORDER BY created_at, id
 LIMIT $2;
 
 -- find_unprocessed_webhooks --
--- $1 an object's id  $2 the most to show. What is about it and has no effect yet.
-SELECT stripe_event_id FROM webhook_logs WHERE object_id = $1 AND NOT processed ORDER BY created_at, id LIMIT $2;
+-- $1 an object's id  $2 the most to show  $3 how many of each kind to look through: to be tried again, not tried yet, dead.
+-- What is about the object and has no effect yet.
+WITH open AS (
+    (SELECT id, stripe_event_id, object_id, tenant, created_at
+     FROM webhook_logs
+     WHERE NOT processed AND dead_at IS NULL AND next_attempt_at IS NOT NULL AND published_at IS NULL
+       AND next_attempt_at >= coalesce((SELECT due_from FROM queue_watermark), '-infinity')
+     ORDER BY next_attempt_at
+     LIMIT $3)
+    UNION ALL
+    (SELECT id, stripe_event_id, object_id, tenant, created_at
+     FROM webhook_logs
+     WHERE NOT processed AND dead_at IS NULL AND next_attempt_at IS NOT NULL AND published_at IS NOT NULL
+       AND published_at >= coalesce((SELECT untried_from FROM queue_watermark), '-infinity')
+     ORDER BY published_at
+     LIMIT $3)
+    UNION ALL
+    (SELECT id, stripe_event_id, object_id, tenant, created_at
+     FROM webhook_logs
+     WHERE dead_at IS NOT NULL AND NOT processed
+     ORDER BY dead_at DESC
+     LIMIT $3)
+)
+SELECT stripe_event_id FROM open WHERE object_id = $1 ORDER BY created_at, id LIMIT $2;
 
--- find_all_webhooks --
--- $1 an object's id  $2 the most to show. Reads the whole log.
-SELECT stripe_event_id FROM webhook_logs WHERE object_id = $1 ORDER BY created_at, id LIMIT $2;
+-- find_recent_webhooks --
+-- $1 an object's id  $2 the most to show  $3 how many of the newest webhooks to look through; NULL: all.
+SELECT stripe_event_id
+FROM (SELECT id, stripe_event_id, object_id, created_at FROM webhook_logs ORDER BY id DESC LIMIT $3) AS recent
+WHERE object_id = $1
+ORDER BY created_at, id
+LIMIT $2;
 
 -- find_unprocessed_webhooks_of_row --
--- $1 events.id as text  $2 the most to show. What came through the row's own URL and has no fact in the ledger yet.
-SELECT stripe_event_id
-FROM webhook_logs
-WHERE tenant = $1 AND NOT processed
-ORDER BY created_at
-LIMIT $2;
+-- $1 events.id as text  $2 the most to show  $3 as above. What came through the row's own URL and has no fact in the ledger
+-- yet.
+WITH open AS (
+    (SELECT id, stripe_event_id, object_id, tenant, created_at
+     FROM webhook_logs
+     WHERE NOT processed AND dead_at IS NULL AND next_attempt_at IS NOT NULL AND published_at IS NULL
+       AND next_attempt_at >= coalesce((SELECT due_from FROM queue_watermark), '-infinity')
+     ORDER BY next_attempt_at
+     LIMIT $3)
+    UNION ALL
+    (SELECT id, stripe_event_id, object_id, tenant, created_at
+     FROM webhook_logs
+     WHERE NOT processed AND dead_at IS NULL AND next_attempt_at IS NOT NULL AND published_at IS NOT NULL
+       AND published_at >= coalesce((SELECT untried_from FROM queue_watermark), '-infinity')
+     ORDER BY published_at
+     LIMIT $3)
+    UNION ALL
+    (SELECT id, stripe_event_id, object_id, tenant, created_at
+     FROM webhook_logs
+     WHERE dead_at IS NOT NULL AND NOT processed
+     ORDER BY dead_at DESC
+     LIMIT $3)
+)
+SELECT stripe_event_id FROM open WHERE tenant = $1 ORDER BY created_at, id LIMIT $2;
 
 -- tell_webhooks --
 -- $1 keys of webhook_logs, in the order of arrival.
 SELECT stripe_event_id, webhook_type, stripe_account_id, livemode, api_version, object_id, stripe_created_at, tenant,
        verified_by, processed, processing_attempts, last_error, outcome, next_attempt_at, publications, parked_at,
-       processed_at, dead_at, created_at
+       processed_at, dead_at, revivals, revived_at, created_at
 FROM webhook_logs
 WHERE stripe_event_id = ANY ($1::text[])
 ORDER BY created_at, id;

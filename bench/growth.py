@@ -1,0 +1,161 @@
+"""`make growth`: what looks at the log cost at a million webhooks, and while a transaction is open for all of them."""
+
+import asyncio
+import statistics
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import asyncpg
+import click
+from rich.console import Console
+from rich.table import Table
+
+from bench.ground import prepare
+from sluice.chassis.sql import load_queries
+from sluice.ops.status.snapshot import MOST
+from sluice.ops.status.snapshot import QUERIES as STATUS
+from sluice.ops.why.lookup import tell
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+Look: TypeAlias = "Callable[[Connection], Awaitable[object]]"
+
+_ROOT = Path(__file__).parents[1]
+_HEALTHD = load_queries(str(_ROOT / "healthd" / "database.py"), "poll.sql")
+_RELAY = load_queries(str(_ROOT / "ingest" / "relay.py"), "relay.sql")
+_DUE = (_ROOT / "charts" / "sluice" / "files" / "due.sql").read_text(encoding="utf-8")
+_PART = 50_000
+_TIMES = 15
+_ROWS = """
+INSERT INTO webhook_logs (stripe_event_id, webhook_type, livemode, object_id, stripe_created_at, body, verified_by,
+                          published_at, next_attempt_at, publications)
+SELECT 'evt_' || lpad(n::text, 12, '0'), 'payment_intent.succeeded', true, 'pi_' || n, now(),
+       decode(repeat('7b7d', 50), 'hex'), 'platform:0a1b2c3d', received.at, received.at + interval '5 seconds', 1
+FROM generate_series($1::bigint, $2::bigint) AS n,
+     LATERAL (SELECT now() - interval '1 hour' * (1 - n::float8 / $3)) AS received(at)
+"""
+_PAYMENTS = """
+INSERT INTO payment (scope, payment_id, events_id, bound_by, status, rank, opened_at)
+SELECT 'live:platform', 'pi_' || n, $3, 'metadata', 'paid', 1, NULL FROM generate_series($1::bigint, $2::bigint) AS n
+"""
+_FACTS = """
+INSERT INTO payment_fact (scope, payment_id, stripe_event_id, said_at, kind, status, names_event, named_by)
+SELECT 'live:platform', 'pi_' || n, 'evt_' || lpad(n::text, 12, '0'), now(), 'intent', 'paid', $3, 'metadata'
+FROM generate_series($1::bigint, $2::bigint) AS n
+"""
+_SETTLED = """
+UPDATE webhook_logs SET processed = true, processed_at = now(), outcome = 'applied', published_at = NULL
+WHERE NOT processed
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """One look, in milliseconds: the median of several."""
+
+    name: str
+    milliseconds: float
+
+
+@click.command()
+@click.option("--rows", default=1_000_000, show_default=True, help="Webhooks in all.")
+def main(*, rows: int) -> None:
+    """Fill the log twice, once with a transaction held open all the while, and time what looks at it."""
+    asyncio.run(_compare(rows))
+
+
+async def _compare(rows: int) -> None:
+    console = Console()
+    found: dict[str, Sequence[Cost]] = {}
+    for title, count, is_held in (
+        (f"{rows // 100:,}", rows // 100, False),
+        (f"{rows:,}", rows, False),
+        (f"{rows:,}, held open", rows, True),
+    ):
+        with console.status(title):
+            found[title] = await _measure(count, is_held=is_held)
+    console.print(_table(found))
+
+
+async def _measure(rows: int, *, is_held: bool) -> Sequence[Cost]:
+    async with prepare() as ground, ground.connected() as connection, ground.connected() as holder:
+        await ground.sweep()
+        events_id = str(await connection.fetchval("SELECT min(id::text) FROM events"))
+        transaction = holder.transaction(isolation="repeatable_read")
+        if is_held:
+            await transaction.start()
+            await holder.fetchval("SELECT count(*) FROM webhook_logs")
+        await _fill(connection, rows, events_id)
+        costs = [Cost(name, await _time(connection, look)) for name, look in _looks(events_id, rows).items()]
+        if is_held:
+            await transaction.rollback()
+        return costs
+
+
+async def _fill(connection: Connection, rows: int, events_id: str) -> None:
+    """As the services would leave an hour of webhooks: each row written, then settled, and healthd's mark moved on."""
+    for first in range(1, rows + 1, _PART):
+        last = min(first + _PART - 1, rows)
+        await connection.execute(_ROWS, first, last, float(rows), timeout=600)
+        await connection.execute(_PAYMENTS, first, last, events_id, timeout=600)
+        await connection.execute(_FACTS, first, last, events_id, timeout=600)
+        await connection.execute(_SETTLED, timeout=600)
+        await connection.execute("UPDATE queue_watermark SET moved_at = '-infinity'")
+        await connection.execute(_HEALTHD["move_watermark"], False, timeout=600)
+    await connection.execute("ANALYZE", timeout=600)
+    await connection.execute("UPDATE queue_watermark SET moved_at = '-infinity'")
+    await connection.execute(_HEALTHD["move_watermark"], False, timeout=600)
+
+
+def _looks(events_id: str, rows: int) -> Mapping[str, Look]:
+    untried = _RELAY["claim_untried"].replace("$3", "now()")
+    return {
+        "relay, due": lambda db: _as_ingest(db, _RELAY["claim_due"], 500, False),
+        "relay, untried": lambda db: _as_ingest(db, untried, 500, False),
+        "healthd": lambda db: _in_order(db, _HEALTHD["count_webhooks"], 10_000),
+        "KEDA": lambda db: db.fetch(_DUE),
+        "status": lambda db: _in_order(db, STATUS["look"], MOST),
+        "why an event": lambda db: tell(db, f"evt_{rows:012d}", at_most=20),
+        "why a payment": lambda db: tell(db, f"pi_{rows}", at_most=20),
+        "why a row": lambda db: tell(db, events_id, at_most=20),
+        "why something unknown": lambda db: tell(db, "xx_unknown", at_most=20),
+    }
+
+
+async def _as_ingest(connection: Connection, query: str, *arguments: object) -> None:
+    """With the settings of ingest's sessions."""
+    async with connection.transaction():
+        await connection.execute("SET LOCAL enable_sort = off; SET LOCAL enable_seqscan = off")
+        await connection.fetch(query, *arguments)
+
+
+async def _in_order(connection: Connection, query: str, *arguments: object) -> None:
+    """As healthd and the command line ask."""
+    async with connection.transaction():
+        await connection.execute(STATUS["read_in_order"])
+        await connection.fetch(query, *arguments)
+
+
+async def _time(connection: Connection, look: Look) -> float:
+    taken = []
+    for _ in range(_TIMES):
+        began = time.perf_counter()
+        await look(connection)
+        taken.append(time.perf_counter() - began)
+    return statistics.median(taken) * 1000
+
+
+def _table(found: Mapping[str, Sequence[Cost]]) -> Table:
+    table = Table(title="Milliseconds a look, by webhooks in the log", title_justify="left")
+    table.add_column("look")
+    for title in found:
+        table.add_column(title, justify="right")
+    for costs in zip(*found.values(), strict=True):
+        table.add_row(costs[0].name, *(f"{cost.milliseconds:.1f}" for cost in costs))
+    return table
+
+
+if __name__ == "__main__":
+    main()

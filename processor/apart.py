@@ -1,0 +1,109 @@
+"""A lane beside the others, for events that would hold others up; each party has its turn, one after the other."""
+
+import asyncio
+import time
+from collections import OrderedDict, deque
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from processor.batches import Batch, about_facts, plan
+from processor.deferral import Deferral
+from processor.turn import Turns
+from processor.verdicts import Work
+from sluice.chassis.endless import turn
+
+_IDLE_SECONDS = 5.0
+HEAVY_BYTES = 64 * 1024
+HEAVY_FACTS = 100
+"""An event of that length, or that says so much, or that did not fit into its message, is a batch of its own."""
+
+
+def is_heavy(work: Work) -> bool:
+    """Whether an event may say so much that it should hold no other up."""
+    body = work.event.body
+    return not body or len(body) > HEAVY_BYTES or about_facts(work) > HEAVY_FACTS
+
+
+def party_of(work: Work) -> str | None:
+    """The organiser, or the connected account, whose event it is; None for the platform's own."""
+    return work.event.tenant or work.event.account
+
+
+class _Queued(NamedTuple):
+    work: Work
+    since: float
+
+
+@dataclass(eq=False)
+class Apart:
+    """
+    Runs what is put into it, beside the lanes.
+
+    What does not fit, or waits for so long that its message will come again, is left to the relay, with no attempt
+    counted.
+    """
+
+    turns: Turns
+    deferral: Deferral
+    stop: asyncio.Event
+    together: int = 1
+    """Events of one party in one transaction at most."""
+    rests: bool = False
+    """Whether it pauses after each transaction for as long as that took, so that it takes half of the time at most."""
+    most: int = 1_000
+    _waiting: "OrderedDict[str | None, deque[_Queued]]" = field(default_factory=OrderedDict)
+    _count: int = 0
+    _arrived: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def put(self, works: Sequence[Work]) -> None:
+        """Run these when it is their turn."""
+        now = time.monotonic()
+        free = max(0, self.most - self._count)
+        for work in works[:free]:
+            self._waiting.setdefault(party_of(work), deque()).append(_Queued(work, now))
+        self._count += len(works[:free])
+        self._arrived.set()
+        await self.deferral.defer(works[free:])
+
+    async def run(self) -> None:
+        """Work until the stop; what waits then comes again."""
+        while not self.stop.is_set():
+            turn()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_IDLE_SECONDS):
+                    await self._arrived.wait()
+            while self._count and not self.stop.is_set():
+                turn()
+                await self.run_once()
+            self._arrived.clear()
+
+    async def run_once(self) -> None:
+        """The next party's next transaction."""
+        taken = self._next()
+        late = time.monotonic() - self.turns.hold_seconds
+        await self.deferral.defer([queued.work for queued in taken if queued.since < late])
+        works = [queued.work for queued in taken if queued.since >= late]
+        if not works:
+            return
+        began = time.monotonic()
+        await self.turns.run(self._plan(works))
+        if self.rests:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(time.monotonic() - began):
+                    await self.stop.wait()
+
+    def _plan(self, works: Sequence[Work]) -> Sequence[Batch]:
+        return plan(works)
+
+    def _next(self) -> Sequence[_Queued]:
+        """Some of one party's, which goes to the end of the row."""
+        party, waiting = self._waiting.popitem(last=False)
+        taken = [waiting.popleft()]
+        while waiting and len(taken) < self.together and not (is_heavy(taken[0].work) or is_heavy(waiting[0].work)):
+            taken.append(waiting.popleft())
+        if waiting:
+            self._waiting[party] = waiting
+        self._count -= len(taken)
+        return taken

@@ -1,0 +1,131 @@
+"""A handler cannot end the transaction that it shares with others; where it did, nothing is settled."""
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, cast
+
+import pytest
+
+from sluice.contract.event import StripeEvent
+from sluice.outcomes import Applied, Outcome, Parked
+from sluice.registry import Transaction, handles, handles_batch
+from sluice.transaction import HandlersTransaction
+from tests.processor.workshop import Workshop, event, write_effect
+
+if TYPE_CHECKING:
+    from asyncpg import Connection, Record
+
+SCRIPTS = [
+    "INSERT INTO effect VALUES ('script'); COMMIT; BEGIN;",
+    "ROLLBACK; BEGIN;",
+    "ROLLBACK",
+    "COMMIT",
+    "/* tidy */ END",
+    "DO $$ BEGIN COMMIT; END $$",
+    "CALL commits()",
+    "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
+    "SET default_transaction_isolation = 'serializable'",
+]
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+@pytest.mark.parametrize("place", [0, 3, 6])
+async def test_a_script_with_transaction_control_is_its_own_failure(
+    workshop: Workshop, script: str, place: int
+) -> None:
+    """Neighbours' effects are neither lost nor doubled; the guilty event alone has a failed attempt."""
+    await workshop.database.execute("CREATE PROCEDURE commits() LANGUAGE plpgsql AS $$ BEGIN COMMIT; END $$")
+
+    @handles("test.script", registry=workshop.registry)
+    async def run(of: StripeEvent, tx: Transaction) -> None:
+        await write_effect(of, tx)
+        await tx.execute(script)
+
+    events = [event("test.script" if number == place else "test.effect") for number in range(7)]
+    messages = await workshop.recorded(*events)
+    await workshop.take(*messages)
+    innocents = [each for each in events if each.type == "test.effect"]
+    assert await workshop.effects() == {each.stripe_event_id: 1 for each in innocents}
+    assert all([(await workshop.row(each))["processed"] for each in innocents])
+    guilty = await workshop.row(events[place])
+    assert (guilty["processed"], guilty["processing_attempts"]) == (False, 1)
+    assert {(await workshop.row(each))["processing_attempts"] for each in innocents} == {0}
+    assert all(message.is_acknowledged for message in messages)
+
+
+@pytest.mark.parametrize("how", ["execute", "fetch", "fetchrow", "fetchval", "executemany", "cursor"])
+async def test_every_method_that_takes_sql_refuses_it(workshop: Workshop, how: str) -> None:
+    """None is a way around."""
+
+    @handles("test.script", registry=workshop.registry)
+    async def run(of: StripeEvent, tx: Transaction) -> None:
+        if how == "executemany":
+            await tx.executemany("COMMIT", [()])
+        else:
+            await getattr(tx, how)("COMMIT")
+
+    [message] = await workshop.recorded(event("test.script"))
+    await workshop.take(message)
+    row = await workshop.row(message.event)
+    assert (row["processed"], row["processing_attempts"]) == (False, 1)
+    assert "TransactionControl" in row["last_error"]
+
+
+@pytest.mark.parametrize("script", ["ROLLBACK", "ROLLBACK; BEGIN", "COMMIT", "COMMIT; BEGIN"])
+@pytest.mark.parametrize("outcome", [Applied(), Parked("events row 7")])
+async def test_whoever_gets_around_it_settles_nothing(workshop: Workshop, script: str, outcome: Outcome) -> None:
+    """The server compares the transaction: what was rolled back is not called processed."""
+
+    @handles_batch("test.around", registry=workshop.registry)
+    async def run(events: Sequence[StripeEvent], tx: Transaction) -> Mapping[str, Outcome]:
+        raw = cast("HandlersTransaction", tx)._connection
+        await cast("Connection[Record]", raw).execute(script)
+        return {each.stripe_event_id: outcome for each in events}
+
+    [message] = await workshop.recorded(event("test.around"))
+    await workshop.take(message)
+    row = await workshop.row(message.event)
+    assert (row["processed"], row["outcome"], row["processing_attempts"]) == (False, "failed", 1)
+    assert (row["parked_at"], row["dead_at"]) == (None, None)
+
+
+async def test_a_savepoint_is_allowed(workshop: Workshop) -> None:
+    """What its block wrote is undone if the block raises; the rest commits."""
+
+    @handles("test.savepoint", registry=workshop.registry)
+    async def run(of: StripeEvent, tx: Transaction) -> None:
+        await write_effect(of, tx)
+        with contextlib.suppress(ValueError):
+            async with tx.transaction():
+                await write_effect(of, tx)
+                raise ValueError
+        async with tx.transaction():
+            assert await tx.fetchval("SELECT count(*) FROM effect") == 1
+
+    [message] = await workshop.recorded(event("test.savepoint"))
+    await workshop.take(message)
+    assert (await workshop.row(message.event))["processed"]
+    assert await workshop.effects() == {message.event.stripe_event_id: 1}
+
+
+async def test_a_handler_has_what_it_needs(workshop: Workshop) -> None:
+    """Every method of ``Transaction`` works through it."""
+    found: list[object] = []
+
+    @handles("test.all", registry=workshop.registry)
+    async def run(of: StripeEvent, tx: Transaction) -> None:
+        name = of.stripe_event_id
+        found.append(await tx.execute("INSERT INTO effect VALUES ($1)", name, timeout=5))
+        await tx.executemany("INSERT INTO effect VALUES ($1)", [(name,), (name,)])
+        found.append(await tx.copy_records_to_table("effect", records=[(name, 1)], columns=["stripe_event_id", "pid"]))
+        found.append(len(await tx.fetch("SELECT * FROM effect")))
+        row = await tx.fetchrow("SELECT count(*) AS n FROM effect")
+        found.append(row and row["n"])
+        found.append(await tx.fetchval("SELECT 1, count(*) FROM effect", column=1))
+        found.append(len([row async for row in tx.cursor("SELECT * FROM effect")]))
+        found.append(tx.is_closed())
+
+    [message] = await workshop.recorded(event("test.all"))
+    await workshop.take(message)
+    assert (await workshop.row(message.event))["processed"]
+    assert found == ["INSERT 0 1", "COPY 1", 4, 4, 4, 4, False]

@@ -1,0 +1,35 @@
+"""Every loop that should never end is watched, in each service."""
+
+import aiohttp
+import pytest
+
+from devstack.stack import Stack
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+EVERYWHERE = {"endless_watch", "error_log", "jetstream", "loop_lag", "postgres_floor"}
+TASKS = {
+    "ingest": {"journal", "relay", "tenants"},
+    "processor": {
+        *(f"consume_{lane}" for lane in range(4)),
+        "apart_blocking",
+        "apart_heavy",
+        "apart_slow",
+        "heal",
+        "postgres_floor_2",
+    },
+    "healthd": {"poll_database", "poll_ingest", "poll_processor", "poll_stream"},
+}
+
+
+@pytest.mark.parametrize("name", list(TASKS))
+async def test_each_service_shows_the_age_of_each_of_its_loops(stack: Stack, name: str) -> None:
+    """None is left out, and an idle one turns, too: whoever adds a loop adds it here."""
+    assert await stack.wait_ready(name)
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(stack.services[name].admin_url + "/status") as answer,
+    ):
+        tasks = (await answer.json())["tasks"]
+    assert set(tasks) == EVERYWHERE | TASKS[name]
+    assert max(task["last_turn_age_seconds"] for task in tasks.values()) < 60
