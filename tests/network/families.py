@@ -25,7 +25,7 @@ from devstack.roles import make_login_roles
 from devstack.schema import apply_migrations
 from tests.waiting import until
 
-SECRET = "whsec_families"
+SECRET = "whsec_of_every_family"
 FAMILIES: Mapping[str, Sequence[str]] = {"IPv4": ["127.0.0.1"], "IPv6": ["[::1]"], "both": ["127.0.0.1", "[::1]"]}
 ROOT = Path(__file__).parents[2]
 _SWITCH = Path("/proc/sys/net/ipv6/conf/all/disable_ipv6")
@@ -68,12 +68,16 @@ class Services:
     async def running(self) -> AsyncIterator[None]:
         """All of them, ready."""
         async with AsyncExitStack() as stack:
-            for name in self.admin:
-                child = Child.spawn(self._command(name))
+            children = {name: Child.spawn(self._command(name)) for name in self.admin}
+            for child in children.values():
                 stack.push_async_callback(child.stop)
-            for name in self.admin:
-                await until(partial(_is_well, self.admin_url(name, self.host)), within_seconds=60, what=name)
+            for name, child in children.items():
+                await until(partial(self._is_ready, name, child), within_seconds=60, what=name)
             yield
+
+    async def _is_ready(self, name: str, child: Child) -> bool:
+        assert child.exit_code is None, f"{name} ended"
+        return await _is_well(self.admin_url(name, self.host))
 
     def _command(self, name: str) -> Command:
         ports = {"ADMIN_PORT": str(self.admin[name]), "LISTEN_PORT": str(self.public.get(name, 0))}
