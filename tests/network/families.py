@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 
 import aiohttp
+import psutil
 
 from devstack.child import Child, Command
 from devstack.nats import nats_program
@@ -121,6 +122,13 @@ async def _send(to: str, database_url: str) -> int:
     return await process.wait()
 
 
+def _has_hung_up(port: int) -> bool:
+    """Nobody is connected any more; were an address gone before a farewell arrives, its client would live on."""
+    connected = {psutil.CONN_ESTABLISHED, psutil.CONN_CLOSE_WAIT}
+    seen = psutil.net_connections("tcp")
+    return not any(one.laddr and one.laddr.port == port and one.status in connected for one in seen)
+
+
 @asynccontextmanager
 async def _nats(folder: Path) -> AsyncIterator[int]:
     """On every address of both families."""
@@ -146,6 +154,7 @@ async def main(folder: Path) -> Mapping[str, object]:
             for family, services in made.items():
                 configure(family)
                 found[family] = await _try(family, services)
+                await until(partial(_has_hung_up, nats_port), what="the services' last words to NATS")
             configure("both")
             return found
     finally:
