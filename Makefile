@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PYTHON ?= $(shell sh devstack/find-python)
 
-## run: run the whole system here, on embedded PostgreSQL and NATS (PORT=3000, DEMO=0 leaves the simulator out)
+## run: run the whole system here, on embedded PostgreSQL and NATS (PORT=3000; DEMO=0 leaves the simulator out, NATS=0 NATS)
 .PHONY: run
 run: $(BIN)/sluice
 	@exec $(BIN)/python -m devstack
@@ -44,6 +44,11 @@ soak: $(BIN)/sluice $(VENV)/.test
 .PHONY: growth
 growth: $(BIN)/sluice $(VENV)/.test
 	@$(BIN)/python -m bench.growth $(ARGS)
+
+## recovery: how long after each fault's end the backlog is empty, under load (ARGS="'nats stopped'", "--without-nats")
+.PHONY: recovery
+recovery: $(BIN)/sluice $(VENV)/.test
+	@$(BIN)/python -m tests.system.recovery $(ARGS)
 
 ## proto: generate the message's code from proto/
 .PHONY: proto

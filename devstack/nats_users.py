@@ -12,6 +12,7 @@ SERVICES: Mapping[str, tuple[Sequence[str], Sequence[str]]] = {
             "$JS.API.STREAM.INFO.STRIPE",
             "$JS.API.STREAM.CREATE.STRIPE",
             "$JS.API.STREAM.UPDATE.STRIPE",
+            "$JS.API.STREAM.DELETE.STRIPE",
             "$JS.API.STREAM.MSG.GET.STRIPE",
             "$JS.API.CONSUMER.INFO.STRIPE.processor",
         ),

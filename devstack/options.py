@@ -22,7 +22,7 @@ _NO = frozenset({"", "0", "no", "false", "off"})
 # What the stack itself decides for its services; never taken from .env or the shell.
 _DECIDED_HERE = frozenset(
     (
-        *("PORT", "DEMO", "EXTERNAL", "MIGRATE", "DATABASE_URL", "NATS_URL", "APP_ENV", "NODE_ENV"),
+        *("PORT", "DEMO", "NATS", "EXTERNAL", "MIGRATE", "DATABASE_URL", "NATS_URL", "APP_ENV", "NODE_ENV"),
         *("STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET", "LISTEN_HOST", "LISTEN_PORT", "ADMIN_HOST", "ADMIN_PORT"),
         *("HEALTH_TARGETS", "PATH", "HOME", "PYTHONPATH"),
     )
@@ -41,7 +41,8 @@ class External:
     @property
     def hosts(self) -> str:
         """Whom we are about to talk to, without any password."""
-        return f"PostgreSQL at {_host(self.database_url)}, NATS at {_host(self.nats_url)}"
+        nats = f"NATS at {_host(self.nats_url)}" if self.nats_url else "no NATS"
+        return f"PostgreSQL at {_host(self.database_url)}, {nats}"
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class Options:
     folder: Path = ROOT / ".local"
     port: int = DEFAULT_PORT
     wants_demo: bool = False
+    wants_nats: bool = True
     webhook_secrets: tuple[str, ...] = ()
     stripe_secret_key: str | None = None
     extra: Mapping[str, str] = field(default_factory=dict)
@@ -66,6 +68,7 @@ def read_options(environ: Mapping[str, str], *, folder: Path, env_file: Path) ->
         folder=folder,
         port=_port(said.get("PORT") or str(DEFAULT_PORT)),
         wants_demo=_is_on(said.get("DEMO", "0" if external else "1")),
+        wants_nats=_is_on(said.get("NATS", "1")),
         webhook_secrets=_secrets(written, environ),
         stripe_secret_key=(said if external else written).get("STRIPE_SECRET_KEY") or None,
         extra={name: value for name, value in written.items() if value and _is_for_services(name)},
@@ -74,11 +77,12 @@ def read_options(environ: Mapping[str, str], *, folder: Path, env_file: Path) ->
 
 
 def _external(said: Mapping[str, str]) -> External:
-    if not said.get("DATABASE_URL") or not said.get("NATS_URL"):
-        raise StackProblem("EXTERNAL=1 uses your own servers: set DATABASE_URL and NATS_URL as well.")
+    wants_nats = _is_on(said.get("NATS", "1"))
+    if not said.get("DATABASE_URL") or (wants_nats and not said.get("NATS_URL")):
+        raise StackProblem("EXTERNAL=1 uses your own servers: set DATABASE_URL and NATS_URL (or NATS=0) as well.")
     return External(
         database_url=said["DATABASE_URL"],
-        nats_url=said["NATS_URL"],
+        nats_url=said["NATS_URL"] if wants_nats else "",
         app_env=said.get("APP_ENV") or said.get("NODE_ENV") or "development",
         may_migrate=_is_on(said.get("MIGRATE", "0")),
     )

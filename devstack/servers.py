@@ -1,7 +1,7 @@
 """PostgreSQL and NATS under one roof: started together, kept alive, ended together; or those of somebody else."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from devstack.folder import StackFolder
 from devstack.nats import NatsServer
@@ -17,10 +17,11 @@ _RETRY_SECONDS = 2.0
 
 
 class Servers:
-    """Our own two servers."""
+    """Our own two servers; or PostgreSQL alone, where Sluice is to work without NATS."""
 
-    def __init__(self, folder: StackFolder) -> None:
+    def __init__(self, folder: StackFolder, *, wants_nats: bool = True) -> None:
         self._folder = folder
+        self._wants_nats = wants_nats
         self._postgres: PostgresServer | None = None
         self._nats: NatsServer | None = None
 
@@ -38,35 +39,48 @@ class Servers:
             raise StackProblem("This stack has no NATS of its own.")
         return self._nats
 
+    @property
+    def nats_url(self) -> str:
+        """The address of NATS; empty where there is none."""
+        return self.nats.url if self._wants_nats else ""
+
+    @property
+    def running(self) -> Sequence[PostgresServer | NatsServer]:
+        """Whichever was started."""
+        return [server for server in (self._postgres, self._nats) if server is not None]
+
     async def start(self) -> None:
         """Start both. Raises StackProblem."""
-        await together(self._start_postgres(), self._start_nats())
+        await together(self._start_postgres(), *([self._start_nats()] if self._wants_nats else []))
 
     def addresses(self) -> Addresses:
         """Where they are, for each service by its own role and user."""
         urls = {role: self.postgres.url(user=role) for role in LOGIN_ROLES}
-        return Addresses(database_urls=urls, nats_urls={name: self.nats.url_for(name) for name in SERVICES})
+        nats_urls = {name: self.nats.url_for(name) if self._wants_nats else "" for name in SERVICES}
+        return Addresses(database_urls=urls, nats_urls=nats_urls)
 
     async def stop(self) -> None:
         """End whichever runs."""
-        running = [server for server in (self._postgres, self._nats) if server is not None]
-        await together(*(server.stop(within_seconds=STOP_SECONDS) for server in running))
+        await together(*(server.stop(within_seconds=STOP_SECONDS) for server in self.running))
 
     def kill(self) -> None:
         """End whichever runs, at once."""
-        for server in (self._postgres, self._nats):
-            if server is not None:
-                server.kill()
+        for server in self.running:
+            server.kill()
 
     async def keep_alive(self, on_restart: Callable[[str], None]) -> None:
         """For ever: start again what died without being asked to."""
-        await together(_keep_alive("PostgreSQL", self.postgres, on_restart), _keep_alive("NATS", self.nats, on_restart))
+        await together(*(_keep_alive(_name(server), server, on_restart) for server in self.running))
 
     async def _start_postgres(self) -> None:
         self._postgres = await PostgresServer.start(self._folder.postgres)
 
     async def _start_nats(self) -> None:
         self._nats = await NatsServer.start(self._folder.nats)
+
+
+def _name(server: PostgresServer | NatsServer) -> str:
+    return "NATS" if isinstance(server, NatsServer) else "PostgreSQL"
 
 
 def _is_missing(server: PostgresServer | NatsServer) -> bool:

@@ -37,7 +37,7 @@ class Stack:
     def __init__(self, options: Options, voice: Voice | None = None) -> None:
         self.options = options
         self.folder = StackFolder(options.folder.resolve())
-        self.servers = Servers(self.folder)
+        self.servers = Servers(self.folder, wants_nats=options.wants_nats)
         self.services: Mapping[str, Service] = {}
         self.gateway_url = ""
         self.webhook_secret = ""
@@ -70,7 +70,7 @@ class Stack:
     def nats_url(self) -> str:
         """NATS for a person, or the external one."""
         external = self.options.external
-        return external.nats_url if external else self.servers.nats.url
+        return external.nats_url if external else self.servers.nats_url
 
     def environment(self) -> Mapping[str, str]:
         """What other shells may know: the content of ``stack.env``."""
@@ -136,7 +136,7 @@ class Stack:
             await self._prepare_external(external)
             database_urls = dict.fromkeys(SERVICES, external.database_url)
             return Addresses(database_urls, dict.fromkeys(SERVICES, external.nats_url), external.app_env)
-        self._voice.step("Starting PostgreSQL and NATS")
+        self._voice.step("Starting PostgreSQL and NATS" if self.options.wants_nats else "Starting PostgreSQL")
         self._parts.push_async_callback(self.servers.stop)
         await self.servers.start()
         if self.servers.postgres.home.moved:

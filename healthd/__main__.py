@@ -35,26 +35,28 @@ def main() -> None:
 
 async def watch(settings: Settings, service: Service) -> None:
     """Answer at once with what is known, nothing at first; look until told to stop."""
-    board = Board((target.name for target in settings.targets), settings.limits)
+    has_stream = bool(settings.nats_servers)
+    board = Board((target.name for target in settings.targets), settings.limits, has_stream=has_stream)
     metrics.publish(board)
     _show_on_admin_port(board, service)
     app = make_app(board, with_details=settings.health_details)
     async with (
         _database(settings) as database,
-        JetStream.open(settings, name=NAME, group=service.group, stream=WATCHED, consumer=None) as stream,
+        JetStream.open_if_any(settings, name=NAME, group=service.group, stream=WATCHED, consumer=None) as stream,
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True, limit=0), trust_env=False) as session,
         serve(app, host=settings.listen_host, port=settings.listen_port),
     ):
         service.probes.add_status("pool", database.status)
-        service.probes.add_status("stream", stream.status)
         service.probes.add_readiness("first_verdict", lambda: board.has_first_verdict)
         service.probes.has_started = True
         within_seconds = settings.look_seconds
         polls: list[Poll] = [
             DatabasePoll(board, database, count_limit=settings.health_count_limit, within_seconds=within_seconds),
-            StreamPoll(board, stream, within_seconds=within_seconds),
             *_service_polls(settings, board, session),
         ]
+        if stream is not None:
+            service.probes.add_status("stream", stream.status)
+            polls.append(StreamPoll(board, stream, within_seconds=within_seconds))
         looking = poll_until(service.stop, polls, board, period_seconds=settings.health_period_seconds)
         await _linger(service, settings, service.group.create_task(looking, name="polls"))
 

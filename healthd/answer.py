@@ -30,6 +30,9 @@ class _Task(_Answer):
 
 class _Stream(_Answer):
     connected: bool | None = None
+    refuses: bool = False
+    stalled: bool = False
+    settings_refused: Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=10)] = []
 
 
 class _Logs(_Answer):
@@ -74,6 +77,8 @@ def parse_answer(address: str, body: bytes) -> ReplicaSeen:
         standing_still=_standing_still(status.tasks),
         stream_connected=status.stream.connected if status.stream else None,
         loses_logs=status.logs.losing,
+        stream_frozen=status.stream is not None and (status.stream.refuses or status.stream.stalled),
+        stream_settings_refused=tuple(status.stream.settings_refused) if status.stream else (),
         webhook_secret=_configured(status.configuration.stripe_webhook_secret),
         secret_key=_configured(status.configuration.stripe_secret_key),
         forged_age_seconds=status.work.forged_message_age_seconds if status.work else None,

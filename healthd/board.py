@@ -20,13 +20,20 @@ from healthd.verdict import LOOKS_THAT_CONVINCE, Standing, Verdict, blind_spots,
 class Board:
     """Takes the result of every look; answers with the newest snapshot and the verdict on it, never waiting."""
 
-    def __init__(self, services: Iterable[str], limits: Limits, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self.snapshot = Snapshot(services={name: Sight() for name in services})
+    def __init__(
+        self,
+        services: Iterable[str],
+        limits: Limits,
+        *,
+        has_stream: bool = True,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.snapshot = Snapshot(services={name: Sight() for name in services}, has_stream=has_stream)
         self.limits = limits
         self.now = clock
         self.started_at = clock()
         self._standings: dict[str, Standing] = {}
-        self._unheard = {*self.snapshot.services, "database", "webhooks", "schema", "stream"}
+        self._unheard = {*self.snapshot.services, "database", "webhooks", "schema", *({"stream"} if has_stream else ())}
 
     @property
     def has_first_verdict(self) -> bool:

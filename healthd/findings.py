@@ -43,7 +43,17 @@ def service_findings(name: str, sight: Sight[ServiceSeen], limits: Limits | None
     found = {Finding(reason, name) for reason in _service_reasons(service, limits)}
     if len(service.replicas) < limits.replicas_at_least.get(name, 0):
         found.add(Finding(Reason.REPLICA_MISSING, name))
-    return frozenset(found) | _stripe_findings(name, service)
+    return frozenset(found) | _stripe_findings(name, service) | _told_of_stream(service)
+
+
+def _told_of_stream(service: ServiceSeen) -> Findings:
+    """What only those know who publish or consume."""
+    found: set[Reason] = set()
+    if any(replica.stream_frozen for replica in service.live):
+        found.add(Reason.STREAM_FROZEN)
+    if any(replica.stream_settings_refused for replica in service.live):
+        found.add(Reason.STREAM_SETTING_REFUSED)
+    return about_nobody(found)
 
 
 def _service_reasons(service: ServiceSeen, limits: Limits) -> Iterable[Reason]:

@@ -60,6 +60,8 @@ class Reason(StrEnum):
     DEAD_WEBHOOKS = "dead_webhooks"
     STREAM_UNKNOWN = "stream_unknown"
     STREAM_DOWN = "stream_down"
+    STREAM_FROZEN = "stream_frozen"
+    STREAM_SETTING_REFUSED = "stream_setting_refused"
     WEBHOOK_SECRET_MISSING = "webhook_secret_missing"  # noqa: S105
     WEBHOOK_SECRET_UNKNOWN = "webhook_secret_unknown"  # noqa: S105
     SECRET_KEY_MISSING = "secret_key_missing"  # noqa: S105
@@ -101,6 +103,8 @@ RULES: Mapping[Reason, Rule] = {
     Reason.DEAD_WEBHOOKS: Rule(Part.WEBHOOKS, _D, _D),
     Reason.STREAM_UNKNOWN: Rule(Part.STREAM, _U, _D),
     Reason.STREAM_DOWN: Rule(Part.STREAM, _X, _D),
+    Reason.STREAM_FROZEN: Rule(Part.STREAM, _X, _D),
+    Reason.STREAM_SETTING_REFUSED: Rule(Part.STREAM, _D, _D),
     Reason.WEBHOOK_SECRET_MISSING: Rule(Part.STRIPE, _X, _X),
     Reason.WEBHOOK_SECRET_UNKNOWN: Rule(Part.STRIPE, _U, _U),
     Reason.SECRET_KEY_MISSING: Rule(Part.STRIPE, _D, _D),

@@ -119,6 +119,8 @@ def _schema(snapshot: Snapshot, verdict: Verdict, now: float) -> dict[str, JsonV
 
 def _stream(snapshot: Snapshot, verdict: Verdict, now: float) -> dict[str, JsonValue]:
     sight = snapshot.stream
+    if not snapshot.has_stream:
+        return {"status": "none"}
     return {
         "status": verdict.of(Part.STREAM).value,
         **_looked(sight, now),

@@ -63,6 +63,9 @@ class ReplicaSeen:
     """Its endless tasks that have not turned for long."""
     stream_connected: bool | None = None
     loses_logs: bool = False
+    stream_frozen: bool = False
+    """Whether it is connected, and JetStream takes or brings no messages."""
+    stream_settings_refused: tuple[str, ...] = ()
     webhook_secret: Configured = Configured.UNKNOWN
     secret_key: Configured = Configured.UNKNOWN
     forged_age_seconds: float | None = None
@@ -167,6 +170,8 @@ class Snapshot:
     webhooks: Sight[WebhooksSeen] = field(default_factory=Sight)
     schema: Sight[SchemaSeen] = field(default_factory=Sight)
     stream: Sight[StreamSeen] = field(default_factory=Sight)
+    has_stream: bool = True
+    """Whether Sluice works with NATS at all."""
 
     def ages(self, now: float) -> Mapping[str, float | None]:
         """For each source, how many seconds old its value is; None where there is none."""
@@ -175,5 +180,5 @@ class Snapshot:
             "database": self.database.age_seconds(now),
             "webhooks": self.webhooks.age_seconds(now),
             "schema": self.schema.age_seconds(now),
-            "stream": self.stream.age_seconds(now),
+            **({"stream": self.stream.age_seconds(now)} if self.has_stream else {}),
         }

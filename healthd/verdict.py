@@ -28,7 +28,7 @@ def blind_spots(snapshot: Snapshot, now: float, limits: Limits) -> Findings:
         (snapshot.database.is_stale, Reason.DATABASE_UNKNOWN),
         (snapshot.webhooks.is_stale, Reason.WEBHOOKS_UNKNOWN),
         (snapshot.schema.is_stale, Reason.SCHEMA_UNKNOWN),
-        (snapshot.stream.is_stale, Reason.STREAM_UNKNOWN),
+        *(((snapshot.stream.is_stale, Reason.STREAM_UNKNOWN),) if snapshot.has_stream else ()),
     )
     stale = {reason for is_stale, reason in watched if is_stale(now, after_seconds=limits.stale_seconds)}
     return frozenset(found) | about_nobody(stale)

@@ -1,7 +1,7 @@
 """ingest put together: what runs, in which order it starts, and in which it ends."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from ingest import metrics
@@ -20,10 +20,11 @@ from ingest.shares import CpuShare, InFlight
 from ingest.tenants import Tenants
 from sluice.chassis import logs
 from sluice.chassis.endless import Run, tell_to_end
-from sluice.chassis.jetstream import JetStream, StreamSpec
+from sluice.chassis.jetstream import JetStream
 from sluice.chassis.postgres import Database
 from sluice.chassis.secret import RotatingSecret
 from sluice.chassis.service import Service
+from sluice.contract.event import StripeEvent
 from sluice.contract.subjects import ALL_SUBJECTS, STREAM
 from sluice.webhook_secret import fault_of
 
@@ -37,10 +38,12 @@ async def serve(service: Service) -> None:
         raise TypeError("ingest needs its own settings")
     secret = RotatingSecret(SECRET_NAME, fault_of=fault_of)
     allow_many_files(settings.connections_max)
-    stream_spec = StreamSpec(name=STREAM, subjects=(ALL_SUBJECTS,))
+    stream_spec = settings.stream(STREAM, (ALL_SUBJECTS,))
     async with (
         Database.open(settings, "sluice-ingest", keeps_plans=True) as database,
-        JetStream.open(settings, name="ingest", group=service.group, stream=stream_spec, consumer=None) as stream,
+        JetStream.open_if_any(
+            settings, name="ingest", group=service.group, stream=stream_spec, consumer=None
+        ) as stream,
         _receiving(service, settings, secret, database, stream) as listening,
     ):
         logs.get_logger().info("ingest_listening", host=listening.host, port=listening.port)
@@ -54,20 +57,26 @@ async def serve(service: Service) -> None:
 
 @asynccontextmanager
 async def _receiving(
-    service: Service, settings: IngestSettings, secret: RotatingSecret, database: Database, stream: JetStream
+    service: Service, settings: IngestSettings, secret: RotatingSecret, database: Database, stream: JetStream | None
 ) -> AsyncIterator[Listening]:
     """The tasks behind the public port; they outlive it, so that what was taken in is answered."""
     refusals = Refusals(service.errors, is_production=settings.is_production)
-    publisher = Publisher(stream)
+    publisher = None if stream is None else Publisher(stream)
     journal = Journal(
-        database, on_recorded=publisher.hand_over, on_failure=refusals.not_written, limits=settings.journal_limits
+        database,
+        on_recorded=_leave_to_processors if publisher is None else publisher.hand_over,
+        on_failure=refusals.not_written,
+        limits=settings.journal_limits,
     )
     tenants = Tenants(database, on_fault=refusals.no_secret, limits=settings.tenant_limits)
-    relay = Relay(database, stream, publisher, limits=settings.relay_limits)
     cpu = CpuShare()
     admission = Admission(
         secrets=secret.values, secrets_afresh=secret.values_afresh, tenants=tenants, refusals=refusals, cpu=cpu
     )
+    jobs: dict[str, Run] = {"journal": journal.run, "tenants": tenants.run}
+    if stream is not None and publisher is not None:
+        jobs["relay"] = Relay(database, stream, publisher, limits=settings.relay_limits).run
+        service.probes.add_status("relay", lambda: {"waiting": publisher.waiting_rows})
     bodies = BodyReader(settings.body_limits)
     receiver = Receiver(
         admission=admission,
@@ -82,9 +91,8 @@ async def _receiving(
     metrics.JOURNAL_QUEUE_ROWS.set_function(lambda: journal.waiting_rows)
     metrics.JOURNAL_QUEUE_BYTES.set_function(lambda: journal.waiting_bytes)
     service.probes.add_status("journal", lambda: {"rows": journal.waiting_rows, "bytes": journal.waiting_bytes})
-    service.probes.add_status("relay", lambda: {"waiting": publisher.waiting_rows})
     async with (
-        _running(service, {"journal": journal.run, "tenants": tenants.run, "relay": relay.run}),
+        _running(service, jobs),
         listen(
             PublicServer(receiver, express, settings.connection_limits, is_draining=service.stop.is_set),
             settings.listen_host,
@@ -107,17 +115,23 @@ async def _running(service: Service, jobs: Mapping[str, Run]) -> AsyncIterator[N
         await asyncio.wait(tasks)
 
 
+def _leave_to_processors(events: Sequence[StripeEvent]) -> None:
+    """Without NATS they look for themselves."""
+    del events
+
+
 def _warn_without_secret(secret: RotatingSecret) -> None:
     if not secret.values():
         fix = f"set {SECRET_NAME} or {SECRET_NAME}_FILE; until then the platform's webhooks are answered 503"
         logs.get_logger().error("stripe_webhook_secret_missing", fix=fix)
 
 
-def _report(service: Service, secret: RotatingSecret, database: Database, stream: JetStream) -> None:
+def _report(service: Service, secret: RotatingSecret, database: Database, stream: JetStream | None) -> None:
     """Readiness looks at the configuration alone: without PostgreSQL ingest answers 503 itself, and needs no NATS."""
     service.probes.add_readiness("stripe_webhook_secret", lambda: bool(secret.values()))
     service.probes.add_status(
         "configuration", lambda: {"stripe_webhook_secret": "ok" if secret.values() else "missing"}
     )
     service.probes.add_status("pool", database.status)
-    service.probes.add_status("stream", stream.status)
+    if stream is not None:
+        service.probes.add_status("stream", stream.status)

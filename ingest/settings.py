@@ -10,7 +10,8 @@ from ingest.journal import JournalLimits
 from ingest.relay import RelayLimits
 from ingest.tenants import TenantLimits
 from sluice.chassis.listening import EVERY_ADDRESS
-from sluice.chassis.settings import Seconds, ServiceSettings
+from sluice.chassis.settings import Seconds
+from sluice.chassis.stream_settings import StreamSettings
 from sluice.webhook_secret import configured_faults
 
 SECRET_NAME = "STRIPE_WEBHOOK_SECRET"  # noqa: S105  the name of a setting
@@ -18,7 +19,7 @@ KIBIBYTE = 1024
 MEBIBYTE = 1024 * KIBIBYTE
 
 
-class IngestSettings(ServiceSettings):
+class IngestSettings(StreamSettings):
     """
     Settings of ingest beside those of every service.
 

@@ -72,6 +72,15 @@ CREATE INDEX webhook_logs_recent ON webhook_logs (created_at);
 CREATE INDEX webhook_logs_unprocessed ON webhook_logs (created_at) WHERE NOT processed;
 CREATE INDEX webhook_logs_attempted ON webhook_logs (created_at) WHERE processing_attempts > 0;
 
+-- Webhooks that a processor took from here itself, while NATS is away, and has not finished. A lease that ran out names
+-- those that were in the hand of a process that died.
+CREATE TABLE processing_lease (
+    id          text PRIMARY KEY,
+    event_ids   text[] NOT NULL,
+    expires_at  timestamptz NOT NULL
+);
+CREATE INDEX processing_lease_expires ON processing_lease (expires_at);
+
 -- From where on the indexes of open webhooks are read: healthd keeps the place of the first open row, less a margin.
 CREATE TABLE queue_watermark (
     is_only       boolean PRIMARY KEY DEFAULT true CHECK (is_only),
@@ -378,6 +387,127 @@ BEGIN
     FROM unnest(event_ids, outcomes) AS settled(stripe_event_id, outcome)
     WHERE w.stripe_event_id = ANY (ARRAY[settled.stripe_event_id])
     RETURNING w.stripe_event_id::text, extract(epoch FROM clock_timestamp() - w.created_at)::double precision;
+END
+$function$;
+
+-- Gives up the leases that are finished and takes another one; what it promises is said in sprint5_direct.sql.
+CREATE FUNCTION sluice_lease_webhooks(
+    lease text, finished text[], most integer, least_age interval, expires_in interval, spare interval,
+    lookback interval, untried_since timestamptz, tried_since timestamptz
+) RETURNS TABLE (
+    stripe_event_id text, webhook_type text, created bigint, livemode boolean, stripe_account_id text, api_version text,
+    object_id text, tenant text, processing_attempts integer, is_suspect boolean, untried_from timestamptz,
+    tried_from timestamptz
+)
+    LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, public, pg_temp
+    SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_sort = off AS $function$
+#variable_conflict use_column
+DECLARE
+    held text[];
+    orphans text[];
+    doubtful text[] := '{}';
+    tried text[];
+    taken text[];
+    first_untried timestamptz;
+    first_tried timestamptz;
+BEGIN
+    PERFORM set_config('synchronous_commit', 'off', true);
+    IF cardinality(finished) > 0 THEN
+        DELETE FROM processing_lease AS l WHERE l.id = ANY (finished);
+    END IF;
+    IF most < 1 OR NOT pg_try_advisory_xact_lock(hashtextextended('sluice lease', 0)) THEN
+        RETURN;
+    END IF;
+
+    held := ARRAY(SELECT e FROM processing_lease AS l, unnest(l.event_ids) AS e
+                  WHERE l.expires_at > now() - spare);
+    orphans := ARRAY(SELECT e FROM processing_lease AS l, unnest(l.event_ids) AS e
+                     WHERE l.expires_at <= now() - spare AND l.expires_at > now() - lookback);
+    first_untried := (
+        SELECT w.published_at
+        FROM webhook_logs AS w
+        WHERE NOT w.processed AND w.dead_at IS NULL AND w.next_attempt_at IS NOT NULL AND w.published_at IS NOT NULL
+            AND w.published_at >= untried_since
+        ORDER BY w.published_at
+        LIMIT 1
+    );
+    first_tried := (
+        SELECT w.next_attempt_at
+        FROM webhook_logs AS w
+        WHERE NOT w.processed AND w.dead_at IS NULL AND w.next_attempt_at IS NOT NULL AND w.published_at IS NULL
+            AND w.next_attempt_at >= tried_since
+        ORDER BY w.next_attempt_at
+        LIMIT 1
+    );
+
+    IF cardinality(orphans) > 0 THEN
+        doubtful := ARRAY(
+            SELECT w.stripe_event_id
+            FROM webhook_logs AS w
+            WHERE w.stripe_event_id = ANY (orphans) AND w.stripe_event_id NOT IN (SELECT unnest(held))
+                AND NOT w.processed AND w.dead_at IS NULL
+                AND (w.published_at IS NOT NULL OR w.next_attempt_at <= now())
+            ORDER BY w.solo_starts
+            LIMIT least(most, 20)
+            FOR UPDATE SKIP LOCKED
+        );
+        UPDATE processing_lease AS l
+        SET event_ids = ARRAY(
+            SELECT e
+            FROM unnest(l.event_ids) AS e
+            WHERE e <> ALL (doubtful) AND EXISTS (
+                SELECT FROM webhook_logs AS w
+                WHERE w.stripe_event_id = e AND NOT w.processed AND w.dead_at IS NULL
+                    AND (w.published_at IS NOT NULL OR w.next_attempt_at <= now())
+            )
+        )
+        WHERE l.expires_at <= now() - spare AND l.expires_at > now() - lookback;
+        DELETE FROM processing_lease AS l
+        WHERE l.expires_at <= now() - spare AND l.expires_at > now() - lookback AND l.event_ids = '{}';
+    END IF;
+
+    -- A share of what failed and is due, so that neither keeps the other waiting; the rest is what nobody tried yet.
+    tried := ARRAY(
+        SELECT w.stripe_event_id
+        FROM webhook_logs AS w
+        WHERE NOT w.processed AND w.dead_at IS NULL AND w.next_attempt_at IS NOT NULL AND w.published_at IS NULL
+            AND w.next_attempt_at >= first_tried AND w.next_attempt_at <= now() - least_age
+            AND w.stripe_event_id NOT IN (SELECT unnest(held)) AND w.stripe_event_id NOT IN (SELECT unnest(orphans))
+        ORDER BY w.next_attempt_at
+        LIMIT greatest(1, most / 4)
+        FOR UPDATE SKIP LOCKED
+    );
+    taken := doubtful || tried || ARRAY(
+        SELECT w.stripe_event_id
+        FROM webhook_logs AS w
+        WHERE NOT w.processed AND w.dead_at IS NULL AND w.next_attempt_at IS NOT NULL AND w.published_at IS NOT NULL
+            AND w.published_at >= first_untried AND w.published_at <= now() - least_age
+            AND w.stripe_event_id NOT IN (SELECT unnest(held)) AND w.stripe_event_id NOT IN (SELECT unnest(orphans))
+        ORDER BY w.published_at
+        LIMIT greatest(0, most - cardinality(doubtful) - cardinality(tried))
+        FOR UPDATE SKIP LOCKED
+    );
+    IF cardinality(taken) > 0 THEN
+        INSERT INTO processing_lease (id, event_ids, expires_at) VALUES (lease, taken, now() + expires_in);
+    END IF;
+
+    RETURN QUERY
+    SELECT w.stripe_event_id::text, w.webhook_type::text,
+           coalesce(extract(epoch FROM w.stripe_created_at), 0)::bigint, w.livemode, w.stripe_account_id::text,
+           w.api_version, w.object_id, w.tenant, w.processing_attempts, w.is_suspect, first_untried, first_tried
+    FROM (SELECT) AS always
+    LEFT JOIN LATERAL (
+        SELECT log.*, log.solo_starts > 0 OR log.stripe_event_id = ANY (doubtful) AS is_suspect
+        FROM unnest(taken) AS t (stripe_event_id)
+        CROSS JOIN LATERAL (
+            SELECT l.stripe_event_id, l.webhook_type, l.stripe_created_at, l.livemode, l.stripe_account_id, l.api_version,
+                   l.object_id, l.tenant, l.processing_attempts, l.solo_starts
+            FROM webhook_logs AS l
+            WHERE l.stripe_event_id = t.stripe_event_id
+            OFFSET 0
+        ) AS log
+    ) AS w ON true
+    ORDER BY w.is_suspect, w.solo_starts;
 END
 $function$;
 
@@ -1254,6 +1384,7 @@ CREATE FUNCTION sluice_event_key(key text) RETURNS uuid
 -- Rights. A privilege on a table opens it, the policy of the same role its rows.
 ALTER TABLE webhook_logs ENABLE ROW LEVEL SECURITY;
 ALTER TABLE webhook_delivery ENABLE ROW LEVEL SECURITY;
+ALTER TABLE processing_lease ENABLE ROW LEVEL SECURITY;
 ALTER TABLE queue_watermark ENABLE ROW LEVEL SECURITY;
 ALTER TABLE error_logs ENABLE ROW LEVEL SECURITY;
 ALTER TABLE events ENABLE ROW LEVEL SECURITY;
@@ -1393,3 +1524,9 @@ CREATE POLICY sluice_healthd ON queue_watermark TO sluice_healthd USING (true) W
 CREATE POLICY sluice_migrator ON queue_watermark TO sluice_migrator USING (true) WITH CHECK (true);
 REVOKE ALL ON FUNCTION sluice_count_due(bigint) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION sluice_count_due(bigint) TO sluice_healthd, sluice_migrator;
+GRANT SELECT, INSERT, UPDATE, DELETE ON processing_lease TO sluice_processor;
+CREATE POLICY sluice_processor ON processing_lease TO sluice_processor USING (true) WITH CHECK (true);
+GRANT ALL ON processing_lease TO sluice_migrator;
+CREATE POLICY sluice_migrator ON processing_lease TO sluice_migrator USING (true) WITH CHECK (true);
+REVOKE ALL ON FUNCTION sluice_lease_webhooks FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sluice_lease_webhooks TO sluice_processor;

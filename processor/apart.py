@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from processor.batches import Batch, about_facts, plan
 from processor.deferral import Deferral
+from processor.in_hand import InHand
 from processor.turn import Turns
 from processor.verdicts import Work
 from sluice.chassis.endless import turn
@@ -23,6 +24,8 @@ HEAVY_FACTS = 100
 def is_heavy(work: Work) -> bool:
     """Whether an event may say so much that it should hold no other up."""
     body = work.event.body
+    if work.is_taken_directly:
+        return False  # its body is not known yet; FACTS_MAX bounds what it may say
     return not body or len(body) > HEAVY_BYTES or about_facts(work) > HEAVY_FACTS
 
 
@@ -34,6 +37,8 @@ def party_of(work: Work) -> str | None:
 class _Queued(NamedTuple):
     work: Work
     since: float
+    kept: object
+    """What ``in_hand`` has of it."""
 
 
 @dataclass(eq=False)
@@ -48,24 +53,31 @@ class Apart:
     turns: Turns
     deferral: Deferral
     stop: asyncio.Event
+    in_hand: InHand
+    """Where it says that it has them, so that they come again to nobody meanwhile."""
     together: int = 1
     """Events of one party in one transaction at most."""
     rests: bool = False
     """Whether it pauses after each transaction for as long as that took, so that it takes half of the time at most."""
     most: int = 1_000
+    _ids: set[str] = field(default_factory=set)
+    """Of the events that wait here, or run."""
     _waiting: "OrderedDict[str | None, deque[_Queued]]" = field(default_factory=OrderedDict)
     _count: int = 0
     _arrived: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def put(self, works: Sequence[Work]) -> None:
-        """Run these when it is their turn."""
+        """Run these when it is their turn; what waits here already, and came once more without NATS, is put off."""
         now = time.monotonic()
+        new = [work for work in works if work.event_id not in self._ids]
         free = max(0, self.most - self._count)
-        for work in works[:free]:
-            self._waiting.setdefault(party_of(work), deque()).append(_Queued(work, now))
-        self._count += len(works[:free])
+        for work in new[:free]:
+            self._ids.add(work.event_id)
+            queued = _Queued(work, now, self.in_hand.keep([work.message]))
+            self._waiting.setdefault(party_of(work), deque()).append(queued)
+        self._count += len(new[:free])
         self._arrived.set()
-        await self.deferral.defer(works[free:])
+        await self.deferral.defer([*new[free:], *(work for work in works if work not in new)])
 
     async def run(self) -> None:
         """Work until the stop; what waits then comes again."""
@@ -82,6 +94,14 @@ class Apart:
     async def run_once(self) -> None:
         """The next party's next transaction."""
         taken = self._next()
+        try:
+            await self._run(taken)
+        finally:
+            for queued in taken:
+                self._ids.discard(queued.work.event_id)
+                self.in_hand.let_go(queued.kept)
+
+    async def _run(self, taken: Sequence[_Queued]) -> None:
         late = time.monotonic() - self.turns.hold_seconds
         await self.deferral.defer([queued.work for queued in taken if queued.since < late])
         works = [queued.work for queued in taken if queued.since >= late]

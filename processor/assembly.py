@@ -5,9 +5,12 @@ import time
 from collections.abc import Callable, Mapping
 
 from processor.consume import Consumer
+from processor.direct import Direct
 from processor.heal import Healer, Projection
+from processor.in_hand import InHand
 from processor.lanes import NAME, open_database, open_lanes
 from processor.settings import ProcessorSettings
+from processor.stream_watch import StreamWatch
 from sluice.chassis.endless import TURNS_WITHIN_SECONDS, run_endless
 from sluice.chassis.jetstream import ConsumerSpec, JetStream, StreamSpec
 from sluice.chassis.postgres import Database
@@ -27,12 +30,35 @@ async def serve_with(service: Service, registry: Registry, project: Projection) 
         raise TypeError("the processor is run with ProcessorSettings")
     async with (
         open_database(settings) as database,
-        JetStream.open(
+        JetStream.open_if_any(
             settings, name=NAME, group=service.group, stream=_STREAM, consumer=_consumer_spec(settings)
         ) as stream,
-        open_lanes(settings, registry, database, service.errors, service.stop) as lanes,
     ):
-        consumer = Consumer(stream, lanes.turns, lanes.turns.outage, service.stop, settings.batch_size, settings.lanes)
+        in_hand = InHand(Direct(database), settings.ack_wait_seconds)
+        await _serve(service, settings, registry, project, database, stream, in_hand)
+
+
+async def _serve(
+    service: Service,
+    settings: ProcessorSettings,
+    registry: Registry,
+    project: Projection,
+    database: Database,
+    stream: JetStream | None,
+    in_hand: InHand,
+) -> None:
+    async with open_lanes(settings, registry, database, service.errors, service.stop, in_hand) as lanes:
+        consumer = Consumer(
+            stream=stream,
+            turns=lanes.turns,
+            outage=lanes.turns.outage,
+            stop=service.stop,
+            direct=in_hand.direct,
+            watch=StreamWatch(stream, database, settings.stream_grace_seconds),
+            in_hand=in_hand,
+            batch_size=settings.batch_size,
+            lanes=settings.lanes,
+        )
         healer = Healer(database, project, service.errors, service.stop, settings.heal_seconds)
         _report_status(service, settings, database, stream, consumer)
         service.probes.add_status("apart", lanes.isolation.status)
@@ -56,11 +82,12 @@ def _consumer_spec(settings: ProcessorSettings) -> ConsumerSpec:
 
 
 def _report_status(
-    service: Service, settings: ProcessorSettings, database: Database, stream: JetStream, consumer: Consumer
+    service: Service, settings: ProcessorSettings, database: Database, stream: JetStream | None, consumer: Consumer
 ) -> None:
     configuration = {"stripe_secret_key": "ok" if settings.stripe_secret_key else "missing"}
     service.probes.add_status("pool", database.status)
-    service.probes.add_status("stream", stream.status)
+    if stream is not None:
+        service.probes.add_status("stream", lambda: {**stream.status(), "stalled": consumer.watch.is_stalled})
     service.probes.add_status("configuration", lambda: configuration)
     service.probes.add_status("work", _work_of(consumer))
 
@@ -73,6 +100,7 @@ def _work_of(consumer: Consumer) -> Callable[[], Mapping[str, float | bool | Non
             "waits_for_database": consumer.outage.is_on,
             "waits_for_migration": consumer.outage.waits_for_migration,
             "forged_message_age_seconds": consumer.turns.reporter.forged_age_seconds,
+            "takes_from_postgresql": consumer.watch.is_away,
         }
 
     return work

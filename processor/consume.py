@@ -1,11 +1,14 @@
 """
 Fetch from the stream, hand over to a turn, again and again; nothing is fetched while PostgreSQL is away.
 
+While the stream brings nothing, what is due is taken from PostgreSQL instead; see ``stream_watch``.
+
 There are some lanes of this: while one waits for PostgreSQL, another decodes, folds or fetches. They meet on locked
 rows as two processors would. Where little comes, one works at a time; see ``crowd``.
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,12 +16,18 @@ from functools import partial
 
 from processor import metrics
 from processor.crowd import Crowd
+from processor.direct import Direct
+from processor.in_hand import InHand
 from processor.outage import Outage
+from processor.stream_watch import StreamWatch
 from processor.turn import Turns
 from sluice.chassis.endless import run_endless, turn
 from sluice.chassis.jetstream import IncomingMessage, JetStream
+from sluice.chassis.logs import get_logger
+from sluice.chassis.postgres import DATABASE_ERRORS
 
 _FIRST_SIZE = 100
+_YOUNGEST_SECONDS = 0.25
 _LONG_SECONDS = 1.0
 
 
@@ -40,10 +49,13 @@ def next_size(size: int, *, taken: int, seconds: float, most: int) -> int:
 class Consumer:
     """The work of the processor, in lanes."""
 
-    stream: JetStream
+    stream: JetStream | None
     turns: Turns
     outage: Outage
     stop: asyncio.Event
+    direct: Direct
+    watch: StreamWatch
+    in_hand: InHand
     batch_size: int = 500
     """Messages in one fetch at most."""
     lanes: int = 1
@@ -58,8 +70,15 @@ class Consumer:
     async def run(self) -> None:
         """Turn until the stop; what is in flight then is finished."""
         async with asyncio.TaskGroup() as group:
-            for lane in range(self.lanes):
-                group.create_task(run_endless(f"consume_{lane}", partial(self._run_lane, lane)), name=f"consume_{lane}")
+            jobs = {"in_hand": self.in_hand.run, **({} if self.stream is None else {"stream_watch": self.watch.run})}
+            beside = [group.create_task(run_endless(name, job), name=name) for name, job in jobs.items()]
+            async with asyncio.TaskGroup() as lanes:
+                for lane in range(self.lanes):
+                    name = f"consume_{lane}"
+                    lanes.create_task(run_endless(name, partial(self._run_lane, lane)), name=name)
+            for task in beside:
+                task.cancel()
+        await self.direct.release()
 
     async def _run_lane(self, lane: int) -> None:
         while not self.stop.is_set():
@@ -81,7 +100,7 @@ class Consumer:
         metrics.BATCH_EVENTS.observe(len(messages))
         metrics.REDELIVERED.inc(sum(message.deliveries > 1 for message in messages))
         began = time.monotonic()
-        with self.crowd.working():
+        with self.crowd.working(), self.in_hand.holding(messages):
             await self.turns.take(messages)
         seconds = time.monotonic() - began
         self._size = next_size(self._size, taken=len(messages), seconds=seconds, most=self.batch_size)
@@ -93,6 +112,47 @@ class Consumer:
             if self.stop.is_set() or await self.outage.lasts():
                 return ()
             size = min(self._size, self.batch_size)
-            messages = await self.stream.fetch(size, within_seconds=self.fetch_seconds)
+            messages = await self._take(size)
             self.crowd.fetched(len(messages), asked=size)
             return messages
+
+    async def _take(self, size: int) -> Sequence[IncomingMessage]:
+        """From PostgreSQL while the stream is away; else, and where nothing is due there, from the stream."""
+        messages: Sequence[IncomingMessage] = ()
+        if self.watch.is_away:
+            messages = await self._take_due(size)
+        if messages:
+            self.watch.took()
+        elif self.stream is None or self.watch.brings_nothing:
+            await self._rest()
+        else:
+            messages = await self._take_sent(self.stream, size)
+        return messages
+
+    async def _take_due(self, size: int) -> Sequence[IncomingMessage]:
+        """A stream that answers may bring what is young after all."""
+        youngest = 0 if self.watch.brings_nothing else _YOUNGEST_SECONDS
+        try:
+            return await self.direct.fetch(size, least_age_seconds=youngest)
+        except DATABASE_ERRORS as error:
+            get_logger().warning("due_webhooks_not_read", error=type(error).__name__)
+            self.outage.begin()
+            await self.outage.pause()
+            return ()
+
+    async def _take_sent(self, stream: JetStream, size: int) -> Sequence[IncomingMessage]:
+        """No longer than until the stream is found to be away."""
+        wait = self.direct.pause_seconds if self.watch.is_away else self.fetch_seconds
+        messages: Sequence[IncomingMessage] = ()
+        began = time.monotonic()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(None) as cut:
+                with self.watch.cutting_short(cut):
+                    messages = await stream.fetch(size, within_seconds=wait)
+        self.watch.fetched(len(messages), seconds=time.monotonic() - began)
+        return messages
+
+    async def _rest(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.direct.pause_seconds):
+                await self.stop.wait()

@@ -9,6 +9,7 @@ from functools import partial
 from processor.apart import Apart
 from processor.deferral import Deferral
 from processor.dispatch import Dispatcher
+from processor.in_hand import InHand
 from processor.isolation import Isolation
 from processor.left import Left
 from processor.loop_holds import LoopHolds
@@ -43,10 +44,15 @@ class Lanes:
 
 @asynccontextmanager
 async def open_lanes(
-    settings: ProcessorSettings, registry: Registry, database: Database, errors: ErrorLog, stop: asyncio.Event
+    settings: ProcessorSettings,
+    registry: Registry,
+    database: Database,
+    errors: ErrorLog,
+    stop: asyncio.Event,
+    in_hand: InHand,
 ) -> AsyncIterator[Lanes]:
     """The lanes; those apart have connections of their own, opened when there is need."""
-    parts = _Parts(settings, registry, database, errors, stop)
+    parts = _Parts(settings, registry, database, errors, stop, in_hand)
     async with (
         open_database(settings, most=_BESIDE) as beside,
         OwnLoop.open(partial(open_database, settings, most=1), parts.foreign_processor, parts.limits) as own_loop,
@@ -82,11 +88,13 @@ class _Parts:
         database: Database,
         errors: ErrorLog,
         stop: asyncio.Event,
+        in_hand: InHand,
     ) -> None:
         self._settings = settings
         self._registry = registry
         self._database = database
         self._stop = stop
+        self._in_hand = in_hand
         self._patience = Patience(settings.parked_patience_seconds)
         self._redelivery = Redelivery(database, settings.solo_starts)
         self._outage = Outage(database, stop)
@@ -134,4 +142,4 @@ class _Parts:
 
     def apart(self, turns: Turns, *, together: int = 1, rests: bool = False) -> Apart:
         """A lane beside the others."""
-        return Apart(turns, Deferral(self._database), self._stop, together=together, rests=rests)
+        return Apart(turns, Deferral(self._database), self._stop, self._in_hand, together=together, rests=rests)

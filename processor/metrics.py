@@ -47,6 +47,10 @@ DEFERRED = metrics.counter(
 )
 MISSING = metrics.counter("webhook_events_missing_total", "Events of the stream whose row PostgreSQL has lost.")
 BATCH_EVENTS = metrics.histogram("webhook_batch_events", "Messages in one fetch.", labels=(), buckets=_EVENTS)
+TAKEN_DIRECTLY = metrics.counter(
+    "webhook_events_taken_directly_total", "Webhooks that were taken from PostgreSQL, because the stream brought none."
+)
+DIRECT = metrics.gauge("processor_direct", "1 while due webhooks are taken from PostgreSQL and not from the stream.")
 LAST_TURN = metrics.gauge("processor_last_turn_timestamp_seconds", "When the work loop last turned, Unix time.")
 IN_OUTAGE = metrics.gauge("processor_outage", "1 while work waits for PostgreSQL.")
 ERRORS_SUPPRESSED = metrics.counter(

@@ -14,11 +14,12 @@ from sluice.failures import DatabaseUnavailable
 log = get_logger()
 QUERIES = load_queries(__file__, "outage.sql")
 FIRST_SECONDS = 0.1
-LONGEST_SECONDS = 3.0
+LONGEST_SECONDS = 1.0
 FUNCTIONS = (
     "sluice_add_facts",
     "sluice_claim_batch",
     "sluice_event_key",
+    "sluice_lease_webhooks",
     "sluice_postpone_webhook",
     "sluice_settle_batch",
     "sluice_store_payments",

@@ -22,8 +22,13 @@ class ProcessorSettings(ServiceSettings):
     concurrent_batches: int = Field(
         4, ge=1, le=16, description="transactions at once in a backlog; the pool keeps a connection free"
     )
-    ack_wait_seconds: float = Field(30, ge=1, description="after how long an unacknowledged message comes again")
+    ack_wait_seconds: float = Field(
+        6, ge=1, description="after how long the messages of a processor that died come again"
+    )
     max_ack_pending: int = Field(5000, ge=1, description="unacknowledged messages of all processors together")
+    stream_grace_seconds: float = Field(
+        2, gt=0, le=3600, description="how long NATS may be away before due webhooks are taken from PostgreSQL"
+    )
     handler_seconds: float = Field(4, gt=0, description="time budget of all handlers of one transaction")
     lock_seconds: float = Field(2, gt=0, description="how long a statement waits for a locked row")
     attempts: int = Field(16, ge=1, description="failed attempts after which an event is dead")
@@ -47,13 +52,13 @@ class ProcessorSettings(ServiceSettings):
 
     @property
     def hold_seconds(self) -> float:
-        """How long fetched messages may wait for their transaction to begin; it ends before they come again."""
-        return self.ack_wait_seconds / 2 - self.transaction_seconds
+        """How long fetched messages may wait for their transaction to begin, before others get them."""
+        return 2 * self.transaction_seconds
 
     @model_validator(mode="after")
     def _a_transaction_ends_before_its_message_comes_again(self) -> Self:
-        if self.hold_seconds < 0:
-            raise ValueError("HANDLER_SECONDS must be at most 0.4 of ACK_WAIT_SECONDS; raise the latter")
+        if self.transaction_seconds > self.ack_wait_seconds:
+            raise ValueError("HANDLER_SECONDS must be at most 0.8 of ACK_WAIT_SECONDS; raise the latter")
         if self.lock_seconds >= self.handler_seconds:
             raise ValueError("LOCK_SECONDS must be below HANDLER_SECONDS; lower the former")
         return self

@@ -3,7 +3,8 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from processor.report import Reporter
 from processor.retries import Blame, HandlerFailed, blame, hopeless_event, missed_deadline, says_shutdown
 from processor.setbacks import Setbacks
 from processor.verdicts import Suspect, Verdict, Work, is_answered
-from sluice.chassis.jetstream import IncomingMessage, acknowledge
+from sluice.chassis.jetstream import IncomingMessage, acknowledge, give_back
 from sluice.contract import codec
 from sluice.failures import Defect, UnknownContractVersion
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from processor.own_loop import OwnLoop
 
 _MOST_COLLISIONS = 5
+_AGAIN_SECONDS = 1.0
 _MOST_RERUNS = 3
 _HELD_SHARE = 0.25
 """Of a transaction's time: so much of it gone to others is why it was missed."""
@@ -46,7 +48,7 @@ class Turns:
     outage: Outage
     stop: asyncio.Event
     hold_seconds: float = 15
-    """How long messages are held at most before the next transaction; below half of ``ack_wait``."""
+    """How long messages are held at most before the next transaction begins, not counting an outage."""
     isolation: "Isolation | None" = None
     """Where events go that would hold others up; None: they run here."""
     left: Left = field(default_factory=Left)
@@ -69,13 +71,18 @@ class Turns:
         while batches:
             if not await self.outage.lasts():
                 batches.extendleft(reversed(await self._attempt(batches.popleft())))
+            if self.outage.is_on:
+                expires = loop.time() + self.hold_seconds  # whoever else got them would wait as long
             if self.stop.is_set() or loop.time() > expires:
-                innocent = (
-                    batch for batch in batches if batch in planned or batch.reruns
-                )  # the others have failed here
-                self.left.add(work for batch in innocent for work in batch.works)
-                self.reporter.left_unacknowledged(batches)
+                self._leave(batches, planned)
                 return
+
+    def _leave(self, batches: Collection[Batch], planned: AbstractSet[Batch]) -> None:
+        """Give these back; they come again soon, and those that have not failed here are no suspects then."""
+        innocent = (batch for batch in batches if batch in planned or batch.reruns)
+        self.left.add(work for batch in innocent for work in batch.works)
+        self.reporter.left_unacknowledged(batches)
+        give_back([work.message for batch in batches for work in batch.works], after_seconds=_AGAIN_SECONDS)
 
     def _read(self, messages: Sequence[IncomingMessage]) -> Sequence[Work]:
         works, unreadable = [], []

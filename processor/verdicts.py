@@ -24,6 +24,11 @@ class Work:
         return self.event.stripe_event_id
 
     @property
+    def is_taken_directly(self) -> bool:
+        """Whether it comes from PostgreSQL, and the stream has no message of it."""
+        return self.message.sequence == 0
+
+    @property
     def is_redelivered(self) -> bool:
         """Whether somebody held this message before and never said what became of it."""
         return self.message.deliveries > self.known_deliveries

@@ -70,7 +70,7 @@ BEGIN
                                     'sluice_append_facts', 'sluice_show_payments', 'sluice_claim_webhooks',
                                     'sluice_settle_webhooks', 'sluice_add_facts', 'sluice_store_payments',
                                     'sluice_count_due', 'sluice_claim_batch', 'sluice_settle_batch',
-                                    'sluice_postpone_webhook')
+                                    'sluice_postpone_webhook', 'sluice_lease_webhooks')
     LOOP
         EXECUTE format('DROP FUNCTION %s', item.name);
     END LOOP;

@@ -4,24 +4,32 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Self, TypeAlias
 
 from sluice.chassis import jetstream_api, logs, metrics
 from sluice.chassis.endless import run_endless, tell_to_end, turn
 from sluice.chassis.jetstream_frames import Message, Request
 from sluice.chassis.jetstream_link import NO_MESSAGES, Link, checked
+from sluice.chassis.probes import JsonValue
+from sluice.chassis.publishing import Publishing
 from sluice.chassis.settings import ServiceSettings
 from sluice.chassis.stream import (
+    ConsumerProgress,
     ConsumerSpec,
     ConsumerState,
     IncomingMessage,
     OutgoingMessage,
     StreamSpec,
     acknowledge,
+    give_back,
+    keep,
 )
+from sluice.chassis.stream_upkeep import Upkeep
 from sluice.failures import StreamUnavailable
 
 __all__ = [
+    "ConsumerProgress",
     "ConsumerSpec",
     "ConsumerState",
     "IncomingMessage",
@@ -30,11 +38,14 @@ __all__ = [
     "Published",
     "StreamSpec",
     "acknowledge",
+    "give_back",
+    "keep",
 ]
 
 _ENSURE_EVERY_SECONDS = 10
 _ENSURE_PAUSE_SECONDS = 0.2  # doubts may come as fast as messages
 _LOOK_SECONDS = 1.0
+_FROZEN_SECONDS = 10.0
 _API_SECONDS = 3.0
 _CANCEL_AGAIN_SECONDS = 0.1
 _MAX_BACKOFF_SECONDS = 2.0
@@ -61,6 +72,8 @@ class JetStream:
         self._name = name
         self._stream = stream
         self._consumer = consumer
+        self._upkeep = Upkeep(stream, consumer)
+        self._publishing = Publishing()
         self._link: Link | None = None
         self._ready = asyncio.Event()
         self._doubt = asyncio.Event()
@@ -80,13 +93,30 @@ class JetStream:
         consumer: ConsumerSpec | None,
     ) -> AsyncIterator[Self]:
         """Return at once, connected or not; ``group`` is the parent of the supervisor, which ends with this block."""
-        servers = [url.strip() for url in settings.nats_url.get_secret_value().split(",") if url.strip()]
-        jetstream = cls(servers, name=name, stream=stream, consumer=consumer)
+        jetstream = cls(settings.nats_servers, name=name, stream=stream, consumer=consumer)
         supervisor = group.create_task(run_endless("jetstream", jetstream._supervise), name="jetstream_supervisor")
         try:
             yield jetstream
         finally:
             await _end(supervisor)
+
+    @classmethod
+    @asynccontextmanager
+    async def open_if_any(
+        cls,
+        settings: ServiceSettings,
+        *,
+        name: str,
+        group: asyncio.TaskGroup,
+        stream: StreamSpec,
+        consumer: ConsumerSpec | None,
+    ) -> AsyncIterator[Self | None]:
+        """As ``open``; None where ``NATS_URL`` is empty."""
+        if not settings.nats_servers:
+            yield None
+            return
+        async with cls.open(settings, name=name, group=group, stream=stream, consumer=consumer) as jetstream:
+            yield jetstream
 
     @property
     def is_connected(self) -> bool:
@@ -102,9 +132,14 @@ class JetStream:
         """Wait until connected; the caller sets the deadline."""
         await self._ready.wait()
 
-    def status(self) -> Mapping[str, int | bool]:
+    def status(self) -> Mapping[str, JsonValue]:
         """For ``/status``."""
-        return {"connected": self.is_connected, "generation": self.generation}
+        return {
+            "connected": self.is_connected,
+            "generation": self.generation,
+            "refuses": self.is_connected and self._publishing.is_refused,
+            "settings_refused": list[JsonValue](sorted(self._upkeep.refused)),
+        }
 
     async def publish(self, message: OutgoingMessage, *, within_seconds: float = 5) -> bool:
         """
@@ -172,10 +207,13 @@ class JetStream:
     def _published(self, answer: Message | None, within_seconds: float) -> Published:
         """Whether the message was stored now; the server's refusal or silence as the failure that it is."""
         try:
-            return jetstream_api.is_stored(checked(answer, within_seconds))
+            is_stored = jetstream_api.is_stored(checked(answer, within_seconds))
         except StreamUnavailable as failure:
+            self._publishing.failed()
             self._doubt.set()
             return failure
+        self._publishing.succeeded()
+        return is_stored
 
     async def fetch(self, batch: int, *, within_seconds: float = 1) -> Sequence[IncomingMessage]:
         """Up to ``batch`` messages as soon as there is one; after that time none, also when JetStream is away."""
@@ -205,6 +243,16 @@ class JetStream:
         """
         return await jetstream_api.consumer_state(self._ask, self._stream.name, durable, with_ack_floor=with_ack_floor)
 
+    async def consumer_progress(self, durable: str, *, within_seconds: float = _API_SECONDS) -> ConsumerProgress:
+        """
+        How far a consumer of this stream is, in one request.
+
+        Raises:
+            StreamUnavailable: it is not there, or JetStream did not answer in that time.
+        """
+        ask = partial(self._ask, within_seconds=within_seconds)
+        return await jetstream_api.consumer_progress(ask, self._stream.name, durable)
+
     async def _pull(self, batch: int, durable: str, deadline: float) -> list[IncomingMessage]:
         loop = asyncio.get_running_loop()
         subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream.name}.{durable}"
@@ -228,21 +276,25 @@ class JetStream:
             stored_at_nanoseconds=nanoseconds,
             _message=message,
             _acknowledge=self._acknowledge,
+            _say=self._say,
         )
 
     def _acknowledge(self, replies: Sequence[str]) -> None:
+        self._say(replies, b"+ACK")
+
+    def _say(self, replies: Sequence[str], word: bytes) -> None:
         try:
-            self._linked().say(replies, b"+ACK")
+            self._linked().say(replies, word)
         except StreamUnavailable:
-            logs.get_logger().info("acks_lost", messages=len(replies))
+            logs.get_logger().info("answers_lost", messages=len(replies))
 
     def _linked(self) -> Link:
         if self._link is None or not self._link.is_alive:
             raise StreamUnavailable("not connected to NATS")
         return self._link
 
-    async def _ask(self, subject: str, payload: bytes) -> bytes:
-        return await self._linked().ask(subject, payload, None, _API_SECONDS)
+    async def _ask(self, subject: str, payload: bytes, *, within_seconds: float = _API_SECONDS) -> bytes:
+        return await self._linked().ask(subject, payload, None, within_seconds)
 
     async def _supervise(self) -> None:
         """Make a client, look after it, and when it is lost make the next one; for ever."""
@@ -290,11 +342,12 @@ class JetStream:
                 await asyncio.sleep(_ENSURE_PAUSE_SECONDS)
 
     async def _ensure(self) -> None:
+        """Make sure of both; a stream that answers and takes no messages is frozen, and made anew."""
         self._doubt.clear()
-        if self._stream.is_ours:
-            await jetstream_api.ensure_stream(self._ask, self._stream)
-        if self._consumer is not None:
-            await jetstream_api.ensure_consumer(self._ask, self._stream.name, self._consumer)
+        await self._upkeep.ensure(self._ask)
+        if self._publishing.refused_seconds >= _FROZEN_SECONDS:
+            self._publishing.succeeded()  # not again before it has refused for as long
+            await self._upkeep.remake(self._ask)
 
 
 def _tell_once(reason: str, last_reason: str) -> str:

@@ -7,11 +7,11 @@ from typing import Any, TypeAlias
 import orjson
 
 from sluice.chassis import logs
-from sluice.chassis.stream import ConsumerSpec, ConsumerState, StreamSpec
+from sluice.chassis.stream import ConsumerProgress, ConsumerSpec, ConsumerState, StreamSpec
 from sluice.failures import StreamUnavailable
 
 Ask: TypeAlias = Callable[[str, bytes], Awaitable[bytes]]  # subject, payload -> payload of the answer
-_Json: TypeAlias = dict[str, Any]
+Json: TypeAlias = dict[str, Any]
 
 _NANOSECONDS = 1_000_000_000
 _NOT_FOUND = 404
@@ -45,37 +45,38 @@ def is_stored(answer: bytes) -> bool:
             raise StreamUnavailable("somebody else answered in JetStream's stead")
 
 
-async def ensure_stream(ask: Ask, spec: StreamSpec) -> None:
-    """Create the stream, or change what we own of it to what the spec says."""
-    wanted = _stream_config(spec)
-    try:
-        present = await _call(ask, f"STREAM.INFO.{spec.name}", {})
-    except ApiRefused as error:
-        if error.status != _NOT_FOUND:
-            raise
-        await _call(ask, f"STREAM.CREATE.{spec.name}", wanted)
-        logs.get_logger().info("stream_created", stream=spec.name)
-        return
-    if changed := _difference(wanted, present["config"]):
-        await _update(ask, f"STREAM.UPDATE.{spec.name}", present["config"] | wanted, changed)
-
-
 async def ensure_consumer(ask: Ask, stream: str, spec: ConsumerSpec) -> None:
     """Create the consumer, at new messages, or change what we own of it to what the spec says."""
-    wanted = _consumer_config(spec)
+    wanted = consumer_config(spec)
     create = f"CONSUMER.CREATE.{stream}.{spec.durable}"
     try:
-        present = await _call(ask, f"CONSUMER.INFO.{stream}.{spec.durable}", {})
+        present = await call(ask, f"CONSUMER.INFO.{stream}.{spec.durable}", {})
     except ApiRefused as error:
         if error.status != _NOT_FOUND:
             raise
         config = wanted | {"deliver_policy": "new"}
-        await _call(ask, create, {"stream_name": stream, "config": config, "action": "create"})
+        await call(ask, create, {"stream_name": stream, "config": config, "action": "create"})
         logs.get_logger().info("consumer_created", stream=stream, consumer=spec.durable)
         return
-    if changed := _difference(wanted, present["config"]):
+    if changed := difference(wanted, present["config"]):
         config = {name: value for name, value in present["config"].items() if name != "backoff"} | wanted
         await _update(ask, create, {"stream_name": stream, "config": config, "action": "update"}, changed)
+
+
+async def consumer_progress(ask: Ask, stream: str, durable: str) -> ConsumerProgress:
+    """
+    How far a consumer is, in one request.
+
+    Raises:
+        StreamUnavailable: there is no such consumer, or no answer.
+    """
+    info = await call(ask, f"CONSUMER.INFO.{stream}.{durable}", {})
+    return ConsumerProgress(
+        delivered=info["delivered"]["consumer_seq"],
+        acknowledged=info["ack_floor"]["consumer_seq"],
+        pending=info["num_pending"],
+        ack_pending=info["num_ack_pending"],
+    )
 
 
 async def consumer_state(ask: Ask, stream: str, durable: str, *, with_ack_floor: bool) -> ConsumerState:
@@ -88,7 +89,7 @@ async def consumer_state(ask: Ask, stream: str, durable: str, *, with_ack_floor:
     Raises:
         StreamUnavailable: there is no such consumer, or no answer.
     """
-    info = await _call(ask, f"CONSUMER.INFO.{stream}.{durable}", {})
+    info = await call(ask, f"CONSUMER.INFO.{stream}.{durable}", {})
     return ConsumerState(
         pending=info["num_pending"],
         ack_pending=info["num_ack_pending"],
@@ -100,7 +101,7 @@ async def _stored_at(ask: Ask, stream: str, sequence: int) -> datetime | None:
     if not sequence:
         return None
     try:
-        answer = await _call(ask, f"STREAM.MSG.GET.{stream}", {"seq": sequence})
+        answer = await call(ask, f"STREAM.MSG.GET.{stream}", {"seq": sequence})
     except ApiRefused as error:
         if error.status != _NOT_FOUND:
             raise
@@ -108,30 +109,39 @@ async def _stored_at(ask: Ask, stream: str, sequence: int) -> datetime | None:
     return datetime.fromisoformat(answer["message"]["time"])
 
 
-async def _update(ask: Ask, subject: str, request: _Json, changed: list[str]) -> None:
+async def _update(ask: Ask, subject: str, request: Json, changed: list[str]) -> None:
     """Change what may be changed; what the server refuses to change is said aloud and left as it is."""
     try:
-        await _call(ask, subject, request)
+        await call(ask, subject, request)
     except ApiRefused as error:
         logs.get_logger().error("stream_configuration_differs", fields=changed, reason=str(error))
         return
     logs.get_logger().info("stream_configuration_updated", subject=subject, fields=changed)
 
 
-async def _call(ask: Ask, subject: str, request: _Json) -> _Json:
-    answer: _Json = orjson.loads(await ask(f"$JS.API.{subject}", orjson.dumps(request) if request else b""))
+async def call(ask: Ask, subject: str, request: Json) -> Json:
+    """
+    What JetStream answers to one request of its management interface.
+
+    Raises:
+        ApiRefused: it said no.
+        StreamUnavailable: it said nothing.
+    """
+    answer: Json = orjson.loads(await ask(f"$JS.API.{subject}", orjson.dumps(request) if request else b""))
     if error := answer.get("error"):
         raise ApiRefused(subject, error)
     return answer
 
 
-def _difference(wanted: _Json, present: _Json) -> list[str]:
+def difference(wanted: Json, present: Json) -> list[str]:
+    """The names of the fields that are not as wanted."""
     changed = [name for name, value in wanted.items() if present.get(name) != value]
     return changed + (["backoff"] if present.get("backoff") else [])
 
 
-def _stream_config(spec: StreamSpec) -> _Json:
-    config: _Json = {
+def stream_config(spec: StreamSpec) -> Json:
+    """What we own of a stream's configuration, in JetStream's words."""
+    config: Json = {
         "name": spec.name,
         "subjects": list(spec.subjects),
         "storage": "file",
@@ -144,7 +154,8 @@ def _stream_config(spec: StreamSpec) -> _Json:
     return config if spec.replicas is None else config | {"num_replicas": spec.replicas}
 
 
-def _consumer_config(spec: ConsumerSpec) -> _Json:
+def consumer_config(spec: ConsumerSpec) -> Json:
+    """What we own of a consumer's configuration, in JetStream's words."""
     return {
         "name": spec.durable,
         "durable_name": spec.durable,

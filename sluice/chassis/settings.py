@@ -20,6 +20,8 @@ from sluice.chassis.secret import RotatingSecret
 __all__ = ["EXIT_CONFIGURATION", "RotatingSecret", "Seconds", "ServiceSettings", "load"]
 
 S = TypeVar("S", bound="ServiceSettings")
+_MAY_BE_EMPTY = frozenset({"nats_url"})
+"""What an empty value turns off; elsewhere it means that nothing was said."""
 EXIT_CONFIGURATION = 78  # EX_CONFIG of sysexits.h
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
@@ -34,7 +36,8 @@ class ServiceSettings(BaseSettings):
 
     database_url: SecretStr = Field(description="postgresql://user:password@host:5432/database")
     nats_url: SecretStr = Field(
-        default=SecretStr("nats://127.0.0.1:4222"), description="nats://host:4222, several with commas"
+        default=SecretStr("nats://127.0.0.1:4222"),
+        description="nats://host:4222, several with commas; empty: Sluice works without NATS",
     )
     app_env: str = Field(
         default="development",
@@ -52,6 +55,11 @@ class ServiceSettings(BaseSettings):
         default="info", description="least level logged"
     )
     drain_seconds: Seconds = Field(default=8, description="seconds from SIGTERM to the end at the latest")
+
+    @property
+    def nats_servers(self) -> Sequence[str]:
+        """The addresses of NATS; none where Sluice works without it."""
+        return [url.strip() for url in self.nats_url.get_secret_value().split(",") if url.strip()]
 
     @property
     def is_production(self) -> bool:
@@ -100,13 +108,19 @@ class _Unreadable:
 
 
 class _FileSource(PydanticBaseSettingsSource):
-    """``NAME_FILE=/path`` gives ``NAME`` the content of that file without the whitespace around it."""
+    """
+    ``NAME_FILE=/path`` gives ``NAME`` the content of that file without the whitespace around it.
+
+    So does an empty ``NAME``, of the few that it turns off.
+    """
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[object, str, bool]:
         for name in _names(field, field_name):
             path = os.environ.get(f"{name}_FILE")
             if path:
                 return _read(name, path), field_name, self.field_is_complex(field)
+            if field_name in _MAY_BE_EMPTY and os.environ.get(name) == "":
+                return "", field_name, False
         return None, field_name, False
 
     def __call__(self) -> dict[str, object]:

@@ -51,6 +51,11 @@ class _AsItCame(Protocol):
     def headers(self) -> Mapping[str, str]: ...
 
 
+def _say_nothing(replies: Sequence[str], word: bytes) -> None:
+    """Nobody redelivers a message that no broker carried."""
+    del replies, word
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class IncomingMessage:
     """A message that we hold until ``ack_wait`` passes; ``deliveries`` is 1 the first time."""
@@ -62,6 +67,7 @@ class IncomingMessage:
     stored_at_nanoseconds: int
     _message: _AsItCame
     _acknowledge: Callable[[Sequence[str]], None]
+    _say: Callable[[Sequence[str], bytes], None] = _say_nothing
 
     @property
     def stored_at(self) -> datetime:
@@ -78,10 +84,45 @@ class IncomingMessage:
         acknowledge([self])
 
 
+def keep(messages: Sequence[IncomingMessage]) -> None:
+    """Say that we still work on these, so that nobody else gets them yet; all of one fetch."""
+    if messages:
+        messages[0]._say([message._message.reply for message in messages], b"+WPI")  # noqa: SLF001  of this module
+
+
+def give_back(messages: Sequence[IncomingMessage], *, after_seconds: float) -> None:
+    """Say that we shall not work on these, so that they come again after that time; all of one fetch."""
+    if messages:
+        word = b'-NAK {"delay": %d}' % int(after_seconds * 1e9)
+        messages[0]._say([message._message.reply for message in messages], word)  # noqa: SLF001  of this module
+
+
 def acknowledge(messages: Sequence[IncomingMessage]) -> None:
     """Say that we are done with these, in one piece; all of one fetch."""
     if messages:
         messages[0]._acknowledge([message._message.reply for message in messages])  # noqa: SLF001  of this module
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerProgress:
+    """
+    What one look at a consumer says; two of them tell whether it moves.
+
+    Args:
+        delivered: messages delivered so far, repeated ones too.
+        acknowledged: of these, those below which all are acknowledged.
+        pending: messages not yet delivered.
+        ack_pending: messages delivered and not yet acknowledged.
+    """
+
+    delivered: int
+    acknowledged: int
+    pending: int
+    ack_pending: int
+
+    def has_moved_since(self, earlier: "ConsumerProgress") -> bool:
+        """Whether anything was delivered or acknowledged in between, or the consumer made anew."""
+        return (self.delivered, self.acknowledged) != (earlier.delivered, earlier.acknowledged)
 
 
 @dataclass(frozen=True, slots=True)

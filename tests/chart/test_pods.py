@@ -107,6 +107,28 @@ def test_settings_are_those_that_the_service_knows(values: Values, monkeypatch: 
             known[name]()  # type: ignore[call-arg]  # the environment has the rest
 
 
+def test_without_nats_nobody_is_told_of_one(everything: Values) -> None:
+    """No address, no credentials, no way there; every service is told that there is none."""
+    values = merge(everything, {"nats": {"enabled": False}})
+    for spec in _deployed(values).values():
+        settings = settings_of(spec)
+        assert settings["NATS_URL"] == ""
+        assert not {"NATS_URL_FILE", "STREAM_REPLICAS", "STREAM_MAX_BYTES"} & settings.keys()
+    rendered = str(render(values))
+    assert "4222" not in rendered
+    assert "nats-url" not in rendered
+
+
+def test_ingest_alone_makes_the_stream_and_is_told_how_it_is_wanted(everything: Values) -> None:
+    """Whole numbers, however large."""
+    deployed = {name: settings_of(spec) for name, spec in _deployed(everything).items()}
+    wanted = {"STREAM_REPLICAS": "3", "STREAM_MAX_BYTES": "10737418240", "STREAM_MAX_AGE": "86400"}
+    assert wanted.items() <= deployed["ingest"].items()
+    assert [name for name in deployed["processor"] if name.startswith("STREAM")] == ["STREAM_GRACE_SECONDS"]
+    assert deployed["processor"]["STREAM_GRACE_SECONDS"] == "1.5"
+    assert not any(name.startswith("STREAM") for name in deployed["healthd"])
+
+
 def test_secrets_are_files_of_a_directory_and_go_to_those_with_a_use(everything: Values) -> None:
     """Never in the environment, never by subPath, which no rotation would reach."""
     held = {}

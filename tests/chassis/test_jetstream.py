@@ -375,7 +375,12 @@ async def test_it_opens_without_a_server(make_settings: Callable[..., ServiceSet
     """A service starts with NATS away, and ends as quickly."""
     async with asyncio.timeout(3), _opened("nats://127.0.0.1:1", wait=False) as jetstream:
         assert jetstream.is_connected is False
-        assert jetstream.status() == {"connected": False, "generation": 0}
+        assert jetstream.status() == {
+            "connected": False,
+            "generation": 0,
+            "refuses": False,
+            "settings_refused": [],
+        }
         with pytest.raises(StreamUnavailable):
             await jetstream.publish(_message(1))
         assert await jetstream.fetch(1, within_seconds=0.1) == []

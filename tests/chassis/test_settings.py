@@ -29,6 +29,20 @@ def test_environment_alone_configures_a_service(monkeypatch: pytest.MonkeyPatch)
     assert (settings.listen_port, settings.database_pool_max_size, settings.is_production) == (8081, 10, False)
 
 
+def test_an_empty_address_of_nats_means_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """By itself or in a file; what was not said at all has its default."""
+    monkeypatch.setenv("DATABASE_URL", URL)
+    assert load(IngestSettings).nats_servers == ["nats://127.0.0.1:4222"]
+    monkeypatch.setenv("NATS_URL", "")
+    assert load(IngestSettings).nats_servers == []
+    monkeypatch.setenv("NATS_URL", "nats://a:1, nats://b:2")
+    assert load(IngestSettings).nats_servers == ["nats://a:1", "nats://b:2"]
+    monkeypatch.delenv("NATS_URL")
+    (tmp_path / "nats").write_text("\n")
+    monkeypatch.setenv("NATS_URL_FILE", str(tmp_path / "nats"))
+    assert load(IngestSettings).nats_servers == []
+
+
 def test_every_fault_is_reported_at_once_with_its_fix(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -78,10 +78,11 @@ FORBIDDEN_TO_PUBLISH: Mapping[str, list[str]] = {
         "$JS.API.CONSUMER.CREATE.STRIPE.spy",
         "$JS.API.CONSUMER.DURABLE.CREATE.STRIPE.spy",
         "$JS.API.CONSUMER.DELETE.STRIPE.processor",
-        "$JS.API.STREAM.DELETE.STRIPE",
+        "$JS.API.STREAM.DELETE.OTHERS",
         "$JS.API.STREAM.PURGE.STRIPE",
     ],
     "processor": [
+        "$JS.API.STREAM.DELETE.STRIPE",
         "stripe.live.platform.charge.succeeded",
         "stripe.live.tenant_7.charge.succeeded",
         "$JS.API.STREAM.CREATE.STRIPE",

@@ -45,6 +45,15 @@ def test_external_servers_must_be_named(tmp_path: Path) -> None:
         _read(tmp_path, {"EXTERNAL": "1"})
 
 
+def test_nats_may_be_left_out(tmp_path: Path) -> None:
+    """With servers of others too, of which NATS need not be named then."""
+    assert _read(tmp_path, {}).wants_nats
+    assert not _read(tmp_path, {"NATS": "0"}).wants_nats
+    external = _read(tmp_path, {"NATS": "0", "EXTERNAL": "1", "DATABASE_URL": "postgresql://db/x"}).external
+    assert external is not None
+    assert (external.nats_url, external.hosts) == ("", "PostgreSQL at db, no NATS")
+
+
 def test_the_env_file_gives_secrets_and_settings(tmp_path: Path) -> None:
     """Secrets are picked out, the stack's own decisions stay its own, the rest goes to the services."""
     text = """

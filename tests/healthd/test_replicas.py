@@ -1,6 +1,7 @@
 """healthd asks every replica behind a name, and waits for none of them for long."""
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
@@ -53,6 +54,23 @@ async def test_a_replica_is_seen_with_all_that_it_says(session: aiohttp.ClientSe
     assert replica.pool == PoolSeen(size=3, idle=1, busy=2, limit=8)
     assert replica.version == "1.2.3"
     assert (replica.webhook_secret, replica.secret_key) == (Configured.OK, Configured.OK)
+
+
+@pytest.mark.parametrize(
+    ("stream", "is_frozen", "refused"),
+    [
+        ({"connected": True}, False, ()),
+        ({"connected": True, "refuses": True}, True, ()),
+        ({"connected": True, "stalled": True}, True, ()),
+        ({"connected": True, "settings_refused": ["STREAM_REPLICAS"]}, False, ("STREAM_REPLICAS",)),
+    ],
+)
+def test_what_a_replica_says_of_the_stream_is_heard(
+    stream: dict[str, object], is_frozen: bool, refused: tuple[str, ...]
+) -> None:
+    """Those who publish and consume know better than whoever only looks."""
+    replica = parse_answer("10.0.0.1:9090", json.dumps({"ready": True, "stream": stream}).encode())
+    assert (replica.stream_frozen, replica.stream_settings_refused) == (is_frozen, refused)
 
 
 async def test_each_address_of_a_name_is_one_replica(session: aiohttp.ClientSession) -> None:

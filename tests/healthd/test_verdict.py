@@ -83,6 +83,11 @@ def stream_down(snapshot: Snapshot) -> Snapshot:
     return replace(snapshot, stream=snapshot.stream.missed(Problem.UNREACHABLE, at=NOW))
 
 
+def without_stream(snapshot: Snapshot) -> Snapshot:
+    """Sluice works without NATS, and nobody looks at one."""
+    return replace(snapshot, stream=Sight(), has_stream=False)
+
+
 def no_targets(snapshot: Snapshot) -> Snapshot:
     """Nobody said what to watch."""
     return replace(snapshot, services={})
@@ -103,6 +108,8 @@ FORGED = replace(REPLICA, forged_age_seconds=3_599)
 FORGED_ONCE = replace(REPLICA, forged_age_seconds=3_600)
 NO_SECRET = replace(REPLICA, webhook_secret=Configured.MISSING)
 SILENT = replace(REPLICA, webhook_secret=Configured.UNKNOWN, secret_key=Configured.UNKNOWN)
+FROZEN = replace(REPLICA, stream_frozen=True)
+REFUSED = replace(REPLICA, stream_settings_refused=("STREAM_REPLICAS",))
 NO_KEY = replace(REPLICA, secret_key=Configured.MISSING)
 
 CASES: list[tuple[str, Spoil, Status, set[Reason]]] = [
@@ -140,6 +147,10 @@ CASES: list[tuple[str, Spoil, Status, set[Reason]]] = [
     ("a dead row", webhooks(dead=1), Status.DEGRADED, {Reason.DEAD_WEBHOOKS}),
     ("parked rows wait on purpose", webhooks(backlog=3, parked=3), Status.HEALTHY, set()),
     ("NATS down", stream_down, Status.DEGRADED, {Reason.STREAM_DOWN}),
+    ("no NATS is wanted", without_stream, Status.HEALTHY, set()),
+    ("nothing can be published", service("ingest", REPLICA, FROZEN), Status.DEGRADED, {Reason.STREAM_FROZEN}),
+    ("nothing is consumed", service("processor", FROZEN), Status.DEGRADED, {Reason.STREAM_FROZEN}),
+    ("one server alone", service("ingest", REFUSED), Status.DEGRADED, {Reason.STREAM_SETTING_REFUSED}),
 ]
 
 

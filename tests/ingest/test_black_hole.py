@@ -1,7 +1,7 @@
 """PostgreSQL or NATS takes every byte and says nothing, or a table is locked: answers in time; all heals by itself."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
@@ -61,7 +61,9 @@ async def test_a_silent_nats_delays_no_answer(database_url: str, nats_url: str) 
     async with _behind_a_wire(nats_url) as (wire, url), running(database_url, url) as ingest:
 
         async def is_connected() -> bool:
-            return ingest.service.probes.status()["stream"] == {"connected": True, "generation": generation}
+            stream = ingest.service.probes.status()["stream"]
+            assert isinstance(stream, Mapping)
+            return (stream["connected"], stream["generation"]) == (True, generation)
 
         generation = 1
         await until(is_connected)

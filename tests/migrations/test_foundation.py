@@ -203,6 +203,7 @@ async def test_functions_do_not_follow_a_callers_search_path(empty_database_url:
         "sluice_claim_batch",
         "sluice_settle_batch",
         "sluice_postpone_webhook",
+        "sluice_lease_webhooks",
     }
     for row in functions:
         assert row["proconfig"][0].startswith("search_path=pg_catalog, ")

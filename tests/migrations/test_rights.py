@@ -100,6 +100,8 @@ FORBIDDEN = {
         f"SELECT sluice_store_payments({', '.join(['NULL'] * 17)})",
         f"SELECT sluice_add_facts({', '.join(['NULL'] * 21)})",
         f"SELECT sluice_claim_webhooks({', '.join(['NULL'] * 7)})",
+        f"SELECT sluice_lease_webhooks({', '.join(['NULL'] * 9)})",
+        "SELECT * FROM processing_lease",
         f"SELECT sluice_settle_webhooks({', '.join(['NULL'] * 2)})",
         f"SELECT sluice_claim_batch({', '.join(['NULL'] * 8)})",
         f"SELECT sluice_settle_batch({', '.join(['NULL'] * 3)})",
@@ -253,7 +255,7 @@ async def test_the_public_sees_nothing_of_sluices(supabase_url: str) -> None:
             "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
         )
     ]
-    assert len(tables) == 11
+    assert len(tables) == 12
     for role in ("anon", "authenticated"):
         for statement in [
             *(f"SELECT FROM {table}" for table in tables),

@@ -40,6 +40,10 @@ class HandRelay:
             return False
         return True
 
+    async def stream_is_back(self) -> bool:
+        """Whether this connection reaches it."""
+        return self.stream.is_connected
+
     async def is_all_acknowledged(self) -> bool:
         """Whether the consumer owes nothing."""
         state = await self.stream.consumer_state(CONSUMER)

@@ -12,6 +12,8 @@ from processor import loop_holds
 from processor.apart import Apart, is_heavy
 from processor.batches import BATCH_BYTES, BATCH_FACTS, plan
 from processor.deferral import Deferral
+from processor.direct import Direct
+from processor.in_hand import InHand
 from processor.isolation import LEAST_SHARE, Isolation
 from processor.process import Limits
 from processor.quarantine import FIRST_SECONDS, LONGEST_SECONDS, Fault, Quarantine
@@ -35,7 +37,9 @@ def work_of(one: StripeEvent, *, deliveries: int = 1) -> Work:
 def isolation_of(shop: Workshop, *, most: int = 1_000) -> Isolation:
     """Lanes beside the others; all of them by hand, and in this event loop."""
     deferral = Deferral(shop.database)
-    slow, blocking, heavy = (Apart(shop.turns(), deferral, shop.stop, most=most) for _ in range(3))
+    slow, blocking, heavy = (
+        Apart(shop.turns(), deferral, shop.stop, InHand(Direct(shop.database), 30), most=most) for _ in range(3)
+    )
     reporter = Reporter(shop.errors, shop.registry.types)
     return Isolation(shop.registry, Quarantine(), reporter, slow, blocking, heavy)
 

@@ -24,6 +24,14 @@ def test_a_redelivered_message_runs_alone_after_all_others() -> None:
     assert [(batch.works, batch.alone) for batch in batches] == [((fresh,), False), ((suspect,), True)]
 
 
+def test_redelivered_messages_run_from_the_other_end_every_other_time() -> None:
+    """One that kills its process each time holds up those before it once, and those behind it once."""
+    events = [event() for _ in range(3)]
+    for deliveries, expected in ((2, events), (3, events[::-1]), (4, events)):
+        batches = plan([work(each, deliveries=deliveries) for each in events])
+        assert [batch.works[0].event for batch in batches] == expected
+
+
 def test_an_id_that_comes_twice_runs_in_two_transactions() -> None:
     """The second copy meets what became of the first."""
     same, other = event(), event()

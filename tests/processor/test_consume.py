@@ -7,8 +7,11 @@ import pytest
 
 from devstack.ports import free_port
 from processor.consume import Consumer, next_size
+from processor.direct import Direct
+from processor.in_hand import InHand
 from processor.ledger import apply_facts
 from processor.settings import ProcessorSettings
+from processor.stream_watch import StreamWatch
 from sluice.chassis.error_log import ErrorLog
 from sluice.chassis.jetstream import IncomingMessage, JetStream
 from sluice.chassis.postgres import Database
@@ -44,8 +47,18 @@ class OneByOne(HandStream):
 
 def consumer_of(shop: Workshop, stream: HandStream, *, lanes: int = 1) -> Consumer:
     """The loop, by hand."""
-    turns = shop.turns()
-    return Consumer(stream, turns, turns.outage, shop.stop, batch_size=2, lanes=lanes)
+    turns, direct = shop.turns(), Direct(shop.database)
+    return Consumer(
+        stream=stream,
+        turns=turns,
+        outage=turns.outage,
+        stop=shop.stop,
+        direct=direct,
+        watch=StreamWatch(stream, shop.database),
+        in_hand=InHand(direct, ack_wait_seconds=30),
+        batch_size=2,
+        lanes=lanes,
+    )
 
 
 async def test_nothing_is_asked_of_the_stream_before_postgres_has_answered() -> None:

@@ -82,6 +82,8 @@ class Message:
     deliveries: int = 1
     payload: bytes | None = None
     acknowledgements: int = 0
+    words: list[bytes] = field(default_factory=list)
+    """What else the processor said of it."""
 
     def incoming(self) -> IncomingMessage:
         """What the processor gets to see."""
@@ -97,6 +99,7 @@ class Message:
             stored_at_nanoseconds=time.time_ns(),
             _message=reply,
             _acknowledge=_acknowledge,
+            _say=_say,
         )
 
     @property
@@ -106,7 +109,7 @@ class Message:
 
     def again(self) -> "Message":
         """The same message as JetStream delivers it after ``ack_wait``."""
-        return replace(self, deliveries=self.deliveries + 1, acknowledgements=0)
+        return replace(self, deliveries=self.deliveries + 1, acknowledgements=0, words=[])
 
 
 _BY_REPLY: dict[str, Message] = {}
@@ -115,6 +118,11 @@ _BY_REPLY: dict[str, Message] = {}
 def _acknowledge(replies: Sequence[str]) -> None:
     for reply in replies:
         _BY_REPLY[reply].acknowledgements += 1
+
+
+def _say(replies: Sequence[str], word: bytes) -> None:
+    for reply in replies:
+        _BY_REPLY[reply].words.append(word)
 
 
 @dataclass

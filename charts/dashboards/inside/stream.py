@@ -17,11 +17,14 @@ STREAM = Row(
             unit="short",
         ),
         Graph(
-            title="Delivered again, by replica",
-            description="Messages that a processor held before and never answered: it died, was slow, or met a locked "
-            "row. Harmless for the effects; steady ones want ACK_WAIT_SECONDS raised or handlers sped up.",
-            runbook="the-backlog-grows",
-            queries=(Query(each_minute("webhook_messages_redelivered_total", where=PODS, by="pod"), "{{pod}}"),),
+            title="Beside the stream, by replica",
+            description="Again: a processor held these messages before and never answered: it died, or met a locked "
+            "row. Taken: from PostgreSQL, as the stream brought none. In calm weather neither; without NATS all.",
+            runbook="nats-is-down-or-lost-its-store",
+            queries=(
+                Query(each_minute("webhook_messages_redelivered_total", where=PODS, by="pod"), "again {{pod}}"),
+                Query(each_minute("webhook_events_taken_directly_total", where=PODS, by="pod"), "taken {{pod}}"),
+            ),
             unit="epm",
         ),
         Graph(
@@ -36,7 +39,7 @@ STREAM = Row(
         Graph(
             title="The relay's repairs",
             description="Webhooks published again because their message was never stored (unsent), was lost (passed) "
-            "or is overdue. In calm weather, with nothing restarted, NATS loses messages: see its disk and max_bytes.",
+            "or is overdue. In calm weather, with nothing restarted, NATS loses messages: see STREAM_MAX_BYTES.",
             runbook="nats-is-down-or-lost-its-store",
             queries=(Query(each_minute("relay_repairs_total", where=PODS, by="reason"), "{{reason}}"),),
             unit="epm",

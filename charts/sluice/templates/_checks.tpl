@@ -8,8 +8,10 @@
 
 {{- define "sluice.secretFaults" -}}
 {{- $wanted := list "ingestDatabaseUrl" "processorDatabaseUrl" "healthdDatabaseUrl" "stripeWebhookSecret" -}}
+{{- if .Values.nats.enabled -}}
 {{- range list "ingestNatsUrl" "processorNatsUrl" "healthdNatsUrl" -}}
 {{- if not (get $.Values.secrets . | default dict).key -}}{{- $wanted = append $wanted "natsUrl" | uniq -}}{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- if .Values.migration.enabled -}}{{- $wanted = append $wanted "migrationDatabaseUrl" -}}{{- end -}}
 {{- if .Values.processor.autoscaling -}}{{- $wanted = append $wanted "kedaDatabaseUrl" -}}{{- end -}}

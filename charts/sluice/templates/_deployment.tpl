@@ -84,6 +84,18 @@ LISTEN_PORT: "8080"
 {{- with .values.poolSize }}
 DATABASE_POOL_MAX_SIZE: {{ . | quote }}
 {{- end }}
+{{- if not .root.Values.nats.enabled }}
+NATS_URL: ""
+{{- else if eq .component "ingest" }}
+STREAM_MAX_BYTES: {{ .root.Values.stream.maxBytes | int64 | quote }}
+STREAM_MAX_AGE: {{ .root.Values.stream.maxAgeSeconds | int64 | quote }}
+{{- with .root.Values.stream.replicas }}
+STREAM_REPLICAS: {{ . | quote }}
+{{- end }}
+{{- end }}
+{{- if eq .component "processor" }}
+STREAM_GRACE_SECONDS: {{ .root.Values.nats.graceSeconds | quote }}
+{{- end }}
 {{- if .root.Values.secrets.natsCa.key }}
 SSL_CERT_FILE: /run/sluice/nats-ca.crt
 {{- end }}

@@ -45,10 +45,12 @@ a rule without peers would let everybody in.
 {{- end -}}
 
 {{- define "sluice.toNats" -}}
+{{- if .Values.nats.enabled -}}
 - ports:
     - {protocol: TCP, port: {{ .Values.networkPolicy.natsPort }}}
   {{- with .Values.networkPolicy.natsTo }}
   to:
     {{- toYaml . | nindent 4 }}
   {{- end }}
+{{- end -}}
 {{- end -}}

@@ -67,7 +67,7 @@ volumeMounts:
       {{- range $value, $file := .secrets }}
       {{- $secret := get $.root.Values.secrets $value | default dict }}
       {{- if and (hasSuffix "NatsUrl" $value) (not $secret.key) }}{{ $secret = $.root.Values.secrets.natsUrl }}{{ end }}
-      {{- if $secret.key }}
+      {{- if and $secret.key (or $.root.Values.nats.enabled (not (hasSuffix "atsUrl" $value))) }}
       - secret:
           name: {{ $secret.name | default $.root.Values.secrets.name | quote }}
           items:
@@ -80,7 +80,9 @@ volumeMounts:
 {{- /* NAME_FILE for each of .files: setting → file name. */ -}}
 {{- define "sluice.fileSettings" -}}
 {{- range $setting, $file := .files }}
+{{- if or $.root.Values.nats.enabled (ne $setting "NATS_URL") }}
 - name: {{ $setting }}_FILE
   value: /run/sluice/{{ $file }}
+{{- end }}
 {{- end }}
 {{- end -}}

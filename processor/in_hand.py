@@ -1,0 +1,71 @@
+"""What this process works on, said again and again to whoever would otherwise give it to somebody else."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from processor.direct import Direct
+from sluice.chassis.endless import turn
+from sluice.chassis.jetstream import IncomingMessage, keep
+from sluice.chassis.logs import get_logger
+from sluice.chassis.postgres import DATABASE_ERRORS
+
+_EVERY_SECONDS = 1.0
+
+
+@dataclass
+class InHand:
+    """Keeps messages from coming again and leases from running out, as long as this process lives."""
+
+    direct: Direct
+    ack_wait_seconds: float
+    clock: Callable[[], float] = time.monotonic
+    _held: dict[object, tuple[Sequence[IncomingMessage], float]] = field(default_factory=dict)
+
+    @contextmanager
+    def holding(self, messages: Sequence[IncomingMessage]) -> Iterator[None]:
+        """These, of one fetch, are worked on in this block."""
+        with self.keeping(messages):
+            try:
+                yield
+            finally:
+                self.direct.finished(messages)
+
+    @contextmanager
+    def keeping(self, messages: Sequence[IncomingMessage]) -> Iterator[None]:
+        """These come again to nobody else in this block."""
+        work = self.keep(messages)
+        try:
+            yield
+        finally:
+            self.let_go(work)
+
+    def keep(self, messages: Sequence[IncomingMessage]) -> object:
+        """Keep messages until what this returns is given to ``let_go``."""
+        work = object()
+        self._held[work] = (messages, self.clock())
+        return work
+
+    def let_go(self, work: object) -> None:
+        """They are in nobody's hand any more."""
+        del self._held[work]
+
+    async def run(self) -> None:
+        """Say it every second until cancelled, or more often where messages come again sooner."""
+        while True:
+            turn()
+            await asyncio.sleep(min(_EVERY_SECONDS, self.ack_wait_seconds / 4))
+            self.keep_messages()
+            try:
+                await self.direct.renew()
+            except DATABASE_ERRORS as error:
+                get_logger().info("leases_not_renewed", error=type(error).__name__)
+
+    def keep_messages(self) -> None:
+        """Once more for every message that was fetched more than a quarter of its time ago."""
+        latest = self.clock() - self.ack_wait_seconds / 4
+        for messages, since in self._held.values():
+            if since <= latest:
+                keep(messages)
