@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from devstack.child import end_with_parent
@@ -89,9 +89,10 @@ def _welcome(stack: Stack, took_seconds: float) -> str:
     return "\n".join(
         (
             f"Sluice is up at {url} after {took_seconds:.1f} s.",
-            f"  webhooks  {url}/api/stripe-webhook  (stripe listen --forward-to {url.removeprefix('http://')}/api/stripe-webhook)",
+            f"  webhooks  {url}/api/stripe-webhook",
+            f"  stripe    stripe listen --forward-to {url.removeprefix('http://')}/api/stripe-webhook",
             f"  health    {url}/api/health",
-            f"  shells    set -a; . {folder}/stack.env; set +a",
+            f"  shells    . {folder}/stack.env",
             f"  logs      {folder}/log/",
         )
     )
@@ -101,8 +102,7 @@ async def _demonstrate(stack: Stack, screen: Screen) -> None:
     screen.step("Sending a day of payments")
     show: Callable[[int], None] = lambda count: screen.progress(f"Sending a day of payments: {count} answered")  # noqa: E731
     try:
-        with stack.hint.expecting_forgeries():
-            result = await run_demo(stack.database_url, stack.gateway_url, stack.webhook_secret, show)
+        result = await run_demo(stack.database_url, stack.gateway_url, stack.webhook_secret, show)
     except DATABASE_ERRORS as error:
         screen.say(
             f"PostgreSQL went away ({type(error).__name__}) before the day was told to its end; the stack stays up."
@@ -123,10 +123,16 @@ async def _watch(stack: Stack, screen: Screen) -> None:
 
 
 def _status_line(stack: Stack, progress: Progress | None) -> str:
-    states = ", ".join(f"{name} {'up' if service.is_ready else 'starting'}" for name, service in stack.services.items())
+    states = _states({name: service.is_ready for name, service in stack.services.items()})
     restarts = sum(service.restarts for service in stack.services.values())
     again = "" if restarts == 0 else f"; started again {restarts} {'time' if restarts == 1 else 'times'}"
     return f"{states}{again}; {progress or 'PostgreSQL is away'}. Ctrl-C ends it."
+
+
+def _states(are_ready: Mapping[str, bool]) -> str:
+    up = ", ".join(name for name, is_ready in are_ready.items() if is_ready)
+    starting = ", ".join(name for name, is_ready in are_ready.items() if not is_ready)
+    return "; ".join([*([f"{up} up"] if up else []), *([f"{starting} starting"] if starting else [])])
 
 
 def _disk_problem(error: OSError) -> str:

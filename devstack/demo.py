@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import asyncpg
-from rich.table import Table
+from rich.console import RenderableType
 
 from sluice.simulator.client import Answer
 from sluice.simulator.day import send_day
@@ -18,7 +18,7 @@ SETTLE_SECONDS = 30.0
 class DemoResult:
     """The table for people, and whether everything in it is as it must be."""
 
-    table: Table
+    table: RenderableType
     is_well: bool
 
 

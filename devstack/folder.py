@@ -73,7 +73,7 @@ class StackFolder:
 
     def write_environment(self, values: Mapping[str, str]) -> None:
         """Tell other shells; they see the old text or the new one, never a half."""
-        lines = [f"{name}={shlex.quote(value)}\n" for name, value in values.items()]
+        lines = [f"export {name}={shlex.quote(value)}\n" for name, value in values.items()]
         write_private(self.environment, "".join(lines))
 
     def trim_logs(self) -> None:

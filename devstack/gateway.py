@@ -39,7 +39,8 @@ _HOP_BY_HOP = frozenset(
 )
 
 _ADDED = ("Server", "Content-Type")  # by aiohttp, where an answer has none
-Refused = Callable[[str, int, bytes], None]
+Refused = Callable[[str, int, bytes, Mapping[str, str]], None]
+"""Service, status, start of the answer, and the headers of the request."""
 
 
 class _AsGiven(web.StreamResponse):
@@ -57,7 +58,7 @@ class _Refusal(_AsGiven, web.Response):
 
 
 class Gateway:
-    """Forwards by ``routes``; ``port_of`` a service may change; ``on_refused`` hears service, status, start of 4xx."""
+    """Forwards by ``routes``; ``port_of`` a service may change; ``on_refused`` hears of each 4xx as ``Refused``."""
 
     def __init__(
         self, routes: Sequence[Route], port_of: Callable[[str], int], on_refused: Refused | None = None
@@ -125,7 +126,7 @@ class Gateway:
                 request.transport.abort()
             return response
         if self._on_refused is not None and 400 <= answer.status < 500:  # noqa: PLR2004 - the class of statuses
-            self._on_refused(service, answer.status, start)
+            self._on_refused(service, answer.status, start, request.headers)
         return response
 
 

@@ -1,8 +1,9 @@
 """What to do when a webhook was refused for its signature: the first thing that goes wrong for everybody."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+
+from sluice.simulator.client import FORGERY_HEADER
 
 HINT = (
     "A webhook was refused: no secret that ingest knows has signed it. With the Stripe CLI, put what "
@@ -13,27 +14,19 @@ QUIET_SECONDS = 60.0
 
 
 class SignatureHint:
-    """Says it at most once a minute, and not while the simulator forges on purpose."""
+    """Says it at most once a minute, and not of what the simulator forged on purpose."""
 
     def __init__(self, say: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
         self._say = say
         self._clock = clock
         self._quiet_until = float("-inf")
-        self._is_expected = False
 
-    def on_refused(self, service: str, status: int, body_start: bytes) -> None:
-        """Hear of a refusal, with the start of its answer."""
-        if self._is_expected or service != "ingest" or status != 400 or b"signature" not in body_start.lower():  # noqa: PLR2004
+    def on_refused(self, service: str, status: int, body_start: bytes, headers: Mapping[str, str]) -> None:
+        """Hear of a refusal, with the start of its answer and the request's headers."""
+        if service != "ingest" or status != 400 or b"signature" not in body_start.lower():  # noqa: PLR2004
+            return
+        if FORGERY_HEADER in headers:
             return
         if self._clock() >= self._quiet_until:
             self._quiet_until = self._clock() + QUIET_SECONDS
             self._say(HINT)
-
-    @contextmanager
-    def expecting_forgeries(self) -> Iterator[None]:
-        """Keep quiet inside."""
-        self._is_expected = True
-        try:
-            yield
-        finally:
-            self._is_expected = False

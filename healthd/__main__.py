@@ -11,6 +11,7 @@ from healthd import metrics
 from healthd.app import answer, make_app, serve
 from healthd.board import Board
 from healthd.poll import DatabasePoll, Poll, ServicePoll, StreamPoll, poll_until
+from healthd.record import Recorder
 from healthd.replicas import ServiceWatch
 from healthd.settings import Settings
 from sluice.chassis import output
@@ -57,8 +58,13 @@ async def watch(settings: Settings, service: Service) -> None:
         if stream is not None:
             service.probes.add_status("stream", stream.status)
             polls.append(StreamPoll(board, stream, within_seconds=within_seconds))
-        looking = poll_until(service.stop, polls, board, period_seconds=settings.health_period_seconds)
+        recorder = _recorder(settings, board, database)
+        recording = service.group.create_task(recorder.run(service.stop), name="record")
+        looking = poll_until(
+            service.stop, polls, board, period_seconds=settings.health_period_seconds, note=recorder.note
+        )
         await _linger(service, settings, service.group.create_task(looking, name="polls"))
+        await recording
 
 
 async def _linger(service: Service, settings: Settings, polls: asyncio.Task[None]) -> None:
@@ -81,8 +87,21 @@ def _database(settings: Settings) -> AbstractAsyncContextManager[Database]:
     )
 
 
+def _recorder(settings: Settings, board: Board, database: Database) -> Recorder:
+    return Recorder(
+        board,
+        database,
+        beat_seconds=settings.health_record_seconds,
+        retain_days=settings.health_retain_days,
+        within_seconds=min(settings.look_seconds, settings.drain_seconds / 4),
+    )
+
+
 def _service_polls(settings: Settings, board: Board, session: aiohttp.ClientSession) -> list[Poll]:
-    watches = (ServiceWatch(target, session, within_seconds=settings.look_seconds) for target in settings.targets)
+    watches = (
+        ServiceWatch(target, session, within_seconds=settings.look_seconds, dns_seconds=settings.health_dns_seconds)
+        for target in settings.targets
+    )
     return [ServicePoll(board, watch) for watch in watches]
 
 

@@ -9,6 +9,7 @@ from healthd.snapshot import Configured, PoolSeen, ReplicaSeen
 
 _LATE_SHARE = 0.5
 _Count = Annotated[int, Field(ge=0, le=1_000_000)]
+_Total = Annotated[int, Field(ge=0)]
 
 
 class _Answer(BaseModel):
@@ -35,6 +36,23 @@ class _Stream(_Answer):
     settings_refused: Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=10)] = []
 
 
+class _Contact(_Answer):
+    """``first_contact`` of a service."""
+
+    reached: bool = True
+
+
+class _Reach(_Answer):
+    """``database`` of a service."""
+
+    problem: str | None = None
+    timeouts: _Total = 0
+
+
+class _Errors(_Answer):
+    lost: _Total = 0
+
+
 class _Logs(_Answer):
     losing: bool = False
 
@@ -55,6 +73,9 @@ class _Status(_Answer):
     draining: bool = False
     pool: _Pool | None = None
     stream: _Stream | None = None
+    first_contact: _Contact = _Contact()
+    database: _Reach = _Reach()
+    error_log: _Errors = _Errors()
     logs: _Logs = _Logs()
     work: _Work | None = None
     tasks: Annotated[dict[Annotated[str, Field(max_length=64)], _Task], Field(max_length=100)] = {}
@@ -76,6 +97,9 @@ def parse_answer(address: str, body: bytes) -> ReplicaSeen:
         pool=_pool(status.pool),
         standing_still=_standing_still(status.tasks),
         stream_connected=status.stream.connected if status.stream else None,
+        is_without_database=not status.first_contact.reached or status.database.problem is not None,
+        pool_timeouts=status.database.timeouts,
+        errors_lost=status.error_log.lost,
         loses_logs=status.logs.losing,
         stream_frozen=status.stream is not None and (status.stream.refuses or status.stream.stalled),
         stream_settings_refused=tuple(status.stream.settings_refused) if status.stream else (),
@@ -99,4 +123,4 @@ def _pool(pool: _Pool | None) -> PoolSeen | None:
 
 
 def _configured(said: str) -> Configured:
-    return Configured(said) if said in (Configured.OK, Configured.MISSING) else Configured.UNKNOWN
+    return Configured(said) if said in list(Configured) else Configured.UNKNOWN

@@ -1,6 +1,7 @@
 """Looks at PostgreSQL, through the one connection that healthd has."""
 
 import asyncio
+import socket
 import time
 
 import asyncpg
@@ -12,6 +13,17 @@ from sluice.failures import DatabaseUnavailable
 
 _SQL = load_queries(__file__, "poll.sql")
 _SERVER_SHARE_MS = 800  # the server gives up a little before us, and says why
+
+_PROBLEMS: tuple[tuple[tuple[type[BaseException], ...], Problem], ...] = (
+    ((socket.gaierror,), Problem.UNRESOLVED),
+    ((TimeoutError, asyncpg.QueryCanceledError), Problem.TIMED_OUT),
+    ((asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError, asyncpg.UndefinedFunctionError), Problem.NO_SCHEMA),
+    ((asyncpg.InvalidPasswordError, asyncpg.InvalidAuthorizationSpecificationError), Problem.FORBIDDEN),
+    ((asyncpg.InsufficientPrivilegeError,), Problem.FORBIDDEN),
+    ((asyncpg.InvalidCatalogNameError,), Problem.NO_DATABASE),
+    ((DatabaseUnavailable, OSError, asyncpg.InterfaceError, asyncpg.InternalClientError), Problem.UNREACHABLE),
+    ((asyncpg.PostgresConnectionError,), Problem.UNREACHABLE),
+)
 
 
 async def look_at_database(database: Database, *, within_seconds: float) -> DatabaseSeen:
@@ -60,17 +72,6 @@ async def look_at_schema(database: Database, *, within_seconds: float) -> Schema
 
 
 def problem_of(error: Exception) -> Problem:
-    """The short name of what went wrong; never its text, which may hold an address."""
-    match error:
-        case TimeoutError() | asyncpg.QueryCanceledError():
-            return Problem.TIMED_OUT
-        case asyncpg.UndefinedTableError() | asyncpg.UndefinedColumnError() | asyncpg.UndefinedFunctionError():
-            return Problem.NO_SCHEMA
-        case asyncpg.InsufficientPrivilegeError():
-            return Problem.FORBIDDEN
-        case DatabaseUnavailable() | OSError() | asyncpg.InterfaceError() | asyncpg.InternalClientError():
-            return Problem.UNREACHABLE
-        case asyncpg.PostgresConnectionError():
-            return Problem.UNREACHABLE
-        case _:
-            return Problem.BAD_ANSWER
+    """The short name of what went wrong, or caused it; never its text, which may hold an address."""
+    cause = error.__cause__ if isinstance(error, DatabaseUnavailable) and error.__cause__ else error
+    return next((problem for kinds, problem in _PROBLEMS if isinstance(cause, kinds)), Problem.BAD_ANSWER)

@@ -57,12 +57,13 @@ def _told_of_stream(service: ServiceSeen) -> Findings:
 
 
 def _service_reasons(service: ServiceSeen, limits: Limits) -> Iterable[Reason]:
-    if not service.live:
-        yield Reason.SERVICE_DOWN
-    elif not service.ready:
-        yield Reason.SERVICE_NOT_READY
-    if len(service.live) < len(service.replicas):
+    if not service.ready and not service.is_being_replaced:
+        yield Reason.SERVICE_NOT_READY if service.live else Reason.SERVICE_DOWN
+    if service.down:
         yield Reason.REPLICA_DOWN
+    if service.without_database:
+        is_everybody = len(service.without_database) == len(service.live)
+        yield Reason.SERVICE_WITHOUT_DATABASE if is_everybody else Reason.REPLICA_WITHOUT_DATABASE
     if any(replica.pool is not None and replica.pool.is_exhausted for replica in service.live):
         yield Reason.POOL_EXHAUSTED
     if any(replica.loses_logs for replica in service.live):
@@ -84,7 +85,7 @@ def _stripe_findings(name: str, service: ServiceSeen) -> Findings:
     else:
         return NOTHING
     match said:
-        case Configured.OK:
+        case Configured.OK | Configured.NOT_NEEDED:
             return NOTHING
         case Configured.MISSING:
             return frozenset({Finding(missing)})
@@ -94,17 +95,17 @@ def _stripe_findings(name: str, service: ServiceSeen) -> Findings:
 
 def webhook_secret_of(service: ServiceSeen) -> Configured:
     """Whether every replica that answers holds the webhook signing secret."""
-    return _weakest(replica.webhook_secret for replica in service.live)
+    return _weakest(replica.webhook_secret for replica in service.telling)
 
 
 def secret_key_of(service: ServiceSeen) -> Configured:
-    """Whether every replica that answers holds Stripe's API key."""
-    return _weakest(replica.secret_key for replica in service.live)
+    """Whether every replica that answers holds Stripe's API key, or has no use for it."""
+    return _weakest(replica.secret_key for replica in service.telling)
 
 
 def _weakest(said: Iterable[Configured]) -> Configured:
     everything = set(said)
-    for weaker in (Configured.MISSING, Configured.UNKNOWN):
+    for weaker in (Configured.MISSING, Configured.UNKNOWN, Configured.NOT_NEEDED):
         if weaker in everything:
             return weaker
     return Configured.OK if everything else Configured.UNKNOWN

@@ -158,9 +158,21 @@ class StreamPoll:
 Poll = ServicePoll | DatabasePoll | StreamPoll
 
 
-async def poll_until(stop: asyncio.Event, polls: Sequence[Poll], board: Board, *, period_seconds: float) -> None:
-    """One loop for each source; returns when ``stop`` is set and every look has ended."""
-    herald = Herald(board)
+async def poll_until(
+    stop: asyncio.Event,
+    polls: Sequence[Poll],
+    board: Board,
+    *,
+    period_seconds: float,
+    note: Callable[[Verdict], None] = lambda _: None,
+) -> None:
+    """
+    One loop for each source; returns when ``stop`` is set and every look has ended.
+
+    Args:
+        note: hears the verdict after each look.
+    """
+    herald = Herald(board, note)
     async with asyncio.TaskGroup() as group:
         for poll in polls:
             rhythm = Rhythm(period_seconds, partial(board.is_settled, poll.name))
@@ -194,10 +206,11 @@ async def repeat(look: Look, rhythm: Rhythm, stop: asyncio.Event) -> None:
 
 
 class Herald:
-    """Tells the metrics after every look, and the log whenever the verdict changed."""
+    """Tells the metrics and the record after every look, and the log whenever the verdict changed."""
 
-    def __init__(self, board: Board) -> None:
+    def __init__(self, board: Board, note: Callable[[Verdict], None]) -> None:
         self._board = board
+        self._note = note
         self._told: Verdict | None = None
 
     def after(self, look: Look) -> Look:
@@ -211,6 +224,7 @@ class Herald:
 
     def _tell(self, verdict: Verdict) -> None:
         metrics.publish(self._board)
+        self._note(verdict)
         if verdict == self._told:
             return
         self._told = verdict

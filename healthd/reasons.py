@@ -45,6 +45,8 @@ class Reason(StrEnum):
     REPLICA_DOWN = "replica_down"
     REPLICA_MISSING = "replica_missing"
     POOL_EXHAUSTED = "pool_exhausted"
+    SERVICE_WITHOUT_DATABASE = "service_without_database"
+    REPLICA_WITHOUT_DATABASE = "replica_without_database"
     LOGS_DROPPED = "logs_dropped"
     MESSAGES_FORGED = "messages_forged"
     TASK_STUCK = "task_stuck"
@@ -88,6 +90,8 @@ RULES: Mapping[Reason, Rule] = {
     Reason.REPLICA_DOWN: Rule(Part.SERVICES, _D, _D),
     Reason.REPLICA_MISSING: Rule(Part.SERVICES, _D, _D),
     Reason.POOL_EXHAUSTED: Rule(Part.SERVICES, _D, _D),
+    Reason.SERVICE_WITHOUT_DATABASE: Rule(Part.SERVICES, _X, _D, vital=_X),
+    Reason.REPLICA_WITHOUT_DATABASE: Rule(Part.SERVICES, _D, _D),
     Reason.LOGS_DROPPED: Rule(Part.SERVICES, _D, _D),
     Reason.MESSAGES_FORGED: Rule(Part.STREAM, _D, _D),
     Reason.TASK_STUCK: Rule(Part.SERVICES, _D, _D),

@@ -1,8 +1,11 @@
 """Looks at every replica of a service, through its admin port."""
 
 import asyncio
+import ipaddress
 import socket
+import time
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 
 import aiohttp
 from yarl import URL
@@ -35,12 +38,27 @@ async def resolve(host: str, port: int) -> Sequence[str]:
 
 
 class ServiceWatch:
-    """One service: resolves its name anew for each look, then asks all replicas at the same time."""
+    """
+    One service: resolves its name anew for each look, then asks all replicas at the same time.
+
+    Args:
+        dns_seconds: for so long a resolver may still name a replica that has left; 0 where the host is an address.
+    """
 
     def __init__(
-        self, target: Target, session: aiohttp.ClientSession, *, within_seconds: float, resolver: Resolve = resolve
+        self,
+        target: Target,
+        session: aiohttp.ClientSession,
+        *,
+        within_seconds: float,
+        resolver: Resolve = resolve,
+        dns_seconds: float = 0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.target = target
+        self._dns_seconds = 0 if _is_address(target.host) else dns_seconds
+        self._clock = clock
+        self._last_answers: dict[str, tuple[ReplicaSeen, float]] = {}
         self._session = session
         self._within_seconds = within_seconds
         self._resolver = resolver
@@ -51,7 +69,25 @@ class ServiceWatch:
         addresses = await self._find()
         async with asyncio.TaskGroup() as group:
             asked = [group.create_task(self._ask(address)) for address in addresses[:REPLICAS_AT_MOST]]
-        return ServiceSeen(tuple(task.result() for task in asked))
+        return ServiceSeen(self._with_leavers(tuple(task.result() for task in asked)))
+
+    def _with_leavers(self, replicas: Sequence[ReplicaSeen]) -> tuple[ReplicaSeen, ...]:
+        """Mark those that drain, or answered until a moment ago: no resolver is as quick as a rolling update."""
+        now = self._clock()
+        known = {name: answer for name, answer in self._last_answers.items() if now - answer[1] <= self._dns_seconds}
+        known |= {replica.address: (replica, now) for replica in replicas if replica.is_live}
+        self._last_answers = known
+        return tuple(self._marked(replica) for replica in replicas)
+
+    def _marked(self, replica: ReplicaSeen) -> ReplicaSeen:
+        if not self._dns_seconds:
+            return replica
+        if replica.is_live:
+            return replace(replica, is_leaving=replica.is_draining)
+        known = self._last_answers.get(replica.address)
+        if known is None:
+            return replica
+        return replace(known[0], problem=replica.problem, is_ready=False, pool=None, is_leaving=True)
 
     async def _find(self) -> Sequence[str]:
         """The addresses now, or the last known ones while the resolver is away."""
@@ -88,6 +124,14 @@ class ServiceWatch:
 
     def _name(self, address: str) -> str:
         return f"[{address}]:{self.target.port}" if ":" in address else f"{address}:{self.target.port}"
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 async def _read_bounded(response: aiohttp.ClientResponse) -> bytes:

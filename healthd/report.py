@@ -27,6 +27,7 @@ def detailed(snapshot: Snapshot, verdict: Verdict, *, now: float, at: datetime) 
     """The same, and what an operator wants to see besides."""
     return {
         **brief(snapshot, verdict, now=now, at=at),
+        "database": {**_database(snapshot, verdict, now), "problem": _problem(snapshot.database)},
         "reasons": [_reason(finding.reason.value, finding.subject) for finding in verdict.findings],
         "services": {
             name: _service(sight, verdict.of(Part.SERVICES, name).value, now)
@@ -65,6 +66,8 @@ def _replica(replica: ReplicaSeen) -> dict[str, JsonValue]:
         "live": replica.is_live,
         "ready": replica.is_ready,
         "draining": replica.is_draining,
+        "leaving": replica.is_leaving,
+        "without_database": replica.is_without_database,
         "problem": replica.problem.value if replica.problem else None,
         "version": replica.version,
         "uptime_seconds": replica.uptime_seconds,
@@ -130,7 +133,11 @@ def _stream(snapshot: Snapshot, verdict: Verdict, now: float) -> dict[str, JsonV
 
 
 def _looked(sight: Sight[Seen], now: float) -> dict[str, JsonValue]:
-    return {"age_seconds": _age(sight, now), "problem": sight.problem.value if sight.problem else None}
+    return {"age_seconds": _age(sight, now), "problem": _problem(sight)}
+
+
+def _problem(sight: Sight[Seen]) -> str | None:
+    return sight.problem.value if sight.problem else None
 
 
 def _age(sight: Sight[Seen], now: float) -> float | None:

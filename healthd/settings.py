@@ -43,6 +43,11 @@ class Settings(ServiceSettings):
         description="every service and its admin address: ingest=http://host:9090,processor=http://host:9090"
     )
     health_replicas: str = Field("", description="replicas that each must have at least: ingest=2,processor=2")
+    health_dns_seconds: float = Field(
+        40, ge=0, le=3600, description="seconds for which DNS may still name a replica that has left"
+    )
+    health_record_seconds: _SECONDS = Field(60.0, description="seconds between two rows of health_verdict, at most")
+    health_retain_days: int = Field(35, ge=3, le=3650, description="days for which health_verdict is kept")
     health_details: bool = Field(False, description="tell services, backlog and reasons on the public port too")
     health_period_seconds: _SECONDS = Field(5.0, description="seconds between two looks at the same thing")
     health_backlog_age_seconds: _SECONDS = Field(300.0, description="age of unprocessed work that is degraded")

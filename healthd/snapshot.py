@@ -17,6 +17,7 @@ class Problem(StrEnum):
     BAD_ANSWER = "bad_answer"
     NO_SCHEMA = "no_schema"
     FORBIDDEN = "forbidden"
+    NO_DATABASE = "no_database"
 
 
 class Configured(StrEnum):
@@ -25,6 +26,8 @@ class Configured(StrEnum):
     OK = "ok"
     MISSING = "missing"
     UNKNOWN = "unknown"
+    NOT_NEEDED = "not_needed"
+    """Nothing that is switched on uses it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,14 @@ class ReplicaSeen:
     standing_still: tuple[str, ...] = ()
     """Its endless tasks that have not turned for long."""
     stream_connected: bool | None = None
+    is_without_database: bool = False
+    """Whether it could not get a connection to PostgreSQL when it tried last, or never could."""
+    pool_timeouts: int = 0
+    """Since its start, waits for a connection that timed out."""
+    errors_lost: int = 0
+    """Since its start, reports that did not become rows of ``error_logs``."""
+    is_leaving: bool = False
+    """Whether it answered a moment ago, and DNS may still name it although it has left."""
     loses_logs: bool = False
     stream_frozen: bool = False
     """Whether it is connected, and JetStream takes or brings no messages."""
@@ -89,9 +100,29 @@ class ServiceSeen:
         return tuple(replica for replica in self.replicas if replica.is_live)
 
     @property
+    def down(self) -> tuple[ReplicaSeen, ...]:
+        """The replicas that should answer and do not."""
+        return tuple(replica for replica in self.replicas if not replica.is_live and not replica.is_leaving)
+
+    @property
+    def is_being_replaced(self) -> bool:
+        """Whether some are leaving, so that DNS may not name yet who came for them."""
+        return any(replica.is_leaving for replica in self.replicas)
+
+    @property
+    def telling(self) -> tuple[ReplicaSeen, ...]:
+        """The replicas whose configuration speaks for the service: those that answer, else those that left just now."""
+        return self.live or tuple(replica for replica in self.replicas if replica.is_leaving)
+
+    @property
     def ready(self) -> tuple[ReplicaSeen, ...]:
         """The replicas that take work."""
         return tuple(replica for replica in self.live if replica.is_ready)
+
+    @property
+    def without_database(self) -> tuple[ReplicaSeen, ...]:
+        """The replicas that answer and cannot reach PostgreSQL."""
+        return tuple(replica for replica in self.live if replica.is_without_database)
 
 
 @dataclass(frozen=True, slots=True)

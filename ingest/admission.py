@@ -121,5 +121,5 @@ class Admission:
         try:
             return Admitted(read_event(body, tenant=tenant), verified_by)
         except Failure as failure:
-            self._refusals.malformed(failure, verified_by=verified_by, tenant=tenant)
+            self._refusals.malformed(failure, body, verified_by=verified_by, tenant=tenant)
             raise

@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 
 from ingest import metrics
 from ingest.admission import Admission
 from ingest.body import BodyReader
 from ingest.descriptors import allow_many_files
 from ingest.express import Express
+from ingest.first_write import what_prevents_writing
 from ingest.journal import Journal
 from ingest.public_port import Listening, PublicServer, listen
 from ingest.publisher import Publisher
@@ -20,6 +22,7 @@ from ingest.shares import CpuShare, InFlight
 from ingest.tenants import Tenants
 from sluice.chassis import logs
 from sluice.chassis.endless import Run, tell_to_end
+from sluice.chassis.first_contact import hold_readiness
 from sluice.chassis.jetstream import JetStream
 from sluice.chassis.postgres import Database
 from sluice.chassis.secret import RotatingSecret
@@ -45,6 +48,11 @@ async def serve(service: Service) -> None:
             settings, name="ingest", group=service.group, stream=stream_spec, consumer=None
         ) as stream,
         _receiving(service, settings, secret, database, stream) as listening,
+        hold_readiness(
+            service,
+            partial(what_prevents_writing, database),
+            limit_seconds=settings.ready_without_database_seconds,
+        ),
     ):
         logs.get_logger().info("ingest_listening", host=listening.host, port=listening.port)
         _warn_without_secret(secret)
@@ -127,11 +135,12 @@ def _warn_without_secret(secret: RotatingSecret) -> None:
 
 
 def _report(service: Service, secret: RotatingSecret, database: Database, stream: JetStream | None) -> None:
-    """Readiness looks at the configuration alone: without PostgreSQL ingest answers 503 itself, and needs no NATS."""
+    """After its first contact readiness looks at the configuration alone: ingest answers 503 itself."""
     service.probes.add_readiness("stripe_webhook_secret", lambda: bool(secret.values()))
     service.probes.add_status(
         "configuration", lambda: {"stripe_webhook_secret": "ok" if secret.values() else "missing"}
     )
     service.probes.add_status("pool", database.status)
+    service.probes.add_status("database", database.reach)
     if stream is not None:
         service.probes.add_status("stream", stream.status)

@@ -30,7 +30,7 @@ from sluice.chassis.sql import load_queries
 from sluice.contract.event import StripeEvent
 from sluice.failures import DatabaseUnavailable
 
-_QUERIES = load_queries(__file__, "journal.sql")
+QUERIES = load_queries(__file__, "journal.sql")
 _LEAST_RETRY_SECONDS = 0.3
 _HOLD_SECONDS = 1.0
 _IDLE_SECONDS = 10.0
@@ -190,7 +190,7 @@ class Journal:
         firsts = firsts_of(batch)
         async with self._hold.use(within_seconds=seconds_left(deadline)) as connection:
             recorded = await connection.fetch(
-                _QUERIES["record_new"], *columns(list(firsts.values())), timeout=seconds_left(deadline)
+                QUERIES["record_new"], *columns(list(firsts.values())), timeout=seconds_left(deadline)
             )
             self._give([firsts[row["stripe_event_id"]] for row in recorded], RECORDED)
             if rest := others(batch, recorded, firsts):

@@ -5,7 +5,9 @@ from ingest.notices import NOTICES
 from ingest.verify import BadSignature
 from sluice.chassis import logs
 from sluice.chassis.error_log import ErrorLog
-from sluice.failures import Failure
+from sluice.contract.document import JsonObject, decode_object
+from sluice.failures import Failure, MalformedEvent
+from sluice.payments.mentions import mentions
 
 _SECRET_SECONDS = 3600.0
 _HINT = (
@@ -42,14 +44,16 @@ class Refusals:
             request_data={"code": SecretUnusable.code, "tenant": organiser, "reason": fault},
         )
 
-    def malformed(self, failure: Failure, *, verified_by: str, tenant: str | None) -> None:
+    def malformed(self, failure: Failure, body: bytes, *, verified_by: str, tenant: str | None) -> None:
         """Signed with a secret of ours, and still no event: a person should know."""
         kind = "webhook_malformed"
         if not (NOTICES.may(kind) if tenant is None else NOTICES.may_of(tenant, kind)):
             return
+        named = mentions(_payload(body), tenant=tenant)
         self._errors.webhook(
             f"A webhook signed with the secret {verified_by} is malformed: {failure}",
-            event_id=tenant,
+            event_id=named.events_id,
+            user_id=named.user_id,
             request_data={"code": failure.code, "tenant": tenant},
         )
 
@@ -62,3 +66,11 @@ class Refusals:
                 severity="high",
                 request_data={"sqlstate": getattr(error, "sqlstate", None)},
             )
+
+
+def _payload(body: bytes) -> JsonObject:
+    """The body where it is a JSON object, however malformed as an event; else nothing."""
+    try:
+        return decode_object(body)
+    except MalformedEvent:
+        return {}

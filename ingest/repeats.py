@@ -21,7 +21,7 @@ from ingest.notices import NOTICES
 from sluice.chassis.postgres import Connection, Record
 from sluice.chassis.sql import load_queries
 
-_QUERIES = load_queries(__file__, "repeats.sql")
+QUERIES = load_queries(__file__, "repeats.sql")
 _ZEROS = re.compile(r"evt_0+(?:@.*)?")
 _DIGEST_CHARACTERS = 16
 
@@ -41,7 +41,7 @@ async def record_repeats(connection: Connection, batch: Batch, deadline: float) 
         deadline: by the monotonic clock.
     """
     batch = by_id(batch)
-    rows = await connection.fetch(_QUERIES["record"], *columns(batch), differs(batch), timeout=seconds_left(deadline))
+    rows = await connection.fetch(QUERIES["record"], *columns(batch), differs(batch), timeout=seconds_left(deadline))
     pairs = list(zip(batch, rows, strict=True))
     await _fill(connection, batch, rows, deadline)
     refuse([waiting for waiting, row in pairs if row["life"] == "held"], NotRecorded)
@@ -74,7 +74,7 @@ async def _fill(connection: Connection, batch: Batch, rows: Sequence[Record], de
         return
     waiting = [waiting for waiting in batch if waiting.event.stripe_event_id in unfilled]
     filled = await connection.fetch(
-        _QUERIES["fill"], *columns(list(firsts_of(waiting).values())), timeout=seconds_left(deadline)
+        QUERIES["fill"], *columns(list(firsts_of(waiting).values())), timeout=seconds_left(deadline)
     )
     held = unfilled - {row["stripe_event_id"] for row in filled}
     refuse([one for one in waiting if one.event.stripe_event_id in held], NotRecorded)

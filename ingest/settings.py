@@ -10,7 +10,7 @@ from ingest.journal import JournalLimits
 from ingest.relay import RelayLimits
 from ingest.tenants import TenantLimits
 from sluice.chassis.listening import EVERY_ADDRESS
-from sluice.chassis.settings import Seconds
+from sluice.chassis.settings import BeyondRollouts, Seconds
 from sluice.chassis.stream_settings import StreamSettings
 from sluice.webhook_secret import configured_faults
 
@@ -30,6 +30,9 @@ class IngestSettings(StreamSettings):
     listen_host: str = Field(EVERY_ADDRESS, description="address of the public port; `::` is every one, IPv4 and IPv6")
     listen_port: int = Field(8080, ge=0, le=65_535, description="public port")
     listen_reuse_port: bool = Field(False, description="true lets several processes share the port (SO_REUSEPORT)")
+    ready_without_database_seconds: BeyondRollouts = Field(
+        900, description="seconds from the start until ready although PostgreSQL was never reached"
+    )
     linger_seconds: float = Field(
         1, ge=0, le=60, description="seconds from SIGTERM during which new requests are taken"
     )

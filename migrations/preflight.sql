@@ -49,6 +49,7 @@ DECLARE
         ["error_logs", "stack_trace", "text", {"nullable": true}],
         ["error_logs", "user_id", "text varchar:64", {"nullable": true}],
         ["error_logs", "event_id", "text varchar:64", {"nullable": true}],
+        ["error_logs", "stripe_event_id", "text varchar:255", {"nullable": true}],
         ["error_logs", "request_data", "jsonb json", {"nullable": true}],
         ["error_logs", "resolved", "boolean", {"default": "false", "accepts": ["true", "false"]}],
         ["error_logs", "resolved_at", "timestamp timestamptz", {"nullable": true}],
@@ -66,6 +67,7 @@ DECLARE
     type_of text;
     casts text;
 BEGIN
+    own_tables := own_tables || ARRAY['webhook_death', 'health_verdict', 'webhook_load_test'];
     IF current_setting('server_version_num')::integer < 150000 THEN
         found := found || format(E'PostgreSQL %s is too old: Sluice needs 15 or newer.\n-- upgrade the server',
                                  current_setting('server_version'));

@@ -106,18 +106,51 @@ CREATE TABLE error_logs (
     kind          text NOT NULL DEFAULT 'general' CHECK (kind IN ('general', 'database', 'webhook', 'api')),
     message       text NOT NULL,
     stack_trace   text,
-    user_id       text,
-    event_id      text,
+    user_id       text,                                   -- metadata.user_id, or Stripe's customer
+    event_id      text,                                   -- events.id that the webhook names
     request_data  jsonb,
     resolved      boolean NOT NULL DEFAULT false,
     resolved_at   timestamptz,
     service       text,
-    created_at    timestamptz NOT NULL DEFAULT now()
+    created_at    timestamptz NOT NULL DEFAULT now(),
+    stripe_event_id text                                  -- as in webhook_logs
 );
 CREATE INDEX error_logs_recent ON error_logs (created_at);
 CREATE INDEX error_logs_critical ON error_logs (created_at) WHERE severity = 'critical';
 CREATE INDEX error_logs_unresolved ON error_logs (created_at) WHERE NOT resolved;
 CREATE INDEX error_logs_event ON error_logs (event_id) WHERE event_id IS NOT NULL;
+
+-- Each time that a webhook died, whatever became of it since. Append-only, by a trigger.
+CREATE TABLE webhook_death (
+    id               bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    stripe_event_id  text NOT NULL,
+    outcome          text,
+    died_at          timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX webhook_death_recent ON webhook_death (died_at);
+
+-- What one healthd answered during one stretch of time, a minute at most.
+CREATE TABLE health_verdict (
+    id             bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    healthd        text NOT NULL,                         -- one for each start of each healthd
+    began_at       timestamptz NOT NULL,
+    ended_at       timestamptz NOT NULL,
+    status         text NOT NULL,                         -- healthy, degraded (200); unknown, unhealthy (503)
+    reasons        text[] NOT NULL,                       -- all that were seen in that time
+    pool_timeouts  integer NOT NULL,                      -- waits for a connection that timed out, in all services
+    errors_lost    integer NOT NULL                       -- reports that did not become rows of error_logs, in all services
+);
+CREATE INDEX health_verdict_ended ON health_verdict (ended_at);
+
+-- sluice send --burst. Append-only.
+CREATE TABLE webhook_load_test (
+    id               bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    ended_at         timestamptz NOT NULL DEFAULT now(),
+    connections      integer NOT NULL,                    -- at once
+    sent             integer NOT NULL,
+    accepted         integer NOT NULL,                    -- answered 2xx at the first try
+    slowest_seconds  double precision NOT NULL
+);
 
 -- A payment (pi_, cs_ without intent, ch_ without intent) or a link on the way to one (in_, sub_).
 CREATE TABLE payment (
@@ -1381,6 +1414,17 @@ CREATE FUNCTION sluice_event_key(key text) RETURNS uuid
                 WHEN btrim(key, E' \t\n\r\f\v') ~ '^(\{[0-9A-Fa-f]{4}(-?[0-9A-Fa-f]{4}){7}\}|[0-9A-Fa-f]{4}(-?[0-9A-Fa-f]{4}){7})$'
                 THEN btrim(key, E' \t\n\r\f\v')::uuid END;
 
+CREATE FUNCTION sluice_note_death() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $function$
+BEGIN
+    INSERT INTO webhook_death (stripe_event_id, outcome, died_at) VALUES (NEW.stripe_event_id, NEW.outcome, NEW.dead_at);
+    RETURN NULL;
+END
+$function$;
+CREATE TRIGGER sluice_death AFTER UPDATE OF dead_at ON webhook_logs FOR EACH ROW
+    WHEN (NEW.dead_at IS NOT NULL AND NEW.dead_at IS DISTINCT FROM OLD.dead_at)
+    EXECUTE FUNCTION sluice_note_death();
+
 -- Rights. A privilege on a table opens it, the policy of the same role its rows.
 ALTER TABLE webhook_logs ENABLE ROW LEVEL SECURITY;
 ALTER TABLE webhook_delivery ENABLE ROW LEVEL SECURITY;
@@ -1394,6 +1438,9 @@ ALTER TABLE payment_fact ENABLE ROW LEVEL SECURITY;
 ALTER TABLE subscription ENABLE ROW LEVEL SECURITY;
 ALTER TABLE invoice ENABLE ROW LEVEL SECURITY;
 ALTER TABLE sluice_addition ENABLE ROW LEVEL SECURITY;
+ALTER TABLE webhook_death ENABLE ROW LEVEL SECURITY;
+ALTER TABLE health_verdict ENABLE ROW LEVEL SECURITY;
+ALTER TABLE webhook_load_test ENABLE ROW LEVEL SECURITY;
 
 GRANT SELECT, INSERT, UPDATE (next_attempt_at, published_at, publications) ON webhook_logs TO sluice_ingest;
 CREATE POLICY sluice_ingest ON webhook_logs TO sluice_ingest USING (true) WITH CHECK (true);
@@ -1439,6 +1486,19 @@ CREATE POLICY sluice_healthd ON payment TO sluice_healthd USING (true) WITH CHEC
 GRANT SELECT ON sluice_migration TO sluice_healthd;
 CREATE POLICY sluice_healthd ON sluice_migration TO sluice_healthd USING (true) WITH CHECK (true);
 
+GRANT SELECT, INSERT, DELETE ON health_verdict TO sluice_healthd;
+CREATE POLICY sluice_healthd ON health_verdict TO sluice_healthd USING (true) WITH CHECK (true);
+GRANT SELECT (outcome, died_at) ON webhook_death TO sluice_healthd;
+CREATE POLICY sluice_healthd ON webhook_death TO sluice_healthd USING (true) WITH CHECK (true);
+GRANT SELECT ON webhook_load_test TO sluice_healthd;
+CREATE POLICY sluice_healthd ON webhook_load_test TO sluice_healthd USING (true) WITH CHECK (true);
+
+GRANT ALL ON health_verdict TO sluice_migrator;
+CREATE POLICY sluice_migrator ON health_verdict TO sluice_migrator USING (true) WITH CHECK (true);
+GRANT ALL ON webhook_death TO sluice_migrator;
+CREATE POLICY sluice_migrator ON webhook_death TO sluice_migrator USING (true) WITH CHECK (true);
+GRANT ALL ON webhook_load_test TO sluice_migrator;
+CREATE POLICY sluice_migrator ON webhook_load_test TO sluice_migrator USING (true) WITH CHECK (true);
 GRANT ALL ON webhook_logs TO sluice_migrator;
 CREATE POLICY sluice_migrator ON webhook_logs TO sluice_migrator USING (true) WITH CHECK (true);
 GRANT ALL ON webhook_delivery TO sluice_migrator;
@@ -1461,7 +1521,8 @@ GRANT SELECT (id, name, created_at, stripe_account_id, payment_status, last_webh
     stripe_payment_intent_id), REFERENCES (id) ON events TO sluice_migrator;
 CREATE POLICY sluice_migrator ON events TO sluice_migrator USING (true) WITH CHECK (true);
 
-REVOKE ALL ON FUNCTION sluice_event_key(text), sluice_body_json(bytea), sluice_schema_findings() FROM PUBLIC;
+REVOKE ALL ON FUNCTION sluice_event_key(text), sluice_body_json(bytea), sluice_schema_findings(), sluice_note_death()
+    FROM PUBLIC;
 REVOKE ALL ON FUNCTION sluice_fill_webhooks(
     text[], text[], bigint[], boolean[], text[], text[], text[], text[], text[], bytea[]
 ) FROM PUBLIC;

@@ -12,6 +12,7 @@ from processor.lanes import NAME, open_database, open_lanes
 from processor.settings import ProcessorSettings
 from processor.stream_watch import StreamWatch
 from sluice.chassis.endless import TURNS_WITHIN_SECONDS, run_endless
+from sluice.chassis.first_contact import hold_readiness
 from sluice.chassis.jetstream import ConsumerSpec, JetStream, StreamSpec
 from sluice.chassis.postgres import Database
 from sluice.chassis.service import Service
@@ -60,10 +61,14 @@ async def _serve(
             lanes=settings.lanes,
         )
         healer = Healer(database, project, service.errors, service.stop, settings.heal_seconds)
-        _report_status(service, settings, database, stream, consumer)
+        _report_status(service, database, stream, consumer, secret_key=_secret_key(settings, registry))
         service.probes.add_status("apart", lanes.isolation.status)
-        service.probes.has_started = True
-        async with asyncio.TaskGroup() as group:
+        limit_seconds = settings.ready_without_database_seconds
+        async with (
+            hold_readiness(service, consumer.outage.what_prevents_work, limit_seconds=limit_seconds),
+            asyncio.TaskGroup() as group,
+        ):
+            service.probes.has_started = True
             group.create_task(run_endless("heal", healer.run, within_seconds=_within(settings)), name="heal")
             group.create_task(consumer.run(), name="consume")
             for name, apart in lanes.apart.items():
@@ -82,14 +87,22 @@ def _consumer_spec(settings: ProcessorSettings) -> ConsumerSpec:
 
 
 def _report_status(
-    service: Service, settings: ProcessorSettings, database: Database, stream: JetStream | None, consumer: Consumer
+    service: Service, database: Database, stream: JetStream | None, consumer: Consumer, *, secret_key: str
 ) -> None:
-    configuration = {"stripe_secret_key": "ok" if settings.stripe_secret_key else "missing"}
+    configuration = {"stripe_secret_key": secret_key}
     service.probes.add_status("pool", database.status)
+    service.probes.add_status("database", database.reach)
     if stream is not None:
         service.probes.add_status("stream", lambda: {**stream.status(), "stalled": consumer.watch.is_stalled})
     service.probes.add_status("configuration", lambda: configuration)
     service.probes.add_status("work", _work_of(consumer))
+
+
+def _secret_key(settings: ProcessorSettings, registry: Registry) -> str:
+    """Whether Stripe's API key is there, for healthd; a key that no handler asks for is missed by nobody."""
+    if settings.stripe_secret_key:
+        return "ok"
+    return "missing" if registry.asks_stripe else "not_needed"
 
 
 def _work_of(consumer: Consumer) -> Callable[[], Mapping[str, float | bool | None]]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from processor import metrics
 from sluice.chassis.logs import get_logger
 from sluice.chassis.postgres import Database
+from sluice.chassis.postgres_reasons import reason_of
 from sluice.chassis.sql import load_queries
 from sluice.failures import DatabaseUnavailable
 
@@ -56,12 +57,18 @@ class Outage:
 
     async def has_answer(self) -> bool:
         """Whether PostgreSQL answers at this moment, takes writes, and has all that is called and written."""
+        return await self.what_prevents_work() is None
+
+    async def what_prevents_work(self) -> str | None:
+        """Why nothing could be processed now, in fixed words; None: nothing prevents it."""
         try:
             (row,) = await self._database.fetch(QUERIES["look"], FUNCTIONS, COLUMNS)
-        except DatabaseUnavailable:
-            return False
+        except DatabaseUnavailable as error:
+            return reason_of(error)
         self._note_missing(row["missing"])
-        return bool(row["is_writable"] and not row["missing"])
+        if row["missing"]:
+            return "its schema is older than this release; run sluice migrate"
+        return None if row["is_writable"] else "it takes no writes (a standby?)"
 
     async def lasts(self) -> bool:
         """Whether work still waits: PostgreSQL was asked again, and after its silence there was a pause."""

@@ -10,10 +10,11 @@ from processor.last_error import describe
 from processor.retries import Blame
 from processor.throttle import Throttle
 from processor.verdicts import Duplicate, Failed, Forged, Missing, Postponed, Settled, Verdict, Work, word
-from sluice.chassis.error_log import ErrorLog
+from sluice.chassis.error_log import ErrorLog, Severity
 from sluice.chassis.jetstream import IncomingMessage
 from sluice.chassis.logs import get_logger
-from sluice.failures import Defect
+from sluice.failures import Defect, MalformedEvent
+from sluice.payments.mentions import Mentions, mentions
 
 _REMEMBERED = 10_000
 
@@ -62,12 +63,11 @@ class Reporter:
             return
         is_failed = isinstance(verdict, Failed)
         about = f"Attempt {verdict.attempt} of {work.event_id} failed" if isinstance(verdict, Failed) else work.event_id
-        self._errors.webhook(
+        self._tell(
+            work,
             f"{about}: {verdict.error}",
             severity="error" if is_failed else "warning",
             error=_without_values(error),
-            event_id=work.event_id,
-            request_data=_about(work),
         )
 
     def transaction_failed(self, batch: Batch, error: Exception, whose: Blame) -> None:
@@ -107,12 +107,11 @@ class Reporter:
             return
         metrics.MISSING.inc()
         if self._may_tell(self._lost):
-            self._errors.webhook(
+            self._tell(
+                work,
                 f"{work.event_id} is in the stream but not in webhook_logs: PostgreSQL lost it. "
                 f"It was not processed; restore it from message {work.message.sequence} of the stream.",
                 severity="critical",
-                event_id=work.event_id,
-                request_data=_about(work),
             )
 
     def _forged(self, work: Work, verdict: Forged) -> None:
@@ -126,7 +125,7 @@ class Reporter:
                 f"Message {work.message.sequence} of the stream does not hold what the row of {work.event_id} holds "
                 f"({differing}). It was not run, and the row has its own effect. Find out who may publish to stripe.>.",
                 severity="critical",
-                event_id=work.event_id,
+                stripe_event_id=work.event_id,
                 request_data={"sequence": work.message.sequence, "subject": work.message.subject, "reason": differing},
             )
 
@@ -135,14 +134,22 @@ class Reporter:
         if throttle.permits():
             return True
         metrics.ERRORS_SUPPRESSED.inc()
+        self._errors.note_suppressed()
         return False
 
     def _died(self, work: Work, outcome: str, reason: str) -> None:
         metrics.DEAD.labels(outcome).inc()
+        self._tell(work, f"{work.event_id} is dead ({outcome}): {reason}", severity="critical")
+
+    def _tell(self, work: Work, message: str, *, severity: Severity = "error", error: Exception | None = None) -> None:
+        named = _named(work)
         self._errors.webhook(
-            f"{work.event_id} is dead ({outcome}): {reason}",
-            severity="critical",
-            event_id=work.event_id,
+            message,
+            severity=severity,
+            error=error,
+            stripe_event_id=work.event_id,
+            event_id=named.events_id,
+            user_id=named.user_id,
             request_data=_about(work),
         )
 
@@ -158,6 +165,15 @@ class Reporter:
 def _without_values(error: Exception) -> Exception:
     """The same trace under a message that quotes nothing of the event."""
     return Defect(describe(error)).with_traceback((error.__cause__ or error).__traceback__)
+
+
+def _named(work: Work) -> Mentions:
+    """The ids of an error row; a body that is no JSON object names nobody."""
+    try:
+        payload = work.event.payload
+    except MalformedEvent:
+        payload = {}
+    return mentions(payload, tenant=work.event.tenant)
 
 
 def _about(work: Work) -> dict[str, str | int | None]:

@@ -4,7 +4,7 @@ from typing import Self
 
 from pydantic import Field, SecretStr, model_validator
 
-from sluice.chassis.settings import ServiceSettings
+from sluice.chassis.settings import BeyondRollouts, ServiceSettings
 
 HOUR = 3600
 DAY = 24 * HOUR
@@ -16,7 +16,10 @@ class ProcessorSettings(ServiceSettings):
     """How the processor works; each name is an environment variable in capitals."""
 
     stripe_secret_key: SecretStr | None = Field(
-        None, description="for handlers that ask Stripe; without it health is degraded"
+        None, description="for handlers that ask Stripe; health is degraded if there are any and it is missing"
+    )
+    ready_without_database_seconds: BeyondRollouts = Field(
+        900, description="seconds from the start until ready although PostgreSQL was never reached"
     )
     batch_size: int = Field(500, ge=1, le=1000, description="events in one transaction at most")
     concurrent_batches: int = Field(

@@ -41,9 +41,16 @@ class Registry:
     _by_type: dict[str, tuple[BatchHandler, ...]] = field(default_factory=dict)
     _of_organisers: dict[str, tuple[BatchHandler, ...]] = field(default_factory=dict)
     _patient: set[BatchHandler] = field(default_factory=set)
+    _ask_stripe: set[BatchHandler] = field(default_factory=set)
 
     def add(
-        self, handler: BatchHandler, types: Sequence[str], *, is_patient: bool = False, organisers: bool = False
+        self,
+        handler: BatchHandler,
+        types: Sequence[str],
+        *,
+        is_patient: bool = False,
+        organisers: bool = False,
+        asks_stripe: bool = False,
     ) -> None:
         """
         Let a handler take part in every event of these types.
@@ -51,7 +58,10 @@ class Registry:
         Args:
             is_patient: only once no other handler parks the event.
             organisers: in the events that came through an organiser's URL too.
+            asks_stripe: it needs STRIPE_SECRET_KEY.
         """
+        if asks_stripe:
+            self._ask_stripe.add(handler)
         for event_type in types:
             self._by_type[event_type] = (*self._by_type.get(event_type, ()), handler)
             if organisers:
@@ -78,6 +88,11 @@ class Registry:
         return by_type.get(event.type, ())
 
     @property
+    def asks_stripe(self) -> bool:
+        """Whether any handler needs STRIPE_SECRET_KEY."""
+        return bool(self._ask_stripe)
+
+    @property
     def types(self) -> frozenset[str]:
         """Every type that somebody handles."""
         return frozenset(self._by_type)
@@ -86,7 +101,9 @@ class Registry:
 REGISTRY = Registry()
 
 
-def handles(*types: str, registry: Registry = REGISTRY, organisers: bool = False) -> Callable[[Handler], Handler]:
+def handles(
+    *types: str, registry: Registry = REGISTRY, organisers: bool = False, asks_stripe: bool = False
+) -> Callable[[Handler], Handler]:
     """
     Register a handler of one event at a time: ``async def handler(event, tx) -> Outcome | None``.
 
@@ -95,17 +112,18 @@ def handles(*types: str, registry: Registry = REGISTRY, organisers: bool = False
     Args:
         organisers: also the events that came through an organiser's URL. The organiser signs these, so everything in
             them but ``event.tenant`` is the organiser's word: amounts, metadata, ``account``, ids.
+        asks_stripe: it needs STRIPE_SECRET_KEY, so health is degraded without it.
     """
 
     def register(handler: Handler) -> Handler:
-        registry.add(_one_by_one(handler), types, is_patient=True, organisers=organisers)
+        registry.add(_one_by_one(handler), types, is_patient=True, organisers=organisers, asks_stripe=asks_stripe)
         return handler
 
     return register
 
 
 def handles_batch(
-    *types: str, registry: Registry = REGISTRY, organisers: bool = False
+    *types: str, registry: Registry = REGISTRY, organisers: bool = False, asks_stripe: bool = False
 ) -> Callable[[BatchHandler], BatchHandler]:
     """
     Register a handler of many events at once: ``async def handler(events, tx) -> Mapping[str, Outcome]``.
@@ -114,10 +132,11 @@ def handles_batch(
 
     Args:
         organisers: as for ``handles``.
+        asks_stripe: as for ``handles``.
     """
 
     def register(handler: BatchHandler) -> BatchHandler:
-        registry.add(handler, types, organisers=organisers)
+        registry.add(handler, types, organisers=organisers, asks_stripe=asks_stripe)
         return handler
 
     return register

@@ -2,6 +2,10 @@
 --   psql "$DATABASE_URL" -f migrations/rollback/sprint1_database_foundation.sql
 -- Stop the services first. The webhooks, payments and errors in tables that Sluice made are gone afterwards: keep a dump
 -- (pg_dump) if you want them. A table `events` that Sluice made stays while it holds rows, without Sluice's columns.
+-- While webhooks that Stripe was told are received have had no effect yet, it refuses. To lose them all the same, run
+--   SET sluice.drop_unprocessed = 'yes';
+-- before it in the same session: psql "$DATABASE_URL" -c "SET sluice.drop_unprocessed = 'yes'" -f migrations/rollback/…,
+-- or as a first line in the Supabase SQL editor.
 BEGIN;
 
 DO $rollback$
@@ -11,6 +15,7 @@ DECLARE
     own_tables text[];
     policies text[] := ARRAY['sluice_ingest', 'sluice_processor', 'sluice_healthd', 'sluice_migrator'];
     has_events boolean;
+    unprocessed bigint;
 BEGIN
     IF to_regclass('sluice_addition') IS NULL THEN
         RAISE EXCEPTION 'There is nothing to undo: Sluice was not added to this database, or not in this search_path.';
@@ -18,12 +23,24 @@ BEGIN
     PERFORM set_config('lock_timeout', '3s', true);
     PERFORM set_config('client_min_messages', 'warning', true);
     PERFORM pg_advisory_xact_lock(hashtextextended('sluice migrations', 0));
+    IF coalesce(current_setting('sluice.drop_unprocessed', true), '') <> 'yes' THEN
+        LOCK TABLE webhook_logs IN SHARE MODE;  -- none is acknowledged between the count and the end
+        unprocessed := (SELECT count(*) FROM webhook_logs WHERE NOT processed AND body IS NOT NULL);
+        IF unprocessed > 0 THEN
+            RAISE EXCEPTION 'Nothing was changed: % webhook(s) that Stripe was told are received would be lost without effect.',
+                unprocessed USING HINT = 'Let the services run until `sluice status` shows no backlog, and replay or write '
+                'off what is dead (docs/runbook.md, "Dead rows"). To lose them all the same, run first, in this session: '
+                'SET sluice.drop_unprocessed = ''yes'';';
+        END IF;
+    END IF;
     added := (SELECT jsonb_agg(to_jsonb(s)) FROM sluice_addition s);
     own_tables := ARRAY(SELECT table_name FROM sluice_addition WHERE kind = 'table');
     has_events := EXISTS (SELECT FROM events);
     IF has_events THEN
         own_tables := array_remove(own_tables, 'events');
     END IF;
+
+    DROP TRIGGER IF EXISTS sluice_death ON webhook_logs;
 
     -- Tables that stay lose our policies, rights, indexes and columns, and get back what was revoked.
     FOR item IN SELECT c.relname AS name, p.polname FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid
@@ -70,7 +87,7 @@ BEGIN
                                     'sluice_append_facts', 'sluice_show_payments', 'sluice_claim_webhooks',
                                     'sluice_settle_webhooks', 'sluice_add_facts', 'sluice_store_payments',
                                     'sluice_count_due', 'sluice_claim_batch', 'sluice_settle_batch',
-                                    'sluice_postpone_webhook', 'sluice_lease_webhooks')
+                                    'sluice_postpone_webhook', 'sluice_lease_webhooks', 'sluice_note_death')
     LOOP
         EXECUTE format('DROP FUNCTION %s', item.name);
     END LOOP;

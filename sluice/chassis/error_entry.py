@@ -14,7 +14,8 @@ SEVERITIES: Final = ("error", "warning", "critical", "high", "info")
 _MESSAGE_CHARACTERS = 2_000
 _TRACE_CHARACTERS = 16_000
 _VALUE_CHARACTERS = 200
-_ID_CHARACTERS = 255
+_ID_CHARACTERS = 64  # an earlier application's columns may be no longer
+_STRIPE_ID_CHARACTERS = 255
 
 ALLOWED_REQUEST_KEYS: Final = frozenset(
     {
@@ -37,7 +38,10 @@ class Entry:
     stack_trace: str | None
     user_id: str | None
     event_id: str | None
+    """``events.id``."""
     request_data: str | None
+    stripe_event_id: str | None = None
+    """Key in ``webhook_logs``."""
     happened_at: float = field(default_factory=time.monotonic)
 
 
@@ -50,6 +54,7 @@ def make_entry(
     user_id: object,
     event_id: object,
     request_data: Mapping[str, object] | None,
+    stripe_event_id: object = None,
 ) -> Entry:
     """An entry without secrets; an unknown severity becomes ``error``."""
     return Entry(
@@ -57,9 +62,10 @@ def make_entry(
         kind=kind,
         message=redact(str(message), limit=_MESSAGE_CHARACTERS),
         stack_trace=None if error is None else _trace(error),
-        user_id=_short(user_id),
-        event_id=_short(event_id),
+        user_id=_short(user_id, _ID_CHARACTERS),
+        event_id=_short(event_id, _ID_CHARACTERS),
         request_data=None if request_data is None else _allowed(request_data),
+        stripe_event_id=_short(stripe_event_id, _STRIPE_ID_CHARACTERS),
     )
 
 
@@ -69,8 +75,8 @@ def _trace(error: BaseException) -> str:
     return redact(text[-2 * _TRACE_CHARACTERS :], limit=_TRACE_CHARACTERS)
 
 
-def _short(name: object) -> str | None:
-    return None if name is None else redact(str(name), limit=_ID_CHARACTERS)
+def _short(name: object, limit: int) -> str | None:
+    return None if name is None else redact(str(name), limit=limit)
 
 
 def _allowed(request_data: Mapping[str, object]) -> str:

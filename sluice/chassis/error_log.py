@@ -61,6 +61,15 @@ class ErrorLog:
         self._waiting: deque[Entry] = deque(maxlen=capacity)
         self._wake = asyncio.Event()
         self._connection: _Connection | None = None
+        self._lost = 0
+
+    def status(self) -> Mapping[str, int]:
+        """For ``/status``: how many reports did not become rows since the start."""
+        return {"lost": self._lost}
+
+    def note_suppressed(self) -> None:
+        """Count a report that its caller left out, since there were too many."""
+        self._lost += 1
 
     def general(
         self,
@@ -96,10 +105,11 @@ class ErrorLog:
         error: BaseException | None = None,
         user_id: object = None,
         event_id: object = None,
+        stripe_event_id: object = None,
         request_data: Mapping[str, object] | None = None,
     ) -> None:
-        """Report an error in receiving or processing a webhook."""
-        self._report("webhook", message, severity, error, user_id, event_id, request_data)
+        """Report an error in receiving or processing a webhook; ``event_id`` is ``events.id``, the other Stripe's."""
+        self._report("webhook", message, severity, error, user_id, event_id, request_data, stripe_event_id)
 
     def api(
         self,
@@ -135,6 +145,7 @@ class ErrorLog:
         user_id: object,
         event_id: object,
         request_data: Mapping[str, object] | None,
+        stripe_event_id: object = None,
     ) -> None:
         try:
             entry = make_entry(
@@ -145,9 +156,11 @@ class ErrorLog:
                 user_id=user_id,
                 event_id=event_id,
                 request_data=request_data,
+                stripe_event_id=stripe_event_id,
             )
             if len(self._waiting) == self._waiting.maxlen:
                 _DROPPED.inc()
+                self._lost += 1
             self._waiting.append(entry)
             self._wake.set()
             _ENTRIES.labels(kind, entry.severity).inc()
@@ -193,6 +206,7 @@ class ErrorLog:
                 [entry.request_data for entry in batch],
                 [now - entry.happened_at for entry in batch],
                 self._service,
+                [entry.stripe_event_id for entry in batch],
             )
 
     async def _connect(self) -> _Connection:
@@ -222,5 +236,6 @@ class ErrorLog:
     def _to_stderr(self, batch: Sequence[Entry], reason: str) -> None:
         for entry in batch:
             _FALLBACKS.inc()
+            self._lost += 1
             row = {name: value for name, value in asdict(entry).items() if value is not None and name != "happened_at"}
             logs.get_logger().error("error_log_entry", not_stored_because=reason, **row)

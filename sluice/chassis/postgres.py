@@ -24,6 +24,7 @@ from sluice.chassis.postgres_errors import (
     is_transient,
     is_unavailable,
 )
+from sluice.chassis.postgres_reasons import reason_of
 from sluice.chassis.postgres_session import connect_arguments, keep_alive
 from sluice.chassis.settings import ServiceSettings
 from sluice.failures import DatabaseUnavailable
@@ -37,6 +38,7 @@ _Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 _IDLE_SECONDS = 300
 _CLOSE_SECONDS = 2
 _FLOOR_SECONDS = 5
+_AGAIN_SECONDS = 1
 
 _CONNECTIONS = metrics.gauge("postgres_pool_connections", "Open connections of this process.", ("state",))
 _MAXIMUM = metrics.gauge("postgres_pool_connections_max", "Connections that this process may open.")
@@ -60,6 +62,9 @@ class Database:
         self._min_size = min_size
         self._max_size = max_size
         self._waiters = 0
+        self._timeouts = 0
+        self.problem: str | None = None
+        """Why the newest attempt to get a connection failed, in fixed words; None: one was to be had."""
 
     @classmethod
     @asynccontextmanager
@@ -171,19 +176,30 @@ class Database:
         size, idle = self._pool.get_size(), self._pool.get_idle_size()
         return {"size": size, "idle": idle, "busy": size - idle, "max": self._max_size, "waiters": self._waiters}
 
+    def reach(self) -> Mapping[str, str | int | None]:
+        """For ``/status``: why no connection was to be had last, and how often one was waited for in vain."""
+        return {"problem": self.problem, "timeouts": self._timeouts}
+
     async def _take(self, within_seconds: float) -> Connection:
         started = time.monotonic()
         self._waiters += 1
         try:
             async with asyncio.timeout(within_seconds):  # asyncpg's own costs a task on Python 3.11
-                return await self._pool.acquire()
+                connection = await self._pool.acquire()
         except TimeoutError as error:
             _TIMEOUTS.inc()
+            self._timeouts += 1
+            if self._pool.get_size() < self._max_size:  # else our own work has them all
+                self.problem = reason_of(error)
             raise DatabaseUnavailable(f"no connection within {within_seconds:g} s ({self._busy()})") from error
         except DatabaseUnavailable:
             raise
         except Exception as error:
+            self.problem = reason_of(error)
             raise DatabaseUnavailable(f"no connection: {_name(error)}") from error
+        else:
+            self.problem = None
+            return connection
         finally:
             self._waiters -= 1
             _ACQUIRE_SECONDS.observe(time.monotonic() - started)
@@ -202,13 +218,13 @@ class Database:
         """Open connections ahead of need; asyncpg's own floor would refuse to start without PostgreSQL."""
         while True:
             turn()
-            if self._pool.get_size() < self._min_size:
+            if self.problem is not None or self._pool.get_size() < self._min_size:
                 await self._warm()
-            await asyncio.sleep(_FLOOR_SECONDS)
+            await asyncio.sleep(_FLOOR_SECONDS if self.problem is None else _AGAIN_SECONDS)
 
     async def _warm(self) -> None:
         async with contextlib.AsyncExitStack() as held:
-            for _ in range(self._min_size):
+            for _ in range(max(1, self._min_size)):
                 try:
                     await held.enter_async_context(self.acquire(within_seconds=_FLOOR_SECONDS))
                 except DatabaseUnavailable as error:

@@ -41,6 +41,7 @@ class Probes:
     def __init__(self, service: str) -> None:
         self._service = service
         self._checks: dict[str, Callable[[], bool]] = {}
+        self._reasons: dict[str, Callable[[], str]] = {}
         self._reports: dict[str, Callable[[], Mapping[str, JsonValue]]] = {}
         self._pages: dict[str, Page] = {}
         self._started_at = time.monotonic()
@@ -48,9 +49,11 @@ class Probes:
         self.is_draining = False
         self.port = 0  # the port in use, once ``serve`` listens
 
-    def add_readiness(self, name: str, check: Callable[[], bool]) -> None:
-        """Be ready only while ``check`` says so."""
+    def add_readiness(self, name: str, check: Callable[[], bool], *, reason: Callable[[], str] | None = None) -> None:
+        """Be ready only while ``check`` says so; ``reason`` tells a person why not, in words that hold no secret."""
         self._checks[name] = check
+        if reason is not None:
+            self._reasons[name] = reason
 
     def add_status(self, name: str, report: Callable[[], Mapping[str, JsonValue]]) -> None:
         """Show what ``report`` gives as the key ``name`` of ``/status``."""
@@ -115,10 +118,10 @@ class Probes:
         return app
 
     async def _livez(self, request: web.Request) -> web.Response:
-        return _probe("livez", {"event_loop": True}, request)
+        return _probe("livez", {"event_loop": True}, {}, request)
 
     async def _readyz(self, request: web.Request) -> web.Response:
-        return _probe("readyz", self.results(), request)
+        return _probe("readyz", self.results(), self._reasons, request)
 
     async def _metrics(self, _: web.Request) -> web.Response:
         return web.Response(body=metrics.render(), headers={"Content-Type": metrics.CONTENT_TYPE})
@@ -133,23 +136,25 @@ class Probes:
         return web.Response(body=orjson.dumps(self.status(), default=str), content_type="application/json")
 
 
-def _probe(probe: str, results: Mapping[str, bool], request: web.Request) -> web.Response:
+def _probe(
+    probe: str, results: Mapping[str, bool], reasons: Mapping[str, Callable[[], str]], request: web.Request
+) -> web.Response:
     """Answer as the Kubernetes API server does: ``ok``, or one line for each check."""
     excluded = set(request.query.getall("exclude", []))
     passed = all(ok for name, ok in results.items() if name not in excluded)
     if passed and "verbose" not in request.query:
         return web.Response(text="ok")
-    lines = [_line(name, ok=ok, excluded=name in excluded) for name, ok in results.items()]
+    lines = [_line(name, reasons.get(name), ok=ok, excluded=name in excluded) for name, ok in results.items()]
     if unknown := sorted(excluded - results.keys()):
         lines.append(f"warn: some health checks cannot be excluded: no matches for {', '.join(map(repr, unknown))}")
     lines.append(f"{probe} check {'passed' if passed else 'failed'}")
     return web.Response(text="\n".join(lines) + "\n", status=200 if passed else 503)
 
 
-def _line(name: str, *, ok: bool, excluded: bool) -> str:
+def _line(name: str, reason: Callable[[], str] | None, *, ok: bool, excluded: bool) -> str:
     if excluded:
         return f"[+]{name} excluded: ok"
-    return f"[+]{name} ok" if ok else f"[-]{name} failed: reason withheld"
+    return f"[+]{name} ok" if ok else f"[-]{name} failed: {reason() if reason else 'reason withheld'}"
 
 
 def _passes(name: str, check: Callable[[], bool]) -> bool:

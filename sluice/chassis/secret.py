@@ -8,7 +8,7 @@ from pathlib import Path
 from sluice.chassis import logs, metrics
 
 _LOOK_EVERY_SECONDS = 1.0
-_AFRESH_SECONDS = 0.05
+_AFRESH_SECONDS = 0.01
 _FAILURES = metrics.counter(
     "secret_reload_failures_total", "Times that the file of a secret could not be read again.", ("name",)
 )
@@ -50,7 +50,7 @@ class RotatingSecret:
         return self._values
 
     def values_afresh(self) -> tuple[str, ...]:
-        """The same, looked up again before somebody is refused for them; at most twenty times a second."""
+        """The same, looked up again before somebody is refused for them; at most a hundred times a second."""
         if self._path is not None and self._clock() >= self._look_again_at - _LOOK_EVERY_SECONDS + _AFRESH_SECONDS:
             self._look(self._path)
         return self._values

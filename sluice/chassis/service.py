@@ -53,6 +53,7 @@ class Service:
         self.errors = ErrorLog(
             settings.database_url.get_secret_value(), service=name, statement_cache=settings.database_statement_cache
         )
+        self.probes.add_status("error_log", self.errors.status)
         self.started_at = time.monotonic()
         self.probes.add_status("logs", output.status)
 

@@ -17,7 +17,7 @@ from sluice.chassis.listening import EVERY_ADDRESS
 from sluice.chassis.printable import printable_lines
 from sluice.chassis.secret import RotatingSecret
 
-__all__ = ["EXIT_CONFIGURATION", "RotatingSecret", "Seconds", "ServiceSettings", "load"]
+__all__ = ["EXIT_CONFIGURATION", "BeyondRollouts", "RotatingSecret", "Seconds", "ServiceSettings", "load"]
 
 S = TypeVar("S", bound="ServiceSettings")
 _MAY_BE_EMPTY = frozenset({"nats_url"})
@@ -25,6 +25,8 @@ _MAY_BE_EMPTY = frozenset({"nats_url"})
 EXIT_CONFIGURATION = 78  # EX_CONFIG of sysexits.h
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
+BeyondRollouts = Annotated[float, Field(gt=600, le=86_400)]
+"""Seconds, more than the 600 that Kubernetes gives a rollout to make progress."""
 
 
 class ServiceSettings(BaseSettings):

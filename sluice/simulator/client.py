@@ -10,13 +10,15 @@ from typing import TypeAlias
 import aiohttp
 
 from sluice.simulator.backoff import SECONDS_FOR_AN_HOUR, pauses
-from sluice.simulator.deliveries import Delivery
+from sluice.simulator.deliveries import Delivery, Reason
 from sluice.simulator.signature import sign
 
 CONCURRENCY = 32
 _ANSWER_SECONDS = 10.0
 _USER_AGENT = "Stripe/1.0 (+https://stripe.com/docs/webhooks)"
-_LONGEST_EXPLANATION = 200
+_LONGEST_EXPLANATION = 400
+FORGERY_HEADER = "Sluice-Simulator-Forgery"
+"""Marks what is forged on purpose, so that nobody who watches the refusals looks for a fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +128,8 @@ class _Poster:
             "Stripe-Signature": sign(body, delivery.secrets, timestamp=int(time.time())),
             "User-Agent": _USER_AGENT,
         }
+        if delivery.reason is Reason.FORGERY:
+            headers[FORGERY_HEADER] = "1"
         url = self.endpoint.gateway_url.rstrip("/") + delivery.path
         async with self.session.post(url, data=body, headers=headers, allow_redirects=False) as response:
             said = await response.text(errors="replace")

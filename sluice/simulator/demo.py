@@ -2,7 +2,7 @@
 
 import secrets
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -47,9 +47,11 @@ def demo_name(story: Story) -> str:
     return f"{story.title} (Sluice demo)"
 
 
-async def create_demo_events(connection: "AnyConnection") -> Sequence[DemoEvent]:
+async def create_demo_events(
+    connection: "AnyConnection", stories: Collection[str] = STORIES.keys()
+) -> Sequence[DemoEvent]:
     """
-    Make, or find again by name, an ``events`` row for each story; ids may be uuid, bigint or text.
+    Make, or find again by name, an ``events`` row for each of these stories; ids may be uuid, bigint or text.
 
     Raises:
         asyncpg.PostgresError: the table asks for more than a name, or Sluice's migration has not run.
@@ -60,7 +62,9 @@ async def create_demo_events(connection: "AnyConnection") -> Sequence[DemoEvent]
         if key is None:
             raise LookupError("There is no table events; run `sluice migrate` first.")
         return [
-            await _row_of(connection, story, key["type"], has_default=key["has_default"]) for story in STORIES.values()
+            await _row_of(connection, story, key["type"], has_default=key["has_default"])
+            for story in STORIES.values()
+            if story.name in stories
         ]
 
 

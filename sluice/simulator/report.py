@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
+from rich.console import Group
 from rich.table import Table
 
 from sluice.chassis.sql import load_queries
@@ -74,28 +75,31 @@ async def await_fates(connection: "AnyConnection", day: DayReport, *, within_sec
     return fates
 
 
-def build_table(fates: Sequence[Fate]) -> Table:
-    """The table for people; made for 110 columns, and nothing of it is cut off in 80."""
-    table = Table(title="What became of the simulated day", title_justify="left", header_style="bold", box=SIMPLE_HEAD)
+def build_table(fates: Sequence[Fate]) -> Group:
+    """The table for people, in 80 columns; below it what is not as it must be, and in which row."""
+    table = Table(title="What became of each story", title_justify="left", header_style="bold", box=SIMPLE_HEAD)
     table.padding = (0, 0, 0, 1)
-    for heading in ("event", "story"):
-        table.add_column(heading, overflow="fold")
-    for heading in ("sent", "refused", "rows", "duplicates"):
+    table.add_column("story", no_wrap=True)
+    for heading in ("sent", "forged", "rows", "repeats"):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("payment_status", no_wrap=True, min_width=18)
-    table.add_column("", overflow="fold")
+    table.add_column("payment_status", no_wrap=True)
+    table.add_column("", no_wrap=True)
     for fate in fates:
         table.add_row(
-            fate.event.name.removesuffix(" (Sluice demo)"),
             fate.event.story,
             str(fate.deliveries),
-            f"{fate.refused} forged" if fate.refused else "",
+            f"{fate.refused}" if fate.refused else "",
             f"{fate.rows_logged}" if fate.is_settled else f"{fate.rows_settled} of {fate.rows_expected}",
             str(fate.duplicates),
             fate.actual_status or "none",
-            "[green]ok[/]" if fate.is_well else f"[bold red]NO[/]: {fate.event.expected_status} expected",
+            "[green]ok[/]" if fate.is_well else "[bold red]NO[/]",
         )
-    return table
+    wrong = [
+        f"[bold red]NO[/] {fate.event.story}: {fate.event.expected_status} expected, in events row {fate.event.id}"
+        for fate in fates
+        if not fate.is_well
+    ]
+    return Group(table, *wrong)
 
 
 def _key(delivery: Delivery) -> str:

@@ -15,7 +15,7 @@ from sluice.failures import DatabaseUnavailable
 from tests.cutting import LAST_WORD, Cutter
 
 LAST_WORDS = pytest.mark.parametrize("last_word", [b"", LAST_WORD], ids=["silent", "with its last word"])
-LONGEST = 2_000
+LONGEST = 6_000
 
 
 async def _at_each_byte(cutter: Cutter, ask: Callable[[], Awaitable[bool]], *, step: int = 1) -> None:

@@ -48,7 +48,8 @@ async def test_each_kind_is_stored_with_what_is_known_of_it(database_url: str) -
             severity="high",
             error=LookupError("no such row"),
             user_id=7,
-            event_id="evt_1",
+            event_id="gala-24",
+            stripe_event_id="evt_1",
             request_data={"method": "POST", "body_bytes": 12},
         )
         log.general("g")
@@ -61,7 +62,8 @@ async def test_each_kind_is_stored_with_what_is_known_of_it(database_url: str) -
         await until(stored)
     webhook, *others = await _rows(database_url)
     assert (webhook["kind"], webhook["severity"], webhook["message"]) == ("webhook", "high", "could not process")
-    assert (webhook["user_id"], webhook["event_id"], webhook["service"]) == ("7", "evt_1", "ingest")
+    assert (webhook["user_id"], webhook["event_id"], webhook["service"]) == ("7", "gala-24", "ingest")
+    assert webhook["stripe_event_id"] == "evt_1"
     assert json.loads(webhook["request_data"]) == {"method": "POST", "body_bytes": 12}
     assert "LookupError: no such row" in webhook["stack_trace"]
     assert webhook["resolved"] is False

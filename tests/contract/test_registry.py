@@ -84,3 +84,27 @@ def test_waiting_beats_done_beats_ignored(outcomes: list[Outcome]) -> None:
     """An event is settled only when no handler waits."""
     first, second, third = outcomes
     assert combine(combine(first, second), third) == Parked("y")
+
+
+def test_a_registry_knows_whether_anybody_asks_stripe() -> None:
+    """Only then is its key missed."""
+    registry = Registry()
+
+    @handles("a", registry=registry)
+    async def quiet(event: StripeEvent, tx: "Transaction") -> None:
+        """Ask nobody."""
+
+    assert not registry.asks_stripe
+
+    @handles("a", registry=registry, asks_stripe=True)
+    async def curious(event: StripeEvent, tx: "Transaction") -> None:
+        """Ask Stripe."""
+
+    assert registry.asks_stripe
+    others = Registry()
+
+    @handles_batch("a", registry=others, asks_stripe=True)
+    async def curious_batch(events: Sequence[StripeEvent], tx: "Transaction") -> Mapping[str, Outcome]:
+        return {}
+
+    assert others.asks_stripe

@@ -6,6 +6,7 @@ from rich.console import Console
 
 from devstack.screen import Screen
 from devstack.signature_hint import HINT, SignatureHint
+from sluice.simulator.client import FORGERY_HEADER
 
 REFUSED = b'{"error": {"code": "invalid_signature", "message": "..."}}'
 
@@ -46,7 +47,7 @@ def test_a_refused_signature_is_explained_at_most_once_a_minute() -> None:
     hint = SignatureHint(said.append, clock)
     for second in (0, 1, 59, 61):
         clock.now = float(second)
-        hint.on_refused("ingest", 400, REFUSED)
+        hint.on_refused("ingest", 400, REFUSED, {})
     assert said == [HINT, HINT]
     assert "stripe listen --print-secret" in HINT
 
@@ -55,8 +56,7 @@ def test_other_refusals_and_expected_forgeries_are_not_explained() -> None:
     """Only a signature that nobody knows, and not the simulator's own forgery."""
     said: list[str] = []
     hint = SignatureHint(said.append)
-    hint.on_refused("ingest", 413, b'{"error": {"code": "body_too_large"}}')
-    hint.on_refused("healthd", 400, REFUSED)
-    with hint.expecting_forgeries():
-        hint.on_refused("ingest", 400, REFUSED)
+    hint.on_refused("ingest", 413, b'{"error": {"code": "body_too_large"}}', {})
+    hint.on_refused("healthd", 400, REFUSED, {})
+    hint.on_refused("ingest", 400, REFUSED, {FORGERY_HEADER: "1"})
     assert said == []

@@ -3,11 +3,14 @@
 import asyncio
 import json
 import os
+import shlex
 import signal
 import stat
+import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -132,6 +135,24 @@ async def test_other_shells_are_told_privately(stack: Stack) -> None:
     names = {"DATABASE_URL", "NATS_URL", "GATEWAY_URL", "STRIPE_WEBHOOK_SECRET"}
     names |= {f"{name}_{what}" for name in ("INGEST", "PROCESSOR", "HEALTHD") for what in ("ADMIN_URL", "PID")}
     assert set(dotenv_values(stack.folder.environment)) == names
+    script = f". {shlex.quote(str(stack.folder.environment))} && exec env"
+    shell = await asyncio.create_subprocess_exec("sh", "-c", script, stdout=subprocess.PIPE, env={"PATH": os.defpath})
+    said, _ = await shell.communicate()
+    told = dict(line.partition("=")[::2] for line in said.decode().splitlines())
+    assert {name: told.get(name) for name in names} == dotenv_values(stack.folder.environment)
+
+
+async def test_health_is_healthy_without_a_key_that_nothing_uses(stack: Stack) -> None:
+    """Nothing that is switched on asks Stripe, so nothing is missing."""
+    told: dict[str, Any] = {}
+
+    async def is_healthy() -> bool:
+        async with aiohttp.ClientSession() as session, session.get(f"{stack.gateway_url}/api/health") as answer:
+            told.update(await answer.json())
+        return bool(told["status"] == "healthy")
+
+    await until(is_healthy)
+    assert (told["reasons"], told["stripe"]["secret_key"]) == ([], "not_needed")
 
 
 async def test_no_secret_is_in_a_command_line_or_an_environment(stack: Stack) -> None:

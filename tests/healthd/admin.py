@@ -54,13 +54,18 @@ class Admin:
         return web.json_response(self.status)
 
 
-@asynccontextmanager
-async def serving(admin: Admin, *, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[int]:
-    """The port on which this replica answers."""
+def application(admin: Admin) -> web.Application:
+    """Its two pages."""
     app = web.Application()
     app.router.add_get("/livez", admin.livez)
     app.router.add_get("/status", admin.report)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    return app
+
+
+@asynccontextmanager
+async def serving(admin: Admin, *, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[int]:
+    """The port on which this replica answers, for as long as the block lasts."""
+    runner = web.AppRunner(application(admin), access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, host, port).start()
     try:

@@ -1,5 +1,6 @@
 """What healthd learns from PostgreSQL, with the rights of its own role, and what it makes of one that is away."""
 
+import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -18,6 +19,7 @@ from healthd.reasons import Part, Reason, Status
 from healthd.snapshot import Problem, SchemaSeen, WebhooksSeen
 from sluice.chassis.postgres import DATABASE_ERRORS, Database
 from sluice.chassis.sql import load_queries
+from sluice.failures import DatabaseUnavailable
 from tests.waiting import until
 
 SECONDS = 2.0
@@ -160,11 +162,23 @@ async def test_a_count_that_takes_too_long_is_given_up(database: Database, own: 
     assert board.snapshot.webhooks.problem is Problem.TIMED_OUT
 
 
+def caused_by(error: Exception) -> DatabaseUnavailable:
+    """No connection was to be had, for this reason."""
+    unavailable = DatabaseUnavailable("no connection")
+    unavailable.__cause__ = error
+    return unavailable
+
+
 @pytest.mark.parametrize(
     ("error", "problem"),
     [
         (TimeoutError(), Problem.TIMED_OUT),
         (ConnectionRefusedError(), Problem.UNREACHABLE),
+        (caused_by(socket.gaierror(-2, "secret")), Problem.UNRESOLVED),
+        (caused_by(asyncpg.InvalidPasswordError("secret")), Problem.FORBIDDEN),
+        (caused_by(asyncpg.InvalidCatalogNameError("secret")), Problem.NO_DATABASE),
+        (caused_by(ConnectionRefusedError()), Problem.UNREACHABLE),
+        (DatabaseUnavailable(), Problem.UNREACHABLE),
         (asyncpg.InsufficientPrivilegeError("secret"), Problem.FORBIDDEN),
         (asyncpg.UndefinedColumnError("secret"), Problem.NO_SCHEMA),
         (asyncpg.TooManyConnectionsError("secret"), Problem.BAD_ANSWER),

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import aiohttp
 import pytest_asyncio
+from pytest_aiohttp import AiohttpServer
 
 from devstack.nats import NatsServer
 from devstack.ports import free_port
 from devstack.postgres import PostgresServer
-from tests.healthd.admin import Admin, serving
+from tests.healthd.admin import Admin, application
 from tests.healthd.running import consumer, health_when, running, status_of, targets
 from tests.waiting import until
 
@@ -28,20 +29,22 @@ async def client() -> AsyncIterator[aiohttp.ClientSession]:
         yield session
 
 
+async def _replica(aiohttp_server: AiohttpServer) -> tuple[Admin, int]:
+    admin = Admin()
+    server = await aiohttp_server(application(admin))
+    return admin, server.port or 0
+
+
 @pytest_asyncio.fixture
-async def ingest() -> AsyncIterator[tuple[Admin, int]]:
+async def ingest(aiohttp_server: AiohttpServer) -> tuple[Admin, int]:
     """A replica of ingest."""
-    admin = Admin()
-    async with serving(admin) as port:
-        yield admin, port
+    return await _replica(aiohttp_server)
 
 
 @pytest_asyncio.fixture
-async def processor() -> AsyncIterator[tuple[Admin, int]]:
+async def processor(aiohttp_server: AiohttpServer) -> tuple[Admin, int]:
     """A replica of the processor."""
-    admin = Admin()
-    async with serving(admin) as port:
-        yield admin, port
+    return await _replica(aiohttp_server)
 
 
 async def test_everything_well_is_200_and_says_so(

@@ -12,10 +12,12 @@ import pytest_asyncio
 
 from devstack.ports import free_port
 from healthd.answer import parse_answer
+from healthd.findings import service_findings
+from healthd.reasons import Reason
 from healthd.replicas import ANSWER_BYTES_AT_MOST, ServiceWatch, Unresolved, resolve
 from healthd.settings import Target
-from healthd.snapshot import Configured, PoolSeen, Problem
-from tests.healthd.admin import Admin, serving
+from healthd.snapshot import Configured, PoolSeen, Problem, ServiceSeen, Sight
+from tests.healthd.admin import STATUS, Admin, serving
 
 
 @pytest_asyncio.fixture
@@ -131,6 +133,101 @@ async def test_names_are_resolved_anew_for_each_look(session: aiohttp.ClientSess
         assert [replica.address for replica in (await service_watch.look()).replicas] == [f"127.0.0.1:{port}"]
         names.addresses = ["::1"]
         assert [replica.address for replica in (await service_watch.look()).replicas] == [f"[::1]:{port}"]
+
+
+class Clock:
+    """Time that passes when told to."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        """Seconds since some moment."""
+        return self.now
+
+
+def cached(session: aiohttp.ClientSession, port: int, names: Names, clock: Clock) -> ServiceWatch:
+    """A watch whose resolver may be 30 seconds behind."""
+    target = Target("ingest", "ingest.test", port)
+    return ServiceWatch(target, session, within_seconds=2, resolver=names, dns_seconds=30, clock=clock)
+
+
+def reasons(service: ServiceSeen) -> set[Reason]:
+    """What is wrong with ingest."""
+    return {finding.reason for finding in service_findings("ingest", Sight(service, seen_at=0, looked_at=0))}
+
+
+async def test_a_rolling_update_behind_a_dns_cache_alarms_nobody(session: aiohttp.ClientSession) -> None:
+    """The cache names the old replicas, which drain and end, and not the new ones, which serve: nothing is wrong."""
+    old, clock, names = Admin(), Clock(), Names("127.0.0.1")
+    port = free_port()
+    service_watch = cached(session, port, names, clock)
+    async with serving(old, port=port):
+        assert reasons(await service_watch.look()) == set()
+        old.status = {**STATUS, "ready": False, "draining": True}
+        assert reasons(await service_watch.look()) == set()
+    clock.now += 29
+    assert reasons(await service_watch.look()) == set()
+    names.addresses = ["::1"]
+    async with serving(Admin(), host="::1", port=port):
+        assert reasons(await service_watch.look()) == set()
+
+
+async def test_one_of_two_that_left_is_no_replica_that_is_down(session: aiohttp.ClientSession) -> None:
+    """As long as the cache may name it; what still does not answer afterwards is down."""
+    names, clock, port = Names("127.0.0.1", "::1"), Clock(), free_port()
+    service_watch = cached(session, port, names, clock)
+    async with serving(Admin(), port=port):
+        async with serving(Admin(), host="::1", port=port):
+            assert reasons(await service_watch.look()) == set()
+        clock.now += 30
+        assert reasons(await service_watch.look()) == set()
+        clock.now += 0.1
+        assert reasons(await service_watch.look()) == {Reason.REPLICA_DOWN}
+        names.addresses = ["127.0.0.1"]
+        assert reasons(await service_watch.look()) == set()
+
+
+async def test_a_service_that_ended_and_did_not_come_back_is_down_when_dns_must_know(
+    session: aiohttp.ClientSession,
+) -> None:
+    """Nobody answers any more: down at the latest when the cache has expired, at once when the name is empty."""
+    names, clock, port = Names("127.0.0.1"), Clock(), free_port()
+    service_watch = cached(session, port, names, clock)
+    async with serving(Admin(), port=port):
+        await service_watch.look()
+    clock.now += 30.1
+    assert Reason.SERVICE_DOWN in reasons(await service_watch.look())
+    names.addresses = []
+    assert Reason.SERVICE_DOWN in reasons(await service_watch.look())
+
+
+async def test_an_address_that_never_answered_is_down_at_once(session: aiohttp.ClientSession) -> None:
+    """It has not left, for it was never there."""
+    service_watch = cached(session, free_port(), Names("127.0.0.1"), Clock())
+    assert Reason.SERVICE_DOWN in reasons(await service_watch.look())
+
+
+async def test_a_target_that_is_an_address_has_no_cache(session: aiohttp.ClientSession) -> None:
+    """What `make run` watches ends when it ends."""
+    port = free_port()
+    service_watch = ServiceWatch(Target("ingest", "127.0.0.1", port), session, within_seconds=2, dns_seconds=30)
+    async with serving(Admin(), port=port):
+        await service_watch.look()
+    assert Reason.SERVICE_DOWN in reasons(await service_watch.look())
+
+
+@pytest.mark.parametrize(
+    ("said", "is_without"),
+    [
+        ({}, False),
+        ({"first_contact": {"reached": False, "problem": "PostgreSQL: its name cannot be resolved (DNS)"}}, True),
+        ({"first_contact": {"reached": True, "problem": None}, "database": {"problem": None, "timeouts": 1}}, False),
+        ({"first_contact": {"reached": True}, "database": {"problem": "it refuses this user or password"}}, True),
+    ],
+)
+def test_a_replica_that_cannot_reach_postgresql_says_so(said: dict[str, object], is_without: bool) -> None:
+    """Never yet, or not when it tried last; a release before this one says nothing of it."""
+    assert parse_answer("10.0.0.1:9090", json.dumps({**STATUS, **said}).encode()).is_without_database is is_without
 
 
 async def test_while_the_resolver_is_away_the_last_addresses_serve(session: aiohttp.ClientSession) -> None:

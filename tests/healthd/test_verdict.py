@@ -108,6 +108,8 @@ FORGED = replace(REPLICA, forged_age_seconds=3_599)
 FORGED_ONCE = replace(REPLICA, forged_age_seconds=3_600)
 NO_SECRET = replace(REPLICA, webhook_secret=Configured.MISSING)
 SILENT = replace(REPLICA, webhook_secret=Configured.UNKNOWN, secret_key=Configured.UNKNOWN)
+APART = replace(REPLICA, is_without_database=True)
+NO_NEED = replace(REPLICA, secret_key=Configured.NOT_NEEDED)
 FROZEN = replace(REPLICA, stream_frozen=True)
 REFUSED = replace(REPLICA, stream_settings_refused=("STREAM_REPLICAS",))
 NO_KEY = replace(REPLICA, secret_key=Configured.MISSING)
@@ -134,6 +136,10 @@ CASES: list[tuple[str, Spoil, Status, set[Reason]]] = [
     ("one replica without", service("ingest", REPLICA, NO_SECRET), Status.UNHEALTHY, {Reason.WEBHOOK_SECRET_MISSING}),
     ("an unreadable status", service("ingest", SILENT), Status.UNKNOWN, {Reason.WEBHOOK_SECRET_UNKNOWN}),
     ("no secret key", service("processor", NO_KEY), Status.DEGRADED, {Reason.SECRET_KEY_MISSING}),
+    ("a secret key that nothing uses", service("processor", NO_NEED), Status.HEALTHY, set()),
+    ("ingest cannot reach it", service("ingest", APART), Status.UNHEALTHY, {Reason.SERVICE_WITHOUT_DATABASE}),
+    ("one of two cannot", service("ingest", REPLICA, APART), Status.DEGRADED, {Reason.REPLICA_WITHOUT_DATABASE}),
+    ("the processor cannot", service("processor", APART), Status.DEGRADED, {Reason.SERVICE_WITHOUT_DATABASE}),
     ("database down", database_down, Status.UNHEALTHY, {Reason.DATABASE_DOWN, Reason.WEBHOOKS_UNKNOWN}),
     ("connections scarce", database(replace(DATABASE, connections=90)), Status.DEGRADED, {Reason.CONNECTIONS_SCARCE}),
     ("anon reads secrets", schema("secret_readable"), Status.DEGRADED, {Reason.SECRET_EXPOSED}),

@@ -280,11 +280,11 @@ async def test_the_look_up_of_known_ids_uses_the_index_even_when_nothing_is_know
     postgres: Postgres,
 ) -> None:
     """A plan made while the table is new must not read all of it when it has grown."""
-    from ingest.repeats import _QUERIES  # noqa: PLC0415
+    from ingest.repeats import QUERIES  # noqa: PLC0415
 
     await postgres.execute("SET plan_cache_mode = force_generic_plan")
     types = "text[],text[],bigint[],boolean[],text[],text[],text[],text[],text[],bytea[],boolean[]"
-    await postgres.execute(f"PREPARE record ({types}) AS {_QUERIES['record']}")
+    await postgres.execute(f"PREPARE record ({types}) AS {QUERIES['record']}")
     arrays = ",".join(["'{}'"] * 11)
     plan = await postgres.fetchval(f"EXPLAIN (FORMAT JSON) EXECUTE record ({arrays})")
     assert "Seq Scan" not in json.dumps(json.loads(plan))

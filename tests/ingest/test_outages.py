@@ -28,6 +28,7 @@ async def test_without_postgresql_it_is_503_at_once_and_heals_without_a_restart(
     acknowledged: set[str] = set()
     async with running(own_postgres.url(), NOWHERE) as ingest:
         await _deliver(ingest, acknowledged)
+        await until(lambda: ingest.service.probes.status()["ready"] is True)
         for end in (own_postgres.stop, _kill(own_postgres)):
             load = asyncio.gather(*(_deliver(ingest, acknowledged) for _ in range(50)))
             await end()

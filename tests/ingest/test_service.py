@@ -6,13 +6,16 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
 
+from devstack.schema import apply_migrations
+from sluice.chassis.postgres import Database
 from tests.ingest.running import NOWHERE, Ingest, running
 from tests.ingest.webhooks import OTHER_SECRET, SECRET, signed, webhook
 from tests.waiting import until
@@ -60,8 +63,7 @@ async def test_it_starts_without_its_neighbours_and_ends_within_its_time(databas
         ) as (ingest, port, admin),
         aiohttp.ClientSession() as session,
     ):
-        async with session.get(f"http://127.0.0.1:{admin}/readyz") as ready:
-            assert ready.status == 200
+        await until(lambda: _is_ready(session, admin))
         ingest.terminate()
         await until(lambda: _is_red(session, admin))
         url = f"http://127.0.0.1:{port}/api/stripe-webhook"
@@ -77,6 +79,10 @@ async def test_a_missing_webhook_secret_is_said_at_start(database_url: str) -> N
     async with process(DATABASE_URL=database_url, NATS_URL=NOWHERE, STRIPE_WEBHOOK_SECRET="") as (ingest, _, _):
         entry = await _logged(ingest, "stripe_webhook_secret_missing")
         assert "STRIPE_WEBHOOK_SECRET_FILE" in str(entry["fix"])
+
+
+async def _is_ready(session: aiohttp.ClientSession, admin: int) -> bool:
+    return not await _is_red(session, admin)
 
 
 async def _is_red(session: aiohttp.ClientSession, admin: int) -> bool:
@@ -122,6 +128,7 @@ async def test_without_a_secret_it_is_not_ready_and_answers_503(database_url: st
 
 async def test_status_shows_what_healthd_reads(ingest: Ingest) -> None:
     """Pool, stream, configuration; never a secret."""
+    await until(lambda: ingest.service.probes.status()["ready"] is True)
     status = ingest.service.probes.status()
     assert status["ready"] is True
     assert status["configuration"] == {"stripe_webhook_secret": "ok"}
@@ -136,6 +143,78 @@ async def test_several_secrets_are_accepted_while_one_is_rolled(
     async with running(database_url, NOWHERE, secret=f"{SECRET},{OTHER_SECRET}") as ingest:
         for secrets in ((SECRET,), (OTHER_SECRET,), (OTHER_SECRET, "whsec_unknown")):
             assert (await ingest.deliver(webhook(), *secrets)).status == 200
+
+
+async def test_a_new_secret_is_good_at_once(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file changed a moment after it was looked at: nobody is refused with what it holds now."""
+    path = tmp_path / "secret"
+    path.write_text(SECRET)
+    monkeypatch.setenv("STRIPE_WEBHOOK_SECRET_FILE", str(path))
+    async with running(database_url, NOWHERE, secret="") as ingest:
+        assert (await ingest.deliver(webhook())).status == 200
+        (tmp_path / "next").write_text(OTHER_SECRET)
+        (tmp_path / "next").replace(path)
+        assert (await ingest.deliver(webhook(), OTHER_SECRET)).status == 200
+        assert (await ingest.deliver(webhook(), SECRET)).status == 400
+
+
+async def test_a_wrong_password_keeps_it_from_getting_ready(role_url: Callable[[str], str], database: Database) -> None:
+    """So a rollout with it stops; with the right one it becomes ready by itself, and stays so without PostgreSQL."""
+    right = urlsplit(role_url("ingest")).password
+    await database.execute("ALTER ROLE ingest PASSWORD 'another'")
+    try:
+        async with (
+            process(DATABASE_URL=role_url("ingest"), NATS_URL=NOWHERE, STRIPE_WEBHOOK_SECRET=SECRET) as (
+                ingest,
+                _,
+                admin,
+            ),
+            aiohttp.ClientSession(f"http://127.0.0.1:{admin}") as session,
+        ):
+            said = await _logged(ingest, "not_ready")
+            assert said["reason"] == "PostgreSQL: it refuses this user or password"
+            async with session.get("/readyz?verbose") as ready:
+                assert ready.status == 503
+                assert "[-]first_contact failed: PostgreSQL: it refuses this user or password" in await ready.text()
+            async with session.get("/livez") as live:
+                assert live.status == 200
+            await database.execute(f"ALTER ROLE ingest PASSWORD '{right}'")
+            await until(lambda: _is_green(session))
+            await database.execute("ALTER ROLE ingest PASSWORD 'another'")
+            await database.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'ingest'")
+            await until(lambda: _has_a_problem(session))
+            assert await _is_green(session)
+    finally:
+        await database.execute(f"ALTER ROLE ingest PASSWORD '{right}'")
+
+
+async def _is_green(session: aiohttp.ClientSession) -> bool:
+    async with session.get("/readyz") as ready:
+        return ready.status == 200
+
+
+async def _has_a_problem(session: aiohttp.ClientSession) -> bool:
+    async with session.get("/status") as status:
+        database = (await status.json())["database"]
+    return bool(database["problem"] == "it refuses this user or password")
+
+
+async def test_an_old_schema_keeps_it_from_getting_ready(empty_database_url: str) -> None:
+    """Nothing could be recorded; the reason says what to run."""
+    async with running(empty_database_url, NOWHERE) as ingest:
+        await until(lambda: "schema" in str(_contact(ingest)["problem"]))
+        assert _contact(ingest) == {
+            "reached": False,
+            "problem": "PostgreSQL: its schema is older than this release; run sluice migrate",
+        }
+        assert ingest.service.probes.status()["ready"] is False
+        await apply_migrations(empty_database_url)
+        await until(lambda: ingest.service.probes.status()["ready"] is True)
+
+
+def _contact(ingest: Ingest) -> dict[str, object]:
+    contact: dict[str, object] = ingest.service.probes.status()["first_contact"]  # type: ignore[assignment]
+    return contact
 
 
 async def test_without_postgresql_and_nats_it_runs_and_leaks_nothing(capfd: pytest.CaptureFixture[str]) -> None:

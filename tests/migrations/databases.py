@@ -10,6 +10,7 @@ from sluice.chassis.migration_files import CORE_FOLDER, core_migrations
 
 FOUNDATION = CORE_FOLDER / "sprint1_database_foundation.sql"
 INDEXES = CORE_FOLDER / "sprint1_indexes_concurrently.sql"
+HEALTH = CORE_FOLDER / "sprint5_health.sql"
 LATER = [CORE_FOLDER / file.file_name for file in core_migrations()[2:]]
 PREFLIGHT = CORE_FOLDER / "preflight.sql"
 SCHEMA = CORE_FOLDER / "schema.sql"

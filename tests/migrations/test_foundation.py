@@ -200,6 +200,7 @@ async def test_functions_do_not_follow_a_callers_search_path(empty_database_url:
         "sluice_count_due",
         "sluice_claim_webhooks",
         "sluice_settle_webhooks",
+        "sluice_note_death",
         "sluice_claim_batch",
         "sluice_settle_batch",
         "sluice_postpone_webhook",

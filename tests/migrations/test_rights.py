@@ -48,6 +48,9 @@ ALLOWED = {
         "SELECT * FROM sluice_schema_findings()",
         "SELECT backend_type FROM pg_stat_activity",
         "SELECT file_name FROM sluice_migration",
+        "SELECT status, reasons FROM health_verdict",
+        "DELETE FROM health_verdict",
+        "SELECT count(*) FROM webhook_death WHERE died_at <= now()",
     ],
     "sluice_migrator": [
         "SELECT body FROM webhook_logs",
@@ -92,6 +95,9 @@ FORBIDDEN = {
         "SELECT sluice_revive_webhook('evt_1', 'x')",
         "UPDATE payment_fact SET status = 'paid'",
         "DELETE FROM payment_fact",
+        "DELETE FROM webhook_death",
+        "INSERT INTO webhook_death (stripe_event_id) VALUES ('evt_1')",
+        "SELECT status FROM health_verdict",
         "CREATE TABLE mine (id int)",
     ],
     "sluice_healthd": [
@@ -114,6 +120,10 @@ FORBIDDEN = {
         "SELECT sluice_body_json('{}')",
         "SELECT * FROM payment_fact",
         "UPDATE webhook_logs SET dead_at = NULL",
+        "UPDATE health_verdict SET status = 'healthy'",
+        "SELECT stripe_event_id FROM webhook_death",
+        "DELETE FROM webhook_death",
+        "INSERT INTO webhook_load_test (connections, sent, accepted, slowest_seconds) VALUES (100, 300, 300, 0)",
     ],
     "sluice_migrator": [
         f"SELECT sluice_fill_webhooks({', '.join(['NULL'] * 10)})",
@@ -149,7 +159,10 @@ async def with_rows(empty_database_url: str, db: Connection) -> None:
         "INSERT INTO events (name, webhook_secret) VALUES ('gala', 'whsec_1');"
         "INSERT INTO payment (scope, payment_id) VALUES ('live:platform', 'pi_1');"
         "INSERT INTO error_logs (severity, message) VALUES ('error', 'm');"
-        "INSERT INTO sluice_migration (set_name, file_name, checksum) VALUES ('sluice', 'a', 'b')"
+        "INSERT INTO sluice_migration (set_name, file_name, checksum) VALUES ('sluice', 'a', 'b');"
+        "INSERT INTO health_verdict (healthd, began_at, ended_at, status, reasons, pool_timeouts, errors_lost)"
+        " VALUES ('a', now(), now(), 'healthy', '{}', 0, 0);"
+        "INSERT INTO webhook_death (stripe_event_id) VALUES ('evt_0')"
     )
 
 
@@ -255,12 +268,13 @@ async def test_the_public_sees_nothing_of_sluices(supabase_url: str) -> None:
             "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
         )
     ]
-    assert len(tables) == 12
+    assert len(tables) == 15
     for role in ("anon", "authenticated"):
         for statement in [
             *(f"SELECT FROM {table}" for table in tables),
             "SELECT sluice_event_key('x')",
             "SELECT nextval('webhook_logs_id_seq')",
+            "SELECT nextval('webhook_death_id_seq')",
             FILL,
             "SELECT sluice_revive_webhook('evt_1', 'x')",
         ]:

@@ -1,15 +1,20 @@
 """The rollback takes out what Sluice added, and nothing else; then Sluice can come again."""
 
+from pathlib import Path
+
 import asyncpg
+import pytest
 
 from tests.migrations.catalog import read_catalog, read_rows
 from tests.migrations.conftest import Connection
 from tests.migrations.databases import ROLLBACK, add_sluice, psql
 
+LOSE_THEM = "-csluice.drop_unprocessed=yes"
 
-def take_out(url: str) -> None:
+
+def take_out(url: str, *, options: str = "") -> None:
     """Run the rollback; all that it may say is that another database still uses the roles."""
-    for line in psql(url, ROLLBACK).stderr.splitlines():
+    for line in psql(url, ROLLBACK, options=options).stderr.splitlines():
         assert line.endswith("is still used and stays."), line
 
 
@@ -29,9 +34,45 @@ async def test_rows_that_sluice_wrote_into_earlier_tables_stay(earlier_url: str,
     add_sluice(earlier_url)
     await db.execute("INSERT INTO webhook_logs (stripe_event_id, webhook_type, body) VALUES ('evt_new', 'a.b', 'x')")
     await db.execute("UPDATE events SET payment_status = 'refunded'")
-    take_out(earlier_url)
+    take_out(earlier_url, options=LOSE_THEM)
     assert await db.fetchval("SELECT count(*) FROM webhook_logs") == 3
     assert await db.fetchval("SELECT count(*) FROM events WHERE payment_status = 'refunded'") == 2
+
+
+@pytest.mark.parametrize("state", ["'failed', NULL", "'failed', now()", "NULL, NULL"])
+async def test_it_refuses_while_an_acknowledged_webhook_has_had_no_effect(
+    empty_database_url: str, db: Connection, state: str
+) -> None:
+    """Waiting, failing or dead: nothing is changed, the number and the ways on are said; told so, it goes on."""
+    add_sluice(empty_database_url)
+    await db.execute(
+        "INSERT INTO webhook_logs (stripe_event_id, webhook_type, body, outcome, dead_at)"  # noqa: S608  a test's own words
+        f" VALUES ('evt_1', 'a.b', 'x', {state}), ('evt_2', 'a.b', 'x', {state})"
+    )
+    before = await read_catalog(empty_database_url)
+    said = psql(empty_database_url, ROLLBACK).stderr
+    assert "2 webhook(s) that Stripe was told are received would be lost" in said
+    assert "SET sluice.drop_unprocessed = 'yes';" in said
+    assert await read_catalog(empty_database_url) == before
+    take_out(empty_database_url, options=LOSE_THEM)
+    assert await db.fetchval("SELECT to_regclass('webhook_logs')") is None
+
+
+async def test_the_word_is_given_in_the_same_session(empty_database_url: str, db: Connection, tmp_path: Path) -> None:
+    """As a first line in Supabase's editor, or with `psql -c`."""
+    add_sluice(empty_database_url)
+    await db.execute("INSERT INTO webhook_logs (stripe_event_id, webhook_type, body) VALUES ('evt_1', 'a.b', 'x')")
+    word = tmp_path / "word.sql"
+    word.write_text("SET sluice.drop_unprocessed = 'yes';")
+    psql(empty_database_url, word, ROLLBACK)
+    assert await db.fetchval("SELECT to_regclass('webhook_logs')") is None
+
+
+async def test_what_an_earlier_application_left_unprocessed_does_not_stop_it(earlier_url: str, db: Connection) -> None:
+    """Such rows have no body of Sluice's, and stay; neither does what was processed."""
+    add_sluice(earlier_url)
+    assert await db.fetchval("SELECT count(*) FROM webhook_logs WHERE NOT processed") > 0
+    take_out(earlier_url)
 
 
 async def test_events_that_sluice_made_stay_while_they_hold_rows(empty_database_url: str, db: Connection) -> None:

@@ -1,13 +1,12 @@
-from datetime import UTC, datetime
 from pathlib import Path
 
 import orjson
 import pytest
 
-from sluice.ops.send.burst import plan_burst, record
-from sluice.ops.status.evidence import LoadTest, read_load_test
+from sluice.ops.send.burst import plan_burst
 from sluice.simulator.stories import STORIES
 from tests.ops.cli import cli
+from tests.ops.rows import connected
 from tests.simulator.gateway import Arrived, gateway
 
 
@@ -89,19 +88,54 @@ async def test_the_local_stack_is_used_as_a_whole_whatever_the_environment_says(
     assert len(fake.arrived) == 1
 
 
-async def test_a_burst_sends_each_webhook_three_times_and_leaves_a_record(nowhere: Path) -> None:
-    """The load test's result lies beside the stack, where `status --since` finds it."""
+async def test_one_story_makes_its_own_row_and_no_other(
+    nowhere: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The table events is a person's own; a fake gateway processes nothing, so the command does not end well."""
+    monkeypatch.setattr("sluice.ops.send.command._WAIT_SECONDS", 0.1)
     async with gateway() as fake:
         (nowhere / ".local").mkdir()
-        stack = f"GATEWAY_URL={fake.url}\nSTRIPE_WEBHOOK_SECRET=whsec_local\n"
+        stack = (
+            f"export GATEWAY_URL={fake.url}\nSTRIPE_WEBHOOK_SECRET=whsec_local\nexport DATABASE_URL='{database_url}'\n"
+        )
+        (nowhere / ".local" / "stack.env").write_text(stack)
+        result = await cli("send", "--story", "expired", "--story", "declined", "--in-order")
+    assert result.exit_code == 1
+    assert "expired" in result.stdout
+    async with connected(database_url) as connection:
+        rows = await connection.fetch("SELECT name FROM events ORDER BY name")
+    titles = [f"{STORIES[name].title} (Sluice demo)" for name in ("declined", "expired")]
+    assert sorted(row["name"] for row in rows) == sorted(titles)
+
+
+async def test_a_burst_sends_each_webhook_three_times_and_leaves_a_record(nowhere: Path, database_url: str) -> None:
+    """The load test's result is in the stack's database, where `status --since` finds it; each run adds one."""
+    async with gateway() as fake:
+        (nowhere / ".local").mkdir()
+        stack = f"GATEWAY_URL={fake.url}\nSTRIPE_WEBHOOK_SECRET=whsec_local\nDATABASE_URL={database_url}\n"
         (nowhere / ".local" / "stack.env").write_text(stack)
         result = await cli("send", "--burst", "7")
     assert result.exit_code == 0
     assert len(fake.arrived) == 21
     assert len({one.body for one in fake.arrived}) == 7
-    test = read_load_test(nowhere / ".local")
-    assert test is not None
-    assert (test.connections, test.sent, test.accepted) == (7, 21, 21)
+    assert await _load_tests(database_url) == [(7, 21, 21)]
+
+
+async def test_a_burst_at_a_cluster_is_recorded_when_asked(nowhere: Path, database_url: str) -> None:
+    """With --to nothing is written without --record; with it, a member of sluice_migrator may."""
+    role = f"{database_url}?options=-crole%3Dsluice_migrator"
+    async with gateway() as fake:
+        target = ["send", "--to", fake.url, "--secret-file", "secret", "--burst", "2"]
+        assert (await cli(*target, DATABASE_URL=role)).exit_code == 0
+        assert await _load_tests(database_url) == []
+        assert (await cli(*target, "--record", DATABASE_URL=role)).exit_code == 0
+    assert await _load_tests(database_url) == [(2, 6, 6)]
+
+
+async def _load_tests(database_url: str) -> list[tuple[int, int, int]]:
+    async with connected(database_url) as connection:
+        rows = await connection.fetch("SELECT connections, sent, accepted FROM webhook_load_test ORDER BY id")
+    return [(row["connections"], row["sent"], row["accepted"]) for row in rows]
 
 
 async def test_a_burst_that_is_refused_at_first_has_not_passed(nowhere: Path) -> None:
@@ -121,18 +155,3 @@ def test_a_burst_is_made_of_distinct_events() -> None:
     burst = plan_burst("whsec_a", connections=5, seed="1", ends_at=1_900_000_000)
     assert len(burst) == 15
     assert len({one.event.stripe_event_id for one in burst}) == 5
-
-
-@pytest.mark.parametrize("content", ["", "{}", "[]", '{"at": "yesterday"}', '{"at": 1}'])
-def test_a_record_that_cannot_be_read_is_none(tmp_path: Path, content: str) -> None:
-    """A half-written file is no evidence."""
-    (tmp_path / "load-test.json").write_text(content)
-    assert read_load_test(tmp_path) is None
-    assert read_load_test(None) is None
-
-
-def test_a_record_is_read_back_as_it_was(tmp_path: Path) -> None:
-    """There and back."""
-    test = LoadTest(datetime(2026, 11, 23, 12, 0, tzinfo=UTC), 100, 300, 299, 0.5)
-    record(test, tmp_path)
-    assert read_load_test(tmp_path) == test

@@ -1,11 +1,13 @@
 """Retries, parking and death, all of them in PostgreSQL."""
 
+import json
 import time
 
 import pytest
 
 from processor.retries import Blame, Patience, Schedule
 from processor.verdicts import Duplicate, Failed, Work
+from sluice.contract.envelope import read_event
 from sluice.contract.event import StripeEvent
 from sluice.failures import MalformedEvent
 from sluice.outcomes import Outcome, Parked
@@ -51,9 +53,28 @@ async def test_a_failure_is_reported_without_anybodys_data(failing: Workshop) ->
     row = await failing.row(message.event)
     assert "ValueError in handler tests.processor.test_setbacks.failing" in row["last_error"]
     assert (reported["severity"], reported["kind"]) == ("error", "webhook")
-    assert reported["event_id"] == message.event.stripe_event_id
+    assert (reported["stripe_event_id"], reported["event_id"]) == (message.event.stripe_event_id, None)
     assert "ValueError" in reported["stack_trace"]
     assert SECRET not in repr(dict(reported)) + row["last_error"]
+
+
+async def test_a_failure_names_the_row_and_the_person_that_the_webhook_names(failing: Workshop) -> None:
+    """event_id is events.id, the organiser's URL first; user_id is whom the webhook is about."""
+
+    @handles("test.fails_for_all", registry=failing.registry, organisers=True)
+    async def fail(of: StripeEvent, tx: Transaction) -> None:
+        raise ValueError
+
+    thing = {"id": "ch_1", "object": "charge", "customer": "cus_9", "metadata": {"event_id": "gala-24"}}
+    plain = event("test.fails_for_all")
+    body = json.dumps(json.loads(plain.body) | {"data": {"object": thing}}).encode()
+    events = [read_event(body), read_event(body, tenant="fair-24")]
+    await failing.take(*await failing.recorded(*events))
+    rows = {row["stripe_event_id"]: row for row in await failing.error_rows()}
+    assert {key: (row["event_id"], row["user_id"]) for key, row in rows.items()} == {
+        plain.stripe_event_id: ("gala-24", "cus_9"),
+        f"{plain.stripe_event_id}@fair-24": ("fair-24", "cus_9"),
+    }
 
 
 async def test_the_last_attempt_leaves_a_dead_row_and_a_critical_error(failing: Workshop) -> None:

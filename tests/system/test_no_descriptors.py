@@ -14,6 +14,8 @@ from tests.ingest.webhooks import SECRET, signed, webhook
 from tests.system.alone import NAMES, Alone, Surroundings, get
 from tests.waiting import until
 
+_GIVEN_UP_MEANWHILE = 8
+"""More clients than the numbers that a process may give up while it is looked at."""
 ADMIN = ("/livez", "/readyz", "/status", "/metrics")
 
 
@@ -69,6 +71,8 @@ def _no_more_files(service: Alone) -> Iterator[None]:
         for _ in set(range(max(held))) - held:
             clients.enter_context(socket.create_connection(("127.0.0.1", service.admin_port)))
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (max(held) + 1, limits[1]))
+        for _ in range(_GIVEN_UP_MEANWHILE):
+            clients.enter_context(socket.create_connection(("127.0.0.1", service.admin_port)))
         try:
             yield
         finally:

@@ -16,6 +16,8 @@ TASKS = {
         "apart_heavy",
         "apart_slow",
         "heal",
+        "in_hand",
+        "stream_watch",
         "postgres_floor_2",
     },
     "healthd": {"poll_database", "poll_ingest", "poll_processor", "poll_stream"},

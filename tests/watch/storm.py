@@ -6,7 +6,7 @@ It goes on until Prometheus has seen each trouble, so that every panel has somet
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import aiohttp
@@ -14,6 +14,9 @@ import asyncpg
 import nats
 
 from devstack.stack import Stack
+from sluice.contract.codec import Envelope, encode
+from sluice.contract.envelope import read_event
+from sluice.contract.subjects import subject_for
 from sluice.simulator.day import send_day
 from sluice.simulator.demo import create_demo_events
 from tests.ingest.webhooks import signed, webhook
@@ -100,6 +103,8 @@ class Storm:
         assert LOST in self.traffic.acknowledged
         await self.see("healthd_stream_pending > 0 and healthd_stream_ack_pending > 0")
         await self.see("healthd_oldest_unprocessed_age_seconds > 0")
+        self.stack.services["processor"].kill()
+        await self.see("sum(webhook_messages_redelivered_total) > 0")
 
     async def _ingest_waits_too(self) -> None:
         await self.books.execute("LOCK TABLE webhook_logs IN ACCESS EXCLUSIVE MODE")
@@ -115,8 +120,27 @@ class Storm:
         await self.stack.servers.nats.stop()
         await self.see('nats_connected{component="ingest"} == 0')
         assert await self.post(webhook()) == [200]
+        await self.see("sum(webhook_events_taken_directly_total) > 0")
         await self.stack.servers.nats.restart()
+        await self.see('nats_connected{component="ingest"} == 1')
+        await self.a_message_is_lost()
+        await self.a_message_is_forged()
+
+    async def a_message_is_lost(self) -> None:
+        """JetStream forgot one; the relay sees that the consumer has passed it."""
+        await self.books.execute(
+            "UPDATE webhook_logs SET processed = false, outcome = NULL, published_at = now() - interval '7 seconds', "
+            "next_attempt_at = now() WHERE id = (SELECT max(id) FROM webhook_logs WHERE processed)"
+        )
         await self.see("sum(relay_repairs_total) > 0")
+
+    async def a_message_is_forged(self) -> None:
+        """Somebody else publishes under the id of a webhook that is known."""
+        forged = replace(read_event(webhook()), stripe_event_id=next(iter(self.traffic.acknowledged)))
+        client = await nats.connect(self.stack.nats_url)
+        await client.jetstream().publish(subject_for(forged), encode(Envelope(forged, 0)))
+        await client.close()
+        await self.see("sum(webhook_messages_forged_total) > 0")
 
     async def post(self, *bodies: bytes) -> Sequence[int]:
         """Post webhooks, one after the other; the HTTP statuses."""

@@ -1,18 +1,19 @@
 """The founding document's load test: many webhooks at the same instant, each of them several times."""
 
-import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 
+from sluice.chassis.sql import load_queries
+from sluice.ops.connection import connected
 from sluice.ops.send.target import Target
-from sluice.ops.status.evidence import LOAD_TEST_FILE, LoadTest
+from sluice.ops.status.evidence import LoadTest
 from sluice.simulator.client import Answer, Endpoint, Progress, send
 from sluice.simulator.deliveries import Delivery, Life, Reason, in_order
 from sluice.simulator.telling import Subject
 
+_QUERIES = load_queries(__file__, "burst.sql")
 TIMES_EACH = 3
 _STORY = "checkout_paid"
 _TYPE = "payment_intent.succeeded"
@@ -43,10 +44,17 @@ async def send_burst(
     return test, answers
 
 
-def record(test: LoadTest, folder: Path) -> None:
-    """Put the test on record beside the stack, for ``sluice status --since``."""
-    document = {**asdict(test), "at": test.at.isoformat()}
-    (folder / LOAD_TEST_FILE).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+async def record(test: LoadTest, database_url: str) -> None:
+    """
+    Put the test on record, for ``sluice status --since``.
+
+    Raises:
+        click.ClickException: the database cannot be reached or forbids it; with the fix.
+    """
+    async with connected(database_url) as connection:
+        await connection.execute(
+            _QUERIES["add_load_test"], test.at, test.connections, test.sent, test.accepted, test.slowest_seconds
+        )
 
 
 def _one(secret: str, *, seed: str, ends_at: int) -> Delivery:

@@ -59,6 +59,9 @@ Examples:
     is_flag=True,
     help="With --to: make the demo's events rows in DATABASE_URL and look what became of them.",
 )
+@click.option(
+    "--record", "record_it", is_flag=True, help="With --to and --burst: put the load test on record in DATABASE_URL."
+)
 @click.option("--wait", is_flag=True, help="With --to: wait until DATABASE_URL says that all of it is processed.")
 @click.option("--seed", type=int, help="The same ids again; otherwise new ones.")
 def command(
@@ -72,6 +75,7 @@ def command(
     to: str | None,
     secret_file: Path | None,
     demo_rows: bool,
+    record_it: bool,
     wait: bool,
     seed: int | None,
 ) -> None:
@@ -89,7 +93,8 @@ def command(
     target = find_target(to, secret_file, use_database=demo_rows)
     database_url = Surroundings(os.environ).database_url() if wait and to else None
     if burst is not None:
-        _burst(console, target, burst)
+        to_record = Surroundings(os.environ).database_url() if record_it else target.database_url
+        _burst(console, target, burst, to_record)
         return
     wish = Wish(stories or tuple(STORIES), count, in_order, event_id, seed)
     sent = _send(target, wish)
@@ -116,11 +121,12 @@ def _had_effect(console: Console, database_url: str | None, sent: Sent) -> bool:
     return not late
 
 
-def _burst(console: Console, target: Target, connections: int) -> None:
+def _burst(console: Console, target: Target, connections: int, database_url: str | None) -> None:
     test, answers = asyncio.run(send_burst(target, connections=connections))
     show_sum(console, answers)
     show_load_test(console, test)
-    if target.stack_folder is not None:
-        record(test, target.stack_folder)
+    if database_url is not None:
+        asyncio.run(record(test, database_url))
+        console.print("It is on record for `sluice status --since`.")
     if test.accepted != test.sent:
         raise click.exceptions.Exit(1)

@@ -55,7 +55,7 @@ async def send_lives(target: Target, wish: Wish, *, within_seconds: float, progr
         lives = [Life.of(name, subject, secret=target.secret) for name, subject in subjects.items()]
         return Sent(await _post(target, _plan(lives, wish), progress))
     async with connected(target.database_url) as connection:
-        rows = [row for row in await create_demo_events(connection) if row.story in wish.stories]
+        rows = await create_demo_events(connection, wish.stories)
     answers = await _post(target, _plan([_life(row, target.secret) for row in rows], wish), progress)
     async with connected(target.database_url) as connection:
         fates = await await_fates(connection, DayReport(rows, answers, wish.seed or 0), within_seconds=within_seconds)

@@ -1,5 +1,6 @@
 """What was sent and what was answered, for people."""
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 
@@ -67,8 +68,8 @@ def _answers(answers: Sequence[Answer]) -> Table:
     table = Table(box=None, padding=(0, 1), header_style="dim")
     for heading in ("answer", "ms"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for heading in ("event", "type", "sent as", ""):
-        table.add_column(heading, overflow="fold")
+    table.add_column("type, event and what was said", overflow="fold")
+    table.add_column("sent as", no_wrap=True)
     for answer in answers:
         table.add_row(*_answer(answer))
     return table
@@ -78,11 +79,19 @@ def _answer(answer: Answer) -> list[str]:
     delivery, last = answer.delivery, answer.last
     style = "green" if answer.is_as_expected else "bold red"
     tries = f"{len(answer.attempts)} attempts; " if len(answer.attempts) > 1 else ""
+    said = f"{tries}{_said(last.explanation)}"
+    below = "\n".join([delivery.event.stripe_event_id, *([said] if said else [])])
     return [
         f"[{style}]{last.http_status or 'none'}[/]",
         f"{last.latency_seconds * 1000:.0f}",
-        delivery.event.stripe_event_id,
-        delivery.event.type,
+        f"{delivery.event.type}\n[dim]{escape(below)}[/]",
         delivery.reason.value,
-        f"[dim]{tries}{escape(last.explanation)}[/]",
     ]
+
+
+def _said(explanation: str) -> str:
+    """The sentence of an error in our JSON; what is none, as it is."""
+    try:
+        return str(json.loads(explanation)["error"]["message"])
+    except (ValueError, LookupError, TypeError):
+        return explanation

@@ -7,6 +7,7 @@ with the way to know it.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from sluice.ops.durations import as_words
@@ -15,6 +16,8 @@ from sluice.ops.status.evidence import Evidence
 _CONNECTIONS = 100
 _ACCEPTABLE_SECONDS = 3.0
 _HEALTHY = 200
+_REASONS_SHOWN = 3
+_ASK_LATER = "ask again when healthd has recorded all of the time"
 _TIMEOUTS = "postgres_pool_acquire_timeouts_total"
 _LOST = ("error_log_dropped_total", "error_log_stderr_total", "webhook_error_rows_suppressed_total")
 
@@ -65,74 +68,85 @@ def _processing(evidence: Evidence) -> Criterion:
 
 def _pools(evidence: Evidence) -> Criterion:
     title = "Pool metrics show a healthy distribution"
-    pooled = [service for service in evidence.services if service.pool]
-    told = (
-        ", ".join(f"{s.name} {s.pool.get('busy', 0)} of {s.pool.get('max', 0)} busy" for s in pooled) or "no pool seen"
-    )
-    troubled = [s for s in pooled if s.metrics.get(_TIMEOUTS, 0) > 0 or s.pool.get("waiters", 0) > 0]
-    if troubled:
-        trouble = ", ".join(
-            f"{s.name}: {s.metrics.get(_TIMEOUTS, 0):.0f} timeouts since its start, {s.pool.get('waiters', 0)} wait now"
-            for s in troubled
-        )
-        return Criterion(title, Verdict.FAIL, f"{trouble}; {told}")
-    if gap := _gap(evidence):
-        to_know = f"max_over_time(postgres_pool_waiters[{evidence.window_seconds:.0f}s]) in Prometheus"
-        return Criterion(title, Verdict.UNKNOWN, f"healthy now: {told}; {gap}", to_know)
-    return Criterion(title, Verdict.PASS, f"no wait timed out since the services started, nobody waits: {told}")
+    record, pooled = evidence.record, [service for service in evidence.services if service.pool]
+    now = ", ".join(f"{s.name} {s.pool.get('busy', 0)} of {s.pool.get('max', 0)} busy" for s in pooled)
+    told = f"; now {now}" if now else ""
+    if record.pool_timeouts or record.exhausted_seconds:
+        trouble = f"{record.pool_timeouts:,} waits timed out, a pool was exhausted for"
+        return Criterion(title, Verdict.FAIL, f"{trouble} {as_words(record.exhausted_seconds)}{told}")
+    if exhausted := [s.name for s in pooled if s.pool.get("waiters", 0) and s.pool["busy"] >= s.pool["max"]]:
+        return Criterion(title, Verdict.FAIL, f"exhausted now: {', '.join(exhausted)}{told}")
+    return _by_counters(title, evidence, (_TIMEOUTS,), "waits that timed out", "no wait timed out", told)
 
 
 def _errors(evidence: Evidence) -> Criterion:
     title = "All errors are logged to error_logs"
-    lost = {s.name: sum(s.metrics.get(name, 0) for name in _LOST) for s in evidence.services}
     if evidence.died_in_silence:
         return Criterion(
             title, Verdict.FAIL, f"{evidence.died_in_silence:,} dead webhooks that no row of error_logs names"
         )
-    if any(lost.values()):
-        told = ", ".join(f"{name} {count:.0f}" for name, count in lost.items() if count)
-        return Criterion(title, Verdict.FAIL, f"reports that went to stderr, were dropped or were too many: {told}")
-    told = f"{evidence.reported:,} rows; each webhook that died is named in one"
-    if gap := _gap(evidence):
-        return Criterion(
-            title, Verdict.UNKNOWN, f"{told}; {gap}", "increase(error_log_stderr_total[48h]) in Prometheus"
-        )
-    return Criterion(title, Verdict.PASS, f"{told}; no report was lost since the services started")
+    if lost := evidence.record.errors_lost:
+        return Criterion(title, Verdict.FAIL, f"{lost:,} reports went to stderr, were dropped or were too many")
+    told = f"; {evidence.reported:,} rows, each webhook that died is named in one"
+    return _by_counters(title, evidence, _LOST, "reports that were lost", "no report was lost", told)
+
+
+def _by_counters(title: str, evidence: Evidence, counters: Sequence[str], bad: str, good: str, told: str) -> Criterion:
+    """By healthd's record where it is whole; else by what the services count since their start, if that is the time."""
+    if evidence.record.is_whole:
+        return Criterion(title, Verdict.PASS, f"{good}{told}")
+    counted = {s.name: sum(s.metrics.get(name, 0) for name in counters) for s in evidence.services}
+    young = [s.name for s in evidence.services if s.uptime_seconds <= evidence.window_seconds]
+    if recent := [f"{name} {count:.0f}" for name, count in counted.items() if count and name in young]:
+        return Criterion(title, Verdict.FAIL, f"{bad}: {', '.join(recent)}{told}")
+    is_known = evidence.services and not young and all(s.problem is None for s in evidence.services)
+    if is_known and not any(counted.values()):
+        return Criterion(title, Verdict.PASS, f"{good} since the services started{told}")
+    return Criterion(title, Verdict.UNKNOWN, f"{_gap(evidence)}{told}", _ASK_LATER)
 
 
 def _health(evidence: Evidence) -> Criterion:
     title = "The health endpoint returns 200 consistently"
-    if evidence.health_url is None:
-        return Criterion(title, Verdict.UNKNOWN, "its address is not known", "set GATEWAY_URL to the public address")
-    if evidence.health_status != _HEALTHY:
+    record = evidence.record
+    if record.red_since is not None:
+        why = f" ({', '.join(record.red_reasons[:_REASONS_SHOWN])})" if record.red_reasons else ""
+        return Criterion(
+            title, Verdict.FAIL, f"503 for {as_words(record.red_seconds)}, first at {_moment(record.red_since)}{why}"
+        )
+    if evidence.health_url is not None and evidence.health_status != _HEALTHY:
         answer = "nothing" if evidence.health_status is None else str(evidence.health_status)
         return Criterion(title, Verdict.FAIL, f"{evidence.health_url} answers {answer} now")
-    return Criterion(
-        title,
-        Verdict.UNKNOWN,
-        f"{evidence.health_url} answers 200 now; Sluice keeps no history of its answers",
-        'an outside monitor, or max_over_time(healthd_status{status="unhealthy"}[48h]) in Prometheus',
-    )
+    if not record.is_whole:
+        return Criterion(title, Verdict.UNKNOWN, f"never 503 on record; {_gap(evidence)}", _ASK_LATER)
+    return Criterion(title, Verdict.PASS, f"200 in all of {record.stretches:,} recorded stretches, without a gap")
 
 
 def _load(evidence: Evidence) -> Criterion:
     title = f"Load test passes with {_CONNECTIONS} concurrent connections"
-    test = evidence.load_test
-    if test is None or test.connections < _CONNECTIONS:
-        return Criterion(title, Verdict.UNKNOWN, "no such test is on record", f"`sluice send --burst {_CONNECTIONS}`")
+    test, span = evidence.load_test, as_words(evidence.window_seconds)
+    how = f"`sluice send --burst {_CONNECTIONS}`"
+    if test is None:
+        return Criterion(title, Verdict.UNKNOWN, "no load test is on record", how)
     told = (
-        f"{test.at:%Y-%m-%d %H:%M} UTC, {test.connections} at once: {test.accepted:,} of {test.sent:,} accepted, "
+        f"{_moment(test.at)}, {test.connections} at once: {test.accepted:,} of {test.sent:,} accepted, "
         f"the slowest in {test.slowest_seconds:.2f} s"
     )
+    if not test.is_recent:
+        return Criterion(title, Verdict.UNKNOWN, f"none in {span}; the newest: {told}", how)
+    if test.connections < _CONNECTIONS:
+        return Criterion(title, Verdict.UNKNOWN, f"too few connections: {told}", how)
     passed = test.accepted == test.sent and test.slowest_seconds < _ACCEPTABLE_SECONDS
     return Criterion(title, Verdict.PASS if passed else Verdict.FAIL, told)
 
 
 def _gap(evidence: Evidence) -> str:
-    """Why the counters of the services do not cover the whole time; empty where they do."""
-    if silent := [service.name for service in evidence.services if service.problem is not None]:
-        return f"nothing is known of {', '.join(silent)}"
-    youngest = min((service.uptime_seconds for service in evidence.services), default=0)
-    if youngest < evidence.window_seconds:
-        return f"the services count since their start, {as_words(youngest)} ago"
-    return ""
+    """Of which time healthd recorded nothing."""
+    record = evidence.record
+    if not record.stretches:
+        return "healthd has recorded nothing in that time"
+    since = f", first from {_moment(record.gap_since)}" if record.gap_since else ""
+    return f"healthd recorded nothing for {as_words(record.gap_seconds)}{since}"
+
+
+def _moment(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"

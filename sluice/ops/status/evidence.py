@@ -1,28 +1,52 @@
-"""What Sluice really knows about the time since a deployment."""
+"""What Sluice knows about the time since a deployment."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
+from datetime import datetime
 
 from sluice.ops.admin import ServiceSeen, http_status
 from sluice.ops.connection import Connection
 from sluice.ops.status.snapshot import QUERIES, look_at_services
 from sluice.ops.surroundings import Surroundings
 
-LOAD_TEST_FILE = "load-test.json"
+RESTART_SECONDS = 180.0
+"""healthd writes each minute: nothing for so long is a restart, more is a time of which nothing is known."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoadTest:
-    """The newest load test on record, from ``sluice send --burst``."""
+    """One load test, from ``sluice send --burst``."""
 
     at: datetime
     connections: int
     sent: int
     accepted: int
     slowest_seconds: float
+    is_recent: bool = True
+    """Whether it ended within the window."""
+
+
+@dataclass(frozen=True, slots=True)
+class HealthRecord:
+    """What healthd put on record in the window (table ``health_verdict``)."""
+
+    red_seconds: float
+    """How long the health endpoint answered 503."""
+    red_since: datetime | None
+    red_reasons: Sequence[str]
+    exhausted_seconds: float
+    """How long a pool had all its connections out and tasks that waited."""
+    pool_timeouts: int
+    errors_lost: int
+    gap_seconds: float
+    """How long nothing was recorded, restarts left out."""
+    gap_since: datetime | None
+    stretches: int
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of the window is on record."""
+        return self.gap_seconds == 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +61,13 @@ class Evidence:
     recovered: int
     """Processed at a second or later attempt."""
     died: int
+    """Deaths, whatever became of the webhook since."""
     failing: int
     died_in_silence: int
-    """Dead without a row of ``error_logs`` that names it."""
+    """Deaths without a row of ``error_logs`` that names the webhook."""
     reported: int
     """Rows of ``error_logs``."""
+    record: HealthRecord
     services: Sequence[ServiceSeen]
     health_url: str | None
     health_status: int | None
@@ -50,21 +76,24 @@ class Evidence:
 
 
 async def gather(connection: Connection, surroundings: Surroundings, *, window_seconds: float) -> Evidence:
-    """Collect what the database, the admin ports and the last load test tell."""
+    """Collect what the database, the admin ports and the public health endpoint tell."""
     past = await connection.fetchrow(QUERIES["look_back"], window_seconds)
     failures = await connection.fetchrow(QUERIES["count_failures"], window_seconds)
-    if past is None or failures is None:
+    record = await connection.fetchrow(QUERIES["look_at_record"], window_seconds, RESTART_SECONDS)
+    if past is None or failures is None or record is None:
         raise LookupError("A query that always gives one row gave none.")
+    load_test = await connection.fetchrow(QUERIES["read_load_test"], window_seconds)
     url = health_url(surroundings)
     return Evidence(
         window_seconds=window_seconds,
         **dict(past.items()),
         **dict(failures.items()),
         reported=await connection.fetchval(QUERIES["count_reported"], window_seconds),
+        record=HealthRecord(**dict(record.items())),
         services=await look_at_services(surroundings),
         health_url=url,
         health_status=None if url is None else await http_status(url),
-        load_test=read_load_test(surroundings.stack_folder),
+        load_test=None if load_test is None else LoadTest(**dict(load_test.items())),
     )
 
 
@@ -72,15 +101,3 @@ def health_url(surroundings: Surroundings) -> str | None:
     """Where the public health endpoint is, when somebody says."""
     gateway = surroundings.get("GATEWAY_URL")
     return None if gateway is None else f"{gateway.rstrip('/')}/api/health"
-
-
-def read_load_test(folder: Path | None) -> LoadTest | None:
-    """The newest load test that was recorded beside the stack; None where there is none, or it cannot be read."""
-    if folder is None:
-        return None
-    try:
-        record = json.loads((folder / LOAD_TEST_FILE).read_text(encoding="utf-8"))
-        record["at"] = datetime.fromisoformat(record["at"]).astimezone(UTC)
-        return LoadTest(**record)
-    except (OSError, ValueError, TypeError, KeyError):
-        return None

@@ -1,6 +1,8 @@
 """One screen for people."""
 
 from rich.console import Console, Group, RenderableType
+from rich.markup import escape
+from rich.padding import Padding
 from rich.panel import Panel
 from rich.table import Table
 
@@ -9,6 +11,7 @@ from sluice.ops.durations import as_words
 from sluice.ops.status.criteria import Criterion, Verdict
 from sluice.ops.status.snapshot import MOST, Snapshot
 
+_INDENT = (0, 0, 0, 9)
 _STYLES = {Verdict.PASS: "green", Verdict.FAIL: "bold red", Verdict.UNKNOWN: "yellow"}
 
 
@@ -19,14 +22,12 @@ def show(console: Console, snapshot: Snapshot) -> None:
 
 def show_criteria(console: Console, criteria: list[Criterion], window_seconds: float) -> None:
     """Print what is fulfilled, what is not, and what cannot be known."""
-    table = Table(title=f"Criteria after deployment, the last {as_words(window_seconds)}", title_justify="left")
-    table.add_column("", no_wrap=True)
-    table.add_column("criterion", ratio=2)
-    table.add_column("evidence", ratio=4, overflow="fold")
+    console.print(f"[bold]Criteria after deployment, the last {as_words(window_seconds)}[/]\n")
     for one in criteria:
-        told = one.evidence + (f"\n[dim]To know: {one.to_know}[/]" if one.to_know else "")
-        table.add_row(f"[{_STYLES[one.verdict]}]{one.verdict.value}[/]", one.title, told)
-    console.print(table)
+        console.print(f"[{_STYLES[one.verdict]}]{one.verdict.value:8}[/] [bold]{one.title}[/]")
+        console.print(Padding(escape(one.evidence), _INDENT))
+        if one.to_know:
+            console.print(Padding(f"[dim]To know: {escape(one.to_know)}[/]", _INDENT))
 
 
 def _webhooks(snapshot: Snapshot) -> RenderableType:
@@ -51,20 +52,25 @@ def _counted(number: int) -> str:
 
 def _services(snapshot: Snapshot) -> RenderableType:
     table = Table(box=None, padding=(0, 2), header_style="dim")
-    table.add_column("service")
-    table.add_column("state")
+    table.add_column("service", no_wrap=True)
+    table.add_column("state", no_wrap=True)
     for heading in ("busy", "idle", "max", "waiting", "up for"):
         table.add_column(heading, justify="right")
     for service in snapshot.services:
         table.add_row(*_service(service))
     share = snapshot.connections / snapshot.max_connections
     server = f"server connections: {snapshot.connections} of {snapshot.max_connections} ({share:.0%})"
-    return Panel(Group(table, server), title="pools", title_align="left")
+    unknown = [
+        f"[yellow]{one.name} is unknown: {escape(one.problem)}[/]"
+        for one in snapshot.services
+        if one.problem is not None
+    ]
+    return Panel(Group(table, *unknown, server), title="pools", title_align="left")
 
 
 def _service(service: ServiceSeen) -> list[str]:
     if service.problem is not None:
-        return [service.name, f"[yellow]unknown: {service.problem}[/]", "", "", "", "", ""]
+        return [service.name, "[yellow]unknown[/]", "", "", "", "", ""]
     figures = [str(service.pool.get(name, "-")) for name in ("busy", "idle", "max", "waiters")]
     state = "[green]ready[/]" if service.ready else "[bold red]not ready[/]"
     return [service.name, state, *figures, as_words(service.uptime_seconds)]

@@ -60,18 +60,66 @@ FROM webhook_logs
 WHERE created_at >= now() - make_interval(secs => $1);
 
 -- count_failures --
--- $1 window in seconds. What is failing now counts whenever it was received; what died counts when it died.
+-- $1 window in seconds. What is failing now counts whenever it was received; what died counts when it died, whatever
+-- became of it since. Services of a release before wrote Stripe's id into error_logs.event_id.
+WITH death AS (
+    SELECT stripe_event_id, died_at FROM webhook_death WHERE died_at >= now() - make_interval(secs => $1)
+    UNION
+    SELECT stripe_event_id, dead_at FROM webhook_logs WHERE dead_at >= now() - make_interval(secs => $1)
+)
 SELECT
-    count(*) FILTER (WHERE dead_at >= now() - make_interval(secs => $1)) AS died,
-    count(*) FILTER (WHERE dead_at IS NULL AND outcome = 'failed') AS failing,
+    count(*) AS died,
+    (SELECT count(*) FROM webhook_logs WHERE NOT processed AND dead_at IS NULL AND outcome = 'failed') AS failing,
     count(*) FILTER (
-        WHERE dead_at >= now() - make_interval(secs => $1)
-        AND NOT EXISTS (SELECT FROM error_logs AS e
-                        WHERE e.event_id = w.stripe_event_id
-                        AND e.created_at >= w.dead_at - interval '1 hour')
+        WHERE NOT EXISTS (SELECT FROM error_logs AS e
+                          WHERE d.stripe_event_id = coalesce(e.stripe_event_id, e.event_id)
+                          AND e.created_at >= d.died_at - interval '1 hour')
     ) AS died_in_silence
-FROM webhook_logs AS w
-WHERE NOT processed;
+FROM death AS d;
+
+-- look_at_record --
+-- $1 window in seconds  $2 seconds without a row that are a restart and no gap. What healthd put on record.
+WITH wanted AS (
+    SELECT now() - make_interval(secs => $1) AS since
+), seen AS (
+    SELECT v.*, tstzrange(greatest(began_at, since), greatest(ended_at, since)) AS stretch,
+           status NOT IN ('healthy', 'degraded') AS is_red
+    FROM health_verdict AS v, wanted
+    WHERE ended_at >= since
+), gap AS (
+    SELECT unnest(
+        tstzmultirange(tstzrange(since, now()))
+        - coalesce((SELECT range_agg(tstzrange(began_at, ended_at + make_interval(secs => $2)))
+                    FROM seen), '{}')
+    ) AS stretch
+    FROM wanted
+), red AS (
+    SELECT unnest(range_agg(stretch)) AS stretch FROM seen WHERE is_red
+), exhausted AS (
+    SELECT unnest(range_agg(stretch)) AS stretch FROM seen WHERE 'pool_exhausted' = ANY (reasons)
+)
+SELECT
+    coalesce((SELECT extract(epoch FROM sum(upper(stretch) - lower(stretch))) FROM red), 0)::float8 AS red_seconds,
+    (SELECT min(lower(stretch)) FROM red) AS red_since,
+    coalesce((SELECT array_agg(DISTINCT reason ORDER BY reason) FROM seen, unnest(reasons) AS reason WHERE is_red), '{}')
+        AS red_reasons,
+    coalesce((SELECT extract(epoch FROM sum(upper(stretch) - lower(stretch))) FROM exhausted), 0)::float8
+        AS exhausted_seconds,
+    coalesce((SELECT max(timeouts) FROM (SELECT sum(pool_timeouts) AS timeouts FROM seen GROUP BY healthd) AS each), 0)
+        ::bigint AS pool_timeouts,
+    coalesce((SELECT max(lost) FROM (SELECT sum(errors_lost) AS lost FROM seen GROUP BY healthd) AS each), 0)::bigint
+        AS errors_lost,
+    coalesce((SELECT extract(epoch FROM sum(upper(stretch) - lower(stretch))) FROM gap), 0)::float8 AS gap_seconds,
+    (SELECT min(lower(stretch)) FROM gap) AS gap_since,
+    (SELECT count(*) FROM seen) AS stretches;
+
+-- read_load_test --
+-- $1 window in seconds. The newest, and whether it is of that time.
+SELECT ended_at AS at, connections, sent, accepted, slowest_seconds,
+       ended_at >= now() - make_interval(secs => $1) AS is_recent
+FROM webhook_load_test
+ORDER BY ended_at DESC
+LIMIT 1;
 
 -- count_reported --
 -- $1 window in seconds.

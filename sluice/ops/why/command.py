@@ -13,7 +13,6 @@ from sluice.ops.why.screen import show
 from sluice.ops.why.story import Story
 
 _LONGEST_ID = 600
-_WIDE = 160
 EXAMPLES = """\b
 Examples:
   sluice why pi_3Qw9…
@@ -42,8 +41,7 @@ def command(*, asked: str, at_most: int, whole_log: bool, as_json: bool) -> None
     if as_json:
         print_json(story)
     elif not story.is_empty:
-        terminal = Terminal()
-        show(terminal if terminal.is_terminal else Terminal(width=_WIDE), story)
+        show(Terminal(), story)
     if story.is_empty:
         raise click.ClickException(_nothing_known(asked, whole_log=whole_log))
 

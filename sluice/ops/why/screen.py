@@ -1,10 +1,10 @@
-"""The story for people."""
+"""The story for people: lines that wrap between words in any terminal of 80 columns or more."""
 
 from datetime import UTC, datetime
 
 from rich.console import Console, Group, RenderableType
 from rich.markup import escape
-from rich.table import Table
+from rich.padding import Padding
 from rich.text import Text
 
 from sluice.ops.terminal import printable_value
@@ -12,6 +12,7 @@ from sluice.ops.why.story import EventsRow, FactTold, Payment, Story, Webhook
 
 _INHERITED = "inherited:"
 _LONGEST_SHOWN = 32
+_INDENT = (0, 0, 0, 4)
 _BOUND_BY = {
     "tenant": "the organiser's URL that received it",
     "metadata": "metadata.event_id",
@@ -61,20 +62,9 @@ def _events_row(row: EventsRow, *, shown: int) -> RenderableType:
 
 def _payment(payment: Payment) -> RenderableType:
     status = escape(payment.status or "a link on the way to a payment")
-    title = f"[bold]{escape(payment.payment_id)}[/] ({escape(payment.scope)}): [bold]{status}[/]\n  {_binding(payment)}"
-    table = _table("said at", "so it is", "because", "about", "said by")
-    for fact in payment.facts:
-        table.add_row(*_fact(fact))
-    return Group(Text.from_markup(title), table, "")
-
-
-def _table(first: str, *others: str) -> Table:
-    """Narrow screens fold ids instead of cutting them off: half an id is none."""
-    table = Table(box=None, padding=(0, 1), header_style="dim", pad_edge=False)
-    table.add_column(f"  {first}", no_wrap=True)
-    for heading in others:
-        table.add_column(heading, overflow="fold")
-    return table
+    title = f"[bold]{escape(payment.payment_id)}[/] ({escape(payment.scope)}): [bold]{status}[/]"
+    facts = [_fact(fact) for fact in payment.facts]
+    return Group(Text.from_markup(title), Padding(_binding(payment), (0, 0, 0, 2)), *facts, "")
 
 
 def _binding(payment: Payment) -> str:
@@ -93,15 +83,15 @@ def _binding(payment: Payment) -> str:
     return f"bound to {row} by {escape(source)}{better}"
 
 
-def _fact(fact: FactTold) -> list[str]:
+def _fact(fact: FactTold) -> RenderableType:
+    """When and what the payment was from then on; below it why, and which event of Stripe's said so."""
     after = escape(fact.status_after or "")
-    return [
-        f"  {_moment(fact.said_at)}",
-        f"[bold]{after}[/]" if fact.decided else f"[dim]{after}[/]",
-        _because(fact),
-        escape(_shortened(fact.object_id or "")),
-        f"[dim]{escape(fact.stripe_event_id)}[/]",
-    ]
+    style = "bold" if fact.decided else "dim"
+    about = f" about {escape(_shortened(fact.object_id))}," if fact.object_id else ""
+    return Group(
+        Text.from_markup(f"  {_moment(fact.said_at)}  [{style}]{after or 'no payment itself'}[/]"),
+        Padding(f"{_because(fact)};{about} [dim]said by {escape(fact.stripe_event_id)}[/]", _INDENT),
+    )
 
 
 def _because(fact: FactTold) -> str:
@@ -121,25 +111,32 @@ def _shortened(object_id: str) -> str:
 
 
 def _webhooks(story: Story) -> RenderableType:
-    table = _table("received", "event", "type", "outcome", "attempts", "secret")
-    for webhook in story.webhooks:
-        table.add_row(*_webhook(webhook))
-        for line in _remarks(webhook):
-            table.add_row("", f"[dim]{line}[/]")
-    return Group(Text.from_markup("[bold]webhooks[/], in the order of arrival"), table)
+    return Group(Text.from_markup("[bold]webhooks[/], in the order of arrival"), *map(_webhook, story.webhooks))
 
 
-def _webhook(webhook: Webhook) -> list[str]:
+def _webhook(webhook: Webhook) -> RenderableType:
     style = _OUTCOME_STYLES.get(webhook.outcome or "", "yellow")
     state = "dead, " if webhook.dead_at else ""
-    return [
-        f"  {_moment(webhook.created_at)}",
-        escape(webhook.stripe_event_id),
-        escape(webhook.webhook_type),
-        f"[{style}]{state}{escape(webhook.outcome or 'waiting')}[/]",
-        str(webhook.processing_attempts),
-        escape(webhook.verified_by or "unknown"),
-    ]
+    outcome = f"[{style}]{state}{escape(webhook.outcome or 'waiting')}[/]"
+    return Group(
+        Text.from_markup(f"  {_moment(webhook.created_at)}  {escape(webhook.webhook_type)}  {outcome}"),
+        *(Padding(line, _INDENT) for line in (_delivery(webhook), *(f"[dim]{one}[/]" for one in _remarks(webhook)))),
+    )
+
+
+def _delivery(webhook: Webhook) -> str:
+    secret = escape(webhook.verified_by or "an unknown secret")
+    return f"{escape(webhook.stripe_event_id)}, {_tries(webhook)}, verified by {secret}"
+
+
+def _tries(webhook: Webhook) -> str:
+    """The column counts attempts that failed, or looks that found it parked; a person wants to know of the tries."""
+    attempts = webhook.processing_attempts
+    if webhook.processed:
+        return f"try {attempts + 1}" if attempts else "first try"
+    if not attempts:
+        return "not tried yet" if webhook.dead_at is None else "never tried to the end"
+    return f"{attempts} {'try' if attempts == 1 else 'tries'} so far"
 
 
 def _remarks(webhook: Webhook) -> list[str]:

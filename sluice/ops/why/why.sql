@@ -196,8 +196,9 @@ ORDER BY received_at, id;
 
 -- tell_errors --
 -- $1 keys of webhook_logs  $2 the most to show
-SELECT event_id AS stripe_event_id, created_at, severity, service, message, resolved
+-- Services of a release before wrote Stripe's id into event_id.
+SELECT coalesce(stripe_event_id, event_id) AS stripe_event_id, created_at, severity, service, message, resolved
 FROM error_logs
-WHERE event_id = ANY ($1::text[])
+WHERE coalesce(stripe_event_id, event_id) = ANY ($1::text[])
 ORDER BY created_at, id
 LIMIT $2;

@@ -1,0 +1,162 @@
+"""Puts on record what healthd answered, so that a restart erases nothing: table ``health_verdict``."""
+
+import asyncio
+import contextlib
+import uuid
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from healthd.board import Board
+from healthd.counts import NOTHING, Counted, Counters
+from healthd.reasons import Status
+from healthd.verdict import Verdict
+from sluice.chassis import logs
+from sluice.chassis.postgres import DATABASE_ERRORS, Database
+from sluice.chassis.postgres_reasons import reason_of
+from sluice.chassis.sql import load_queries
+
+_QUERIES = load_queries(__file__, "record.sql")
+_MOST_WAITING = 1_000
+_ASLEEP_BEATS = 3  # without a look for so long, nobody answered either: the machine slept
+_FORGET_EVERY_BEATS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A time in which the status was the same. Moments are monotonic seconds."""
+
+    began: float
+    ended: float
+    status: Status
+    reasons: frozenset[str] = frozenset()
+    counted: Counted = NOTHING
+
+    def joins(self, later: "Stretch") -> bool:
+        """Whether the later one only goes on with this one."""
+        return self.status is later.status and self.ended == later.began
+
+    def with_(self, later: "Stretch") -> "Stretch":
+        """Both as one."""
+        return replace(
+            self,
+            ended=later.ended,
+            reasons=self.reasons | later.reasons,
+            counted=self.counted + later.counted,
+        )
+
+
+class Recorder:
+    """
+    Writes one row for each stretch of the same status, of a beat at most; what PostgreSQL does not take waits.
+
+    Args:
+        beat_seconds: how often a stretch that goes on is written.
+        retain_days: what ended longer ago is deleted.
+    """
+
+    def __init__(
+        self, board: Board, database: Database, *, beat_seconds: float, retain_days: int, within_seconds: float
+    ) -> None:
+        self._board = board
+        self._database = database
+        self._beat_seconds = beat_seconds
+        self._retain_days = retain_days
+        self._within_seconds = within_seconds
+        self._healthd = uuid.uuid4().hex
+        self._counters = Counters()
+        self._now: Stretch | None = None
+        self._waiting: deque[Stretch] = deque(maxlen=_MOST_WAITING)
+        self._changed = asyncio.Event()
+        self._problem: str | None = None
+
+    def note(self, verdict: Verdict) -> None:
+        """Take in what is answered now; nothing before the first verdict, for until then nobody is sent here."""
+        if not self._board.has_first_verdict:
+            return
+        moment = self._board.now()
+        counted = self._counters.advance(self._board.snapshot.services, watched_seconds=moment - self._board.started_at)
+        reasons = frozenset(finding.reason.value for finding in verdict.findings)
+        last = self._now
+        if last is not None and moment - last.ended > _ASLEEP_BEATS * self._beat_seconds:
+            self._close()
+            last = None
+        if last is None:
+            self._now = Stretch(moment, moment, verdict.status, reasons, counted)
+        elif last.status is verdict.status:
+            self._now = replace(last, ended=moment, reasons=last.reasons | reasons, counted=last.counted + counted)
+        else:
+            self._now = replace(last, ended=moment)
+            self._close()
+            self._now = Stretch(moment, moment, verdict.status, reasons, counted)
+            self._changed.set()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Write at each change and at each beat, until ``stop``; then what is left."""
+        beats = 0
+        while not stop.is_set():
+            await self._rest(stop)
+            self.note(self._board.verdict())
+            await self.write()
+            if beats % _FORGET_EVERY_BEATS == 0:
+                await self._forget()
+            beats += 1
+
+    async def write(self) -> None:
+        """Write everything up to now; it waits for the next time where PostgreSQL does not take it."""
+        self._close()
+        stretches = list(self._waiting)
+        if not stretches:
+            return
+        self._waiting.clear()
+        try:
+            await self._database.execute(
+                _QUERIES["add_verdicts"], *self._columns(stretches), within_seconds=self._within_seconds
+            )
+        except DATABASE_ERRORS as error:
+            self._waiting.extendleft(reversed(stretches))
+            self._note_problem(reason_of(error))
+        else:
+            self._note_problem(None)
+
+    def _close(self) -> None:
+        """End the stretch of now, and begin the next with the same status; one that waits goes on instead."""
+        now = self._now
+        if now is None or now.ended == now.began:
+            return
+        self._now = Stretch(now.ended, now.ended, now.status)
+        if self._waiting and self._waiting[-1].joins(now):
+            now = self._waiting.pop().with_(now)
+        self._waiting.append(now)
+
+    def _columns(self, stretches: Sequence[Stretch]) -> Sequence[object]:
+        moment = self._board.now()
+        return (
+            self._healthd,
+            [moment - one.began for one in stretches],
+            [moment - one.ended for one in stretches],
+            [one.status.value for one in stretches],
+            [",".join(sorted(one.reasons)) for one in stretches],
+            [one.counted.pool_timeouts for one in stretches],
+            [one.counted.errors_lost for one in stretches],
+        )
+
+    async def _rest(self, stop: asyncio.Event) -> None:
+        stopping, changing = asyncio.ensure_future(stop.wait()), asyncio.ensure_future(self._changed.wait())
+        try:
+            await asyncio.wait({stopping, changing}, timeout=self._beat_seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+            changing.cancel()
+        self._changed.clear()
+
+    async def _forget(self) -> None:
+        with contextlib.suppress(*DATABASE_ERRORS):  # the next hour does it
+            await self._database.execute(
+                _QUERIES["forget_verdicts"], self._retain_days, within_seconds=self._within_seconds
+            )
+
+    def _note_problem(self, problem: str | None) -> None:
+        if problem is not None and problem != self._problem:
+            logs.get_logger().warning("verdicts_not_recorded", reason=problem)
+        self._problem = problem
