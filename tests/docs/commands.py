@@ -71,10 +71,17 @@ def commands_of(text: str) -> Iterator[Sequence[str]]:
     text = _HEREDOC.sub(r"\2", text).replace("\\\n", " ")
     for inner in re.findall(r"\$\(([^()]*)\)", text):
         yield from commands_of(inner)
+    begun = ""
     for line in text.splitlines():
-        lexer = shlex.shlex(line, posix=True, punctuation_chars="|&;(){}<>")
+        lexer = shlex.shlex(begun + line, posix=True, punctuation_chars="|&;(){}<>")
         lexer.whitespace_split = True
-        yield from _split(list(lexer))
+        try:
+            words = list(lexer)
+        except ValueError:  # a quotation goes on in the next line
+            begun += f"{line}\n"
+            continue
+        begun = ""
+        yield from _split(words)
 
 
 def _split(words: Sequence[str]) -> Iterator[Sequence[str]]:
