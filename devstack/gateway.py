@@ -6,6 +6,7 @@ no buffering, no decompression, no new encoding. What it cannot hand on it answe
 """
 
 import errno
+import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
@@ -37,8 +38,23 @@ _HOP_BY_HOP = frozenset(
     )
 )
 
+_ADDED = ("Server", "Content-Type")  # by aiohttp, where an answer has none
 Refused = Callable[[str, int, bytes, Mapping[str, str]], None]
 """Service, status, start of the answer, and the headers of the request."""
+
+
+class _AsGiven(web.StreamResponse):
+    """An answer with the headers that it was given and no other but `Date`, as an Ingress hands it back."""
+
+    async def _prepare_headers(self) -> None:
+        missing = [name for name in _ADDED if name not in self.headers]
+        await super()._prepare_headers()
+        for name in missing:
+            self.headers.popall(name, None)
+
+
+class _Refusal(_AsGiven, web.Response):
+    """An answer of the gateway's own."""
 
 
 class Gateway:
@@ -96,7 +112,7 @@ class Gateway:
             return await self._hand_back(request, service, answer)
 
     async def _hand_back(self, request: web.BaseRequest, service: str, answer: ClientResponse) -> web.StreamResponse:
-        response = web.StreamResponse(status=answer.status, reason=answer.reason, headers=_end_to_end(answer.headers))
+        response = _AsGiven(status=answer.status, reason=answer.reason, headers=_end_to_end(answer.headers))
         response.content_length = answer.content_length
         await response.prepare(request)
         start = b""
@@ -117,7 +133,8 @@ class Gateway:
 def refusal(status: int, code: str, message: str, *, retry_seconds: int | None = None) -> web.Response:
     """An error in the JSON that the services answer with."""
     headers = {} if retry_seconds is None else {"Retry-After": str(retry_seconds)}
-    return web.json_response({"error": {"code": code, "message": message}}, status=status, headers=headers)
+    text = json.dumps({"error": {"code": code, "message": message}})
+    return _Refusal(text=text, status=status, headers=headers, content_type="application/json")
 
 
 def _upstream_session() -> ClientSession:

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from healthd.board import Board
 from healthd.report import brief, detailed
+from sluice.chassis.listening import listen_on
 from sluice.chassis.probes import JsonValue, PortTaken
 
 BOARD = web.AppKey("board", Board)
@@ -50,7 +51,7 @@ async def serve(app: web.Application, *, host: str, port: int) -> AsyncIterator[
 
 async def _listen(runner: web.AppRunner, host: str, port: int) -> None:
     try:
-        await web.TCPSite(runner, host, port).start()
+        await listen_on(runner, host, port)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise PublicPortTaken(

@@ -118,7 +118,7 @@ class ServiceWatch:
 
     async def _get(self, address: str, path: str) -> tuple[bool, bytes]:
         url = URL.build(scheme="http", host=address, port=self.target.port, path=path)
-        host = f"{self.target.host}:{self.target.port}"
+        host = self._name(self.target.host)
         async with self._session.get(url, headers={"Host": host}, allow_redirects=False) as response:
             return response.status == 200, await _read_bounded(response)  # noqa: PLR2004
 

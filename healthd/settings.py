@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from healthd.findings import Limits
 from healthd.reasons import KEY_HOLDER, VITAL
+from sluice.chassis.listening import EVERY_ADDRESS
 from sluice.chassis.settings import ServiceSettings
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
@@ -31,7 +32,9 @@ class Target:
 class Settings(ServiceSettings):
     """healthd's own settings."""
 
-    listen_host: str = Field("0.0.0.0", description="address of the public GET /api/health")  # noqa: S104  an Ingress comes from outside
+    listen_host: str = Field(
+        EVERY_ADDRESS, description="address of the public GET /api/health; `::` is every one, IPv4 and IPv6"
+    )
     listen_port: int = Field(8080, ge=0, le=65_535, description="port of the public GET /api/health")
     linger_seconds: float = Field(
         1, ge=0, le=60, description="seconds from SIGTERM during which health is still answered"

@@ -10,6 +10,7 @@ from ingest import metrics
 from ingest.connection import ConnectionLimits, GuardedConnection
 from ingest.express import Express
 from ingest.room import make_room
+from sluice.chassis.listening import listen_on
 from sluice.chassis.probes import PortTaken
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -96,7 +97,7 @@ async def listen(
 
 async def _open(runner: web.ServerRunner, host: str, port: int, *, reuse_port: bool) -> None:
     try:
-        await web.TCPSite(runner, host, port, backlog=_BACKLOG, reuse_port=reuse_port or None).start()
+        await listen_on(runner, host, port, backlog=_BACKLOG, reuse_port=reuse_port)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise PublicPortTaken(

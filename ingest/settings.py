@@ -9,6 +9,7 @@ from ingest.connection import ConnectionLimits
 from ingest.journal import JournalLimits
 from ingest.relay import RelayLimits
 from ingest.tenants import TenantLimits
+from sluice.chassis.listening import EVERY_ADDRESS
 from sluice.chassis.settings import BeyondRollouts, Seconds
 from sluice.chassis.stream_settings import StreamSettings
 from sluice.webhook_secret import configured_faults
@@ -26,7 +27,7 @@ class IngestSettings(StreamSettings):
     be no secret is refused as we start.
     """
 
-    listen_host: str = Field("0.0.0.0", description="address of the public port")  # noqa: S104  Stripe comes from outside
+    listen_host: str = Field(EVERY_ADDRESS, description="address of the public port; `::` is every one, IPv4 and IPv6")
     listen_port: int = Field(8080, ge=0, le=65_535, description="public port")
     listen_reuse_port: bool = Field(False, description="true lets several processes share the port (SO_REUSEPORT)")
     ready_without_database_seconds: BeyondRollouts = Field(

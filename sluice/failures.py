@@ -16,7 +16,7 @@ class Failure(Exception):
     code = "failure"
 
     def __init__(self, message: str | None = None) -> None:
-        super().__init__(message or (type(self).__doc__ or self.code).strip())
+        super().__init__(message or " ".join((type(self).__doc__ or self.code).split()))
 
 
 class Rejected(Failure):

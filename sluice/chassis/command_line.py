@@ -2,11 +2,12 @@
 
 import argparse
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from types import MappingProxyType
 
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
+
+from sluice.chassis.version import version
 
 _NONE: Mapping[str, str] = MappingProxyType({})
 
@@ -37,5 +38,5 @@ def explain(
         epilog=f"settings, from the environment (NAME, or NAME_FILE with the path of a file):\n{lines}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"{name} {version('sluice')}")
+    parser.add_argument("--version", action="version", version=f"{name} {version()}")
     parser.parse_args(arguments)

@@ -1,17 +1,16 @@
 """A session of one's own: a connection to PostgreSQL that is refused when a transaction pooler sits in between."""
 
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TypeAlias
-from uuid import uuid4
 
 import asyncpg
 
 from sluice.chassis.postgres_errors import DATABASE_ERRORS
+from sluice.chassis.session_mark import Session, leave_mark, read_mark
 from sluice.failures import DatabaseUnavailable, Rejected
 
-Session: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+__all__ = ["PoolerRefused", "Session", "connection_to", "direct_connection"]
 
 _CONNECT_SECONDS = 10
 _STATEMENT_SECONDS = 10
@@ -89,26 +88,14 @@ async def _refuse_pooler(connection: Session, dsn: str) -> None:
     """
     Mark our session, then look for the mark from connections that hold a transaction, and miss it in our own.
 
-    A pooler that gives each transaction any idle session hands ours to one of them. A setting of our own invention is
-    nothing that a pooler carries over; ``pg_backend_pid`` alone would stay the same on an idle pooler.
+    A pooler that gives each transaction any idle session hands ours to one of them.
     """
-    mark = uuid4().hex
-    await connection.execute(f"SET sluice.session = '{mark}'", timeout=_STATEMENT_SECONDS)
+    mark = await leave_mark(connection)
     async with AsyncExitStack() as strangers:
         for _ in range(_STRANGERS):
             stranger = await strangers.enter_async_context(connection_to(dsn))
             await strangers.enter_async_context(stranger.transaction())
-            if mark in await _marks(stranger, 1):
+            if await read_mark(stranger) == mark:
                 raise PoolerRefused
-        if {mark} != set(await _marks(connection, _STRANGERS)):
+        if {mark} != {await read_mark(connection) for _ in range(_STRANGERS)}:
             raise PoolerRefused
-
-
-async def _marks(connection: Session, times: int) -> Sequence[str | None]:
-    """What the session that answers is marked with; in one round trip each, which no pooler can tear apart."""
-    found = []
-    for _ in range(times):
-        async with connection.transaction():
-            query = "SELECT current_setting('sluice.session', true)"
-            found.append(await connection.fetchval(query, timeout=_STATEMENT_SECONDS))
-    return found

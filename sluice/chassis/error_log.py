@@ -14,6 +14,7 @@ import asyncpg
 from sluice.chassis import logs, metrics
 from sluice.chassis.endless import run_endless, tell_to_end, turn
 from sluice.chassis.error_entry import Entry, make_entry
+from sluice.chassis.postgres_connect import Connector
 from sluice.chassis.postgres_session import connect_arguments, keep_alive
 from sluice.chassis.sql import load_queries
 
@@ -56,6 +57,7 @@ class ErrorLog:
             command_seconds=_WRITE_SECONDS,
             statement_cache=statement_cache,
         )
+        self._make_connection = Connector()
         self._waiting: deque[Entry] = deque(maxlen=capacity)
         self._wake = asyncio.Event()
         self._connection: _Connection | None = None
@@ -209,7 +211,7 @@ class ErrorLog:
 
     async def _connect(self) -> _Connection:
         if self._connection is None or self._connection.is_closed():
-            self._connection = await asyncpg.connect(**self._arguments)
+            self._connection = await self._make_connection(**self._arguments)
             await keep_alive(self._connection)
         return self._connection
 

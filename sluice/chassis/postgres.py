@@ -14,7 +14,16 @@ from asyncpg.pool import PoolConnectionProxy
 
 from sluice.chassis import logs, metrics
 from sluice.chassis.endless import run_endless, tell_to_end, turn
-from sluice.chassis.postgres_errors import DATABASE_ERRORS, is_failover, is_in_use, is_transient, is_unavailable
+from sluice.chassis.postgres_connect import Connector
+from sluice.chassis.postgres_errors import (
+    DATABASE_ERRORS,
+    TransactionPooler,
+    is_failover,
+    is_in_use,
+    is_of_another_session,
+    is_transient,
+    is_unavailable,
+)
 from sluice.chassis.postgres_reasons import reason_of
 from sluice.chassis.postgres_session import connect_arguments, keep_alive
 from sluice.chassis.settings import ServiceSettings
@@ -98,6 +107,7 @@ class Database:
             min_size=0,
             max_size=max_size,
             max_inactive_connection_lifetime=_IDLE_SECONDS,
+            connect=Connector(),
             init=keep_alive,
             reset=_keep_session,
             **connect_arguments(
@@ -182,6 +192,8 @@ class Database:
             if self._pool.get_size() < self._max_size:  # else our own work has them all
                 self.problem = reason_of(error)
             raise DatabaseUnavailable(f"no connection within {within_seconds:g} s ({self._busy()})") from error
+        except DatabaseUnavailable:
+            raise
         except Exception as error:
             self.problem = reason_of(error)
             raise DatabaseUnavailable(f"no connection: {_name(error)}") from error
@@ -235,7 +247,7 @@ async def _close(pool: _Pool) -> None:
 def _translate(error: Exception) -> Exception:
     if isinstance(error, DatabaseUnavailable) or not is_unavailable(error):
         return error
-    return DatabaseUnavailable(_name(error))
+    return TransactionPooler() if is_of_another_session(error) else DatabaseUnavailable(_name(error))
 
 
 def _name(error: BaseException) -> str:

@@ -16,6 +16,17 @@ DATABASE_ERRORS: Final = (
 )
 """All that a statement may raise for a reason of PostgreSQL's, of the network's or of asyncpg's."""
 
+
+class TransactionPooler(DatabaseUnavailable):
+    """
+    This address leads to a pooler in transaction mode, where prepared statements and settings are lost.
+
+    Set DATABASE_STATEMENT_CACHE=false (`database.transactionPooler` in the chart), or use the pooler's session mode.
+    """
+
+    code = "transaction_pooler"
+
+
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 _TRANSIENT = frozenset({"08", "25", "40", "53", "55", "57"})
 _UNAVAILABLE = frozenset({"08", "53", "57"})
@@ -24,12 +35,23 @@ _FAILOVER = frozenset({"25006", "57P01", "57P02", "57P03"})
 
 def is_transient(error: BaseException) -> bool:
     """The same work may succeed later: the connection, a lock, a conflict or the server was at fault, not the work."""
-    return isinstance(error, DatabaseUnavailable) or _state_class(error) in _TRANSIENT or _is_lost_connection(error)
+    return (
+        isinstance(error, DatabaseUnavailable)
+        or _state_class(error) in _TRANSIENT
+        or _is_lost_connection(error)
+        or is_of_another_session(error)
+    )
 
 
 def is_unavailable(error: BaseException) -> bool:
     """PostgreSQL itself was away, full or shutting down, or did not answer in time."""
-    return _state_class(error) in _UNAVAILABLE or _is_lost_connection(error)
+    return _state_class(error) in _UNAVAILABLE or _is_lost_connection(error) or is_of_another_session(error)
+
+
+def is_of_another_session(error: BaseException) -> bool:
+    """A statement that asyncpg prepared is not there, or there already: a pooler swapped the session for another."""
+    swapped = isinstance(error, asyncpg.InvalidSQLStatementNameError | asyncpg.DuplicatePreparedStatementError)
+    return swapped and "__asyncpg_" in str(error)
 
 
 def is_in_use(error: BaseException) -> bool:

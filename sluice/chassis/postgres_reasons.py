@@ -6,12 +6,15 @@ from collections.abc import Iterator
 
 import asyncpg
 
+from sluice.chassis.postgres_errors import TransactionPooler
+
 _REASONS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...] = (
     (socket.gaierror, "its name cannot be resolved (DNS)"),
     (
         (asyncpg.InvalidPasswordError, asyncpg.InvalidAuthorizationSpecificationError),
         "it refuses this user or password",
     ),
+    (TransactionPooler, "a pooler in transaction mode stands before it; set DATABASE_STATEMENT_CACHE=false"),
     (asyncpg.InvalidCatalogNameError, "it has no database of this name"),
     (asyncpg.TooManyConnectionsError, "it has no connection left"),
     (asyncpg.CannotConnectNowError, "it is starting or stopping"),

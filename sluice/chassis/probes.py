@@ -1,6 +1,5 @@
 """The admin port: what a kubelet, Prometheus, healthd and a person with curl may ask; never on the public port."""
 
-import importlib.metadata
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -10,6 +9,8 @@ import orjson
 from aiohttp import web
 
 from sluice.chassis import logs, metrics
+from sluice.chassis.listening import listen_on
+from sluice.chassis.version import version
 
 JsonValue: TypeAlias = "str | int | float | bool | Mapping[str, JsonValue] | list[JsonValue] | None"
 
@@ -18,16 +19,7 @@ Page: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _STARTED = "startup"
 _DRAINING = "shutdown"
 _SHUTDOWN_SECONDS = 0.5
-
-
-def _version() -> str:
-    try:
-        return importlib.metadata.version("sluice")
-    except importlib.metadata.PackageNotFoundError:
-        return "development"
-
-
-_VERSION = _version()  # reads a file, which a process that has run out of descriptors could not open
+_VERSION = version()  # reads a file, which a process that has run out of descriptors could not open
 
 
 class PortTaken(OSError):
@@ -107,7 +99,7 @@ class Probes:
 
     async def _listen(self, runner: web.AppRunner, host: str, port: int) -> None:
         try:
-            await web.TCPSite(runner, host, port).start()
+            await listen_on(runner, host, port)
         except OSError as error:
             reason = error.strerror or type(error).__name__
             raise AdminPortTaken(

@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from sluice.chassis.accepted import accepted, is_secret, shown
+from sluice.chassis.listening import EVERY_ADDRESS
 from sluice.chassis.printable import printable_lines
 from sluice.chassis.secret import RotatingSecret
 
@@ -48,7 +49,9 @@ class ServiceSettings(BaseSettings):
     database_pool_min_size: int = Field(default=1, ge=0, le=1000, description="connections kept open")
     database_pool_max_size: int = Field(default=10, ge=1, le=1000, description="connections at most, for each process")
     database_statement_cache: bool = Field(default=True, description="false behind a pooler in transaction mode")
-    admin_host: str = Field(default="0.0.0.0", description="address of probes, metrics and status")  # noqa: S104  kubelet and Prometheus come from outside
+    admin_host: str = Field(
+        default=EVERY_ADDRESS, description="address of probes, metrics and status; `::` is every one, IPv4 and IPv6"
+    )
     admin_port: int = Field(default=9090, ge=0, le=65_535, description="port of probes, metrics and status")
     log_level: Literal["debug", "info", "warning", "error", "critical"] = Field(
         default="info", description="least level logged"

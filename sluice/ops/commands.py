@@ -7,6 +7,7 @@ from types import MappingProxyType
 import click
 
 from sluice.chassis.printable import printable_lines
+from sluice.chassis.version import version
 
 _COMMANDS: Mapping[str, str] = MappingProxyType(
     {
@@ -55,7 +56,7 @@ class _OnDemand(click.Group):
 
 
 @click.group(cls=_OnDemand, epilog=EXAMPLES, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="sluice", message="%(prog)s %(version)s")
+@click.version_option(version(), message="%(prog)s %(version)s")
 def sluice() -> None:
     """
     See what Sluice does, and why.

@@ -4,20 +4,27 @@ import asyncio
 from collections.abc import Coroutine, Sequence
 from typing import TypeVar
 
+import asyncpg
 import click
 
 from sluice.chassis.migrate import Conflict, ConflictsFound, migrate, pending, preflight
 from sluice.chassis.printable import printable_lines
-from sluice.failures import Failure
+from sluice.failures import Failure, Unavailable
 from sluice.ops.connection import NOT_AN_ADDRESS, place_of
 from sluice.ops.surroundings import look_around
 
 T = TypeVar("T")
+EXIT_LATER = 75  # EX_TEMPFAIL of sysexits.h: whoever starts us may try again
+_SETTLED = frozenset({"28", "3D"})  # the login, the database: no waiting makes them right
 EXAMPLES = """\b
 Examples:
   sluice migrate --check
   sluice migrate
   DATABASE_URL_FILE=/run/secrets/url sluice migrate"""
+
+
+class _Later(click.ClickException):
+    exit_code = EXIT_LATER
 
 
 @click.command(name="migrate", epilog=EXAMPLES)
@@ -29,7 +36,7 @@ def command(*, check: bool) -> None:
     Applies every migration that is not applied yet, those of installed packages too; many at once are safe, and a
     second run changes nothing. It needs PostgreSQL itself or a pooler in session mode. With --check it only reads:
     what would be applied, and each conflict with the tables that are there, with the statement that cures it; exit
-    code 1 when there is one.
+    code 1 when there is one. Exit code 75: PostgreSQL does not answer, or somebody else migrates; try again.
     """
     url = look_around().database_url()
     if check:
@@ -69,6 +76,14 @@ def _run(url: str, work: Coroutine[object, object, T]) -> T:
     except ConflictsFound:
         raise
     except Failure as failure:
-        raise click.ClickException(f"{place_of(url)}: {failure}") from failure
+        told = _Later if _may_pass(failure) else click.ClickException
+        raise told(f"{place_of(url)}: {failure}") from failure
     except ValueError as error:
         raise click.UsageError(NOT_AN_ADDRESS) from error
+
+
+def _may_pass(failure: Failure) -> bool:
+    """The same command may succeed later, with nobody having mended anything of ours."""
+    cause = failure.__cause__
+    settled = isinstance(cause, asyncpg.PostgresError) and (cause.sqlstate or "")[:2] in _SETTLED
+    return isinstance(failure, Unavailable) and not settled

@@ -37,6 +37,8 @@ def values_files() -> Mapping[str, Values]:
     return files | {
         "production": production,
         "supabase": merge(production, read(others / "supabase.yaml")),
+        "ingress": merge(production, read(others / "ingress.yaml")),
+        "openshift": merge(production, read(others / "openshift.yaml")),
         "development": read(others / "development.yaml"),
     }
 

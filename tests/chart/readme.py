@@ -17,7 +17,7 @@ _HEAD = """# The chart sluice
 {description}
 
 ```sh
-helm install sluice charts/sluice --namespace payments --set secrets.name=sluice
+helm upgrade --install sluice charts/sluice --namespace payments --set secrets.name=sluice
 helm test sluice --namespace payments --logs
 ```
 

@@ -9,7 +9,12 @@ from tests.chart.helm import RELEASE, Manifest, Values, merge, of_kind, pod_spec
 
 PARTS = ("ingest", "processor", "healthd", "migrate", "test")
 MINIMAL: Values = {"secrets": {"name": "sluice"}}
-NAMESPACES = {"ingress-nginx": "the world", "monitoring": "monitoring", "kube-system": "dns"}
+NAMESPACES = {
+    "envoy-gateway-system": "the world",
+    "ingress-nginx": "the world",
+    "monitoring": "monitoring",
+    "kube-system": "dns",
+}
 PORTS = {5432: "PostgreSQL", 4222: "NATS", 443: "Stripe"}
 
 # Who may open a connection to whom, and on which port.

@@ -24,7 +24,8 @@ def test_every_pod_is_restricted(values: Values) -> None:
         assert not {"hostNetwork", "hostPID", "hostIPC"} & spec.keys(), name
         security = spec["securityContext"]
         assert security["runAsNonRoot"] is True
-        assert security["runAsUser"] > 0
+        assert security.get("runAsUser", 1) > 0
+        assert ("runAsUser" in security) == values.get("pods", {}).get("fixedUser", True), name
         assert security["seccompProfile"] == {"type": "RuntimeDefault"}
         assert all(set(volume) - {"name"} <= {"emptyDir", "projected", "secret"} for volume in spec["volumes"])
         for container in spec["containers"]:

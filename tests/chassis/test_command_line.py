@@ -1,11 +1,13 @@
 """``--help`` of a service."""
 
-from importlib.metadata import version
+from importlib import metadata
 
 import pytest
+from click.testing import CliRunner
 
 from sluice.chassis.command_line import explain
 from sluice.chassis.settings import ServiceSettings
+from sluice.ops.commands import sluice
 
 
 def test_help_tells_each_setting_and_which_are_required(capsys: pytest.CaptureFixture[str]) -> None:
@@ -23,7 +25,7 @@ def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         explain("sluice-x", "Do x.", ServiceSettings, arguments=["--version"])
     assert ended.value.code == 0
-    assert capsys.readouterr().out == f"sluice-x {version('sluice')}\n"
+    assert capsys.readouterr().out == f"sluice-x {metadata.version('sluice')}\n"
 
 
 def test_other_arguments_are_refused() -> None:
@@ -31,3 +33,20 @@ def test_other_arguments_are_refused() -> None:
     with pytest.raises(SystemExit) as ended:
         explain("sluice-x", "Do x.", ServiceSettings, arguments=["--port=1"])
     assert ended.value.code == 2
+
+
+def test_sources_that_are_not_installed_have_a_version_too(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the image of `tilt up`, where every service asks for it at its start."""
+
+    def nothing_installed(name: str) -> str:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", nothing_installed)
+    with pytest.raises(SystemExit) as ended:
+        explain("sluice-x", "Do x.", ServiceSettings, arguments=["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == "sluice-x development\n"
+    explain("sluice-x", "Do x.", ServiceSettings, arguments=[])
+    assert CliRunner().invoke(sluice, ["--version"]).exit_code == 0

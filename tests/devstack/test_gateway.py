@@ -243,3 +243,21 @@ def test_the_shared_routes_send_each_path_to_its_service() -> None:
     assert service("/api/health") == "healthd"
     assert service("/api/health/x") is None
     assert service("/api/stripe-webhooks") is None
+
+
+async def _answer_barely(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
+    writer.close()
+
+
+async def test_an_answer_has_the_headers_that_the_service_gave_it(client: aiohttp.ClientSession) -> None:
+    """Ingest names no server; so do neither the gateway's copies of its answers nor its own refusals."""
+    async with await asyncio.start_server(_answer_barely, "127.0.0.1", 0) as service:
+        port = service.sockets[0].getsockname()[1]
+        async with (
+            Gateway(ROUTES, lambda _service: port).listen(0) as url,
+            client.get(f"{url}/api/exact") as handed_on,
+            client.get(f"{url}/nowhere") as refused,
+        ):
+            assert handed_on.headers.keys() == {"Content-Length", "Date"}
+            assert (refused.status, "Server" in refused.headers) == (404, False)

@@ -1,3 +1,5 @@
+from urllib.parse import urlsplit
+
 import pytest
 
 from tests.ops.cli import cli
@@ -40,7 +42,7 @@ async def test_each_conflict_comes_with_its_cure(empty_database_url: str, argume
 
 @pytest.mark.parametrize(
     ("url", "exit_code"),
-    [("postgresql://nobody:hush@127.0.0.1:1/x", 1), ("postgresql://nobody:hush@127.0.0.1:port/x", 2)],
+    [("postgresql://nobody:hush@127.0.0.1:1/x", 75), ("postgresql://nobody:hush@127.0.0.1:port/x", 2)],
 )
 async def test_a_wrong_address_is_explained(url: str, exit_code: int) -> None:
     """No traceback and no password."""
@@ -49,3 +51,11 @@ async def test_a_wrong_address_is_explained(url: str, exit_code: int) -> None:
         assert result.exit_code == exit_code
         assert "hush" not in result.output
         assert result.stderr.count("Error:") == 1
+
+
+async def test_what_no_waiting_cures_is_no_later(empty_database_url: str) -> None:
+    """A wrong password and a database that does not exist end a Job at once; 75 lets it try again."""
+    parts = urlsplit(empty_database_url)
+    for wrong in (parts._replace(path="/nowhere"), parts._replace(netloc=f"nobody:hush@127.0.0.1:{parts.port}")):
+        result = await cli("migrate", DATABASE_URL=wrong.geturl())
+        assert result.exit_code == 1, result.output

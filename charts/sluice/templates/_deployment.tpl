@@ -1,6 +1,6 @@
 {{- /*
 One service: .root, .component, .values (its values), .settings (its own environment), .secrets (value → file),
-.files (setting → file), .isPublic (it listens on 8080 too), .replicas (absent where something scales it).
+.files (setting → file), .isPublic (it listens on 8080 too), .replicas (at least, where something scales it: .isScaled).
 */ -}}
 {{- define "sluice.deployment" -}}
 {{- $preStop := .values.preStopSeconds | default 0 | int -}}
@@ -9,7 +9,7 @@ kind: Deployment
 metadata:
   {{- include "sluice.metadata" . | nindent 2 }}
 spec:
-  {{- with .replicas }}
+  {{- with include "sluice.replicas" . }}
   replicas: {{ . }}
   {{- end }}
   revisionHistoryLimit: 3
@@ -22,9 +22,9 @@ spec:
   template:
     metadata:
       labels:
-        {{- include "sluice.labels" . | nindent 8 }}
+        {{- include "sluice.podLabels" . | nindent 8 }}
       annotations:
-        kubectl.kubernetes.io/default-container: {{ .component }}
+        {{- include "sluice.podAnnotations" . | nindent 8 }}
     spec:
       {{- include "sluice.podCommon" . | nindent 6 }}
       terminationGracePeriodSeconds: {{ add $preStop (.values.drainSeconds | int) 10 }}
@@ -57,6 +57,20 @@ spec:
           {{- end }}
       volumes:
         {{- include "sluice.volumes" . | nindent 8 }}
+{{- end -}}
+
+{{- /*
+How many there are to be. What a scaler scales keeps the number that it has: left out, it would fall back to one when
+autoscaling is switched on, and begin with one at the first install. Nothing where no cluster is asked (helm template,
+GitOps): a number there would take the scaler's back with each synchronisation.
+*/ -}}
+{{- define "sluice.replicas" -}}
+{{- if not .isScaled -}}
+{{- .replicas -}}
+{{- else if lookup "v1" "ServiceAccount" .root.Release.Namespace "default" -}}
+{{- $live := lookup "apps/v1" "Deployment" .root.Release.Namespace (printf "%s-%s" (include "sluice.fullname" .root) .component) -}}
+{{- max (int .replicas) (int (dig "spec" "replicas" 0 (default dict $live))) -}}
+{{- end -}}
 {{- end -}}
 
 {{- define "sluice.settings" -}}

@@ -31,7 +31,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 name: {{ include "sluice.fullname" .root }}{{ with .suffix | default .component }}-{{ . }}{{ end }}
 namespace: {{ .root.Release.Namespace }}
 labels:
-  {{- include "sluice.labels" . | nindent 2 }}
+  {{- toYaml (merge (deepCopy (.labels | default dict)) (include "sluice.labels" . | fromYaml)) | nindent 2 }}
 {{- end -}}
 
 {{- define "sluice.image" -}}

@@ -5,9 +5,11 @@ automountServiceAccountToken: false
 enableServiceLinks: false
 securityContext:
   runAsNonRoot: true
+  {{- if .root.Values.pods.fixedUser }}
   runAsUser: 65532
   runAsGroup: 65532
   fsGroup: 65532
+  {{- end }}
   seccompProfile:
     type: RuntimeDefault
 {{- with .root.Values.image.pullSecrets }}
@@ -16,9 +18,21 @@ imagePullSecrets:
 {{- end }}
 {{- end -}}
 
+{{- /* Labels and annotations of a pod: ours, everybody's, then those of .values alone; ours cannot be taken away. */ -}}
+{{- define "sluice.podLabels" -}}
+{{- $ours := include "sluice.labels" . | fromYaml -}}
+{{- toYaml (merge $ours (deepCopy (.podLabels | default dict)) (deepCopy .root.Values.pods.labels)) -}}
+{{- end -}}
+
+{{- define "sluice.podAnnotations" -}}
+{{- $ours := dict "kubectl.kubernetes.io/default-container" .component -}}
+{{- toYaml (merge $ours (deepCopy (.podAnnotations | default dict)) (deepCopy .root.Values.pods.annotations)) -}}
+{{- end -}}
+
 {{- define "sluice.containerCommon" -}}
 image: {{ include "sluice.image" .root | quote }}
 imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+terminationMessagePolicy: FallbackToLogsOnError
 securityContext:
   allowPrivilegeEscalation: false
   readOnlyRootFilesystem: {{ not .root.Values.liveUpdate }}
