@@ -1322,7 +1322,8 @@ CREATE FUNCTION sluice_schema_findings() RETURNS TABLE (name text, finding text,
     WITH own AS (
         SELECT c.oid, c.relname, c.relacl, c.relrowsecurity, t.name IN ('webhook_logs', 'error_logs') AS may_be_adopted
         FROM unnest(ARRAY['webhook_logs', 'error_logs', 'webhook_delivery', 'payment', 'payment_fact', 'subscription',
-                          'invoice', 'sluice_migration', 'sluice_addition']) AS t (name)
+                          'invoice', 'sluice_migration', 'sluice_addition', 'queue_watermark', 'processing_lease',
+                          'webhook_death', 'health_verdict', 'webhook_load_test']) AS t (name)
         JOIN pg_class c ON c.oid = to_regclass(t.name)
     ), events AS (
         SELECT c.oid, c.relowner, c.relrowsecurity, c.relforcerowsecurity
