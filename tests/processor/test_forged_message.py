@@ -71,7 +71,7 @@ async def test_a_forged_message_is_not_run_and_seen(shop: Workshop, field: str, 
     assert await _is_its_own(shop, genuine.event)
     assert (forgery.is_acknowledged, genuine.is_acknowledged) == (True, True)
     [error] = await shop.error_rows()
-    assert (error["severity"], error["event_id"]) == ("critical", genuine.event.stripe_event_id)
+    assert (error["severity"], error["stripe_event_id"]) == ("critical", genuine.event.stripe_event_id)
     assert f"({field})" in error["message"]
     assert counted("webhook_messages_forged_total") == (before or 0) + 1
 

@@ -42,7 +42,7 @@ async def test_its_row_says_since_when_and_the_first_time_is_told(contended: Wor
     assert row["postponed_at"] == first["postponed_at"] is not None
     assert (row["processing_attempts"], row["dead_at"]) == (0, None)
     [told] = await contended.error_rows()
-    assert (told["severity"], told["event_id"]) == ("warning", message.event.stripe_event_id)
+    assert (told["severity"], told["stripe_event_id"]) == ("warning", message.event.stripe_event_id)
     assert "postponed: LockNotAvailableError 55P03" in told["message"]
 
 
