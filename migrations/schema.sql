@@ -118,7 +118,7 @@ CREATE TABLE error_logs (
 CREATE INDEX error_logs_recent ON error_logs (created_at);
 CREATE INDEX error_logs_critical ON error_logs (created_at) WHERE severity = 'critical';
 CREATE INDEX error_logs_unresolved ON error_logs (created_at) WHERE NOT resolved;
-CREATE INDEX error_logs_event ON error_logs (event_id) WHERE event_id IS NOT NULL;
+CREATE INDEX error_logs_event ON error_logs (coalesce(stripe_event_id, event_id));
 
 -- Each time that a webhook died, whatever became of it since. Append-only, by a trigger.
 CREATE TABLE webhook_death (

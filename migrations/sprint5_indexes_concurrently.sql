@@ -1,5 +1,5 @@
 -- no-transaction
--- The payments that a row which appears or changes may move, and the errors of one webhook. Run it after sprint5_bindings.sql:
+-- The payments that a row which appears or changes may move, and the errors of one webhook. Run it after sprint5_bindings.sql and sprint5_health.sql:
 --   psql "$DATABASE_URL" -f migrations/sprint5_indexes_concurrently.sql
 -- The Supabase SQL editor puts all into one transaction, where CONCURRENTLY is not allowed: run there the last statements, one by one.
 DO $unfinished$
@@ -22,4 +22,4 @@ $unfinished$;
 
 CREATE INDEX CONCURRENTLY IF NOT EXISTS payment_open ON payment (opened_at, scope, payment_id) WHERE opened_at IS NOT NULL;
 
-CREATE INDEX CONCURRENTLY IF NOT EXISTS error_logs_event ON error_logs (event_id) WHERE event_id IS NOT NULL;
+CREATE INDEX CONCURRENTLY IF NOT EXISTS error_logs_event ON error_logs (coalesce(stripe_event_id, event_id));
