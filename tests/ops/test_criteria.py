@@ -10,7 +10,6 @@ import pytest_asyncio
 from tests.ops.cli import cli
 from tests.ops.rows import Connection, connected, insert, insert_webhook
 
-NOW = datetime.now(UTC)
 WINDOW = timedelta(hours=48)
 PROCESSING, POOLS, ERRORS, HEALTH, LOAD = range(5)
 GOOD = ["pass"] * 5
@@ -26,6 +25,10 @@ APPLY = "UPDATE webhook_logs SET processed = true, outcome = 'applied', processe
 WRITE_OFF = "UPDATE webhook_logs SET processed = true, outcome = 'ignored', processed_at = now()"
 
 
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
 async def watched(
     db: Connection,
     began: timedelta,
@@ -39,7 +42,7 @@ async def watched(
 ) -> None:
     """What healthd recorded from so long ago until so long ago."""
     counts = (pool_timeouts, errors_lost)
-    await db.execute(RECORD, healthd, NOW - began, NOW - ended, status, list(reasons), *counts)
+    await db.execute(RECORD, healthd, _now() - began, _now() - ended, status, list(reasons), *counts)
 
 
 async def load_test(
@@ -47,15 +50,15 @@ async def load_test(
 ) -> None:
     """A load test of some time ago."""
     figures = {"connections": at_once, "sent": 300, "accepted": accepted, "slowest_seconds": 0.2}
-    await insert(db, "webhook_load_test", ended_at=NOW - ago, **figures)
+    await insert(db, "webhook_load_test", ended_at=_now() - ago, **figures)
 
 
 async def die(db: Connection, *, ago: timedelta = timedelta(hours=3)) -> None:
     """A webhook dies, and its error row says so."""
-    await insert_webhook(db, "evt_1", created_at=NOW - ago)
+    await insert_webhook(db, "evt_1", created_at=_now() - ago)
     statement = "UPDATE webhook_logs SET dead_at = $1, outcome = 'failed' WHERE stripe_event_id = 'evt_1'"
-    await db.execute(statement, NOW - ago)
-    row = {"severity": "critical", "message": "evt_1 is dead (failed): boom", "created_at": NOW - ago}
+    await db.execute(statement, _now() - ago)
+    row = {"severity": "critical", "message": "evt_1 is dead (failed): boom", "created_at": _now() - ago}
     await insert(db, "error_logs", stripe_event_id="evt_1", **row)
 
 
@@ -64,7 +67,7 @@ async def db(database_url: str) -> AsyncIterator[Connection]:
     """A system that processed webhooks for three days; nothing is recorded yet."""
     async with connected(database_url) as connection:
         for number, hours in enumerate((72, 1)):
-            at = NOW - timedelta(hours=hours)
+            at = _now() - timedelta(hours=hours)
             await insert_webhook(connection, f"evt_good_{number}", processed=True, processed_at=at, created_at=at)
         yield connection
 
@@ -118,7 +121,7 @@ async def test_what_is_failing_now_fails(database_url: str, db: Connection) -> N
     """Tried and not processed, whenever it came."""
     await watched(db, WINDOW * 1.5)
     await load_test(db)
-    await insert_webhook(db, "evt_1", outcome="failed", processing_attempts=1, created_at=NOW - timedelta(hours=60))
+    await insert_webhook(db, "evt_1", outcome="failed", processing_attempts=1, created_at=_now() - timedelta(hours=60))
     assert await judged_apart_from_good(database_url) == {PROCESSING: "fail"}
 
 
@@ -213,6 +216,6 @@ async def test_a_quiet_system_is_unknown_and_a_young_one_too(database_url: str) 
     async with connected(database_url) as connection:
         await watched(connection, WINDOW * 1.5)
         assert (await judged(database_url))[PROCESSING] == "unknown"
-        at = NOW - timedelta(hours=1)
+        at = _now() - timedelta(hours=1)
         await insert_webhook(connection, "evt_1", processed=True, processed_at=at, created_at=at)
         assert (await judged(database_url))[PROCESSING] == "unknown"

@@ -139,9 +139,10 @@ class Storm:
     async def a_message_is_lost(self) -> None:
         """JetStream forgot one; the relay sees that the consumer has passed it."""
         await self.books.execute(
-            "UPDATE webhook_logs SET processed = false, outcome = NULL, published_at = now() - interval '7 seconds', "
+            "UPDATE webhook_logs SET processed = false, outcome = NULL, published_at = now() - interval '1 minute', "
             "next_attempt_at = now() WHERE id = (SELECT max(id) FROM webhook_logs WHERE processed)"
         )
+        await self.books.execute("UPDATE queue_watermark SET untried_from = '-infinity', moved_at = now()")
         await self.see("sum(relay_repairs_total) > 0")
 
     async def a_message_is_forged(self) -> None:
