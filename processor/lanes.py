@@ -22,6 +22,7 @@ from processor.report import Reporter
 from processor.retries import Patience, Schedule
 from processor.setbacks import Setbacks
 from processor.settings import ProcessorSettings
+from processor.solitude import Solitude
 from processor.turn import Turns
 from sluice.chassis.error_log import ErrorLog
 from sluice.chassis.postgres import Database
@@ -99,6 +100,7 @@ class _Parts:
         self._redelivery = Redelivery(database, settings.solo_starts)
         self._outage = Outage(database, stop)
         self._left = Left()
+        self._solitude = Solitude()
         self.limits = Limits(settings.transaction_seconds, settings.lock_seconds)
         self.reporter = Reporter(errors, registry.types)
         self.holds = LoopHolds()
@@ -137,6 +139,7 @@ class _Parts:
             hold_seconds=settings.hold_seconds,
             isolation=isolation,
             left=self._left,
+            solitude=self._solitude,
             holds=holds or self.holds,
         )
 
