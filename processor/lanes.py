@@ -24,6 +24,7 @@ from processor.setbacks import Setbacks
 from processor.settings import ProcessorSettings
 from processor.solitude import Solitude
 from processor.turn import Turns
+from processor.witness import Witness
 from sluice.chassis.error_log import ErrorLog
 from sluice.chassis.postgres import Database
 from sluice.registry import Registry
@@ -58,6 +59,7 @@ async def open_lanes(
         open_database(settings, most=_BESIDE) as beside,
         OwnLoop.open(partial(open_database, settings, most=1), parts.foreign_processor, parts.limits) as own_loop,
     ):
+        parts.witness = Witness(beside)
         slow = parts.apart(parts.turns(parts.processor(beside)))
         blocking = parts.apart(parts.turns(own_loop, holds=parts.foreign_holds))
         heavy = parts.apart(parts.turns(parts.processor(beside)), together=_TOGETHER, rests=True)
@@ -101,6 +103,7 @@ class _Parts:
         self._outage = Outage(database, stop)
         self._left = Left()
         self._solitude = Solitude()
+        self.witness: Witness | None = None
         self.limits = Limits(settings.transaction_seconds, settings.lock_seconds)
         self.reporter = Reporter(errors, registry.types)
         self.holds = LoopHolds()
@@ -140,6 +143,7 @@ class _Parts:
             isolation=isolation,
             left=self._left,
             solitude=self._solitude,
+            witness=self.witness,
             holds=holds or self.holds,
         )
 

@@ -5,7 +5,7 @@ import time
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from processor.retries import Blame, HandlerFailed, blame, hopeless_event, misse
 from processor.setbacks import Setbacks
 from processor.solitude import Solitude
 from processor.verdicts import Suspect, Verdict, Work, is_answered
+from processor.witness import Witness
 from sluice.chassis.jetstream import IncomingMessage, acknowledge, give_back
 from sluice.contract import codec
 from sluice.failures import DatabaseUnavailable, Defect, UnknownContractVersion
@@ -60,6 +61,7 @@ class Turns:
     holds: LoopHolds = field(default_factory=LoopHolds)
     """Of the handlers that run in this event loop."""
     solitude: Solitude = field(default_factory=Solitude)
+    witness: Witness | None = None
 
     async def take(self, messages: Sequence[IncomingMessage]) -> None:
         """Work through the messages; what is not answered when time is up, or at a stop, comes again."""
@@ -137,11 +139,19 @@ class Turns:
         try:
             if batch.alone:
                 batch = batch.begun(await self.redelivery.begin(batch.works[0], lost=batch.starts > 0))
-            verdicts = await self.processor.process(batch.works, alone=batch.alone, has_waited=batch.has_waited)
+            async with self._watching(batch):
+                verdicts = await self.processor.process(batch.works, alone=batch.alone, has_waited=batch.has_waited)
         except Exception as error:  # noqa: BLE001 - blame() has an answer for every kind
             return await self._failed(batch, error, began)
         self.outage.work_succeeded()
         return self._answer(batch, verdicts)
+
+    def _watching(self, batch: Batch) -> AbstractAsyncContextManager[None]:
+        """A run alone after one that did not end is watched: should it end like that too, it matters why."""
+        event_id = batch.works[0].event_id
+        if self.witness is None or not (batch.starts > 1 or (batch.alone and self.witness.has_seen(event_id))):
+            return nullcontext()
+        return self.witness.watching(event_id)
 
     def _answer(self, batch: Batch, verdicts: Mapping[str, Verdict]) -> Sequence[Batch]:
         acknowledge([work.message for work in batch.works if is_answered(verdicts[work.event_id])])
@@ -216,10 +226,17 @@ class Turns:
             self.outage.begin()
         if not batch.alone:
             return batch.halves() if has_answer and len(batch.works) > 1 else [run_alone(work) for work in batch.works]
+        if has_answer and self._was_cut(batch):
+            return await self._wait(self._ended(batch))
         verdict = self.redelivery.verdict(batch.starts, error)
         if verdict is None:
             return (batch,)
+        if self.witness is not None:
+            self.witness.forget(batch.works[0].event_id)
         return await self._record(batch, verdict, Blame.EVENT, starts=self.redelivery.most_starts - 1)
+
+    def _was_cut(self, batch: Batch) -> bool:
+        return self.witness is not None and self.witness.saw_cut(batch.works[0].event_id)
 
     def _ended(self, batch: Batch) -> Batch:
         """The same events; a run alone that has ended does not count as one that took something down."""
