@@ -80,7 +80,7 @@ class Redelivery:
             DatabaseUnavailable: nobody knows.
         """
         rows = await self.database.fetch(QUERIES["begun"], [work.event_id for work in works]) if works else []
-        return {row["stripe_event_id"] for row in rows} - self._ended
+        return {row["stripe_event_id"] for row in rows}
 
     def end(self, work: Work) -> None:
         """The run ended without a result, and this process lives; goes on record when PostgreSQL answers."""
