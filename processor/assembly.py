@@ -10,10 +10,11 @@ from processor.heal import Healer, Projection
 from processor.in_hand import InHand
 from processor.lanes import NAME, open_database, open_lanes
 from processor.settings import ProcessorSettings
-from processor.stream_watch import StreamWatch
+from processor.stream_watch import Condition, StreamWatch
 from sluice.chassis.endless import TURNS_WITHIN_SECONDS, run_endless
 from sluice.chassis.jetstream import ConsumerSpec, JetStream, StreamSpec
 from sluice.chassis.postgres import Database
+from sluice.chassis.probes import JsonValue
 from sluice.chassis.service import Service
 from sluice.contract.subjects import ALL_SUBJECTS, CONSUMER, STREAM
 from sluice.registry import Registry
@@ -87,9 +88,15 @@ def _report_status(
     configuration = {"stripe_secret_key": "ok" if settings.stripe_secret_key else "missing"}
     service.probes.add_status("pool", database.status)
     if stream is not None:
-        service.probes.add_status("stream", lambda: {**stream.status(), "stalled": consumer.watch.is_stalled})
+        service.probes.add_status("stream", lambda: _stream_status(stream, consumer.watch))
     service.probes.add_status("configuration", lambda: configuration)
     service.probes.add_status("work", _work_of(consumer))
+
+
+def _stream_status(stream: JetStream, watch: StreamWatch) -> Mapping[str, JsonValue]:
+    """A connection over which nothing comes, or that is lost again and again, is none."""
+    is_connected = stream.is_connected and watch.condition is not Condition.AWAY
+    return {**stream.status(), "connected": is_connected, "stalled": watch.is_stalled}
 
 
 def _work_of(consumer: Consumer) -> Callable[[], Mapping[str, float | bool | None]]:

@@ -109,6 +109,7 @@ FORGED_ONCE = replace(REPLICA, forged_age_seconds=3_600)
 NO_SECRET = replace(REPLICA, webhook_secret=Configured.MISSING)
 SILENT = replace(REPLICA, webhook_secret=Configured.UNKNOWN, secret_key=Configured.UNKNOWN)
 FROZEN = replace(REPLICA, stream_frozen=True)
+CUT_OFF = replace(REPLICA, stream_connected=False)
 REFUSED = replace(REPLICA, stream_settings_refused=("STREAM_REPLICAS",))
 NO_KEY = replace(REPLICA, secret_key=Configured.MISSING)
 
@@ -149,6 +150,7 @@ CASES: list[tuple[str, Spoil, Status, set[Reason]]] = [
     ("NATS down", stream_down, Status.DEGRADED, {Reason.STREAM_DOWN}),
     ("no NATS is wanted", without_stream, Status.HEALTHY, set()),
     ("nothing can be published", service("ingest", REPLICA, FROZEN), Status.DEGRADED, {Reason.STREAM_FROZEN}),
+    ("the way to the stream is broken", service("processor", CUT_OFF), Status.DEGRADED, {Reason.STREAM_DOWN}),
     ("nothing is consumed", service("processor", FROZEN), Status.DEGRADED, {Reason.STREAM_FROZEN}),
     ("one server alone", service("ingest", REFUSED), Status.DEGRADED, {Reason.STREAM_SETTING_REFUSED}),
 ]
