@@ -61,9 +61,12 @@ class Proxy:
         assert task is not None
         connection = _Connection(self, task, writer)
         self._open.add(connection)
-        with suppress(OSError, asyncio.CancelledError):
-            await connection.serve(reader)
-        self._open.discard(connection)
+        try:
+            with suppress(OSError, asyncio.CancelledError):
+                await connection.serve(reader)
+        finally:
+            self._open.discard(connection)
+            await _end(writer)
 
     async def passes(self, data: bytes, *, is_answer: bool) -> bytes | None:
         """What is left of a piece, once it may go on; None ends the connection."""
@@ -77,6 +80,12 @@ class Proxy:
         return None if self._pieces % self.halves_every == 0 else data
 
 
+async def _end(writer: asyncio.StreamWriter) -> None:
+    writer.transport.abort()
+    with suppress(OSError):
+        await writer.wait_closed()
+
+
 class _Connection:
     def __init__(self, proxy: Proxy, task: "asyncio.Task[None]", near: asyncio.StreamWriter) -> None:
         self.task = task
@@ -88,7 +97,6 @@ class _Connection:
         linger = struct.pack("ii", 1, 0)
         self._near.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         self._near.transport.abort()
-        self.task.cancel()
 
     async def serve(self, reader: asyncio.StreamReader) -> None:
         far_reader, far = await asyncio.open_connection(self._proxy.host, self._proxy.port)
@@ -100,8 +108,7 @@ class _Connection:
             up.cancel()
             down.cancel()
             await asyncio.gather(up, down, return_exceptions=True)
-            far.close()
-            self._near.close()
+            await _end(far)
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, is_answer: bool) -> None:
         with suppress(OSError):
