@@ -49,6 +49,8 @@ def service_findings(name: str, sight: Sight[ServiceSeen], limits: Limits | None
 def _told_of_stream(service: ServiceSeen) -> Findings:
     """What only those know who publish or consume."""
     found: set[Reason] = set()
+    if any(replica.stream_connected is False for replica in service.live):
+        found.add(Reason.STREAM_DOWN)
     if any(replica.stream_frozen for replica in service.live):
         found.add(Reason.STREAM_FROZEN)
     if any(replica.stream_settings_refused for replica in service.live):

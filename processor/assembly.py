@@ -10,11 +10,12 @@ from processor.heal import Healer, Projection
 from processor.in_hand import InHand
 from processor.lanes import NAME, open_database, open_lanes
 from processor.settings import ProcessorSettings
-from processor.stream_watch import StreamWatch
+from processor.stream_watch import Condition, StreamWatch
 from sluice.chassis.endless import TURNS_WITHIN_SECONDS, run_endless
 from sluice.chassis.first_contact import hold_readiness
 from sluice.chassis.jetstream import ConsumerSpec, JetStream, StreamSpec
 from sluice.chassis.postgres import Database
+from sluice.chassis.probes import JsonValue
 from sluice.chassis.service import Service
 from sluice.contract.subjects import ALL_SUBJECTS, CONSUMER, STREAM
 from sluice.registry import Registry
@@ -93,7 +94,7 @@ def _report_status(
     service.probes.add_status("pool", database.status)
     service.probes.add_status("database", database.reach)
     if stream is not None:
-        service.probes.add_status("stream", lambda: {**stream.status(), "stalled": consumer.watch.is_stalled})
+        service.probes.add_status("stream", lambda: _stream_status(stream, consumer.watch))
     service.probes.add_status("configuration", lambda: configuration)
     service.probes.add_status("work", _work_of(consumer))
 
@@ -103,6 +104,12 @@ def _secret_key(settings: ProcessorSettings, registry: Registry) -> str:
     if settings.stripe_secret_key:
         return "ok"
     return "missing" if registry.asks_stripe else "not_needed"
+
+
+def _stream_status(stream: JetStream, watch: StreamWatch) -> Mapping[str, JsonValue]:
+    """A connection over which nothing comes, or that is lost again and again, is none."""
+    is_connected = stream.is_connected and watch.condition is not Condition.AWAY
+    return {**stream.status(), "connected": is_connected, "stalled": watch.is_stalled}
 
 
 def _work_of(consumer: Consumer) -> Callable[[], Mapping[str, float | bool | None]]:

@@ -1,7 +1,7 @@
 """Who runs together: pure values, no I/O."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from processor.verdicts import Work
@@ -14,6 +14,9 @@ class Batch:
     works: tuple[Work, ...]
     alone: bool = False
     """Whether this is one event whose start is committed to its row before it runs."""
+
+    has_begun_before: bool = False
+    """Whether a run alone of this event began before this process had it, and nobody ended it."""
 
     starts: int = 0
     """How many runs alone of this event its row says to have begun and not ended, as far as this process began them."""
@@ -71,13 +74,20 @@ def about_facts(work: Work) -> int:
     return 1 + body.count(b"payment_intent") + body.count(b"\\")
 
 
-def plan(works: Sequence[Work]) -> Sequence[Batch]:
-    """Fresh events together first, those tried before after them, and each redelivered one alone at the end."""
+def plan(works: Sequence[Work], *, begun: Collection[str] = ()) -> Sequence[Batch]:
+    """
+    Fresh events together first, those tried before after them, and each redelivered one alone at the end.
+
+    Args:
+        begun: redelivered ones of which a run alone began and never ended, as one does that kills its process; last.
+    """
     first_seen = [work for work in works if not work.is_redelivered]
+    suspects = _from_either_end([work for work in works if work.is_redelivered])
     return [
         *_without_repeats(work for work in first_seen if work.attempt == 0),
         *_without_repeats(work for work in first_seen if work.attempt > 0),
-        *(run_alone(work) for work in _from_either_end([work for work in works if work.is_redelivered])),
+        *(run_alone(work) for work in suspects if work.event_id not in begun),
+        *(run_alone(work, has_begun_before=True) for work in suspects if work.event_id in begun),
     ]
 
 
@@ -87,9 +97,9 @@ def _from_either_end(works: Sequence[Work]) -> Sequence[Work]:
     return works[::-1] if is_odd else works
 
 
-def run_alone(work: Work) -> Batch:
+def run_alone(work: Work, *, has_begun_before: bool = False) -> Batch:
     """A batch of its own for an event that may take its process down."""
-    return Batch((work,), alone=True)
+    return Batch((work,), alone=True, has_begun_before=has_begun_before)
 
 
 def _without_repeats(works: Iterable[Work]) -> Sequence[Batch]:

@@ -65,7 +65,6 @@ class Consumer:
     crowd: Crowd = field(default_factory=Crowd)
     _size: int = _FIRST_SIZE
     _turned_at: dict[int, float] = field(default_factory=dict)
-    _fetching: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def run(self) -> None:
         """Turn until the stop; what is in flight then is finished."""
@@ -100,14 +99,14 @@ class Consumer:
         metrics.BATCH_EVENTS.observe(len(messages))
         metrics.REDELIVERED.inc(sum(message.deliveries > 1 for message in messages))
         began = time.monotonic()
-        with self.crowd.working(), self.in_hand.holding(messages):
+        with self.crowd.working(), self.turns.solitude.working(), self.in_hand.holding(messages):
             await self.turns.take(messages)
         seconds = time.monotonic() - began
         self._size = next_size(self._size, taken=len(messages), seconds=seconds, most=self.batch_size)
 
     async def _fetch(self) -> Sequence[IncomingMessage]:
         """One lane at a time: the link has one pull, and what comes should fill one batch before the next."""
-        async with self._fetching:
+        async with self.turns.solitude.fetching:
             await self.crowd.wants_one_more()
             if self.stop.is_set() or await self.outage.lasts():
                 return ()

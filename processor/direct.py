@@ -2,7 +2,8 @@
 
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from types import MappingProxyType
@@ -20,6 +21,8 @@ from sluice.contract.subjects import subject_for
 QUERIES = load_queries(__file__, "direct.sql")
 LEASE_SECONDS = 5.0
 """How long a lease outlives its process; it is renewed every second."""
+SUSPECT_LEASE_SECONDS = 2.0
+"""The same of a lease with suspects: the next one to run may end the process."""
 _QUICK_SECONDS = 0.05
 _IDLE_SECONDS = 0.25
 _AFTER_FAILURE_SECONDS = 3.0
@@ -40,6 +43,8 @@ class Direct:
     pause_seconds: float = _QUICK_SECONDS
     """How long to wait before the next look, if the last one found nothing."""
     _leases: dict[IncomingMessage, str] = field(default_factory=dict)
+    _doubtful: set[str] = field(default_factory=set)
+    """Of the leases, those with suspects."""
     _finished: list[str] = field(default_factory=list)
     _marks: Watermark = field(default_factory=Watermark)
     _failed_at: float = field(default=float("-inf"))
@@ -64,6 +69,7 @@ class Direct:
         messages = [_message(row, lease) for row in rows if row["stripe_event_id"] is not None]
         if messages:
             self._leases[messages[0]] = lease
+            await self._shorten(lease, messages)
             metrics.TAKEN_DIRECTLY.inc(len(messages))
         self.pause_seconds = _QUICK_SECONDS if messages else min(self.pause_seconds * 1.5, _IDLE_SECONDS)
         return messages
@@ -73,6 +79,7 @@ class Direct:
         lease = self._leases.pop(messages[0], None)
         if lease is not None:
             self._finished.append(lease)
+            self._doubtful.discard(lease)
 
     async def release(self) -> None:
         """At the end of a process: what it has finished or left is no trace of a death; never raises."""
@@ -88,14 +95,22 @@ class Direct:
         Raises:
             DatabaseUnavailable: it did not hear of it.
         """
-        if not self._leases:
+        leases = set(self._leases.values())
+        await self._renew(leases - self._doubtful, LEASE_SECONDS)
+        await self._renew(leases & self._doubtful, SUSPECT_LEASE_SECONDS)
+
+    async def _shorten(self, lease: str, messages: Sequence[IncomingMessage]) -> None:
+        if any(message.deliveries > 1 for message in messages):
+            self._doubtful.add(lease)
+            with suppress(*DATABASE_ERRORS):
+                await self._renew({lease}, SUSPECT_LEASE_SECONDS)
+
+    async def _renew(self, leases: Collection[str], seconds: float) -> None:
+        if not leases:
             return
         try:
             await self.database.execute(
-                QUERIES["renew"],
-                list(self._leases.values()),
-                timedelta(seconds=LEASE_SECONDS),
-                within_seconds=LEASE_SECONDS / 2,
+                QUERIES["renew"], list(leases), timedelta(seconds=seconds), within_seconds=LEASE_SECONDS / 2
             )
         except BaseException:
             self._failed_at = self.clock()

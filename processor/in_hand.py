@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 
 from processor.direct import Direct
 from sluice.chassis.endless import turn
-from sluice.chassis.jetstream import IncomingMessage, keep
+from sluice.chassis.jetstream import IncomingMessage, give_back, keep
 from sluice.chassis.logs import get_logger
 from sluice.chassis.postgres import DATABASE_ERRORS
 
 _EVERY_SECONDS = 1.0
+_SUSPECT_SECONDS = 2.0
+"""So soon a suspect comes again once its process has died of another one; what is no suspect waits for ack_wait."""
 
 
 @dataclass
@@ -45,6 +47,7 @@ class InHand:
     def keep(self, messages: Sequence[IncomingMessage]) -> object:
         """Keep messages until what this returns is given to ``let_go``."""
         work = object()
+        self._keep_suspects(messages)
         self._held[work] = (messages, self.clock())
         return work
 
@@ -64,8 +67,14 @@ class InHand:
                 get_logger().info("leases_not_renewed", error=type(error).__name__)
 
     def keep_messages(self) -> None:
-        """Once more for every message that was fetched more than a quarter of its time ago."""
+        """Once more for each suspect, and for what else was fetched more than a quarter of its time ago."""
         latest = self.clock() - self.ack_wait_seconds / 4
         for messages, since in self._held.values():
+            self._keep_suspects(messages)
             if since <= latest:
-                keep(messages)
+                keep([message for message in messages if message.deliveries == 1])
+
+    def _keep_suspects(self, messages: Sequence[IncomingMessage]) -> None:
+        """For a short time, for the next one to run may end this process."""
+        suspects = [message for message in messages if message.deliveries > 1]
+        give_back(suspects, after_seconds=min(_SUSPECT_SECONDS, self.ack_wait_seconds))

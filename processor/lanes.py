@@ -22,7 +22,9 @@ from processor.report import Reporter
 from processor.retries import Patience, Schedule
 from processor.setbacks import Setbacks
 from processor.settings import ProcessorSettings
+from processor.solitude import Solitude
 from processor.turn import Turns
+from processor.witness import Witness
 from sluice.chassis.error_log import ErrorLog
 from sluice.chassis.postgres import Database
 from sluice.registry import Registry
@@ -57,6 +59,7 @@ async def open_lanes(
         open_database(settings, most=_BESIDE) as beside,
         OwnLoop.open(partial(open_database, settings, most=1), parts.foreign_processor, parts.limits) as own_loop,
     ):
+        parts.witness = Witness(beside)
         slow = parts.apart(parts.turns(parts.processor(beside)))
         blocking = parts.apart(parts.turns(own_loop, holds=parts.foreign_holds))
         heavy = parts.apart(parts.turns(parts.processor(beside)), together=_TOGETHER, rests=True)
@@ -99,6 +102,8 @@ class _Parts:
         self._redelivery = Redelivery(database, settings.solo_starts)
         self._outage = Outage(database, stop)
         self._left = Left()
+        self._solitude = Solitude()
+        self.witness: Witness | None = None
         self.limits = Limits(settings.transaction_seconds, settings.lock_seconds)
         self.reporter = Reporter(errors, registry.types)
         self.holds = LoopHolds()
@@ -137,6 +142,8 @@ class _Parts:
             hold_seconds=settings.hold_seconds,
             isolation=isolation,
             left=self._left,
+            solitude=self._solitude,
+            witness=self.witness,
             holds=holds or self.holds,
         )
 

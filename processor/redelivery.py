@@ -5,6 +5,7 @@ Only starts that nobody ended count: who takes everything down ends by itself an
 """
 
 import asyncio
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from processor.last_error import describe
@@ -70,6 +71,16 @@ class Redelivery:
         raise KilledItsProcess(
             f"it killed its process: {self.most_starts} runs of this event alone began and never ended"
         )
+
+    async def begun(self, works: Sequence[Work]) -> Collection[str]:
+        """
+        The ids of those of which a run alone began that nobody has ended.
+
+        Raises:
+            DatabaseUnavailable: nobody knows.
+        """
+        rows = await self.database.fetch(QUERIES["begun"], [work.event_id for work in works]) if works else []
+        return {row["stripe_event_id"] for row in rows}
 
     def end(self, work: Work) -> None:
         """The run ended without a result, and this process lives; goes on record when PostgreSQL answers."""

@@ -28,3 +28,7 @@ RETURNING w.solo_starts;
 -- $1 stripe_event_ids. These runs ended, though without a result: the process lived, so nobody killed it.
 UPDATE webhook_logs SET solo_starts = 0
 WHERE stripe_event_id = ANY ($1::text[]) AND solo_starts > 0 AND NOT processed;
+
+-- begun --
+-- $1 stripe_event_ids. Those of which a run alone began that nobody has ended.
+SELECT stripe_event_id FROM webhook_logs WHERE stripe_event_id = ANY ($1::text[]) AND solo_starts > 0;

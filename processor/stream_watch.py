@@ -1,7 +1,8 @@
 """
 Whether the stream brings what is due: if not, the processor takes it from PostgreSQL itself.
 
-A stream that does not answer is away. One that answers is stalled if it brings nothing to a processor that asks, while
+A stream that does not answer is away, and so is one whose connection is lost again and again: what it sends is lost
+with it and comes again after ack_wait. One that answers is stalled if it brings nothing to a processor that asks, while
 PostgreSQL has more webhooks waiting than the stream has messages under way: its disk is full, nobody can publish, or
 messages were lost. A sound stream has a message under way for every webhook that waits.
 """
@@ -31,6 +32,10 @@ _STALL_ENDS_SECONDS = 10.0
 _LATE_RETRY_SECONDS = 5.0
 """A retry that is due is published within about a second; only one this much later counts as left behind."""
 _MOST_UNDER_WAY = 1000
+_FORGIVEN_SECONDS = 5.0
+"""After so long without another one, a lost connection counts no more."""
+_RESTLESS = 1.2
+_MOST_RESTLESS = 2.0
 
 
 class Condition(StrEnum):
@@ -59,6 +64,9 @@ class StreamWatch:
     _still_seconds: float = 0
     """For how long it has delivered nothing and heard of nothing done, while stalled or not."""
     _progress: ConsumerProgress | None = None
+    _restlessness: float = 0
+    """How many connections were lost lately."""
+    _generation: int = 1
     _taken: bool = False
     _marks: Watermark = field(default_factory=Watermark)
     _cut: asyncio.Timeout | None = None
@@ -94,8 +102,11 @@ class StreamWatch:
 
     async def saw(self, progress: ConsumerProgress | None, *, elapsed_seconds: float) -> None:
         """What the stream answered, None if it did not, so long after the look before."""
+        self._count_connections(elapsed_seconds)
         if progress is None:
             self._unanswered(elapsed_seconds)
+        elif self._restlessness > _RESTLESS:
+            self._turn(Condition.AWAY)
         else:
             await self._answered(progress, elapsed_seconds)
 
@@ -122,6 +133,12 @@ class StreamWatch:
         with contextlib.suppress(StreamUnavailable):
             return await stream.consumer_progress(CONSUMER, within_seconds=_LOOK_SECONDS)
         return None
+
+    def _count_connections(self, elapsed: float) -> None:
+        generation = max(1, self.stream.generation) if self.stream is not None else 1
+        new, self._generation = generation - self._generation, generation
+        lately = max(0.0, self._restlessness - elapsed / _FORGIVEN_SECONDS) + new
+        self._restlessness = min(lately, _MOST_RESTLESS)
 
     def _unanswered(self, elapsed: float) -> None:
         self._silent_seconds += elapsed

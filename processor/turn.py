@@ -5,6 +5,7 @@ import time
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -17,16 +18,21 @@ from processor.redelivery import Redelivery
 from processor.report import Reporter
 from processor.retries import Blame, HandlerFailed, blame, hopeless_event, missed_deadline, says_shutdown
 from processor.setbacks import Setbacks
+from processor.solitude import Solitude
 from processor.verdicts import Suspect, Verdict, Work, is_answered
+from processor.witness import Witness
 from sluice.chassis.jetstream import IncomingMessage, acknowledge, give_back
 from sluice.contract import codec
-from sluice.failures import Defect, UnknownContractVersion
+from sluice.failures import DatabaseUnavailable, Defect, UnknownContractVersion
 
 if TYPE_CHECKING:
     from processor.isolation import Isolation
     from processor.own_loop import OwnLoop
 
 _MOST_COLLISIONS = 5
+_MOST_SUSPECTS = 20
+"""In hand at once: those that the next one takes down with the process have to come again."""
+_SOON_SECONDS = 0.1
 _AGAIN_SECONDS = 1.0
 _MOST_RERUNS = 3
 _HELD_SHARE = 0.25
@@ -54,13 +60,28 @@ class Turns:
     left: Left = field(default_factory=Left)
     holds: LoopHolds = field(default_factory=LoopHolds)
     """Of the handlers that run in this event loop."""
+    solitude: Solitude = field(default_factory=Solitude)
+    witness: Witness | None = None
 
     async def take(self, messages: Sequence[IncomingMessage]) -> None:
         """Work through the messages; what is not answered when time is up, or at a stop, comes again."""
-        works = self._read(messages)
+        works = self._without_too_many_suspects(self._read(messages))
         if self.isolation is not None:
             works = await self.isolation.sort_out(works)
-        await self.run(plan(works))
+        await self.run(plan(works, begun=await self._begun(works)))
+
+    def _without_too_many_suspects(self, works: Sequence[Work]) -> Sequence[Work]:
+        """The rest of them, given back, goes to whoever asks next."""
+        suspects = [work for work in works if work.is_redelivered and not work.is_taken_directly]
+        surplus = set(suspects[_MOST_SUSPECTS:])
+        give_back([work.message for work in works if work in surplus], after_seconds=_SOON_SECONDS)
+        return [work for work in works if work not in surplus]
+
+    async def _begun(self, works: Sequence[Work]) -> Collection[str]:
+        """Those that have to run last; while PostgreSQL is away nothing runs, and the order does not matter."""
+        with suppress(DatabaseUnavailable):
+            return await self.redelivery.begun([work for work in works if work.is_redelivered])
+        return ()
 
     async def run(self, batches: Iterable[Batch]) -> None:
         """Work through these batches, and what they fall apart into."""
@@ -70,7 +91,9 @@ class Turns:
         planned = set(batches)
         while batches:
             if not await self.outage.lasts():
-                batches.extendleft(reversed(await self._attempt(batches.popleft())))
+                rest = await self._attempt(batches.popleft())
+                batches.extendleft(batch for batch in reversed(rest) if not batch.has_begun_before)
+                batches.extend(batch for batch in rest if batch.has_begun_before)
             if self.outage.is_on:
                 expires = loop.time() + self.hold_seconds  # whoever else got them would wait as long
             if self.stop.is_set() or loop.time() > expires:
@@ -106,21 +129,36 @@ class Turns:
         """Run one batch; what has to run after it, next before the others."""
         if (rest := await self._without_isolated(batch)) is not None:  # of a handler that is known since it was planned
             return rest
+        if not batch.has_begun_before:
+            return await self._attempt_now(batch)
+        async with self.solitude.alone():
+            return await self._attempt_now(batch)
+
+    async def _attempt_now(self, batch: Batch) -> Sequence[Batch]:
         began = time.monotonic()
         try:
             if batch.alone:
                 batch = batch.begun(await self.redelivery.begin(batch.works[0], lost=batch.starts > 0))
-            verdicts = await self.processor.process(batch.works, alone=batch.alone, has_waited=batch.has_waited)
+            async with self._watching(batch):
+                verdicts = await self.processor.process(batch.works, alone=batch.alone, has_waited=batch.has_waited)
         except Exception as error:  # noqa: BLE001 - blame() has an answer for every kind
             return await self._failed(batch, error, began)
         self.outage.work_succeeded()
         return self._answer(batch, verdicts)
 
+    def _watching(self, batch: Batch) -> AbstractAsyncContextManager[None]:
+        """A run alone after one that did not end is watched: should it end like that too, it matters why."""
+        event_id = batch.works[0].event_id
+        if self.witness is None or not (batch.starts > 1 or (batch.alone and self.witness.has_seen(event_id))):
+            return nullcontext()
+        return self.witness.watching(event_id)
+
     def _answer(self, batch: Batch, verdicts: Mapping[str, Verdict]) -> Sequence[Batch]:
         acknowledge([work.message for work in batch.works if is_answered(verdicts[work.event_id])])
         for work in batch.works:
             self.reporter.answered(work, verdicts[work.event_id])
-        return [run_alone(work) for work in batch.works if isinstance(verdicts[work.event_id], Suspect)]
+        suspects = [work for work in batch.works if isinstance(verdicts[work.event_id], Suspect)]
+        return [run_alone(work, has_begun_before=True) for work in suspects]
 
     async def _failed(self, batch: Batch, error: Exception, began: float) -> Sequence[Batch]:
         error = self._with_cause(batch, error, began)
@@ -188,10 +226,17 @@ class Turns:
             self.outage.begin()
         if not batch.alone:
             return batch.halves() if has_answer and len(batch.works) > 1 else [run_alone(work) for work in batch.works]
+        if has_answer and self._was_cut(batch):
+            return await self._wait(self._ended(batch))
         verdict = self.redelivery.verdict(batch.starts, error)
         if verdict is None:
             return (batch,)
+        if self.witness is not None:
+            self.witness.forget(batch.works[0].event_id)
         return await self._record(batch, verdict, Blame.EVENT, starts=self.redelivery.most_starts - 1)
+
+    def _was_cut(self, batch: Batch) -> bool:
+        return self.witness is not None and self.witness.saw_cut(batch.works[0].event_id)
 
     def _ended(self, batch: Batch) -> Batch:
         """The same events; a run alone that has ended does not count as one that took something down."""

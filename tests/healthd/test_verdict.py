@@ -111,6 +111,7 @@ SILENT = replace(REPLICA, webhook_secret=Configured.UNKNOWN, secret_key=Configur
 APART = replace(REPLICA, is_without_database=True)
 NO_NEED = replace(REPLICA, secret_key=Configured.NOT_NEEDED)
 FROZEN = replace(REPLICA, stream_frozen=True)
+CUT_OFF = replace(REPLICA, stream_connected=False)
 REFUSED = replace(REPLICA, stream_settings_refused=("STREAM_REPLICAS",))
 NO_KEY = replace(REPLICA, secret_key=Configured.MISSING)
 
@@ -155,6 +156,7 @@ CASES: list[tuple[str, Spoil, Status, set[Reason]]] = [
     ("NATS down", stream_down, Status.DEGRADED, {Reason.STREAM_DOWN}),
     ("no NATS is wanted", without_stream, Status.HEALTHY, set()),
     ("nothing can be published", service("ingest", REPLICA, FROZEN), Status.DEGRADED, {Reason.STREAM_FROZEN}),
+    ("the way to the stream is broken", service("processor", CUT_OFF), Status.DEGRADED, {Reason.STREAM_DOWN}),
     ("nothing is consumed", service("processor", FROZEN), Status.DEGRADED, {Reason.STREAM_FROZEN}),
     ("one server alone", service("ingest", REFUSED), Status.DEGRADED, {Reason.STREAM_SETTING_REFUSED}),
 ]

@@ -45,6 +45,13 @@ async def take_time(of: StripeEvent, tx: Transaction) -> None:
     await asyncio.sleep(2)
 
 
+@handles("test.brief", registry=REGISTRY)
+async def take_a_moment(of: StripeEvent, tx: Transaction) -> None:
+    """Be in flight for most of the time between two cuts."""
+    await write_effect(of, tx)
+    await asyncio.sleep(0.38)
+
+
 def die_before_acknowledging(messages: Sequence[IncomingMessage]) -> None:
     """Die in the gap between the commit and the acknowledgement."""
     if messages:

@@ -32,6 +32,16 @@ def test_redelivered_messages_run_from_the_other_end_every_other_time() -> None:
         assert [batch.works[0].event for batch in batches] == expected
 
 
+def test_one_that_began_alone_and_never_ended_runs_last() -> None:
+    """It is the likeliest to take the process down, and then nobody waits behind it."""
+    events = [event() for _ in range(3)]
+    for deliveries in (2, 3):
+        works = [work(each, deliveries=deliveries) for each in events]
+        batches = plan(works, begun={events[1].stripe_event_id})
+        assert [batch.works[0].event for batch in batches][-1] == events[1]
+        assert [batch.has_begun_before for batch in batches] == [False, False, True]
+
+
 def test_an_id_that_comes_twice_runs_in_two_transactions() -> None:
     """The second copy meets what became of the first."""
     same, other = event(), event()

@@ -56,6 +56,25 @@ async def test_the_processors_own_role_suffices(workshop: Workshop, role_url: Ca
         await database.fetch(direct.QUERIES["count_waiting"], LONG_AGO, timedelta(0), LONG_AGO, timedelta(0), 1)
 
 
+async def test_a_lease_with_suspects_is_short(workshop: Workshop) -> None:
+    """From the beginning and when it is renewed: the next one to run may end its process."""
+    await workshop.record(suspect := event(), fresh := event())
+    await workshop.set_row(suspect, "solo_starts = 1, published_at = now() - interval '1 minute'")
+    source = Direct(workshop.database)
+    assert ids(await take(source, 2)) == [fresh.stripe_event_id, suspect.stripe_event_id]
+    assert await _longest_lease(workshop) <= direct.SUSPECT_LEASE_SECONDS
+    await source.renew()
+    assert await _longest_lease(workshop) <= direct.SUSPECT_LEASE_SECONDS
+
+
+async def _longest_lease(shop: Workshop) -> float:
+    rows = await shop.database.fetch(
+        "SELECT max(extract(epoch FROM expires_at - now()))::float8 AS seconds FROM processing_lease"
+    )
+    seconds: float = rows[0]["seconds"]
+    return seconds
+
+
 async def test_what_is_young_is_left_to_the_stream(workshop: Workshop) -> None:
     """Where the stream may bring it after all."""
     young, old = event(), event()

@@ -48,6 +48,32 @@ async def test_a_message_that_is_worked_on_does_not_come_again(workshop: Worksho
     assert [message.deliveries for message in (*messages, *again)] == [1, 2]
 
 
+async def test_a_suspect_whose_process_dies_comes_again_long_before_ack_wait(workshop: Workshop, nats_url: str) -> None:
+    """Another one may have killed it; while the process lives nobody else gets it."""
+    in_hand = InHand(Direct(workshop.database), ack_wait_seconds=300)
+    async with opened(nats_url, ack_wait_seconds=300) as stream, asyncio.TaskGroup() as group:
+        await stream.publish(MESSAGE)
+        give_back(await stream.fetch(10, within_seconds=10), after_seconds=0.1)
+        suspects = await stream.fetch(10, within_seconds=30)
+        keeper = group.create_task(in_hand.run())
+        kept = in_hand.keep(suspects)
+        assert await stream.fetch(10, within_seconds=4) == []
+        keeper.cancel()  # the process dies, and says nothing more
+        again = await stream.fetch(10, within_seconds=60)
+        in_hand.let_go(kept)
+    assert [message.deliveries for message in (*suspects, *again)] == [2, 3]
+
+
+async def test_a_turn_keeps_few_suspects_in_hand(workshop: Workshop) -> None:
+    """The others go to whoever asks next: the process may die of any of them."""
+    messages = [message.again() for message in await workshop.recorded(*(event() for _ in range(25)))]
+    await workshop.take(*messages)
+    assert sum(message.is_acknowledged for message in messages) == 20
+    assert [message.words for message in messages if not message.is_acknowledged] == [
+        [b'-NAK {"delay": 100000000}']
+    ] * 5
+
+
 async def test_what_is_given_back_comes_before_it_would_from_the_dead(nats_url: str) -> None:
     """After the time that was said, not after ack_wait."""
     async with opened(nats_url, ack_wait_seconds=300) as stream:

@@ -3,13 +3,18 @@
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Sequence
 
 import pytest
 import pytest_asyncio
+from pydantic import SecretStr
 
 from devstack.nats import NatsServer
 from devstack.ports import free_port
+from sluice.chassis.jetstream import ConsumerSpec, IncomingMessage, JetStream, StreamSpec, give_back
+from sluice.chassis.settings import ServiceSettings
+from sluice.contract.event import StripeEvent
+from sluice.contract.subjects import ALL_SUBJECTS, CONSUMER, STREAM
 from tests.processor.process_under_test import KILLED
 from tests.processor.relay import open_relay
 from tests.processor.stage import Stage
@@ -45,6 +50,41 @@ async def test_a_message_that_ends_its_process_dies_alone(stage: Stage, event_ty
     assert (row["processed"], row["dead_at"] is not None) == (False, True)
     assert "killed its process" in row["last_error"]
     assert await stage.workshop.effects() == {each.stripe_event_id: 1 for each in events[:-1]}
+
+
+async def test_neighbours_of_a_killer_do_not_wait_for_the_ack_wait_again(stage: Stage, nats_url: str) -> None:
+    """Suspects already, forty of them are in the stream with the killer in their middle; a minute is not spent."""
+    killer, neighbours = event("test.kills"), [event() for _ in range(40)]
+    events = [*neighbours[:10], killer, *neighbours[10:]]
+    await stage.workshop.record(*events)
+    await _make_suspects(stage, nats_url, events)
+    began = time.monotonic()
+    while not await stage.are_settled(neighbours):
+        async with stage.processor(ACK_WAIT_SECONDS="60") as process:
+            gone = asyncio.create_task(process.wait())
+            await until(lambda gone=gone: _either(gone.done(), stage.are_settled(events)), within_seconds=90)  # type: ignore[misc]
+    assert time.monotonic() - began < 45
+    assert await stage.workshop.effects() == {each.stripe_event_id: 1 for each in neighbours}
+    assert (await stage.workshop.row(killer))["solo_starts"] > 0
+
+
+async def _make_suspects(stage: Stage, nats_url: str, events: Sequence[StripeEvent]) -> None:
+    """As if they had been in the hand of a processor that died."""
+    settings = ServiceSettings(database_url=SecretStr("postgresql://db/x"), nats_url=SecretStr(nats_url))
+    spec = ConsumerSpec(CONSUMER, ack_wait_seconds=60)
+    async with (
+        asyncio.TaskGroup() as group,
+        JetStream.open(
+            settings, name="dies", group=group, stream=StreamSpec(STREAM, (ALL_SUBJECTS,)), consumer=spec
+        ) as stream,
+    ):
+        async with asyncio.timeout(30):
+            await stream.wait_connected()
+        await stage.relay.publish(*events)
+        held: list[IncomingMessage] = []
+        while len(held) < len(events):
+            held += await stream.fetch(len(events), within_seconds=10)
+        give_back(held, after_seconds=0.1)
 
 
 async def test_a_process_killed_between_commit_and_acknowledgement_leaves_one_effect(stage: Stage) -> None:

@@ -37,6 +37,30 @@ async def test_a_stream_that_does_not_answer_for_the_grace_is_away(workshop: Wor
     assert found(watch) is Condition.WELL
 
 
+async def test_a_stream_whose_connection_is_lost_again_and_again_is_away(workshop: Workshop) -> None:
+    """The first connection and one restart are nothing; two losses in a row are, until none was seen for a while."""
+    stream = HandStream()
+    watch = StreamWatch(stream, workshop.database, grace_seconds=2)
+    for generation, condition in ((1, Condition.WELL), (2, Condition.WELL), (3, Condition.AWAY)):
+        stream.generation = generation
+        await watch.saw(IDLE, elapsed_seconds=0.5)
+        assert found(watch) is condition
+    await watch.saw(IDLE, elapsed_seconds=2)
+    assert found(watch) is Condition.AWAY
+    await watch.saw(IDLE, elapsed_seconds=2)
+    assert found(watch) is Condition.WELL
+
+
+async def test_losses_that_lie_far_apart_are_forgiven(workshop: Workshop) -> None:
+    """A connection that is lost every half minute costs less than doing without."""
+    stream = HandStream()
+    watch = StreamWatch(stream, workshop.database, grace_seconds=2)
+    for generation in range(1, 10):
+        stream.generation = generation
+        await watch.saw(IDLE, elapsed_seconds=30)
+        assert found(watch) is Condition.WELL
+
+
 async def test_webhooks_that_wait_beside_an_idle_stream_are_taken(workshop: Workshop) -> None:
     """Nothing is under way, and somebody has asked for the grace: it takes or has lost what was published."""
     lost = event()

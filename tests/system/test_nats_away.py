@@ -8,7 +8,7 @@ import pytest
 
 from devstack.stack import Stack
 from tests.system.account import draw_up, settle
-from tests.system.recovery import nats_disk_full, nats_frozen, nats_stopped
+from tests.system.faults import nats_disk_full, nats_frozen, nats_stopped
 from tests.system.seen import has_effects_since, taken_directly, takes_from_postgresql
 from tests.system.traffic import Traffic
 from tests.waiting import until

@@ -31,6 +31,8 @@ class Traffic:
     answers: Counter[int] = field(default_factory=Counter)
     """How often each HTTP status was answered; 0 for no answer at all."""
     slowest_seconds: float = 0.0
+    sent_at: dict[str, float] = field(default_factory=dict)
+    """When each webhook of the steady stream was sent first, by this machine's clock."""
     _answered: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     @asynccontextmanager
@@ -80,6 +82,7 @@ class Traffic:
             await asyncio.sleep(1 / per_second)  # the pace of the traffic
 
     async def _send_until_acknowledged(self, session: aiohttp.ClientSession, body: bytes) -> None:
+        self.sent_at[json.loads(body)["id"]] = time.time()
         while await self._post(session, body) != 200:
             await asyncio.sleep(_RETRY_SECONDS)  # as Stripe waits before it tries again
 

@@ -1,0 +1,132 @@
+"""Connections that something outside cuts again and again cost nobody an attempt; a culprit still has its own."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from urllib.parse import urlsplit
+
+import pytest
+
+from processor import witness
+from processor.retries import Schedule
+from processor.witness import Witness
+from sluice.chassis.postgres import Database
+from sluice.contract.event import StripeEvent
+from sluice.registry import Transaction, handles
+from tests.processor.relay import open_relay
+from tests.processor.stage import Stage
+from tests.processor.test_lost_connection import with_own_end
+from tests.processor.workshop import Workshop, event, flat, write_effect
+from tests.proxy import Proxy
+from tests.waiting import until
+
+CUT_SECONDS = 0.4
+CUT_FOR_SECONDS = 15.0
+INNOCENTS = 200
+LONG = 8
+"""Of them, those that take about as long as a connection lasts."""
+
+
+@asynccontextmanager
+async def through_proxy(dsn: str) -> AsyncIterator[tuple[Proxy, str]]:
+    """A proxy before PostgreSQL, and the address that leads through it."""
+    parts = urlsplit(dsn)
+    proxy = Proxy(parts.hostname or "127.0.0.1", parts.port or 5432)
+    async with proxy.listening() as port:
+        yield proxy, dsn.replace(f":{parts.port}", f":{port}")
+
+
+async def test_connections_cut_all_the_time_charge_no_innocent(
+    workshop: Workshop, database_url: str, nats_url: str
+) -> None:
+    """Two hundred under a cut every 0.4 s: no attempt, no start, and all processed soon after the end."""
+    events = [event("test.brief" if n % (INNOCENTS // LONG) == 0 else "test.effect") for n in range(INNOCENTS)]
+    await workshop.record(*events)
+    async with open_relay(database_url, nats_url) as relay, through_proxy(database_url) as (proxy, dsn):
+        stage = Stage(workshop, relay, dsn, nats_url)
+        async with stage.processor(ACK_WAIT_SECONDS="6", HANDLER_SECONDS="4") as process:
+            await until(relay.has_consumer, within_seconds=60)
+            await relay.publish(*events)
+            await _cut_for_a_while(proxy)
+            assert await _charged(workshop, events) == 0
+            await until(lambda: stage.are_settled(events), within_seconds=60)
+            assert process.returncode is None
+    assert await _charged(workshop, events) == 0
+    assert await workshop.effects() == {each.stripe_event_id: 1 for each in events}
+
+
+async def _cut_for_a_while(proxy: Proxy) -> None:
+    for _ in range(round(CUT_FOR_SECONDS / CUT_SECONDS)):
+        await asyncio.sleep(CUT_SECONDS)  # the fault itself
+        proxy.cut()
+
+
+async def _charged(shop: Workshop, events: Sequence[StripeEvent]) -> int:
+    rows = await shop.database.fetch(
+        "SELECT count(*) AS charged FROM webhook_logs WHERE stripe_event_id = ANY ($1)"
+        " AND (processing_attempts > 0 OR last_error IS NOT NULL OR dead_at IS NOT NULL)",
+        [each.stripe_event_id for each in events],
+    )
+    charged: int = rows[0]["charged"]
+    return charged
+
+
+@pytest.mark.parametrize(("cuts", "attempts"), [(12, 0), (110, 1)])
+async def test_an_event_is_cut_often_before_it_is_charged(
+    workshop: Workshop, database_url: str, monkeypatch: pytest.MonkeyPatch, cuts: int, attempts: int
+) -> None:
+    """Whoever takes every connection of the process with it ends too."""
+    monkeypatch.setattr("processor.outage.LONGEST_SECONDS", 0.01)
+    workshop.schedule = Schedule(spread=flat(60))
+    left = cuts
+
+    @handles("test.unlucky", registry=workshop.registry)
+    async def be_cut(of: StripeEvent, tx: Transaction) -> None:
+        nonlocal left
+        await write_effect(of, tx)
+        if left:
+            left -= 1
+            proxy.cut()
+            await tx.execute("SELECT pg_sleep(5)")
+
+    [message] = await workshop.recorded(event("test.unlucky"))
+    async with (
+        through_proxy(database_url) as (proxy, dsn),
+        Database.connect(dsn, application_name="sluice-test") as cut,
+        Database.connect(dsn, application_name="sluice-test", min_size=0, max_size=1) as beside,
+    ):
+        shop = replace(workshop, database=cut)
+        async with asyncio.timeout(120):
+            await replace(shop.turns(), witness=Witness(beside)).take([message.incoming()])
+    row = await workshop.row(message.event)
+    assert (row["processing_attempts"], row["processed"]) == (attempts, attempts == 0)
+    assert (left == 0) is (attempts == 0)
+
+
+async def test_an_event_that_ends_its_backend_has_its_attempt_before_a_witness(
+    workshop: Workshop, database_url: str
+) -> None:
+    """The witness keeps its connection."""
+    runs = with_own_end(workshop.registry)
+    [message] = await workshop.recorded(event("test.ends"))
+    async with Database.connect(database_url, application_name="sluice-test", min_size=0, max_size=1) as beside:
+        await replace(workshop.turns(), witness=Witness(beside)).take([message.again().incoming()])
+    row = await workshop.row(message.event)
+    assert (row["processing_attempts"], len(runs)) == (1, 3)
+
+
+async def test_without_a_free_connection_there_is_no_witness(
+    workshop: Workshop, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run goes on, and a loss counts as it does without one."""
+    monkeypatch.setattr(witness, "_OPEN_SECONDS", 0.05)
+    async with (
+        Database.connect(database_url, application_name="sluice-test", min_size=0, max_size=1) as beside,
+        beside.acquire(),
+    ):
+        one = Witness(beside)
+        with pytest.raises(ConnectionError):
+            async with one.watching("evt_1"):
+                raise ConnectionError
+        assert not one.saw_cut("evt_1")
