@@ -89,7 +89,10 @@ async def _are_published(stream: JetStreamContext, messages: int) -> bool:
 
 
 async def _names_all(books: "Books[asyncpg.Record]", events: int) -> bool:
-    query = "SELECT count(DISTINCT stripe_event_id) FROM error_logs WHERE severity = 'critical' AND message LIKE '%was not run%'"
+    query = (
+        "SELECT count(DISTINCT stripe_event_id) FROM error_logs "
+        "WHERE severity = 'critical' AND message LIKE '%was not run%'"
+    )
     return bool(await books.fetchval(query) == events)
 
 
