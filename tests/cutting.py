@@ -35,6 +35,7 @@ class Cutter:
             tasks.add(task)
             with suppress(OSError, asyncio.CancelledError):
                 await self._serve(reader, writer)
+            writer.close()
             tasks.discard(task)
 
         server = await asyncio.start_server(accept, "127.0.0.1", 0)
@@ -56,7 +57,6 @@ class Cutter:
         finally:
             up.cancel()
             far_writer.close()
-            writer.close()
 
     def _may_go_on(self, data: bytes, writer: asyncio.StreamWriter, boundaries: "_Boundaries") -> bool:
         is_whole = self.left is None or len(data) < self.left

@@ -107,6 +107,7 @@ class _Connection:
         finally:
             up.cancel()
             down.cancel()
+            far.transport.abort()  # before anything that a second cancellation could end
             await asyncio.gather(up, down, return_exceptions=True)
             await _end(far)
 
