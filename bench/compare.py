@@ -4,7 +4,7 @@ import statistics
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
-from bench.candidates import CANDIDATES, TEXTBOOK, Candidate
+from bench.candidates import CANDIDATES, SLUICE, TEXTBOOK, Candidate
 from bench.ground import Account, Ground
 from bench.load import Order
 from bench.noise import Processor
@@ -64,8 +64,8 @@ def size(count: int) -> int:
 
 async def rounds(ground: Ground, plan: Plan) -> AsyncIterator[Run]:
     """Every round runs every candidate under every load, each with fresh processes; every other round backwards."""
-    async with processing(ground):
-        pass  # its consumer is there from now on, so nothing that is published passes it by
+    async with serving(SLUICE, ground), processing(ground):
+        pass  # the stream and its consumer are there from now on, so nothing that is published passes by
     for number in range(plan.rounds):
         for connections in CONNECTIONS:
             for candidate in CANDIDATES[:: -1 if number % 2 else 1]:

@@ -54,8 +54,8 @@ async def _parts(ground: Ground, rows: int, told: Callable[[int], None]) -> Sequ
     port = free_port()
     parts: list[Part] = []
     async with (
-        processing(ground) as processor,
         running(ground, SLUICE.module, LISTEN_PORT=str(port)) as ingest,
+        processing(ground) as processor,
     ):
         await listening(port, ingest)
         for number in range(_PARTS):
