@@ -16,6 +16,8 @@ from processor.verdicts import Work
 from sluice.chassis.endless import turn
 
 _IDLE_SECONDS = 5.0
+_REST = 2.0
+"""Times what a transaction took."""
 HEAVY_BYTES = 64 * 1024
 HEAVY_FACTS = 100
 """An event of that length, or that says so much, or that did not fit into its message, is a batch of its own."""
@@ -58,7 +60,7 @@ class Apart:
     together: int = 1
     """Events of one party in one transaction at most."""
     rests: bool = False
-    """Whether it pauses after each transaction for as long as that took, so that it takes half of the time at most."""
+    """Whether it pauses after each transaction for twice as long as that took: it takes a third of the time at most."""
     most: int = 1_000
     _ids: set[str] = field(default_factory=set)
     """Of the events that wait here, or run."""
@@ -111,7 +113,7 @@ class Apart:
         await self.turns.run(self._plan(works))
         if self.rests:
             with suppress(TimeoutError):
-                async with asyncio.timeout(time.monotonic() - began):
+                async with asyncio.timeout(_REST * (time.monotonic() - began)):
                     await self.stop.wait()
 
     def _plan(self, works: Sequence[Work]) -> Sequence[Batch]:

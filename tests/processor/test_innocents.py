@@ -76,7 +76,7 @@ async def test_an_organisers_flood_lets_the_others_through(stage: Stage) -> None
     await stage.relay.publish(first, *flood, *others)
     async with stage.processor(**PATIENT, CONCURRENT_BATCHES="1"):
         await until(lambda: stage.are_settled(others), within_seconds=60)
-    assert await _processed_before(stage, flood, others) < len(flood) * 3 // 4  # all of them where it had no bound
+    assert await _processed_before(stage, flood, others) < len(flood) // 2
     assert set((await stage.workshop.effects()).values()) == {1}
     assert await _charged(stage, [*flood, *others]) == 0
 
