@@ -177,6 +177,14 @@ async def test_nothing_known_is_a_clear_answer(database_url: str, asked: str) ->
     assert '"payments": []' in as_json.stdout
 
 
+@pytest.mark.parametrize("asked", ["", "  ", "\n", "a\0", "x" * 601])
+async def test_what_can_be_no_id_is_a_wrong_call(database_url: str, asked: str) -> None:
+    """An unset variable of a shell is one such."""
+    result = await cli("why", asked, DATABASE_URL=database_url)
+    assert result.exit_code == 2
+    assert "That can be no id." in result.stderr
+
+
 async def test_the_role_that_may_not_read_secrets_can_ask_why(refunded: str) -> None:
     """Sluice's own operator role gets the whole story; whether the row has a secret stays unknown."""
     told = await cli_json("why", ROW, DATABASE_URL=f"{refunded}?options=-crole%3Dsluice_migrator")

@@ -35,8 +35,8 @@ def command(*, asked: str, at_most: int, whole_log: bool, as_json: bool) -> None
     verified it, its attempts, errors and outcome. Times are UTC,
     amounts in the currency's smallest unit. Exit code 1 when nothing is known of the ID.
     """
-    if "\0" in asked or len(asked) > _LONGEST_ID:
-        raise click.UsageError("That can be no id.")
+    if not asked.strip() or "\0" in asked or len(asked) > _LONGEST_ID:
+        raise click.UsageError("That can be no id. Give one, such as evt_…, pi_… or the id of an events row.")
     story = asyncio.run(_tell(look_around(), asked.strip(), at_most, None if whole_log else NEWEST))
     if as_json:
         print_json(story)
