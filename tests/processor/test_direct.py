@@ -169,6 +169,26 @@ async def test_a_process_that_ends_leaves_no_trace(workshop: Workshop) -> None:
     assert [message.deliveries for message in await take(Direct(workshop.database))] == [1]
 
 
+async def test_what_was_leased_without_an_answer_is_free_at_the_next_look(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lease is committed and nobody works on it: it must not wait until that runs out."""
+    await workshop.record(event())
+    source = Direct(workshop.database)
+    fetch = Database.fetch
+
+    async def lose_the_answer(self: Database, query: str, *values: object) -> None:
+        await fetch(self, query, *values)
+        raise ConnectionError("the answer is lost")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Database, "fetch", lose_the_answer)
+        with pytest.raises(ConnectionError):
+            await take(source)
+    assert await leases(workshop.database) == 1
+    assert [message.deliveries for message in await take(source)] == [1]
+
+
 async def test_after_an_outage_no_lease_counts_as_one_of_the_dead(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:

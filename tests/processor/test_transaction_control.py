@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
+from processor.verdicts import Work
 from sluice.contract.event import StripeEvent
+from sluice.failures import Defect
 from sluice.outcomes import Applied, Outcome, Parked
 from sluice.registry import Transaction, handles, handles_batch
 from sluice.transaction import HandlersTransaction
-from tests.processor.workshop import Workshop, event, write_effect
+from tests.processor.workshop import Workshop, event, thin_event, write_effect
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
@@ -87,6 +89,24 @@ async def test_whoever_gets_around_it_settles_nothing(workshop: Workshop, script
     row = await workshop.row(message.event)
     assert (row["processed"], row["outcome"], row["processing_attempts"]) == (False, "failed", 1)
     assert (row["parked_at"], row["dead_at"]) == (None, None)
+
+
+@pytest.mark.parametrize("script", ["ROLLBACK", "ROLLBACK; BEGIN", "COMMIT", "COMMIT; BEGIN"])
+async def test_nothing_that_is_beside_it_is_settled_either(workshop: Workshop, script: str) -> None:
+    """Not even what no handler was asked about."""
+
+    @handles_batch("test.around", registry=workshop.registry)
+    async def run(events: Sequence[StripeEvent], tx: Transaction) -> Mapping[str, Outcome]:
+        raw = cast("HandlersTransaction", tx)._connection
+        await cast("Connection[Record]", raw).execute(script)
+        return {each.stripe_event_id: Parked("events row 7") for each in events}
+
+    messages = await workshop.recorded(event("test.around"), thin_event("evt_thin_1"))
+    works = [Work(message.event, 0, message.incoming()) for message in messages]
+    with pytest.raises(Defect, match="ended that"):
+        await workshop.turns().processor.process(works)
+    rows = [await workshop.row(work.event) for work in works]
+    assert [(row["outcome"], row["dead_at"], row["parked_at"]) for row in rows] == [(None, None, None)] * 2
 
 
 async def test_a_savepoint_is_allowed(workshop: Workshop) -> None:
