@@ -1,7 +1,7 @@
 """Ingest against what people use: interleaved rounds, fresh processes, medians, ratios."""
 
 import statistics
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 
 from bench.candidates import CANDIDATES, SLUICE, TEXTBOOK, Candidate
@@ -62,7 +62,7 @@ def size(count: int) -> int:
     return count * sum(len(candidate.connections) for candidate in CANDIDATES)
 
 
-async def rounds(ground: Ground, plan: Plan) -> AsyncIterator[Run]:
+async def rounds(ground: Ground, plan: Plan) -> AsyncGenerator[Run, None]:
     """Every round runs every candidate under every load, each with fresh processes; every other round backwards."""
     async with serving(SLUICE, ground), processing(ground):
         pass  # the stream and its consumer are there from now on, so nothing that is published passes by
