@@ -3,12 +3,16 @@
 from collections.abc import Sequence
 from itertools import permutations
 
+import pytest
+
 from sluice.contract.event import StripeEvent
 from sluice.payments.binding import Binding, bind
 from sluice.payments.facts import Claim, ClaimedBy, Fact, FactKind
 from sluice.payments.reading import facts_of
 from sluice.payments.scopes import allowed_scopes
 from tests.payments.history import INVOICE, PI, SUBSCRIPTION, event, intent, names, session
+
+NAMED = Fact(PI, FactKind.STORED, 0, "evt_1", claims=(Claim("row", ClaimedBy.METADATA),))
 
 
 def binding(events: Sequence[StripeEvent], *extra: Fact) -> Binding | None:
@@ -39,6 +43,25 @@ def test_metadata_beat_the_reference() -> None:
     assert binding([reference, intent("succeeded", 5, metadata=names("by-metadata"))]) == Binding(
         "by-metadata", "metadata"
     )
+
+
+@pytest.mark.parametrize(
+    ("scope", "owner", "is_satisfied"),
+    [
+        ("live:platform", "acct_1", True),
+        ("live:platform", "acct_2", False),
+        ("live:acct_3", "acct_1", False),
+        ("tenant:other", "acct_1", False),
+    ],
+)
+@pytest.mark.parametrize("fact", [NAMED._replace(destination="acct_1"), NAMED._replace(on_behalf_of="acct_1")])
+def test_a_row_of_the_account_that_the_platform_took_money_for(
+    fact: Fact, scope: str, owner: str, is_satisfied: bool
+) -> None:
+    """Only the platform's own word on it counts: whoever else names an account gets no row of that account."""
+    bound = bind(PI, scope, {PI: [fact]}, {"row": owner})
+    assert bound is not None
+    assert bound.is_satisfied is is_satisfied
 
 
 def test_the_earliest_name_wins() -> None:
