@@ -85,7 +85,7 @@ async def test_a_column_that_is_not_yet_there_is_waited_for(database: Database) 
 
 def test_every_function_that_is_called_is_asked_for() -> None:
     """Else an event fails for want of it."""
-    called = (re.findall(r"\b(sluice_\w+)\(", file.read_text()) for file in (ROOT / "processor").glob("*.sql"))
+    called = (re.findall(r"\b(sluice_\w+)\(", file.read_text()) for file in (ROOT / "processor").rglob("*.sql"))
     assert {name for names in called for name in names} == set(FUNCTIONS)
 
 
