@@ -60,6 +60,7 @@ async def _serve(
             in_hand=in_hand,
             batch_size=settings.batch_size,
             lanes=settings.lanes,
+            crowd=lanes.crowd,
         )
         healer = Healer(database, project, service.errors, service.stop, settings.heal_seconds)
         _report_status(service, database, stream, consumer, secret_key=_secret_key(settings, registry))

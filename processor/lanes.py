@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from processor.apart import Apart
+from processor.crowd import Crowd
 from processor.deferral import Deferral
 from processor.dispatch import Dispatcher
 from processor.in_hand import InHand
@@ -31,7 +32,7 @@ from sluice.registry import Registry
 
 NAME = "processor"
 _BESIDE = 2
-_TOGETHER = 100
+_TOGETHER = 50
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ class Lanes:
     isolation: Isolation
     apart: Mapping[str, Apart]
     """The lanes beside the others, by name."""
+    crowd: Crowd
+    """Of the lanes that take turns."""
 
 
 @asynccontextmanager
@@ -60,13 +63,14 @@ async def open_lanes(
         OwnLoop.open(partial(open_database, settings, most=1), parts.foreign_processor, parts.limits) as own_loop,
     ):
         parts.witness = Witness(beside)
+        crowd = Crowd()
         slow = parts.apart(parts.turns(parts.processor(beside)))
         blocking = parts.apart(parts.turns(own_loop, holds=parts.foreign_holds))
-        heavy = parts.apart(parts.turns(parts.processor(beside)), together=_TOGETHER, rests=True)
+        heavy = parts.apart(parts.turns(parts.processor(beside)), together=_TOGETHER, after=crowd)
         isolation = Isolation(registry, parts.quarantine, parts.reporter, slow, blocking, heavy)
         parts.holds.on_blocking = isolation.blocked
         turns = parts.turns(parts.processor(database), isolation)
-        yield Lanes(turns, isolation, {"apart_slow": slow, "apart_blocking": blocking, "apart_heavy": heavy})
+        yield Lanes(turns, isolation, {"apart_slow": slow, "apart_blocking": blocking, "apart_heavy": heavy}, crowd)
 
 
 def open_database(settings: ProcessorSettings, *, most: int | None = None) -> AbstractAsyncContextManager[Database]:
@@ -147,6 +151,6 @@ class _Parts:
             holds=holds or self.holds,
         )
 
-    def apart(self, turns: Turns, *, together: int = 1, rests: bool = False) -> Apart:
+    def apart(self, turns: Turns, *, together: int = 1, after: Crowd | None = None) -> Apart:
         """A lane beside the others."""
-        return Apart(turns, Deferral(self._database), self._stop, self._in_hand, together=together, rests=rests)
+        return Apart(turns, Deferral(self._database), self._stop, self._in_hand, together=together, after=after)

@@ -13,8 +13,9 @@ from processor.apart import Apart, is_heavy
 from processor.batches import BATCH_BYTES, BATCH_FACTS, plan
 from processor.deferral import Deferral
 from processor.direct import Direct
+from processor.fair_share import LEAST_ROOM
 from processor.in_hand import InHand
-from processor.isolation import LEAST_SHARE, Isolation
+from processor.isolation import Isolation
 from processor.process import Limits
 from processor.quarantine import FIRST_SECONDS, LONGEST_SECONDS, Fault, Quarantine
 from processor.report import Reporter
@@ -193,7 +194,7 @@ async def test_one_party_has_a_share_while_there_are_others_and_all_when_there_a
     assert len(await isolation.sort_out(flood)) == 60
     own = [work_of(event()) for _ in range(60)]
     kept = await isolation.sort_out([*flood, *own])
-    assert [work.event.tenant for work in kept].count("7") == max(LEAST_SHARE, 120 // 4)
+    assert [work.event.tenant for work in kept].count("7") == max(LEAST_ROOM, 120 // 4)
     assert [work.event.tenant for work in kept].count(None) == 60
 
 

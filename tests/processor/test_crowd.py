@@ -68,3 +68,34 @@ async def test_the_first_lane_never_waits() -> None:
     with pytest.raises(ZeroDivisionError), crowd.working():
         raise ZeroDivisionError
     assert not await _is_held_back(crowd)
+
+
+async def _waits_to_go_after(crowd: Crowd, batches_ended: int) -> bool:
+    """Whether a side lane that asks now waits."""
+    try:
+        async with asyncio.timeout(0):
+            await crowd.has_gone_first(batches_ended)
+    except TimeoutError:
+        return True
+    return False
+
+
+async def test_in_a_backlog_a_side_lane_waits_for_one_batch_of_the_others() -> None:
+    """And where there is none it waits for nobody."""
+    crowd = Crowd(late_seconds=NEVER)
+    assert not await _waits_to_go_after(crowd, crowd.batches_ended)
+    crowd.fetched(100, asked=100)
+    before = crowd.batches_ended
+    with crowd.working():
+        assert await _waits_to_go_after(crowd, before)
+    assert not await _waits_to_go_after(crowd, before)
+
+
+async def test_a_side_lane_goes_on_when_the_backlog_ends() -> None:
+    """The fetch that brings less than it asked for says so."""
+    crowd = Crowd(late_seconds=NEVER)
+    crowd.fetched(100, asked=100)
+    async with asyncio.timeout(NEVER / 2), asyncio.TaskGroup() as group:
+        group.create_task(crowd.has_gone_first(crowd.batches_ended))
+        await asyncio.sleep(0)
+        crowd.fetched(0, asked=100)
