@@ -60,6 +60,7 @@ async def _serve(
             leases=leases,
             batch_size=settings.batch_size,
             lanes=settings.lanes,
+            concurrency=lanes.concurrency,
         )
         backfill = Backfill(database, project, service.errors, service.stop, settings.heal_seconds)
         _report_status(service, database, stream, consumer, secret_key=_secret_key(settings, registry))

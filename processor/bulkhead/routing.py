@@ -2,9 +2,10 @@
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from processor.bulkhead.fair_share import loud_parties, share_of_each
 from processor.bulkhead.quarantine import Fault, Quarantine
 from processor.bulkhead.side_worker import SideWorker, is_heavy, party_of
 from processor.failures.retries import HandlerFailed
@@ -14,14 +15,10 @@ from processor.worker.reporter import Reporter
 from sluice.contract.event import StripeEvent
 from sluice.registry import Registry, name_of
 
-LEAST_SHARE = 25
-"""Events of one party in a fetch that are never too many."""
-SHARE = 4
-"""So great a part of a fetch may be one party's while there are others: one fourth."""
 _BYTES = 4 * 1024
 """A body counts once more for each of so many bytes."""
 _SEEN_SECONDS = 60.0
-"""For how long a party whose events came counts as being there."""
+"""For how long a party whose events came counts as waiting for its next ones."""
 
 
 @dataclass(frozen=True)
@@ -58,16 +55,20 @@ class Routing:
         return self.heavy if is_heavy(work) or _is_too_many(work, left) else None
 
     def _shares(self, works: Sequence[Work]) -> Counter[str]:
-        """How many events of each party may run in company; empty where there is but one party, which may have all."""
-        parties = Counter(map(party_of, works))
+        """How many events of each loud party may run in company; empty while no quiet party waits."""
+        counts = Counter(map(party_of, works))
+        self._note_seen(counts)
+        organisers = {party: count for party, count in counts.items() if party is not None}
+        loud = loud_parties(organisers, size=len(works))
+        if self._seen_at.keys() <= loud.keys():
+            return Counter()
+        return Counter(dict.fromkeys(loud, share_of_each(loud.values(), size=len(works))))
+
+    def _note_seen(self, parties: Iterable[str | None]) -> None:
         now = time.monotonic()
         self._seen_at.update(dict.fromkeys(parties, now))
         for party in [party for party, seen_at in self._seen_at.items() if seen_at < now - _SEEN_SECONDS]:
             del self._seen_at[party]
-        if len(self._seen_at) < 2:  # noqa: PLR2004
-            return Counter()
-        share = max(LEAST_SHARE, len(works) // SHARE)
-        return Counter({party: share for party, count in parties.items() if party is not None and count > share})
 
     def _handlers(self, event: StripeEvent) -> Sequence[str]:
         kind = (event.type, event.tenant is None)

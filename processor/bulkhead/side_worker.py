@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from processor.consumer.concurrency import Concurrency
 from processor.consumer.deferral import Deferral
 from processor.consumer.leases import Leases
 from processor.outcome import Work
@@ -18,6 +19,8 @@ from sluice.runtime.endless import turn
 _IDLE_SECONDS = 5.0
 _REST = 2.0
 """Times what a transaction took."""
+_PATIENCE_SECONDS = 1.0
+"""How long the lanes may take to end a batch; a handler that hangs there does not stop this one."""
 HEAVY_BYTES = 64 * 1024
 HEAVY_FACTS = 100
 """An event of that length, or that says so much, or that did not fit into its message, is a batch of its own."""
@@ -59,8 +62,11 @@ class SideWorker:
     """Where it says that it has them, so that they come again to nobody meanwhile."""
     together: int = 1
     """Events of one party in one transaction at most."""
-    rests: bool = False
-    """Whether it pauses after each transaction for twice as long as that took: it takes a third of the time at most."""
+    after: Concurrency | None = None
+    """
+    The lanes that go first. After each transaction this one pauses for twice as long as that took, so it has a third of
+    the time at most; and in a backlog until they have ended one more batch.
+    """
     most: int = 1_000
     _ids: set[str] = field(default_factory=set)
     """Of the events that wait here, or run."""
@@ -110,11 +116,21 @@ class SideWorker:
         if not works:
             return
         began = time.monotonic()
+        ended = self.after.batches_ended if self.after is not None else 0
         await self.worker.run(self._plan(works))
-        if self.rests:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_REST * (time.monotonic() - began)):
-                    await self.stop.wait()
+        if self.after is not None:
+            await self._rest(_REST * (time.monotonic() - began))
+            await self._let_go_first(self.after, ended)
+
+    async def _rest(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self.stop.wait()
+
+    async def _let_go_first(self, lanes: Concurrency, ended: int) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                await lanes.has_gone_first(ended)
 
     def _plan(self, works: Sequence[Work]) -> Sequence[Batch]:
         return plan(works)

@@ -1,4 +1,4 @@
-"""Whether there is work for one more lane: in a backlog for all of them, in a trickle for one."""
+"""Says when one more lane may begin: in a backlog all of them, in a trickle one, and a side lane after the others."""
 
 import asyncio
 import time
@@ -23,11 +23,14 @@ class Concurrency:
         self._late_seconds = late_seconds
         self._is_there = False
         self._began: dict[object, float] = {}
+        self.batches_ended = 0
+        """Of the lanes, since the start."""
         self._one_has_ended = asyncio.Event()
 
     def fetched(self, taken: int, *, asked: int) -> None:
         """A fetch brought so many messages of those it asked for."""
         self._is_there = taken >= asked
+        self._one_has_ended.set()  # or none has to: whoever waits looks
 
     @contextmanager
     def working(self) -> Iterator[None]:
@@ -38,6 +41,7 @@ class Concurrency:
             yield
         finally:
             del self._began[batch]
+            self.batches_ended += 1
             self._one_has_ended.set()
 
     async def wants_one_more(self) -> None:
@@ -50,3 +54,9 @@ class Concurrency:
             with suppress(TimeoutError):
                 async with asyncio.timeout(left):
                     await self._one_has_ended.wait()
+
+    async def has_gone_first(self, batches_ended: int) -> None:
+        """Return once one more batch has ended than so many; at once where there is no backlog."""
+        while self._is_there and self.batches_ended <= batches_ended:
+            self._one_has_ended.clear()
+            await self._one_has_ended.wait()

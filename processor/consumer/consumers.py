@@ -11,6 +11,7 @@ from processor.bulkhead.quarantine import Fault, Quarantine
 from processor.bulkhead.routing import Routing
 from processor.bulkhead.side_worker import SideWorker
 from processor.bulkhead.thread_loop import ThreadLoop
+from processor.consumer.concurrency import Concurrency
 from processor.consumer.deferral import Deferral
 from processor.consumer.leases import Leases
 from processor.consumer.released_messages import ReleasedMessages
@@ -31,7 +32,7 @@ from sluice.runtime.error_log import ErrorLog
 
 NAME = "processor"
 _BESIDE = 2
-_TOGETHER = 100
+_TOGETHER = 50
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ class Lanes:
     routing: Routing
     apart: Mapping[str, SideWorker]
     """The lanes beside the others, by name."""
+    concurrency: Concurrency
+    """Of the lanes that take turns."""
 
 
 @asynccontextmanager
@@ -60,13 +63,16 @@ async def open_lanes(
         ThreadLoop.open(partial(open_database, settings, most=1), parts.foreign_processor, parts.limits) as thread_loop,
     ):
         parts.witness = ConnectionWitness(beside)
+        concurrency = Concurrency()
         slow = parts.apart(parts.worker(parts.processor(beside)))
         blocking = parts.apart(parts.worker(thread_loop, holds=parts.foreign_holds))
-        heavy = parts.apart(parts.worker(parts.processor(beside)), together=_TOGETHER, rests=True)
+        heavy = parts.apart(parts.worker(parts.processor(beside)), together=_TOGETHER, after=concurrency)
         routing = Routing(registry, parts.quarantine, parts.reporter, slow, blocking, heavy)
         parts.holds.on_blocking = routing.blocked
         worker = parts.worker(parts.processor(database), routing)
-        yield Lanes(worker, routing, {"apart_slow": slow, "apart_blocking": blocking, "apart_heavy": heavy})
+        yield Lanes(
+            worker, routing, {"apart_slow": slow, "apart_blocking": blocking, "apart_heavy": heavy}, concurrency
+        )
 
 
 def open_database(settings: ProcessorSettings, *, most: int | None = None) -> AbstractAsyncContextManager[Database]:
@@ -147,6 +153,6 @@ class _Parts:
             holds=holds or self.holds,
         )
 
-    def apart(self, worker: Worker, *, together: int = 1, rests: bool = False) -> SideWorker:
+    def apart(self, worker: Worker, *, together: int = 1, after: Concurrency | None = None) -> SideWorker:
         """A lane beside the others."""
-        return SideWorker(worker, Deferral(self._database), self._stop, self._leases, together=together, rests=rests)
+        return SideWorker(worker, Deferral(self._database), self._stop, self._leases, together=together, after=after)

@@ -8,9 +8,10 @@ from dataclasses import replace
 
 import pytest
 
-from processor.bulkhead import blocked_loop as loop_holds
+from processor.bulkhead import blocked_loop
+from processor.bulkhead.fair_share import LEAST_ROOM
 from processor.bulkhead.quarantine import FIRST_SECONDS, LONGEST_SECONDS, Fault, Quarantine
-from processor.bulkhead.routing import LEAST_SHARE, Routing
+from processor.bulkhead.routing import Routing
 from processor.bulkhead.side_worker import SideWorker, is_heavy
 from processor.consumer.deferral import Deferral
 from processor.consumer.direct import Direct
@@ -153,7 +154,7 @@ async def test_an_event_whose_lateness_never_ends_is_charged_in_the_end(workshop
     handles("test.hang", registry=workshop.registry)(hang)
     workshop.handler_seconds, workshop.limits = 0.2, Limits(transaction_seconds=0.25, lock_seconds=0.1)
     worker = workshop.worker()
-    worker.holds._holds.append(loop_holds.Hold("shop.other", frozenset({"evt_other"}), 0, time.monotonic() + 3600))
+    worker.holds._holds.append(blocked_loop.Hold("shop.other", frozenset({"evt_other"}), 0, time.monotonic() + 3600))
     [message] = await workshop.recorded(event("test.hang"))
     await worker.take([message.incoming()])
     assert (await workshop.row(message.event))["processing_attempts"] == 1
@@ -193,7 +194,7 @@ async def test_one_party_has_a_share_while_there_are_others_and_all_when_there_a
     assert len(await routing.sort_out(flood)) == 60
     own = [work_of(event()) for _ in range(60)]
     kept = await routing.sort_out([*flood, *own])
-    assert [work.event.tenant for work in kept].count("7") == max(LEAST_SHARE, 120 // 4)
+    assert [work.event.tenant for work in kept].count("7") == max(LEAST_ROOM, 120 // 4)
     assert [work.event.tenant for work in kept].count(None) == 60
 
 

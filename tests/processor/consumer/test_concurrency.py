@@ -68,3 +68,34 @@ async def test_the_first_lane_never_waits() -> None:
     with pytest.raises(ZeroDivisionError), concurrency.working():
         raise ZeroDivisionError
     assert not await _is_held_back(concurrency)
+
+
+async def _waits_to_go_after(concurrency: Concurrency, batches_ended: int) -> bool:
+    """Whether a side lane that asks now waits."""
+    try:
+        async with asyncio.timeout(0):
+            await concurrency.has_gone_first(batches_ended)
+    except TimeoutError:
+        return True
+    return False
+
+
+async def test_in_a_backlog_a_side_lane_waits_for_one_batch_of_the_others() -> None:
+    """And where there is none it waits for nobody."""
+    concurrency = Concurrency(late_seconds=NEVER)
+    assert not await _waits_to_go_after(concurrency, concurrency.batches_ended)
+    concurrency.fetched(100, asked=100)
+    before = concurrency.batches_ended
+    with concurrency.working():
+        assert await _waits_to_go_after(concurrency, before)
+    assert not await _waits_to_go_after(concurrency, before)
+
+
+async def test_a_side_lane_goes_on_when_the_backlog_ends() -> None:
+    """The fetch that brings less than it asked for says so."""
+    concurrency = Concurrency(late_seconds=NEVER)
+    concurrency.fetched(100, asked=100)
+    async with asyncio.timeout(NEVER / 2), asyncio.TaskGroup() as group:
+        group.create_task(concurrency.has_gone_first(concurrency.batches_ended))
+        await asyncio.sleep(0)
+        concurrency.fetched(0, asked=100)
