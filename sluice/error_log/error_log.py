@@ -11,12 +11,12 @@ from typing import Literal, TypeAlias, get_args
 
 import asyncpg
 
+from sluice.error_log.entry import Entry, make_entry
 from sluice.postgres.connect import Connector
 from sluice.postgres.connect_options import connect_arguments, keep_alive
 from sluice.postgres.sql import load_queries
 from sluice.runtime import logs, metrics
 from sluice.runtime.endless import run_endless, tell_to_end, turn
-from sluice.runtime.error_entry import Entry, make_entry
 
 Severity: TypeAlias = Literal["error", "warning", "critical", "high", "info"]
 _Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
