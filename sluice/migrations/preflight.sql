@@ -1,6 +1,6 @@
 -- Can Sluice's tables be added to this database? Reads only. Stops with every conflict at once, each with its cure.
 --   psql "$DATABASE_URL" -f migrations/preflight.sql
--- The foundation begins with these lines, but for those that came later; a test compares them.
+-- The foundation begins with the same lines; `make schema` copies them there.
 DO $preflight$
 DECLARE
     -- What is written or read of a table that was there before. A number in `types` is the least length of a varchar;
@@ -41,6 +41,9 @@ DECLARE
         ["webhook_logs", "parked_at", "timestamp timestamptz", {"nullable": true}],
         ["webhook_logs", "processed_at", "timestamp timestamptz", {"nullable": true}],
         ["webhook_logs", "dead_at", "timestamp timestamptz", {"nullable": true}],
+        ["webhook_logs", "postponed_at", "timestamp timestamptz", {"nullable": true}],
+        ["webhook_logs", "revivals", "integer bigint smallint", {"default": "0", "accepts": ["0", "1", "100"]}],
+        ["webhook_logs", "revived_at", "timestamp timestamptz", {"nullable": true}],
         ["webhook_logs", "created_at", "timestamp timestamptz", {"default": "now()"}],
         ["error_logs", "severity", "text varchar:8", {"needed": "text NOT NULL DEFAULT 'error'",
             "accepts": ["error", "warning", "critical", "high", "info"]}],
@@ -56,7 +59,8 @@ DECLARE
         ["error_logs", "service", "text varchar:32", {"nullable": true}],
         ["error_logs", "created_at", "timestamp timestamptz", {"default": "now()"}]
     ]$$;
-    own_tables text[] := ARRAY['webhook_delivery', 'payment', 'payment_fact', 'subscription', 'invoice',
+    own_tables text[] := ARRAY['webhook_delivery', 'webhook_death', 'webhook_load_test', 'payment', 'payment_fact',
+                               'subscription', 'invoice', 'processing_lease', 'queue_watermark', 'health_verdict',
                                'sluice_migration', 'sluice_addition'];
     ours text[] := '{}';
     found text[] := '{}';
@@ -67,7 +71,6 @@ DECLARE
     type_of text;
     casts text;
 BEGIN
-    own_tables := own_tables || ARRAY['webhook_death', 'health_verdict', 'webhook_load_test'];
     IF current_setting('server_version_num')::integer < 150000 THEN
         found := found || format(E'PostgreSQL %s is too old: Sluice needs 15 or newer.\n-- upgrade the server',
                                  current_setting('server_version'));

@@ -1,7 +1,10 @@
--- Sluice's tables, columns, functions, roles and rights.
+-- Sluice's tables, columns, roles and rights on them. functions.sql comes after it.
 --   psql "$DATABASE_URL" -f migrations/sprint1_database_foundation.sql      or paste it into the Supabase SQL editor
 -- One transaction: all of it or nothing. Adds only; safe to run again. What it added is written in sluice_addition, for
 -- rollback/sprint1_database_foundation.sql. migrations/schema.sql shows the result at a glance.
+--
+-- An installation that has an earlier text of this file, and the files that were folded into it, gets this one once more:
+-- replaces 88208198e9c04f8b87b09b6658d11de8732783de5299f7364e0dbb1d5bced6dc
 BEGIN;
 
 DO $begin$
@@ -12,6 +15,7 @@ BEGIN
 END
 $begin$;
 
+-- preflight: copied from preflight.sql by `make schema`
 DO $preflight$
 DECLARE
     -- What is written or read of a table that was there before. A number in `types` is the least length of a varchar;
@@ -52,6 +56,9 @@ DECLARE
         ["webhook_logs", "parked_at", "timestamp timestamptz", {"nullable": true}],
         ["webhook_logs", "processed_at", "timestamp timestamptz", {"nullable": true}],
         ["webhook_logs", "dead_at", "timestamp timestamptz", {"nullable": true}],
+        ["webhook_logs", "postponed_at", "timestamp timestamptz", {"nullable": true}],
+        ["webhook_logs", "revivals", "integer bigint smallint", {"default": "0", "accepts": ["0", "1", "100"]}],
+        ["webhook_logs", "revived_at", "timestamp timestamptz", {"nullable": true}],
         ["webhook_logs", "created_at", "timestamp timestamptz", {"default": "now()"}],
         ["error_logs", "severity", "text varchar:8", {"needed": "text NOT NULL DEFAULT 'error'",
             "accepts": ["error", "warning", "critical", "high", "info"]}],
@@ -60,13 +67,15 @@ DECLARE
         ["error_logs", "stack_trace", "text", {"nullable": true}],
         ["error_logs", "user_id", "text varchar:64", {"nullable": true}],
         ["error_logs", "event_id", "text varchar:64", {"nullable": true}],
+        ["error_logs", "stripe_event_id", "text varchar:255", {"nullable": true}],
         ["error_logs", "request_data", "jsonb json", {"nullable": true}],
         ["error_logs", "resolved", "boolean", {"default": "false", "accepts": ["true", "false"]}],
         ["error_logs", "resolved_at", "timestamp timestamptz", {"nullable": true}],
         ["error_logs", "service", "text varchar:32", {"nullable": true}],
         ["error_logs", "created_at", "timestamp timestamptz", {"default": "now()"}]
     ]$$;
-    own_tables text[] := ARRAY['webhook_delivery', 'payment', 'payment_fact', 'subscription', 'invoice',
+    own_tables text[] := ARRAY['webhook_delivery', 'webhook_death', 'webhook_load_test', 'payment', 'payment_fact',
+                               'subscription', 'invoice', 'processing_lease', 'queue_watermark', 'health_verdict',
                                'sluice_migration', 'sluice_addition'];
     ours text[] := '{}';
     found text[] := '{}';
@@ -260,6 +269,22 @@ BEGIN
             found := found || format(E'%s.%s: no unique index holds it alone.\nALTER TABLE %1$I ADD UNIQUE (%2$I);',
                                      target.name, item.name);
         END LOOP;
+
+        -- NULL where Sluice must know: nobody would process such a row, and its redelivery would pass for a repeat.
+        FOR item IN
+            SELECT a.attname AS name, known.value, known.remark
+            FROM (VALUES ('processed', 'true', ' -- or = false for those whose effect is known to be missing'),
+                         ('processing_attempts', '0', '')) AS known (name, value, remark)
+            JOIN pg_attribute a ON a.attrelid = target.oid AND a.attname = known.name
+            WHERE target.name = 'webhook_logs' AND NOT a.attnotnull AND has_table_privilege(target.oid, 'SELECT')
+            ORDER BY a.attname
+        LOOP
+            EXECUTE format('SELECT count(*) FROM %s WHERE %I IS NULL', target.oid::regclass, item.name) INTO number;
+            IF number > 0 THEN
+                found := found || format(E'%s.%s: rows that say NULL: %s, and Sluice must know.\n'
+                    'UPDATE %1$I SET %2$I = %4$s WHERE %2$I IS NULL;%5$s', target.name, item.name, number, item.value, item.remark);
+            END IF;
+        END LOOP;
     END LOOP;
 
     IF cardinality(found) > 0 THEN
@@ -268,13 +293,16 @@ BEGIN
             cardinality(found), (SELECT string_agg(ordinality || '. ' || replace(conflict, E'\n', E'\n   '), E'\n' ORDER BY ordinality)
                                  FROM unnest(found) WITH ORDINALITY AS f (conflict, ordinality)));
     END IF;
+    RAISE NOTICE 'Nothing is in the way: Sluice goes with this database.';
 END
 $preflight$;
+-- preflight ends
 
 DO $tables$
 DECLARE
-    known text[] := ARRAY['webhook_logs', 'error_logs', 'webhook_delivery', 'payment', 'payment_fact', 'subscription',
-                          'invoice', 'sluice_migration', 'sluice_addition'];
+    known text[] := ARRAY['webhook_logs', 'error_logs', 'webhook_delivery', 'webhook_death', 'webhook_load_test', 'payment',
+                          'payment_fact', 'subscription', 'invoice', 'processing_lease', 'queue_watermark',
+                          'health_verdict', 'sluice_migration', 'sluice_addition'];
     -- What was there before: 'table', 'table.column' and 'table/index'.
     before text[] := ARRAY(
         SELECT c.relname || part.name
@@ -286,6 +314,8 @@ DECLARE
              ) AS part (name)
         WHERE c.oid = to_regclass('events')
            OR c.relnamespace = current_schema()::regnamespace AND c.relname = ANY (known));
+    owner regrole;
+    item record;
 BEGIN
     -- What the runner applied, of Sluice's own set and of other packages'.
     CREATE TABLE IF NOT EXISTS sluice_migration (
@@ -332,7 +362,10 @@ BEGIN
         ADD COLUMN IF NOT EXISTS parked_at            timestamptz,   -- first time parked
         ADD COLUMN IF NOT EXISTS processed_at         timestamptz,
         ADD COLUMN IF NOT EXISTS dead_at              timestamptz,
-        ADD COLUMN IF NOT EXISTS created_at           timestamptz NOT NULL DEFAULT now();
+        ADD COLUMN IF NOT EXISTS created_at           timestamptz NOT NULL DEFAULT now(),
+        ADD COLUMN IF NOT EXISTS postponed_at         timestamptz,   -- since when others hold it up; NULL: they do not
+        ADD COLUMN IF NOT EXISTS revivals             integer NOT NULL DEFAULT 0,  -- lives after the first: dead, and sent again
+        ADD COLUMN IF NOT EXISTS revived_at           timestamptz;   -- when the newest of them began
     -- Out of line and as it is: compressing costs PostgreSQL more than the rest of the row, and a settled row is written again without it.
     ALTER TABLE webhook_logs ALTER COLUMN body SET STORAGE EXTERNAL;
     -- What is due: retries, parked and replayed rows; then what was published and not tried.
@@ -355,6 +388,37 @@ BEGIN
     );
     CREATE INDEX IF NOT EXISTS webhook_delivery_event ON webhook_delivery (stripe_event_id);
 
+    -- Each time that a webhook died, whatever became of it since: a write-off or a replay clears dead_at. Append-only, by a
+    -- trigger on webhook_logs.dead_at that has the rights of the table's owner.
+    CREATE TABLE IF NOT EXISTS webhook_death (
+        id               bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        stripe_event_id  text NOT NULL,
+        outcome          text,
+        died_at          timestamptz NOT NULL DEFAULT now()
+    );
+    CREATE INDEX IF NOT EXISTS webhook_death_recent ON webhook_death (died_at);
+
+    -- Which webhooks a processor took from PostgreSQL itself and has not finished, while NATS is away or where there is
+    -- none. A lease that ran out names those that were in the hand of a process that died.
+    CREATE TABLE IF NOT EXISTS processing_lease (
+        id          text PRIMARY KEY,
+        event_ids   text[] NOT NULL,
+        expires_at  timestamptz NOT NULL
+    );
+    CREATE INDEX IF NOT EXISTS processing_lease_expires ON processing_lease (expires_at);
+
+    -- From where the indexes of open webhooks are read. Each webhook leaves a dead entry in them, and PostgreSQL may remove
+    -- none that an open transaction could see; who reads such an index from its beginning walks over all of them. So
+    -- healthd keeps the place of the first open row, less a margin. The mark is a help and no truth: the relay reads the
+    -- whole index every few minutes.
+    CREATE TABLE IF NOT EXISTS queue_watermark (
+        is_only       boolean PRIMARY KEY DEFAULT true CHECK (is_only),
+        untried_from  timestamptz NOT NULL DEFAULT '-infinity',  -- published_at of the first row published and not tried
+        due_from      timestamptz NOT NULL DEFAULT '-infinity',  -- next_attempt_at of the first row that is tried again
+        moved_at      timestamptz NOT NULL DEFAULT '-infinity'
+    );
+    INSERT INTO queue_watermark DEFAULT VALUES ON CONFLICT DO NOTHING;
+
     CREATE TABLE IF NOT EXISTS error_logs (
         id        bigint GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY,
         severity  text NOT NULL CHECK (severity IN ('error', 'warning', 'critical', 'high', 'info')),
@@ -370,7 +434,8 @@ BEGIN
         ADD COLUMN IF NOT EXISTS resolved      boolean NOT NULL DEFAULT false,
         ADD COLUMN IF NOT EXISTS resolved_at   timestamptz,
         ADD COLUMN IF NOT EXISTS service       text,
-        ADD COLUMN IF NOT EXISTS created_at    timestamptz NOT NULL DEFAULT now();
+        ADD COLUMN IF NOT EXISTS created_at    timestamptz NOT NULL DEFAULT now(),
+        ADD COLUMN IF NOT EXISTS stripe_event_id  text;    -- key of webhook_logs; event_id is events.id
     CREATE INDEX IF NOT EXISTS error_logs_recent ON error_logs (created_at);
     CREATE INDEX IF NOT EXISTS error_logs_critical ON error_logs (created_at) WHERE severity = 'critical';
     CREATE INDEX IF NOT EXISTS error_logs_unresolved ON error_logs (created_at) WHERE NOT resolved;
@@ -386,12 +451,15 @@ BEGIN
         rank          smallint,               -- place of status in the order of an events row; NULL for in_ and sub_
         awaits_event  boolean NOT NULL DEFAULT false,   -- bound to a row that did not exist when last looked at
         updated_at    timestamptz NOT NULL DEFAULT now(),
+        awaits        text,                   -- keys of rows that would be preferred, each on a line
+        opened_at     timestamptz DEFAULT now(),  -- since when a row that appears may move it; NULL: none can
         PRIMARY KEY (scope, payment_id)
     );
     CREATE INDEX IF NOT EXISTS payment_of_event ON payment (events_id, scope, rank, payment_id)
         WHERE events_id IS NOT NULL AND rank IS NOT NULL;
     CREATE INDEX IF NOT EXISTS payment_child ON payment (scope, parent_id) WHERE parent_id IS NOT NULL;
     CREATE INDEX IF NOT EXISTS payment_awaiting ON payment (events_id) WHERE awaits_event;
+    CREATE INDEX IF NOT EXISTS payment_open ON payment (opened_at, scope, payment_id) WHERE opened_at IS NOT NULL;
 
     -- The ledger: what one Stripe event says of one payment. Append-only.
     CREATE TABLE IF NOT EXISTS payment_fact (
@@ -410,9 +478,18 @@ BEGIN
         parent_id          text,
         names_event        text,
         named_by           text,
+        refers_to          text,                 -- client_reference_id, where metadata name another row
+        amount_released    bigint,               -- charges: what a partial capture let go of a hold
+        destination        text,                 -- the connected account that the platform's charge pays
+        on_behalf_of       text,                 -- the connected account in whose name the platform charges
         UNIQUE (scope, payment_id, stripe_event_id)
     );
     CREATE INDEX IF NOT EXISTS payment_fact_event ON payment_fact (stripe_event_id);
+    -- From a refund, dispute, charge or session to its payment without reading the whole ledger. A summary of each quarter
+    -- of a megabyte, not an entry for each fact, so that writing a fact costs no more than before.
+    CREATE INDEX IF NOT EXISTS payment_fact_object ON payment_fact
+        USING brin (object_id text_bloom_ops (n_distinct_per_range = 1500))
+        WITH (pages_per_range = 32, autosummarize = on);
 
     CREATE TABLE IF NOT EXISTS subscription (
         scope                 text NOT NULL,
@@ -425,6 +502,11 @@ BEGIN
         said_at               timestamptz NOT NULL,
         stripe_event_id       text NOT NULL,
         updated_at            timestamptz NOT NULL DEFAULT now(),
+        cancel_at             timestamptz,
+        canceled_at           timestamptz,
+        ended_at              timestamptz,
+        trial_end             timestamptz,
+        newest_second         jsonb NOT NULL DEFAULT '{}',  -- the status that each event of the second said_at told, by its id
         PRIMARY KEY (scope, subscription_id)
     );
     CREATE TABLE IF NOT EXISTS invoice (
@@ -439,7 +521,31 @@ BEGIN
         said_at          timestamptz NOT NULL,
         stripe_event_id  text NOT NULL,
         updated_at       timestamptz NOT NULL DEFAULT now(),
+        newest_second    jsonb NOT NULL DEFAULT '{}',  -- as that of subscription
         PRIMARY KEY (scope, invoice_id)
+    );
+
+    -- What one healthd answered during one stretch of time, a minute at most. Append-only; healthd deletes what is old.
+    CREATE TABLE IF NOT EXISTS health_verdict (
+        id             bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        healthd        text NOT NULL,          -- one for each start of each healthd
+        began_at       timestamptz NOT NULL,
+        ended_at       timestamptz NOT NULL,
+        status         text NOT NULL,          -- healthy, degraded (200); unknown, unhealthy (503)
+        reasons        text[] NOT NULL,        -- all that were seen in that time
+        pool_timeouts  integer NOT NULL,       -- waits for a connection that timed out, in all services
+        errors_lost    integer NOT NULL        -- reports that did not become rows of error_logs, in all services
+    );
+    CREATE INDEX IF NOT EXISTS health_verdict_ended ON health_verdict (ended_at);
+
+    -- sluice send --burst. Append-only.
+    CREATE TABLE IF NOT EXISTS webhook_load_test (
+        id               bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        ended_at         timestamptz NOT NULL DEFAULT now(),
+        connections      integer NOT NULL,     -- at once
+        sent             integer NOT NULL,
+        accepted         integer NOT NULL,     -- answered 2xx at the first try
+        slowest_seconds  double precision NOT NULL
     );
 
     -- The user's own table, last: its lock is held for the shortest time. It may be in another schema of the search_path.
@@ -470,109 +576,36 @@ BEGIN
            OR c.relnamespace = current_schema()::regnamespace AND c.relname = ANY (known))
       AND c.relname || part.suffix <> ALL (before)
     ON CONFLICT DO NOTHING;
+
+    -- Every webhook writes its row twice: at PostgreSQL's defaults a table of ten million is cleaned after two million.
+    -- An earlier application's webhook_logs keeps what its owner has set.
+    FOR item IN SELECT t AS name FROM unnest(ARRAY['webhook_logs', 'payment']) AS t
+                WHERE t <> 'webhook_logs' OR EXISTS (SELECT FROM sluice_addition WHERE kind = 'table' AND table_name = t)
+    LOOP
+        EXECUTE format('ALTER TABLE %I SET (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 5000, '
+                       'autovacuum_analyze_scale_factor = 0.02, autovacuum_vacuum_cost_limit = 2000)', item.name);
+    END LOOP;
+    ALTER TABLE invoice SET (autovacuum_vacuum_scale_factor = 0.02);
+    ALTER TABLE subscription SET (autovacuum_vacuum_scale_factor = 0.02);
+
+    -- The table that the trigger of webhook_logs writes to is its owner's, should a superuser run this. Whoever may alter
+    -- the table has the owner's rights already.
+    owner := (SELECT relowner FROM pg_class WHERE oid = 'webhook_logs'::regclass);
+    IF owner <> current_user::regrole AND 'webhook_death' <> ALL (before) THEN
+        BEGIN
+            EXECUTE format('ALTER TABLE webhook_death OWNER TO %s', owner);
+        EXCEPTION WHEN insufficient_privilege THEN NULL;
+        END;
+    END IF;
 END
 $tables$;
-
--- The body as jsonb; NULL where jsonb refuses it (\u0000, lone surrogates, no UTF-8, too deep).
-CREATE OR REPLACE FUNCTION sluice_body_json(body bytea) RETURNS jsonb
-    LANGUAGE plpgsql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp AS $function$
-BEGIN
-    RETURN convert_from(body, 'UTF8')::jsonb;
-EXCEPTION WHEN data_exception OR program_limit_exceeded OR character_not_in_repertoire THEN
-    RETURN NULL;
-END
-$function$;
-
--- What a person should mend, each with its cure; healthd reads it, and this migration warns of it.
---   role_missing, secret_readable, table_readable, security_off, index_invalid
-CREATE OR REPLACE FUNCTION sluice_schema_findings() RETURNS TABLE (name text, finding text, cure text)
-    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
-    WITH own AS (
-        SELECT c.oid, c.relname, c.relacl, c.relrowsecurity, t.name IN ('webhook_logs', 'error_logs') AS may_be_adopted
-        FROM unnest(ARRAY['webhook_logs', 'error_logs', 'webhook_delivery', 'payment', 'payment_fact', 'subscription',
-                          'invoice', 'sluice_migration', 'sluice_addition']) AS t (name)
-        JOIN pg_class c ON c.oid = to_regclass(t.name)
-    ), events AS (
-        SELECT c.oid, c.relacl, a.attacl, c.relrowsecurity
-        FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'webhook_secret' AND NOT a.attisdropped
-        WHERE c.oid = to_regclass('events')
-    ), public_role AS (  -- PUBLIC, Supabase's public roles, and the roles whose rights these have
-        SELECT 0::oid AS oid, 'PUBLIC' AS label
-        UNION
-        SELECT held.oid, quote_ident(held.rolname)
-        FROM pg_roles visitor JOIN pg_roles held ON pg_has_role(visitor.oid, held.oid, 'USAGE')
-        WHERE visitor.rolname IN ('anon', 'authenticated')
-    )
-    SELECT 'role_missing', format('The role %s does not exist.', role),
-           format('CREATE ROLE %I NOLOGIN; -- then run migrations/sprint1_database_foundation.sql again', role)
-    FROM unnest(ARRAY['sluice_ingest', 'sluice_processor', 'sluice_healthd', 'sluice_migrator']) AS role
-    WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role)
-    UNION ALL
-    SELECT DISTINCT 'secret_readable', format('%s may read events.webhook_secret, with which webhooks can be forged.', r.label),
-           format('REVOKE SELECT ON events FROM %1$s; GRANT SELECT (%2$s) ON events TO %1$s;', r.label,
-                  (SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM pg_attribute
-                   WHERE attrelid = e.oid AND attnum > 0 AND NOT attisdropped AND attname <> 'webhook_secret'))
-    FROM events e, public_role r,
-         LATERAL (SELECT * FROM aclexplode(e.relacl) UNION ALL SELECT * FROM aclexplode(e.attacl)) AS acl
-    WHERE acl.grantee = r.oid AND acl.privilege_type = 'SELECT'
-      AND (NOT e.relrowsecurity OR EXISTS (
-          SELECT FROM pg_policy p WHERE p.polrelid = e.oid AND p.polpermissive AND p.polcmd IN ('r', '*')
-          AND (0 = ANY (p.polroles) OR EXISTS (SELECT FROM public_role q WHERE q.oid = ANY (p.polroles)))))
-    UNION ALL
-    SELECT DISTINCT 'table_readable', format('%s may use %s, which is Sluice''s own.', r.label, own.relname),
-           format('REVOKE ALL ON %I FROM %s;', own.relname, r.label)
-    FROM own, public_role r, aclexplode(own.relacl) AS acl
-    WHERE acl.grantee = r.oid
-    UNION ALL
-    SELECT 'security_off', format('Row level security of %s is off.', relname),
-           format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY;', relname)
-    FROM own WHERE NOT relrowsecurity AND NOT may_be_adopted
-    UNION ALL
-    SELECT 'index_invalid', format('The index %s is unfinished.', i.indexrelid::regclass),
-           format('DROP INDEX CONCURRENTLY %s; -- then run sluice migrate', i.indexrelid::regclass)
-    FROM pg_index i
-    WHERE NOT i.indisvalid AND (i.indrelid IN (SELECT oid FROM own) OR i.indrelid IN (SELECT oid FROM events))
-      AND NOT EXISTS (SELECT FROM pg_stat_progress_create_index p WHERE p.index_relid = i.indexrelid)
-    ORDER BY 1, 2
-$function$;
-
--- sluice_event_key: the key of an events row that a text names, of the real type of events.id; NULL where the text can be
--- no such key. A row's one name is sluice_event_key(text)::text.
-DO $functions$
-DECLARE
-    key_type regtype := (SELECT atttypid FROM pg_attribute
-                         WHERE attrelid = 'events'::regclass AND attname = 'id' AND NOT attisdropped);
-    key_body text := CASE key_type
-        WHEN 'uuid'::regtype THEN
-            $$CASE WHEN key ~ '^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$' THEN key::uuid END$$
-        WHEN 'bigint'::regtype THEN
-            $$CASE WHEN key ~ '^(0|-?[1-9][0-9]{0,18})$' THEN
-                CASE WHEN key::numeric BETWEEN -9223372036854775808 AND 9223372036854775807 THEN key::bigint END END$$
-        WHEN 'integer'::regtype THEN
-            $$CASE WHEN key ~ '^(0|-?[1-9][0-9]{0,9})$' THEN
-                CASE WHEN key::bigint BETWEEN -2147483648 AND 2147483647 THEN key::integer END END$$
-        ELSE 'key' END;
-    -- Sluice's own schema first, should the user's table be in another.
-    schemas text := (SELECT concat_ws(', ', quote_ident(current_schema()), nullif(quote_ident(nspname), quote_ident(current_schema())))
-                     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = 'events'::regclass);
-    made regprocedure;
-BEGIN
-    SELECT oid INTO made FROM pg_proc
-    WHERE proname = 'sluice_event_key' AND pronamespace = current_schema()::regnamespace AND prorettype <> key_type;
-    IF FOUND THEN
-        EXECUTE format('DROP FUNCTION %s', made);
-    END IF;
-    EXECUTE format('CREATE OR REPLACE FUNCTION sluice_event_key(key text) RETURNS %s LANGUAGE sql IMMUTABLE STRICT '
-                   'PARALLEL SAFE SET search_path = pg_catalog, pg_temp RETURN %s', key_type, key_body);
-    EXECUTE format('ALTER FUNCTION sluice_schema_findings() SET search_path = pg_catalog, %s, pg_temp', schemas);
-END
-$functions$;
 
 -- Rights: what each service needs and no more. A privilege on a table opens it, the policy of the same role its rows.
 DO $rights$
 DECLARE
-    tables text[] := ARRAY['webhook_logs', 'error_logs', 'webhook_delivery', 'payment', 'payment_fact', 'subscription',
-                           'invoice', 'sluice_migration', 'sluice_addition', 'events'];
+    tables text[] := ARRAY['webhook_logs', 'error_logs', 'webhook_delivery', 'webhook_death', 'webhook_load_test',
+                           'payment', 'payment_fact', 'subscription', 'invoice', 'processing_lease', 'queue_watermark',
+                           'health_verdict', 'sluice_migration', 'sluice_addition', 'events'];
     created text[];
     item record;
 BEGIN
@@ -610,11 +643,7 @@ BEGIN
               SELECT 'SEQUENCE ' || s.oid::regclass FROM pg_class s JOIN pg_depend d ON d.objid = s.oid AND d.deptype = 'i'
               WHERE s.relkind = 'S' AND d.refobjid IN (SELECT to_regclass(quote_ident(t)) FROM unnest(tables) AS t)
                 AND EXISTS (SELECT FROM sluice_addition
-                            WHERE kind = 'table' AND table_name = d.refobjid::regclass::name::text)
-              UNION ALL
-              SELECT 'FUNCTION ' || f.oid::regprocedure FROM pg_proc f
-              WHERE f.pronamespace = current_schema()::regnamespace
-                AND f.proname IN ('sluice_event_key', 'sluice_body_json', 'sluice_schema_findings')) AS o (object),
+                            WHERE kind = 'table' AND table_name = d.refobjid::regclass::name::text)) AS o (object),
              (SELECT 'PUBLIC' UNION ALL
               SELECT quote_ident(rolname) FROM pg_roles WHERE rolname IN ('anon', 'authenticated')) AS g (grantee)
     LOOP
@@ -630,14 +659,16 @@ BEGIN
 
     FOR item IN
         SELECT g.* FROM (VALUES
-            ('sluice_ingest', 'SELECT, INSERT, UPDATE (webhook_type, stripe_account_id, livemode, api_version, object_id, '
-                'stripe_created_at, tenant, body, verified_by, next_attempt_at, published_at, publications)', 'webhook_logs'),
+            ('sluice_ingest', 'SELECT, INSERT, UPDATE (next_attempt_at, published_at, publications)', 'webhook_logs'),
             ('sluice_ingest', 'SELECT, INSERT', 'webhook_delivery'),
+            ('sluice_ingest', 'SELECT', 'queue_watermark'),
             ('sluice_ingest', 'INSERT', 'error_logs'),
             ('sluice_ingest', 'SELECT (id, webhook_secret, stripe_account_id)', 'events'),
             ('sluice_ingest', 'SELECT', 'sluice_migration'),
             ('sluice_processor', 'SELECT, UPDATE (processed, processing_attempts, solo_starts, last_error, outcome, '
-                'next_attempt_at, published_at, parked_at, processed_at, dead_at)', 'webhook_logs'),
+                'next_attempt_at, published_at, parked_at, processed_at, dead_at, postponed_at)', 'webhook_logs'),
+            ('sluice_processor', 'SELECT, INSERT, UPDATE, DELETE', 'processing_lease'),
+            ('sluice_processor', 'SELECT', 'queue_watermark'),
             ('sluice_processor', 'INSERT', 'error_logs'),
             ('sluice_processor', 'SELECT, INSERT, UPDATE', 'payment'),
             ('sluice_processor', 'SELECT, INSERT', 'payment_fact'),
@@ -649,11 +680,20 @@ BEGIN
             ('sluice_healthd', 'SELECT (webhook_type, livemode, stripe_created_at, processed, processing_attempts, solo_starts, '
                 'outcome, next_attempt_at, published_at, publications, parked_at, processed_at, dead_at, created_at)', 'webhook_logs'),
             ('sluice_healthd', 'SELECT (received_at, body_differs)', 'webhook_delivery'),
+            ('sluice_healthd', 'SELECT (outcome, died_at)', 'webhook_death'),
+            ('sluice_healthd', 'SELECT', 'webhook_load_test'),
+            ('sluice_healthd', 'SELECT, UPDATE (untried_from, due_from, moved_at)', 'queue_watermark'),
+            ('sluice_healthd', 'SELECT, INSERT, DELETE', 'health_verdict'),
             ('sluice_healthd', 'SELECT (severity, kind, service, resolved, resolved_at, created_at), INSERT', 'error_logs'),
             ('sluice_healthd', 'SELECT (status, rank, awaits_event, updated_at)', 'payment'),
             ('sluice_healthd', 'SELECT', 'sluice_migration'),
             ('sluice_migrator', 'ALL', 'webhook_logs'),
             ('sluice_migrator', 'ALL', 'webhook_delivery'),
+            ('sluice_migrator', 'ALL', 'webhook_death'),
+            ('sluice_migrator', 'ALL', 'webhook_load_test'),
+            ('sluice_migrator', 'ALL', 'processing_lease'),
+            ('sluice_migrator', 'ALL', 'queue_watermark'),
+            ('sluice_migrator', 'ALL', 'health_verdict'),
             ('sluice_migrator', 'ALL', 'error_logs'),
             ('sluice_migrator', 'ALL', 'payment'),
             ('sluice_migrator', 'ALL', 'payment_fact'),
@@ -672,17 +712,8 @@ BEGIN
     END LOOP;
 
     FOR item IN
-        SELECT g.* FROM (VALUES
-            ('sluice_ingest', 'EXECUTE', 'FUNCTION sluice_event_key(text)'),
-            ('sluice_processor', 'EXECUTE', 'FUNCTION sluice_event_key(text)'),
-            ('sluice_processor', 'EXECUTE', 'FUNCTION sluice_body_json(bytea)'),
-            ('sluice_healthd', 'EXECUTE', 'FUNCTION sluice_schema_findings()'),
-            ('sluice_migrator', 'EXECUTE', 'FUNCTION sluice_event_key(text)'),
-            ('sluice_migrator', 'EXECUTE', 'FUNCTION sluice_body_json(bytea)'),
-            ('sluice_migrator', 'EXECUTE', 'FUNCTION sluice_schema_findings()')
-        ) AS g (role, privileges, object) JOIN pg_roles ON rolname = g.role
-        UNION ALL  -- an earlier application's serial ids
-        SELECT r.rolname, 'USAGE', 'SEQUENCE ' || s.oid::regclass
+        -- an earlier application's serial ids
+        SELECT r.rolname AS role, 'USAGE' AS privileges, 'SEQUENCE ' || s.oid::regclass AS object
         FROM pg_roles r, pg_attrdef a
         JOIN pg_depend d ON d.classid = 'pg_attrdef'::regclass AND d.objid = a.oid AND d.refclassid = 'pg_class'::regclass
         JOIN pg_class s ON s.oid = d.refobjid AND s.relkind = 'S'
@@ -709,9 +740,6 @@ BEGIN
                           'GRANT pg_monitor TO sluice_healthd;';
         END;
     END IF;
-    FOR item IN SELECT * FROM sluice_schema_findings() LOOP
-        RAISE WARNING E'%: %\n%', item.name, item.finding, item.cure;
-    END LOOP;
 END
 $rights$;
 

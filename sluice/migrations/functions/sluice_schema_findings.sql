@@ -1,13 +1,8 @@
--- What a person should mend in the schema: also who may write what decides whose a payment is, and what it is.
---   psql "$DATABASE_URL" -f migrations/sprint5_findings.sql      after the foundation, each time that is run
--- One transaction, safe to run again; no table changes. healthd of the release before shows the new names as it shows others.
-BEGIN;
-
 -- Each finding with its cure; healthd reads them, and this migration warns of them.
 --   role_missing, secret_readable, secret_writable, account_writable, intent_writable, status_writable, table_readable,
 --   security_off, index_invalid
 CREATE OR REPLACE FUNCTION sluice_schema_findings() RETURNS TABLE (name text, finding text, cure text)
-    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
+    LANGUAGE sql STABLE AS $function$
     WITH own AS (
         SELECT c.oid, c.relname, c.relacl, c.relrowsecurity, t.name IN ('webhook_logs', 'error_logs') AS may_be_adopted
         FROM unnest(ARRAY['webhook_logs', 'error_logs', 'webhook_delivery', 'payment', 'payment_fact', 'subscription',
@@ -53,7 +48,7 @@ CREATE OR REPLACE FUNCTION sluice_schema_findings() RETURNS TABLE (name text, fi
         FROM pg_attribute WHERE attrelid = to_regclass('events') AND attnum > 0 AND NOT attisdropped
     )
     SELECT 'role_missing', format('The role %s does not exist.', role),
-           format('CREATE ROLE %I NOLOGIN; -- then run migrations/sprint1_database_foundation.sql again', role)
+           format('CREATE ROLE %I NOLOGIN; -- then run migrations/sprint1_database_foundation.sql and functions.sql again', role)
     FROM unnest(ARRAY['sluice_ingest', 'sluice_processor', 'sluice_healthd', 'sluice_migrator']) AS role
     WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role)
     UNION ALL
@@ -95,30 +90,3 @@ CREATE OR REPLACE FUNCTION sluice_schema_findings() RETURNS TABLE (name text, fi
       AND NOT EXISTS (SELECT FROM pg_stat_progress_create_index p WHERE p.index_relid = i.indexrelid)
     ORDER BY 1, 2
 $function$;
-
-DO $findings$
-DECLARE
-    -- Sluice's own schema first, should the user's table be in another.
-    schemas text := (SELECT concat_ws(', ', quote_ident(current_schema()), nullif(quote_ident(nspname), quote_ident(current_schema())))
-                     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = 'events'::regclass);
-    item record;
-BEGIN
-    PERFORM set_config('lock_timeout', '3s', true);
-    PERFORM set_config('client_min_messages', 'warning', true);
-    PERFORM pg_advisory_xact_lock(hashtextextended('sluice migrations', 0));
-    EXECUTE format('ALTER FUNCTION sluice_schema_findings() SET search_path = pg_catalog, %s, pg_temp', schemas);
-    FOR item IN SELECT 'PUBLIC' AS grantee UNION ALL
-                SELECT quote_ident(rolname) FROM pg_roles WHERE rolname IN ('anon', 'authenticated')
-    LOOP
-        EXECUTE format('REVOKE ALL ON FUNCTION sluice_schema_findings() FROM %s', item.grantee);
-    END LOOP;
-    FOR item IN SELECT rolname FROM pg_roles WHERE rolname IN ('sluice_healthd', 'sluice_migrator') LOOP
-        EXECUTE format('GRANT EXECUTE ON FUNCTION sluice_schema_findings() TO %I', item.rolname);
-    END LOOP;
-    FOR item IN SELECT * FROM sluice_schema_findings() WHERE name LIKE '%\_writable' LOOP
-        RAISE WARNING E'%: %\n%', item.name, item.finding, item.cure;
-    END LOOP;
-END
-$findings$;
-
-COMMIT;

@@ -80,14 +80,18 @@ BEGIN
         EXECUTE format('GRANT %s ON %I TO %s', item.detail, item.table_name, item.name);
     END LOOP;
 
+    -- What calls another function goes before it.
     FOR item IN SELECT f.oid::regprocedure AS name FROM pg_proc f
                 WHERE f.pronamespace = current_schema()::regnamespace
-                  AND f.proname IN ('sluice_event_key', 'sluice_body_json', 'sluice_schema_findings', 'sluice_fill_webhooks',
-                                    'sluice_revive_webhook',
-                                    'sluice_append_facts', 'sluice_show_payments', 'sluice_claim_webhooks',
-                                    'sluice_settle_webhooks', 'sluice_add_facts', 'sluice_store_payments',
+                  AND f.proname IN ('sluice_event_key', 'sluice_uuid_key', 'sluice_bigint_key', 'sluice_integer_key',
+                                    'sluice_text_key', 'sluice_body_json', 'sluice_schema_findings',
+                                    'sluice_payment_scopes', 'sluice_shown_scopes', 'sluice_fill_webhooks',
+                                    'sluice_revive_webhook', 'sluice_add_facts', 'sluice_store_payments',
                                     'sluice_count_due', 'sluice_claim_batch', 'sluice_settle_batch',
-                                    'sluice_postpone_webhook', 'sluice_lease_webhooks', 'sluice_note_death')
+                                    'sluice_postpone_webhook', 'sluice_lease_webhooks', 'sluice_note_death',
+                                    'sluice_append_facts', 'sluice_show_payments', 'sluice_claim_webhooks',
+                                    'sluice_settle_webhooks')
+                ORDER BY f.proname <> 'sluice_event_key', f.oid DESC
     LOOP
         EXECUTE format('DROP FUNCTION %s', item.name);
     END LOOP;

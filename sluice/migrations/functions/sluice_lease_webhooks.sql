@@ -1,41 +1,14 @@
--- Lets a processor take due webhooks from PostgreSQL itself, while NATS is away or where there is none.
---   psql "$DATABASE_URL" -f migrations/sprint5_direct.sql      after the foundation
--- One transaction, safe to run again. One small table and one function; the services of the release before use neither.
-BEGIN;
-
-DO $direct$
-DECLARE
-    item record;
-BEGIN
-    PERFORM set_config('lock_timeout', '3s', true);
-    PERFORM set_config('client_min_messages', 'warning', true);
-    PERFORM pg_advisory_xact_lock(hashtextextended('sluice migrations', 0));
-
-    -- Which webhooks a processor took and has not finished. A lease that ran out names those that were in the hand of a
-    -- process that died.
-    IF to_regclass(format('%I.processing_lease', current_schema())) IS NULL THEN
-        CREATE TABLE processing_lease (
-            id          text PRIMARY KEY,
-            event_ids   text[] NOT NULL,
-            expires_at  timestamptz NOT NULL
-        );
-        CREATE INDEX processing_lease_expires ON processing_lease (expires_at);
-        INSERT INTO sluice_addition (kind, table_name, name) VALUES ('table', 'processing_lease', 'processing_lease');
-    END IF;
-    ALTER TABLE processing_lease ENABLE ROW LEVEL SECURITY;
-
-    -- Gives up the leases that are finished, and takes another one: at most so many due webhooks that are in nobody's hand
-    -- and have waited for least_age. Two calls take turns, so no webhook is in two leases that hold; the one that comes
-    -- second gets no row and asks again. The commit waits for no disk: the lease need not outlive PostgreSQL.
-    --
-    -- A webhook that was in a lease which ran out, or has begun to run alone before, is a suspect and must run alone. Few of
-    -- the former are given at once, so that the one which killed its process meets few of them again.
-    --
-    -- Rows are looked for from untried_since and tried_since on, for the index may hold as many dead entries before them as
-    -- webhooks were processed since the oldest transaction began. untried_from and tried_from say where the first open row
-    -- is now; NULL: there is none. For the same reason leases that ran out before lookback are left to a call that looks back
-    -- further. There is always a row; where nothing is due its stripe_event_id is NULL.
-    EXECUTE format($create$
+-- Gives up the leases that are finished, and takes another one: at most so many due webhooks that are in nobody's hand
+-- and have waited for least_age. Two calls take turns, so no webhook is in two leases that hold; the one that comes
+-- second gets no row and asks again. The commit waits for no disk: the lease need not outlive PostgreSQL.
+--
+-- A webhook that was in a lease which ran out, or has begun to run alone before, is a suspect and must run alone. Few of
+-- the former are given at once, so that the one which killed its process meets few of them again.
+--
+-- Rows are looked for from untried_since and tried_since on, for the index may hold as many dead entries before them as
+-- webhooks were processed since the oldest transaction began. untried_from and tried_from say where the first open row
+-- is now; NULL: there is none. For the same reason leases that ran out before lookback are left to a call that looks back
+-- further. There is always a row; where nothing is due its stripe_event_id is NULL.
 CREATE OR REPLACE FUNCTION sluice_lease_webhooks(
     lease text, finished text[], most integer, least_age interval, expires_in interval, spare interval,
     lookback interval, untried_since timestamptz, tried_since timestamptz
@@ -44,7 +17,7 @@ CREATE OR REPLACE FUNCTION sluice_lease_webhooks(
     object_id text, tenant text, processing_attempts integer, is_suspect boolean, untried_from timestamptz,
     tried_from timestamptz
 )
-    LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, %I, pg_temp
+    LANGUAGE plpgsql VOLATILE
     SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_sort = off AS $function$
 #variable_conflict use_column
 DECLARE
@@ -154,33 +127,4 @@ BEGIN
     ) AS w ON true
     ORDER BY w.is_suspect, w.solo_starts;
 END
-$function$
-    $create$, current_schema());
-
-    FOR item IN SELECT 'PUBLIC' AS grantee UNION ALL
-                SELECT quote_ident(rolname) FROM pg_roles WHERE rolname IN ('anon', 'authenticated')
-    LOOP
-        EXECUTE format('REVOKE ALL ON processing_lease FROM %s', item.grantee);
-        EXECUTE format('REVOKE ALL ON FUNCTION sluice_lease_webhooks FROM %s', item.grantee);
-    END LOOP;
-    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'sluice_processor') THEN
-        GRANT SELECT, INSERT, UPDATE, DELETE ON processing_lease TO sluice_processor;
-        GRANT EXECUTE ON FUNCTION sluice_lease_webhooks TO sluice_processor;
-        IF NOT EXISTS (SELECT FROM pg_policy
-                       WHERE polrelid = 'processing_lease'::regclass AND polname = 'sluice_processor') THEN
-            CREATE POLICY sluice_processor ON processing_lease TO sluice_processor USING (true) WITH CHECK (true);
-        END IF;
-    ELSE
-        RAISE WARNING 'The role sluice_processor does not exist: make it, then run the foundation and this file again.';
-    END IF;
-    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'sluice_migrator') THEN
-        GRANT ALL ON processing_lease TO sluice_migrator;
-        IF NOT EXISTS (SELECT FROM pg_policy
-                       WHERE polrelid = 'processing_lease'::regclass AND polname = 'sluice_migrator') THEN
-            CREATE POLICY sluice_migrator ON processing_lease TO sluice_migrator USING (true) WITH CHECK (true);
-        END IF;
-    END IF;
-END
-$direct$;
-
-COMMIT;
+$function$;
