@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from sluice.chassis.sql import load_queries
+from sluice.postgres.sql import load_queries
 
 if TYPE_CHECKING:
     from asyncpg import Record

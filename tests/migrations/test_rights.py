@@ -12,7 +12,7 @@ from tests.migrations.conftest import Connection
 from tests.migrations.databases import ALL, FOUNDATION, FUNCTIONS, KINDS, add_sluice, psql
 
 ROOT = Path(__file__).parents[2]
-ERRORS = ROOT / "sluice" / "chassis" / "error_log.sql"
+ERRORS = ROOT / "sluice" / "runtime" / "error_log.sql"
 SERVICES = {
     "sluice_ingest": [*sorted((ROOT / "ingest").rglob("*.sql")), ERRORS],
     "sluice_processor": [  # a rebuild is run by an operator

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from devstack import schema_files
-from sluice.chassis.migration_files import CORE_FOLDER
+from sluice.postgres.migration_files import CORE_FOLDER
 
 ADVICE = "run `make schema`"
 FUNCTION_FILES = sorted((CORE_FOLDER / "functions").glob("sluice_*.sql"))

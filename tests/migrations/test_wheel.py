@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from sluice.chassis.migration_files import CORE_FOLDER
+from sluice.postgres.migration_files import CORE_FOLDER
 
 ROOT = Path(__file__).parents[2]
-OUR_NAMES = {"sluice", "ingest", "processor", "healthd"}
+OUR_NAMES = {"sluice", "ingest", "processor", "healthd", "reconciler"}
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 import asyncpg
 
-from sluice.chassis.migrate import migrate
+from sluice.postgres.migrator import migrate
 from tests.ops.cli import cli, cli_json
 from tests.payments.desk import ACCOUNT, Desk
 from tests.payments.history import PI, event, intent, names, session

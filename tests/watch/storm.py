@@ -18,6 +18,7 @@ import nats
 from devstack.stack import Stack
 from sluice.contract.codec import Envelope, encode
 from sluice.contract.envelope import read_event
+from sluice.contract.event import StripeEvent
 from sluice.contract.subjects import subject_for
 from sluice.simulator.day import send_day
 from sluice.simulator.demo import create_demo_events
