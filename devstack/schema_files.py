@@ -7,8 +7,8 @@ from pathlib import Path
 
 from devstack.postgres import PostgresServer
 from devstack.schema_at_a_glance import read_schema
-from sluice.postgres.migrator import migrate
 from sluice.postgres.migration_files import CORE_FOLDER, FUNCTIONS, PREFLIGHT
+from sluice.postgres.migrator import migrate
 
 FOUNDATION = "sprint1_database_foundation.sql"
 SCHEMA = "schema.sql"

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from sluice.postgres.migrator import migrate, pending
 from sluice.postgres.migration_files import core_migrations
+from sluice.postgres.migrator import migrate, pending
 from tests.migrations.catalog import Catalog, read_catalog, read_rows
 from tests.migrations.conftest import EMPTY, Connection
 from tests.migrations.databases import KINDS, psql
