@@ -55,7 +55,7 @@ recovery: $(BIN)/sluice $(VENV)/.test
 proto: $(VENV)/.test
 	@$(BIN)/python -m grpc_tools.protoc -Iproto --python_out=. --pyi_out=. proto/sluice/contract/v1/event.proto
 
-## docs: write docs/settings.md from the settings, and the types in docs/event-types.md from the handlers
+## docs: write docs/settings.md from the settings, and the types in docs/event-types.md from sluice/payments
 .PHONY: docs
 docs: $(VENV)/.stack
 	@$(BIN)/python -m devstack.settings_page
