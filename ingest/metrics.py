@@ -2,8 +2,8 @@
 
 from functools import lru_cache
 
-from sluice.chassis import metrics
 from sluice.payments.families import EVENT_TYPES
+from sluice.runtime import metrics
 
 ROWS = (1, 2, 5, 10, 20, 50, 100, 200, 500)
 

@@ -5,8 +5,8 @@ One function for all families, so that a batch costs the ledger's statements onc
 whose facts count for the organiser's row alone.
 """
 
-from processor.billing import keep_invoices, keep_subscriptions
-from processor.ledger import apply_facts
+from processor.payments.billing import keep_invoices, keep_subscriptions
+from processor.payments.ledger import apply_facts
 from sluice.payments import invoice, subscription
 from sluice.payments.families import EVENT_TYPES
 from sluice.registry import handles_batch

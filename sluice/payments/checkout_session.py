@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from sluice.payments.event_type import EventType
+from sluice.payments.fact_builder import Saying
 from sluice.payments.facts import Claim, ClaimedBy, Fact, FactKind
-from sluice.payments.saying import Saying
 from sluice.payments.status import PaymentStatus
 from sluice.payments.values import identifier, text, whole
 

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 
 from sluice.payments.event_type import EventType
+from sluice.payments.fact_builder import Saying
 from sluice.payments.facts import Fact, FactKind
 from sluice.payments.refund import charge_or_its_intent
-from sluice.payments.saying import Saying
 from sluice.payments.values import children, identifier, text, whole
 
 _STATE = "the state of one dispute"

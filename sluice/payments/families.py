@@ -19,8 +19,8 @@ from sluice.payments import (
     subscription,
 )
 from sluice.payments.event_type import EventType
+from sluice.payments.fact_builder import Saying
 from sluice.payments.facts import Fact
-from sluice.payments.saying import Saying
 
 
 class Family(Protocol):

@@ -1,9 +1,9 @@
 """From an event to what it says of payments: one module for each family of Stripe's objects."""
 
 from sluice.contract.event import StripeEvent
+from sluice.payments.fact_builder import Saying
 from sluice.payments.facts import ClaimedBy, Fact
 from sluice.payments.families import FAMILIES
-from sluice.payments.saying import Saying
 
 
 def facts_of(event: StripeEvent, *, trusts_reference: bool = True) -> tuple[Fact, ...]:

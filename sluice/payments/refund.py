@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from sluice.payments.event_type import EventType
+from sluice.payments.fact_builder import Saying
 from sluice.payments.facts import Fact, FactKind
-from sluice.payments.saying import Saying
 from sluice.payments.values import child, identifier, text, whole
 
 _STATE = "the state and amount of one refund"

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from sluice.contract.event import StripeEvent
 from sluice.payments.event_type import EventType
+from sluice.payments.fact_builder import Saying
 from sluice.payments.facts import Fact, FactKind
-from sluice.payments.saying import Saying
 from sluice.payments.values import children, identifier, moment, text
 
 _STATE = "which row it names; its newest state in table `subscription`"

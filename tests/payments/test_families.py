@@ -11,8 +11,8 @@ import stripe
 
 import processor.handlers
 from devstack import event_types_page
-from processor.billing import keep_invoices, keep_subscriptions
-from processor.ledger import apply_facts
+from processor.payments.billing import keep_invoices, keep_subscriptions
+from processor.payments.ledger import apply_facts
 from sluice.contract.envelope import read_event
 from sluice.payments import invoice, subscription
 from sluice.payments.families import EVENT_TYPES, FAMILIES
@@ -21,7 +21,7 @@ from sluice.registry import discover
 from tests.payments.history import FIXTURES
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("sluice", "ingest", "processor", "healthd", "devstack", "bench", "charts", "migrations")
+ROOMS = ("sluice", "ingest", "processor", "healthd", "reconciler", "devstack", "bench", "charts", "migrations")
 KINDS = {".py", ".sql", ".yaml", ".yml", ".tpl", ".json"}
 FAMILY_FILES = {inspect.getsourcefile(family) for family in FAMILIES.values()}  # type: ignore[arg-type]
 PLAY_STRIPE = ("sluice/simulator/", "sluice/ops/send/", "bench/webhooks.py")

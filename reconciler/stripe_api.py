@@ -1,0 +1,215 @@
+"""
+Stripe's API, through its own library: the only module of the reconciler that knows it.
+
+Answers are plain documents. The library's objects cost half a millisecond each, and nothing here needs them.
+"""
+
+import asyncio
+import contextlib
+import logging
+import re
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from types import MappingProxyType
+
+import aiohttp
+import stripe
+
+from reconciler import metrics
+from reconciler.budget import Budget
+from reconciler.failures import (
+    AccountClosed,
+    KeyMissing,
+    KeyRefused,
+    NotThere,
+    NotUnderstood,
+    RateLimited,
+    RightMissing,
+    StripeUnavailable,
+)
+from sluice.contract.document import JsonObject, decode_object
+from sluice.failures import Failure, MalformedEvent
+from sluice.runtime import logs
+
+DEFAULT_BASE = "https://api.stripe.com"
+_TRIES = 4
+_PAUSE_SECONDS = 1.0
+_RIGHT = re.compile(r"'(rak_[a-z_]+)'")
+_NO_ACCESS = frozenset({"account_invalid", "platform_account_required"})
+_NOT_THERE = frozenset({"resource_missing", "not_found"})
+_UNAUTHORIZED, _FORBIDDEN, _MISSING, _TOO_MANY, _OURS = 401, 403, 404, 429, 500
+_NOTHING: Mapping[str, str | int] = MappingProxyType({})
+
+logging.getLogger("stripe").setLevel(logging.WARNING)  # it tells of each request
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What Stripe said, and when by its own clock."""
+
+    document: JsonObject
+    said_at: int
+    """Whole seconds since the Unix epoch."""
+
+
+class StripeApi:
+    """
+    Asks Stripe in one mode, within its budget.
+
+    Args:
+        key: the key in force, or None; asked for each request, since it may be rotated.
+        request_seconds: deadline of one request.
+    """
+
+    def __init__(
+        self,
+        http: stripe.AIOHTTPClient,
+        *,
+        mode: str,
+        key: Callable[[], str | None],
+        base: str,
+        budget: Budget,
+        request_seconds: float,
+    ) -> None:
+        self.mode = mode
+        self._http = http
+        self._key = key
+        self._base = base
+        self._budget = budget
+        self._request_seconds = request_seconds
+        self._clients: dict[str, stripe.StripeClient] = {}
+
+    async def get(
+        self, path: str, parameters: Mapping[str, str | int] = _NOTHING, *, account: str | None = None
+    ) -> Answer:
+        """
+        One GET, as the platform or as one of its connected accounts; waits for the budget, and as long as Stripe asks.
+
+        Raises:
+            StripeUnavailable: no good answer, RateLimited after several tries included.
+            KeyMissing, KeyRefused, RightMissing, AccountClosed: the key does not open this.
+            NotThere, NotUnderstood: what was asked for is not there, or no request.
+        """
+        return await self._ask("get", path, parameters, account)
+
+    async def post(self, path: str, parameters: Mapping[str, str | int] = _NOTHING) -> Answer:
+        """One POST; as ``get``."""
+        return await self._ask("post", path, parameters, None)
+
+    async def _ask(self, method: str, path: str, parameters: Mapping[str, str | int], account: str | None) -> Answer:
+        for tries_left in range(_TRIES - 1, -1, -1):
+            await self._budget.take()
+            try:
+                return await self._request(method, path, parameters, account)
+            except RateLimited as limited:
+                pause = _PAUSE_SECONDS if limited.retry_after_seconds is None else limited.retry_after_seconds
+                self._budget.pause(pause)
+                logs.get_logger().warning("stripe_rate_limited", reason=limited.reason, pause_seconds=pause)
+                if not tries_left:
+                    raise
+        raise AssertionError("the last try returns or raises")
+
+    async def _request(
+        self, method: str, path: str, parameters: Mapping[str, str | int], account: str | None
+    ) -> Answer:
+        client = self._client()
+        options: dict[str, str] = {}
+        if account is not None:
+            options["stripe_context" if path.startswith("/v2/") else "stripe_account"] = account
+        kind = _kind(path)
+        try:
+            async with asyncio.timeout(self._request_seconds):
+                response = await client.raw_request_async(method, path, **parameters, **options)
+                answer = Answer(decode_object(response.body.encode()), _moment(response.headers))
+        except stripe.StripeError as error:
+            failure = _failure_of(error)
+            metrics.REQUESTS.labels(self.mode, kind, failure.code).inc()
+            raise failure from None  # the library's error carries the whole body
+        except (TimeoutError, aiohttp.ClientError, OSError, MalformedEvent, UnicodeDecodeError) as error:
+            metrics.REQUESTS.labels(self.mode, kind, StripeUnavailable.code).inc()
+            raise StripeUnavailable(f"Stripe did not answer as it should ({type(error).__name__}).") from None
+        metrics.REQUESTS.labels(self.mode, kind, "ok").inc()
+        return answer
+
+    def _client(self) -> stripe.StripeClient:
+        key = self._key()
+        if key is None:
+            raise KeyMissing
+        if key not in self._clients:
+            self._clients = {
+                key: stripe.StripeClient(
+                    key, http_client=self._http, base_addresses={"api": self._base}, max_network_retries=0
+                )
+            }
+        return self._clients[key]
+
+
+@asynccontextmanager
+async def http_client(*, request_seconds: float) -> AsyncIterator[stripe.AIOHTTPClient]:
+    """The library's HTTP client for all modes; to be opened once, and closed at the end."""
+    stripe.enable_telemetry = False
+    timeout = aiohttp.ClientTimeout(total=request_seconds)
+    client = stripe.AIOHTTPClient(timeout=timeout)
+    try:
+        yield client
+    finally:
+        await client.close_async()  # type: ignore[no-untyped-call]
+
+
+def _failure_of(error: stripe.StripeError) -> Failure:
+    """What an error of Stripe's means; none of its text is kept but the name of a right."""
+    status = error.http_status
+    if isinstance(error, stripe.APIConnectionError) or status is None or status >= _OURS:
+        return StripeUnavailable(f"Stripe did not answer as it should ({status or type(error).__name__}).")
+    if status == _TOO_MANY:
+        return RateLimited(retry_after_seconds=_retry_after(error), reason=_header(error, "Stripe-Rate-Limited-Reason"))
+    if status == _UNAUTHORIZED:
+        return KeyRefused()
+    if status == _FORBIDDEN:
+        return _forbidden(error)
+    if status == _MISSING or _code(error) in _NOT_THERE:
+        return NotThere()
+    return NotUnderstood(f"Stripe refuses the request as wrong ({status}, {_code(error) or 'no code'}).")
+
+
+def _forbidden(error: stripe.StripeError) -> Failure:
+    if _code(error) in _NO_ACCESS:
+        return AccountClosed()
+    named = _RIGHT.search(error.user_message or "")
+    return RightMissing(named[1] if named else "to read this")
+
+
+def _code(error: stripe.StripeError) -> str | None:
+    """Stripe's code; some kinds of the library's errors drop it."""
+    body = error.json_body
+    said = body.get("error") if isinstance(body, Mapping) else None
+    code = said.get("code") if isinstance(said, Mapping) else None
+    return code if isinstance(code, str) else None
+
+
+def _retry_after(error: stripe.StripeError) -> float | None:
+    said = _header(error, "Retry-After")
+    with contextlib.suppress(ValueError, TypeError):
+        return max(0.0, float(said or ""))
+    return None
+
+
+def _header(error: stripe.StripeError, name: str) -> str | None:
+    headers: Mapping[str, str] = error.headers or {}
+    return next((value for key, value in headers.items() if key.lower() == name.lower()), None)
+
+
+def _moment(headers: Mapping[str, str]) -> int:
+    """Stripe's own time, for ours may be wrong; ours where it does not say."""
+    with contextlib.suppress(ValueError):
+        return int(parsedate_to_datetime(headers.get("Date", "")).timestamp())
+    return int(time.time())
+
+
+def _kind(path: str) -> str:
+    """What a request is about, for a metric: ``events``, ``webhook_endpoints``, …; never an id."""
+    parts = path.strip("/").split("?")[0].split("/")
+    return parts[2] if parts[0] == "v2" else parts[1]

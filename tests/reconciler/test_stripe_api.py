@@ -1,0 +1,158 @@
+"""What each answer of Stripe's means to the reconciler."""
+
+import asyncio
+import time
+
+import pytest
+
+from reconciler.budget import Budget
+from reconciler.failures import (
+    AccountClosed,
+    KeyMissing,
+    KeyRefused,
+    NotThere,
+    NotUnderstood,
+    RateLimited,
+    RightMissing,
+    StripeUnavailable,
+)
+from sluice.failures import Failure
+from sluice.simulator.stripe_api.answers import Refusal
+from sluice.simulator.stripe_api.faults import Fault, broken, too_many
+from sluice.simulator.stripe_api.offline_stripe import Key, OfflineStripe
+from tests.reconciler.asking import PLENTY, asking
+from tests.stripe_world import bare_event, offline_stripe
+
+
+class PausesNoted(Budget):
+    """A budget that waits for nothing, and notes for how long it was asked to."""
+
+    def __init__(self) -> None:
+        super().__init__(PLENTY)
+        self.pauses: list[float] = []
+
+    def pause(self, seconds: float) -> None:
+        """Note it."""
+        self.pauses.append(seconds)
+
+
+async def test_an_answer_is_a_document_and_stripes_time() -> None:
+    """A list is a plain document, and the time beside it is Stripe's."""
+    world = offline_stripe()
+    world.happened(bare_event(1, created=int(time.time())))
+    async with asking(world) as api:
+        answer = await api.get("/v1/events", {"limit": 100})
+    listed = answer.document["data"]
+    assert isinstance(listed, list)
+    assert [event["id"] for event in listed] == ["evt_1"]
+    assert abs(answer.said_at - time.time()) < 5
+
+
+@pytest.mark.parametrize(
+    ("key", "kind"), [("rk_test_wrong", KeyRefused), ("rk_test_old", KeyRefused), (None, KeyMissing)]
+)
+async def test_a_key_that_opens_nothing_is_told_from_one_that_is_missing(key: str | None, kind: type[Failure]) -> None:
+    """A wrong or revoked key is refused; without one nothing is asked."""
+    async with asking(OfflineStripe([Key("rk_test_old", is_revoked=True)]), key=key) as api:
+        with pytest.raises(kind):
+            await api.get("/v1/events")
+
+
+async def test_a_missing_right_is_named() -> None:
+    """403 for want of a right says which one; it is never taken for "nothing there"."""
+    async with asking(OfflineStripe([Key("rk_test_poor", frozenset())]), key="rk_test_poor") as api:
+        with pytest.raises(RightMissing, match="rak_event_read"):
+            await api.get("/v1/events")
+
+
+async def test_an_account_that_left_is_told_from_a_missing_right() -> None:
+    """403 for an account without access is about that account alone."""
+    async with asking(offline_stripe()) as api:
+        with pytest.raises(AccountClosed):
+            await api.get("/v1/events", account="acct_gone")
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        (broken(), StripeUnavailable),
+        (Fault(is_cut_off=True), StripeUnavailable),
+        (Fault(late_seconds=5), StripeUnavailable),
+        (Fault(Refusal(404, "No such thing", code="resource_missing")), NotThere),
+        (Fault(Refusal(400, "No such event", code="resource_missing")), NotThere),
+        (Fault(Refusal(400, "Invalid integer: x")), NotUnderstood),
+        (Fault(Refusal(402, "no")), NotUnderstood),
+    ],
+)
+async def test_each_fault_has_its_meaning(fault: Fault, kind: type[Failure]) -> None:
+    """500, a cut or late answer: try later. 404: not there. Else the request is wrong."""
+    world = offline_stripe()
+    world.faults.add([fault])
+    async with asking(world, request_seconds=0.2) as api:
+        with pytest.raises(kind) as raised:
+            await api.get("/v1/events")
+    assert type(raised.value) is kind
+
+
+async def test_nobody_there_is_unavailable() -> None:
+    """Where nothing listens, Stripe is unavailable."""
+    async with asking(offline_stripe()) as api:
+        api._base = "http://127.0.0.1:1"
+        with pytest.raises(StripeUnavailable):
+            await api.get("/v1/events")
+
+
+async def test_retry_after_is_obeyed() -> None:
+    """After 429 the whole mode waits for as long as Stripe says, and asks again."""
+    world, budget = offline_stripe(), PausesNoted()
+    world.faults.add([too_many(retry_after_seconds=7), too_many()])
+    async with asking(world, budget=budget) as api:
+        await api.get("/v1/events")
+    assert budget.pauses == [7, 1]
+    assert len(world.requests) == 3
+
+
+async def test_a_limit_that_stays_is_told_at_last() -> None:
+    """When Stripe goes on refusing, the caller learns of it, with Stripe's reason."""
+    world = offline_stripe()
+    world.faults.hold(too_many(retry_after_seconds=0, reason="endpoint-concurrency"))
+    async with asking(world) as api:
+        with pytest.raises(RateLimited) as raised:
+            await api.get("/v1/events")
+    assert raised.value.reason == "endpoint-concurrency"
+
+
+async def test_no_failure_carries_what_stripe_said() -> None:
+    """A failure's text and causes hold neither the key nor the body."""
+    async with asking(OfflineStripe([]), key="rk_test_secret_of_ours") as api:
+        with pytest.raises(KeyRefused) as raised:
+            await api.get("/v1/events")
+    assert raised.value.__cause__ is None
+    assert raised.value.__suppress_context__
+    assert "rk_test" not in str(raised.value)
+
+
+async def test_a_budget_spends_its_burst_and_then_its_rate() -> None:
+    """Two a second with a burst of two: the third waits for half a second, the fourth for another."""
+    now, waits = 100.0, []
+    budget = Budget(2, clock=lambda: now)
+    for _ in range(4):
+        wait = budget._wait_seconds()
+        waits.append(wait)
+        now += wait
+        await budget.take()
+    assert waits == pytest.approx([0, 0, 0.5, 0.5])
+
+
+async def test_a_pause_holds_everybody_until_its_end() -> None:
+    """While paused no token is given, however many there are."""
+    now = 100.0
+    budget = Budget(100, clock=lambda: now)
+    budget.pause(3)
+    assert budget._wait_seconds() == pytest.approx(3)
+    waiting = asyncio.create_task(budget.take())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    waiting.cancel()
+    now += 3
+    assert budget._wait_seconds() == 0
