@@ -17,6 +17,7 @@ TYPES: Mapping[str, EventType] = {
     "customer.subscription.paused": EventType(_STATE),
     "customer.subscription.resumed": EventType(_STATE),
     "customer.subscription.collection_paused": EventType(_STATE, is_preview=True),
+    "customer.subscription.collection_resumed": EventType(_STATE, is_preview=True),
     "customer.subscription.trial_will_end": EventType(_STATE),
     "customer.subscription.pending_update_applied": EventType(_STATE),
     "customer.subscription.pending_update_expired": EventType(_STATE),
