@@ -10,10 +10,11 @@ PYTHON ?= $(shell sh devstack/find-python)
 run: $(BIN)/sluice
 	@exec $(BIN)/python -m devstack
 
-## test: run all tests, on the same embedded parts
+## test: run all tests, on the same embedded parts; two files at a time (WORKERS=0: one; ARGS="tests/payments -k refund": some)
+WORKERS ?= 2
 .PHONY: test
 test: $(BIN)/sluice $(VENV)/.test
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 ## check: format, lint, types, layers, spelling, generated code
 .PHONY: check
@@ -55,7 +56,7 @@ recovery: $(BIN)/sluice $(VENV)/.test
 proto: $(VENV)/.test
 	@$(BIN)/python -m grpc_tools.protoc -Iproto --python_out=. --pyi_out=. proto/sluice/contract/v1/event.proto
 
-## docs: write docs/settings.md from the settings, and the types in docs/event-types.md from the handlers
+## docs: write docs/settings.md from the settings, and the types in docs/event-types.md from sluice/payments
 .PHONY: docs
 docs: $(VENV)/.stack
 	@$(BIN)/python -m devstack.settings_page
