@@ -1,7 +1,8 @@
 -- lease --
 -- $1 id of the new lease  $2 leases that are finished  $3 webhooks at most  $4 how long each has waited at least
 -- $5 how long the lease holds  $6 how long leases that ran out hold yet  $7 how far back to look for those
--- $8 untried rows from then on  $9 tried rows from then on. See migrations/sprint5_direct.sql.
+-- $8 untried rows from then on  $9 tried rows from then on. See
+-- migrations/functions/sluice_lease_webhooks.sql.
 SELECT stripe_event_id, webhook_type, created, livemode, stripe_account_id, api_version, object_id, tenant,
        processing_attempts, is_suspect, untried_from, tried_from, now() AS asked_at
 FROM sluice_lease_webhooks($1, $2::text[], $3, $4::interval, $5::interval, $6::interval, $7::interval, $8, $9);
