@@ -18,9 +18,9 @@ from sluice.contract.subjects import ALL_SUBJECTS, STREAM
 from sluice.nats.jetstream import JetStream, StreamSpec
 from sluice.postgres.pool import Database
 from sluice.runtime import output
-from sluice.runtime.command_line import explain
-from sluice.runtime.service import Service, run
 from sluice.runtime.settings import load
+from sluice.service.command_line import explain
+from sluice.service.service import Service, run
 
 NAME = "healthd"
 WATCHED = StreamSpec(STREAM, (ALL_SUBJECTS,), is_ours=False)

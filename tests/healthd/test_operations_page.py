@@ -32,7 +32,7 @@ EARLIER_QUERIES = [
 CHASSIS = (
     "sluice.postgres.pool",
     "sluice.nats.jetstream",
-    "sluice.runtime.error_log",
+    "sluice.error_log.error_log",
     "sluice.runtime.secrets",
     "sluice.runtime.loop_lag",
     "sluice.runtime.output",
