@@ -18,7 +18,7 @@ PENDING = ("bench", "charts", "devstack", "docker", "ingest", "processor", "reco
 """Rooms whose prose is not rewritten yet."""
 
 _QUESTION = re.compile(r"\s*(What|Whether|Who|Whoever|Whose|Whom)\b")
-_NO_SUBJECT = re.compile(r"\b(nobody|somebody|anybody|everybody|whoever)\b", re.IGNORECASE)
+_NO_SUBJECT = re.compile(r"(?<!\")\b(nobody|somebody|anybody|everybody|whoever)\b", re.IGNORECASE)
 _BOOL = re.compile(r"\b(bool|TypeGuard|TypeIs)\b")
 _Documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
