@@ -30,7 +30,7 @@ ALLOWED_REQUEST_KEYS: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What went wrong, ready to be stored."""
+    """A failure, ready to be stored."""
 
     severity: str
     kind: str
