@@ -13,7 +13,8 @@ from processor.worker.batch import Batch
 from sluice.failures import Defect, MalformedEvent
 from sluice.nats.jetstream import IncomingMessage
 from sluice.payments.mentions import Mentions, mentions
-from sluice.runtime.error_log import ErrorLog, Severity
+from sluice.runtime.error_entry import Severity
+from sluice.runtime.error_log import ErrorLog
 from sluice.runtime.logs import get_logger
 
 _REMEMBERED = 10_000
