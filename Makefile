@@ -16,7 +16,7 @@ WORKERS ?= 2
 test: $(BIN)/sluice $(VENV)/.test
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
-## check: format, lint, types, layers, spelling, generated code
+## check: format, lint, types, layers, spelling, prose, generated code
 .PHONY: check
 check: $(VENV)/.test
 	@$(BIN)/ruff format --check .
@@ -24,6 +24,7 @@ check: $(VENV)/.test
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/codespell
+	@$(BIN)/python -m devstack.prose_check
 
 ## fix: format and repair what can be repaired automatically
 .PHONY: fix

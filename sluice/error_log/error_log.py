@@ -11,12 +11,12 @@ from typing import TypeAlias, Unpack
 
 import asyncpg
 
+from sluice.error_log.entry import KINDS, SEVERITIES, Circumstances, Entry, Kind, make_entry
 from sluice.postgres.connect import Connector
 from sluice.postgres.connect_options import connect_arguments, keep_alive
 from sluice.postgres.sql import load_queries
 from sluice.runtime import logs, metrics
 from sluice.runtime.endless import run_endless, tell_to_end, turn
-from sluice.runtime.error_entry import KINDS, SEVERITIES, Circumstances, Entry, Kind, make_entry
 
 _Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
