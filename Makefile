@@ -55,11 +55,12 @@ recovery: $(BIN)/sluice $(VENV)/.test
 proto: $(VENV)/.test
 	@$(BIN)/python -m grpc_tools.protoc -Iproto --python_out=. --pyi_out=. proto/sluice/contract/v1/event.proto
 
-## docs: write docs/settings.md from the settings, and the types in docs/event-types.md from the handlers
+## docs: write docs/settings.md, docs/state-machine.md, and the types in docs/event-types.md, from the code
 .PHONY: docs
 docs: $(VENV)/.stack
 	@$(BIN)/python -m devstack.settings_page
 	@$(BIN)/python -m devstack.event_types_page
+	@$(BIN)/python -m devstack.state_machine_page
 
 ## lock: pin what pyproject.toml asks for, with hashes, for every platform
 LOCK := $(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 --no-annotate --custom-compile-command "make lock"

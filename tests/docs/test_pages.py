@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from devstack import event_types_page
+from devstack import event_types_page, state_machine_page
 from devstack.settings_page import PAGE, page
 from sluice.postgres.migration_files import core_migrations
 
@@ -25,6 +25,11 @@ def test_the_page_of_types_lists_what_the_handlers_handle() -> None:
     assert page == event_types_page.with_block(page)
     assert event_types_page.block().count("`") == 2 * len(set(re.findall(r"`[^`]+`", event_types_page.block())))
     assert "`invoice.paid`" in event_types_page.block()
+
+
+def test_the_page_of_states_is_what_the_states_say() -> None:
+    """`make docs` was run after a state or a transition was changed."""
+    assert (ROOT / state_machine_page.PAGE).read_text(encoding="utf-8") == state_machine_page.page()
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
