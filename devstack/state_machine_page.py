@@ -15,7 +15,7 @@ _HEAD = """\
 
 Each row of `webhook_logs` is in one of these states, told by its columns, and every change of a row is one of the
 transitions below. A query is named by its file and its own name in `sluice/inbox/`; an SQL function that writes for it
-stands in `migrations/`.
+stands in `sluice/migrations/functions/`.
 
 """
 _WAITING = "waiting"

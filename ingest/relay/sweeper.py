@@ -18,7 +18,7 @@ from functools import partial
 from typing import TypeAlias
 
 from ingest import metrics
-from ingest.auth.rate_limited_log import RATE_LIMITED_LOG
+from ingest.rate_limited_log import RATE_LIMITED_LOG
 from ingest.relay.publisher import Publication, Publisher
 from sluice.contract.event import StripeEvent
 from sluice.contract.subjects import CONSUMER

@@ -104,7 +104,7 @@ class Transition:
 
     Args:
         query: file and name of the query in this package.
-        function: SQL function that does the writing for the query; its text is in ``migrations/``.
+        function: SQL function that does the writing for the query; its text is in ``sluice/migrations/functions/``.
         guard: what must hold besides the state.
     """
 
@@ -288,12 +288,6 @@ TRANSITIONS: Final = (
         "Let a dead row rest: it counts as a death, and no longer as dead.",
     ),
 )
-
-LOCKING_FUNCTIONS: Final = ("sluice_claim_batch", "sluice_lease_webhooks")
-"""SQL functions that lock rows for a processor and write none."""
-
-EARLIER_FUNCTIONS: Final = ("sluice_claim_webhooks", "sluice_settle_webhooks")
-"""SQL functions that only processors of the release before call."""
 
 
 def between(source: State | None, target: State) -> tuple[Transition, ...]:
