@@ -19,11 +19,11 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.http_parser import RawRequestMessage
 
 from ingest import metrics
-from ingest.auth.rate_limited_log import RATE_LIMITED_LOG
 from ingest.errors import BadRequest, TooMuchAtOnce
 from ingest.http.fast_path import FastPath
 from ingest.http.idle_connections import Wait, address_of
 from ingest.http.responses import Answer, Response, refusal
+from ingest.rate_limited_log import RATE_LIMITED_LOG
 from sluice.failures import Defect
 
 if TYPE_CHECKING:
