@@ -20,9 +20,9 @@ from ingest.http.connection import ConnectionLimits
 from ingest.http.endpoint import PLATFORM_PATH, SIGNATURE, Receiver
 from ingest.http.fast_path import FastPath
 from ingest.http.server import PublicServer
-from ingest.http.tenant_limits import CpuShare, InFlight
 from ingest.journal.journal import Journal
 from ingest.journal.receipt import ALREADY_RECORDED, RECORDED, Promise, Receipt
+from ingest.tenant_limits import CpuShare, InFlight
 from sluice.contract.event import StripeEvent
 from sluice.failures import DatabaseUnavailable
 from tests.ingest.raw import request
