@@ -17,6 +17,7 @@ CHECKED = (*PRODUCT, "examples", "tests")
 PENDING = (
     "ingest",
     "processor",
+    "sluice/inbox",
     "sluice/migrations",
     "sluice/nats",
     "sluice/payments",
