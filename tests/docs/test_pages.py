@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from devstack import event_types_page
+from devstack import event_types_page, state_machine_page
 from devstack.settings_page import PAGE, page
 from sluice.postgres.migration_files import core_migrations
 
@@ -23,6 +23,11 @@ def test_the_page_of_types_is_what_the_families_say() -> None:
     """`make docs` was run after a type was added."""
     page = (ROOT / event_types_page.PAGE).read_text(encoding="utf-8")
     assert page == event_types_page.with_types(page)
+
+
+def test_the_page_of_states_is_what_the_states_say() -> None:
+    """`make docs` was run after a state or a transition was changed."""
+    assert (ROOT / state_machine_page.PAGE).read_text(encoding="utf-8") == state_machine_page.page()
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))

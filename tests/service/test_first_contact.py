@@ -8,9 +8,9 @@ import asyncpg
 import pytest
 
 from sluice.failures import DatabaseUnavailable
-from sluice.postgres.first_contact import FirstContact
 from sluice.postgres.pool import Database
 from sluice.postgres.reasons import reason_of
+from sluice.service.first_contact import FirstContact
 from tests.waiting import until
 
 

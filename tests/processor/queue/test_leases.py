@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 from pydantic import SecretStr
 
 from devstack.postgres import PostgresServer
-from processor.consumer.direct import Direct
-from processor.consumer.leases import Leases
+from processor.queue.direct import Direct
+from processor.queue.leases import Leases
 from sluice.nats.jetstream import ConsumerSpec, JetStream, OutgoingMessage, StreamSpec, give_back
 from sluice.runtime.settings import ServiceSettings
 from tests.metrics import counted

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from processor.consumer.direct import Direct
+from processor.queue.direct import Direct
 from sluice.nats.jetstream import IncomingMessage, give_back, keep
 from sluice.postgres.pool import DATABASE_ERRORS
 from sluice.runtime.endless import turn

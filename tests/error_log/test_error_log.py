@@ -7,8 +7,9 @@ from contextlib import asynccontextmanager
 import asyncpg
 import pytest
 
-from sluice.runtime import error_log, logs
-from sluice.runtime.error_log import ErrorLog
+from sluice.error_log import error_log
+from sluice.error_log.error_log import ErrorLog
+from sluice.runtime import logs
 from tests.waiting import until
 from tests.wire import Wire
 

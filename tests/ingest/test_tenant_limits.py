@@ -11,10 +11,10 @@ import asyncpg
 import pytest
 
 from ingest import app
-from ingest.auth.rate_limited_log import ORGANISER_LINES, RateLimitedLog
 from ingest.errors import TooMuchAtOnce
-from ingest.http.tenant_limits import CpuShare, InFlight, Share
+from ingest.rate_limited_log import ORGANISER_LINES, RateLimitedLog
 from ingest.settings import IngestSettings
+from ingest.tenant_limits import CpuShare, InFlight, Share
 from tests.ingest.auth.test_tenant_secrets import TENANT_SECRET, Postgres, organiser, url
 from tests.ingest.raw import raw, request, status
 from tests.ingest.running import NOWHERE, Ingest, running

@@ -15,7 +15,7 @@ import pytest
 
 PROGRAM = """
 import asyncio, time
-from sluice.runtime.service import Service, run
+from sluice.service.service import Service, run
 from sluice.runtime.settings import ServiceSettings, load
 
 async def until_stopped(service: Service) -> None:

@@ -6,8 +6,8 @@ import pytest
 from click.testing import CliRunner
 
 from sluice.ops.commands import sluice
-from sluice.runtime.command_line import explain
 from sluice.runtime.settings import ServiceSettings
+from sluice.service.command_line import explain
 
 
 def test_help_tells_each_setting_and_which_are_required(capsys: pytest.CaptureFixture[str]) -> None:

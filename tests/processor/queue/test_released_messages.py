@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from processor.consumer.released_messages import ReleasedMessages
+from processor.queue.released_messages import ReleasedMessages
 from processor.worker.batch import plan
 from sluice.contract.event import StripeEvent
 from sluice.registry import Transaction, handles

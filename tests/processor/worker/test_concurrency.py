@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from processor.consumer.concurrency import Concurrency
+from processor.worker.concurrency import Concurrency
 
 NEVER = 60.0
 

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 from sluice.runtime import logs
 from sluice.runtime.probes import JsonValue
-from sluice.runtime.service import Service
+from sluice.service.service import Service
 
 NAME = "first_contact"
 _FIRST_PAUSE_SECONDS = 0.2

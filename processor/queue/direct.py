@@ -9,7 +9,7 @@ from datetime import timedelta
 from types import MappingProxyType
 
 from processor import metrics
-from processor.consumer.watermark import Watermark
+from processor.queue.watermark import Watermark
 from sluice.contract.codec import Envelope, encode
 from sluice.contract.event import StripeEvent
 from sluice.contract.subjects import subject_for

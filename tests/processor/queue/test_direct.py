@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from processor.consumer import direct
-from processor.consumer.direct import Direct
-from processor.consumer.watermark import LONG_AGO, Watermark
+from processor.queue import direct
+from processor.queue.direct import Direct
+from processor.queue.watermark import LONG_AGO, Watermark
 from sluice.contract import codec
 from sluice.nats.jetstream import IncomingMessage
 from sluice.postgres.pool import Database

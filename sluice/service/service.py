@@ -9,6 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
 
+from sluice.error_log.error_log import ErrorLog
 from sluice.runtime import logs, loop_lag, output
 from sluice.runtime.abandoned import Abandoned
 from sluice.runtime.endless import (
@@ -20,7 +21,6 @@ from sluice.runtime.endless import (
     run_endless,
     tell_to_end,
 )
-from sluice.runtime.error_log import ErrorLog
 from sluice.runtime.printable import printable_lines
 from sluice.runtime.probes import PortTaken, Probes
 from sluice.runtime.settings import EXIT_CONFIGURATION, ServiceSettings
