@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from processor.apart import Apart, is_heavy, party_of
 from processor.fair_share import loud_parties, share_of_each
-from processor.handler_call import HandlerEscaped
+from processor.handler_call import HandlerEscaped, TaskLeftBehind
 from processor.quarantine import Fault, Quarantine
 from processor.report import Reporter
 from processor.retries import HandlerFailed
@@ -96,9 +96,14 @@ class Isolation:
         return rest
 
     def accuse(self, error: Exception) -> None:
-        """Let a handler run apart that used up its time; one that held the loop was noted as it did."""
-        if isinstance(error, HandlerFailed) and isinstance(error.__cause__, TimeoutError | HandlerEscaped):
-            self._accuse(error.handler, Fault.SLOW, "used up its time budget")
+        """Let a handler run apart that used up its time or left a task at work; one that held the loop was noted."""
+        if not isinstance(error, HandlerFailed):
+            return
+        match error.__cause__:
+            case TimeoutError() | HandlerEscaped():
+                self._accuse(error.handler, Fault.SLOW, "used up its time budget")
+            case TaskLeftBehind():
+                self._accuse(error.handler, Fault.SLOW, "left a task at work on its transaction")
 
     def blocked(self, handler: str, seconds: float) -> None:
         """Let a handler run apart that kept the event loop from turning."""
