@@ -10,9 +10,9 @@ from dataclasses import replace
 import aiohttp
 from yarl import URL
 
-from healthd.answer import parse_answer
+from healthd.observations import Problem, ReplicaSeen, ServiceSeen
+from healthd.replica_status import parse_answer
 from healthd.settings import Target
-from healthd.snapshot import Problem, ReplicaSeen, ServiceSeen
 
 REPLICAS_AT_MOST = 100
 """Of one service; keeps a wildcard name from becoming a flood of requests and of labels."""
@@ -27,7 +27,7 @@ class Unresolved(Exception):
 
 
 async def resolve(host: str, port: int) -> Sequence[str]:
-    """Every address of a name; none when no such name exists. Raises Unresolved when nobody can tell."""
+    """Every address of a name; none when no such name exists. Raises Unresolved when the resolver fails."""
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except socket.gaierror as error:

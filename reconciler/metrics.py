@@ -1,6 +1,6 @@
 """What the reconciler counts; only the replica that works shows an account's figures."""
 
-from sluice.chassis import metrics
+from sluice.runtime import metrics
 
 REQUESTS = metrics.counter(
     "reconcile_requests_total",

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from healthd.reasons import Reason
-from sluice.chassis.metrics import render
-from sluice.chassis.postgres import Database
+from healthd.rules import Reason
+from sluice.postgres.pool import Database
+from sluice.runtime.metrics import render
 
 PAGES = {name: Path("docs", name).read_text(encoding="utf-8") for name in ("operations.md", "runbook.md")}
 PAGE = "".join(PAGES.values())
@@ -30,19 +30,19 @@ EARLIER_QUERIES = [
     "SELECT * FROM events WHERE payment_status = 'failed'",
 ]
 CHASSIS = (
-    "sluice.chassis.postgres",
-    "sluice.chassis.jetstream",
-    "sluice.chassis.error_log",
-    "sluice.chassis.secret",
-    "sluice.chassis.loop_lag",
-    "sluice.chassis.output",
+    "sluice.postgres.pool",
+    "sluice.nats.jetstream",
+    "sluice.error_log.error_log",
+    "sluice.runtime.secrets",
+    "sluice.runtime.loop_lag",
+    "sluice.runtime.output",
 )
 MEASURED = ("ingest.metrics", "processor.metrics", "healthd.metrics", *CHASSIS)
 
 
 @pytest.mark.parametrize("query", EARLIER_QUERIES)
 def test_the_earlier_queries_are_there_word_for_word(query: str) -> None:
-    """Nobody has to learn new queries for what they could ask before."""
+    """The queries of the design still work."""
     without_comments = [re.sub(r"--.*", "", statement) for statement in STATEMENTS]
     assert query in [" ".join(statement.split()) for statement in without_comments]
 
@@ -87,7 +87,7 @@ def _statement(wanted: str) -> str:
 
 @pytest.mark.parametrize("module", MEASURED)
 def test_every_metric_is_explained(module: str) -> None:
-    """Whoever adds a metric says here what it means."""
+    """Every metric is explained on the page."""
     importlib.import_module(module)
     names = re.findall(r"^# TYPE (\S+) ", render().decode(), re.MULTILINE)
     ours = [name for name in names if not name.startswith(("python_", "process_", "test_"))]  # test_: other tests' own

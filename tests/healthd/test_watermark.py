@@ -1,4 +1,4 @@
-"""A mark from which everybody looks for open webhooks: no open one is ever behind it."""
+"""The watermark: no open webhook is ever behind it."""
 
 import json
 from collections.abc import AsyncIterator, Callable
@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 
 from healthd.database import look_at_database, look_at_webhooks, move_watermark
-from sluice.chassis.postgres import Database
+from sluice.postgres.pool import Database
 
 SECONDS = 20
 ROW = (

@@ -1,0 +1,1 @@
+"""Fetches work from the stream, or from PostgreSQL while NATS is away."""

@@ -1,0 +1,41 @@
+-- record_failure --
+-- $1 stripe_event_id  $2 attempt that failed  $3 what went wrong  $4 seconds until the next attempt
+-- $5 whether it was the last attempt  $6 patience in seconds  $7 starts alone that stay on record.
+-- No row returned: it is over, or on record already.
+-- An event that was ever parked lives by its patience, however often it looked for its row.
+UPDATE webhook_logs
+SET processing_attempts = processing_attempts + 1,
+    last_error = $3,
+    outcome = 'failed',
+    published_at = NULL,
+    postponed_at = NULL,
+    solo_starts = $7,
+    next_attempt_at = now() + $4::float8 * interval '1 second',
+    dead_at = CASE WHEN CASE WHEN parked_at IS NULL THEN $5::boolean
+                             ELSE parked_at <= now() - $6::float8 * interval '1 second' END THEN now() END
+WHERE stripe_event_id = $1
+  AND processing_attempts = $2
+  AND NOT processed
+  AND dead_at IS NULL
+RETURNING dead_at IS NOT NULL AS is_dead;
+
+-- bury --
+-- $1 stripe_event_id  $2 attempt  $3 why no other attempt can succeed.
+UPDATE webhook_logs
+SET processing_attempts = processing_attempts + 1,
+    last_error = $3,
+    outcome = 'failed',
+    published_at = NULL,
+    solo_starts = 0,
+    dead_at = now()
+WHERE stripe_event_id = $1
+  AND processing_attempts = $2
+  AND NOT processed
+  AND dead_at IS NULL
+RETURNING true AS is_dead;
+
+-- postpone --
+-- $1 stripe_event_id  $2 attempt  $3 what stood in the way  $4 seconds for which it may. Nothing failed, so no attempt is
+-- counted: the relay brings the event back. No row returned: it is over, or on record already. See
+-- migrations/functions/sluice_postpone_webhook.sql.
+SELECT is_first, is_dead, postponed_since FROM sluice_postpone_webhook($1, $2, $3, $4);

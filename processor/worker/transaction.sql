@@ -1,0 +1,58 @@
+-- claim --
+-- $1 stripe_event_ids  $2 the attempt of each message  $3 digest of each body, NULL of a small one  $4 whether this is a run
+-- alone  $5 patience in seconds  $6 statement timeout  $7 lock timeout  $8 idle timeout, in milliseconds. See
+-- migrations/functions/sluice_claim_batch.sql.
+SELECT stripe_event_id, webhook_type, stripe_account_id, livemode, api_version, object_id, created, tenant, body,
+       has_same_body, is_last_look, claimed_in
+FROM sluice_claim_batch(
+    $1::text[], $2::integer[], $3::bytea[], $4::boolean, $5::float8, $6::text, $7::text, $8::text
+);
+
+-- look --
+-- $1 stripe_event_ids that could not be claimed  $2 digests as for claim. What their rows say instead; no row: PostgreSQL
+-- never heard of it.
+SELECT w.stripe_event_id, webhook_type, stripe_account_id, coalesce(livemode, false) AS livemode, api_version, object_id,
+       coalesce(extract(epoch FROM stripe_created_at), 0)::bigint AS created, tenant,
+       CASE WHEN message.digest IS NULL THEN body END AS body,
+       CASE WHEN message.digest IS NOT NULL THEN coalesce(sha256(body) = message.digest, false) END AS has_same_body,
+       body IS NOT NULL AS has_body,
+       processed IS NOT FALSE OR dead_at IS NOT NULL AS is_over,
+       published_at IS NULL AND coalesce(next_attempt_at, 'infinity') > now() AS is_early,
+       processing_attempts,
+       solo_starts
+FROM unnest($1::text[], $2::bytea[]) AS message (stripe_event_id, digest)
+JOIN webhook_logs AS w ON w.stripe_event_id = message.stripe_event_id;
+
+-- settle_processed --
+-- $1 stripe_event_ids  $2 outcome of each  $3 the transaction that claimed. The last statement before the commit that makes
+-- the effects true; see migrations/functions/sluice_settle_batch.sql.
+SELECT stripe_event_id, delay_seconds FROM sluice_settle_batch($1::text[], $2::text[], $3::text);
+
+-- settle_parked --
+-- $1 stripe_event_ids  $2 why  $3 seconds until the next look  $4 the transaction that claimed; in another one nothing is
+-- settled. The facts that the handler wrote commit; the event comes back until its row appears or patience ends.
+UPDATE webhook_logs w
+SET outcome = 'parked',
+    parked_at = coalesce(w.parked_at, now()),
+    postponed_at = NULL,
+    last_error = parked.reason,
+    processing_attempts = w.processing_attempts + 1,
+    published_at = NULL,
+    solo_starts = 0,
+    next_attempt_at = now() + parked.delay_seconds * interval '1 second'
+FROM unnest($1::text[], $2::text[], $3::float8[]) AS parked (stripe_event_id, reason, delay_seconds)
+WHERE w.stripe_event_id = parked.stripe_event_id AND pg_current_xact_id_if_assigned()::text = $4::text
+RETURNING w.stripe_event_id;
+
+-- settle_unsupported --
+-- $1 stripe_event_ids  $2 why  $3 the transaction that claimed. Dead at once, and visibly so.
+UPDATE webhook_logs w
+SET outcome = 'unsupported',
+    last_error = unsupported.reason,
+    processing_attempts = w.processing_attempts + 1,
+    published_at = NULL,
+    solo_starts = 0,
+    dead_at = now()
+FROM unnest($1::text[], $2::text[]) AS unsupported (stripe_event_id, reason)
+WHERE w.stripe_event_id = unsupported.stripe_event_id AND pg_current_xact_id_if_assigned()::text = $3::text
+RETURNING w.stripe_event_id, true AS is_dead;

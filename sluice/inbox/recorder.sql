@@ -1,0 +1,105 @@
+-- record_new --
+-- One statement, one commit, for all webhooks that waited, each id once. They come sorted by id; the arrays are:
+-- $1 stripe_event_id, $2 webhook_type, $3 created (Unix seconds), $4 livemode, $5 stripe_account_id, $6 api_version,
+-- $7 object_id, $8 tenant, $9 verified_by, $10 body. Gives the ids of those that are in the log now and were not before;
+-- the others are for record.
+--
+-- What is in the log already is left out before the INSERT, because ON CONFLICT would wait for a processor that is
+-- updating such a row. A subquery of its own for each keeps that an index look-up, whatever the planner believes.
+INSERT INTO webhook_logs (
+    stripe_event_id, webhook_type, stripe_created_at, livemode, stripe_account_id, api_version, object_id, tenant,
+    verified_by, body, next_attempt_at, published_at, publications
+)
+SELECT
+    stripe_event_id, webhook_type, to_timestamp(created), livemode, stripe_account_id, api_version, object_id,
+    tenant, verified_by, body, now() + interval '5 seconds', now(), 1
+FROM unnest(
+    $1::text[], $2::text[], $3::bigint[], $4::boolean[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
+    $10::bytea[]
+) AS webhook (
+    stripe_event_id, webhook_type, created, livemode, stripe_account_id, api_version, object_id, tenant, verified_by,
+    body
+)
+WHERE (SELECT log.id FROM webhook_logs AS log WHERE log.stripe_event_id = webhook.stripe_event_id) IS NULL
+ON CONFLICT (stripe_event_id) DO NOTHING
+RETURNING stripe_event_id;
+
+-- record --
+-- As record_new, also for what came before and for repeats among what waited. They come sorted by id, the first of each
+-- id before its repeats, with $11 differs_from_first (NULL for the first of its id). Gives one row for each webhook, at
+-- its place among those asked for:
+--   is_new     it is in the log now and was not before;
+--   is_other   a test event whose id is recorded for another event: nothing was written, it needs a key of its own;
+--   life       its row was dead, and is 'revived', 'alive' or 'held' now (see sluice_revive_webhook);
+--   is_unfilled  its row is one that an earlier application left unprocessed and without a body: that is for fill.
+--
+-- LATERAL … LIMIT keeps that an index look-up for each webhook, whatever the planner believes.
+WITH incoming AS (
+    SELECT
+        webhook.*, known.id IS NOT NULL AS is_known, known.body AS known_body, coalesce(known.is_dead, false) AS is_dead,
+        known.body IS NULL AND known.is_open AND differs_from_first IS NULL AS is_unfilled,
+        coalesce(
+            NOT webhook.livemode AND NOT known.livemode AND known.body IS NOT NULL
+                AND position('~' IN webhook.stripe_event_id) = 0
+                AND (
+                    known.webhook_type <> webhook.webhook_type
+                    OR (webhook.stripe_event_id ~ '^evt_0{8,}(@|$)' AND known.body <> webhook.body)
+                ),
+            false
+        ) AS is_other
+    FROM unnest(
+        $1::text[], $2::text[], $3::bigint[], $4::boolean[], $5::text[], $6::text[], $7::text[], $8::text[],
+        $9::text[], $10::bytea[], $11::boolean[]
+    ) WITH ORDINALITY AS webhook (
+        stripe_event_id, webhook_type, created, livemode, stripe_account_id, api_version, object_id, tenant,
+        verified_by, body, differs_from_first, place
+    )
+    LEFT JOIN LATERAL (
+        SELECT
+            log.id, log.body, log.webhook_type, log.livemode, NOT log.processed AND log.dead_at IS NULL AS is_open,
+            NOT log.processed AND log.dead_at IS NOT NULL AND log.outcome IS DISTINCT FROM 'unsupported' AS is_dead
+        FROM webhook_logs AS log
+        WHERE log.stripe_event_id = webhook.stripe_event_id
+        LIMIT 1
+    ) AS known ON true
+), recorded AS (
+    INSERT INTO webhook_logs (
+        stripe_event_id, webhook_type, stripe_created_at, livemode, stripe_account_id, api_version, object_id, tenant,
+        verified_by, body, next_attempt_at, published_at, publications
+    )
+    SELECT
+        stripe_event_id, webhook_type, to_timestamp(created), livemode, stripe_account_id, api_version, object_id,
+        tenant, verified_by, body, now() + interval '5 seconds', now(), 1
+    FROM incoming
+    WHERE differs_from_first IS NULL AND NOT is_known
+    ORDER BY place
+    ON CONFLICT (stripe_event_id) DO NOTHING
+    RETURNING stripe_event_id
+), told AS (
+    SELECT
+        incoming.*, recorded.stripe_event_id IS NOT NULL AND differs_from_first IS NULL AS is_new,
+        NOT is_other AND coalesce(CASE WHEN is_known THEN known_body <> body ELSE differs_from_first END, false) AS differs
+    FROM incoming
+    LEFT JOIN recorded ON recorded.stripe_event_id = incoming.stripe_event_id
+), repeated AS (
+    INSERT INTO webhook_delivery (stripe_event_id, verified_by, body_differs)
+    SELECT stripe_event_id, verified_by, CASE WHEN known_body IS NOT NULL OR NOT is_known THEN differs END
+    FROM told
+    WHERE NOT is_new AND NOT is_other
+)
+SELECT
+    place, stripe_event_id, is_new, is_other, differs AS body_differs, coalesce(is_unfilled, false) AS is_unfilled,
+    CASE WHEN is_dead AND NOT is_other AND known_body = body THEN sluice_revive_webhook(stripe_event_id, body) END AS life
+FROM told
+ORDER BY place;
+
+-- fill --
+-- The arrays of record but the last, each id once. An earlier application's row that it left unprocessed, without a body
+-- and never relayed: the redelivery fills it and makes it due; the sweep does the rest. What somebody holds is left out,
+-- for a batch waits for nobody. Seldom used, so it costs nothing to be a statement of its own; and ingest itself may
+-- change no body.
+SELECT stripe_event_id
+FROM sluice_fill_webhooks(
+    $1::text[], $2::text[], $3::bigint[], $4::boolean[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
+    $10::bytea[]
+) AS filled (stripe_event_id);
