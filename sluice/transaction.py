@@ -23,7 +23,7 @@ class TransactionOver(Defect):
 
 class Transaction(Protocol):
     """
-    What a handler may do; each method as asyncpg's connection has it.
+    The transaction of a handler; each method as asyncpg's connection has it.
 
     What is written through it commits together with ``processed = true``. In a test, a connection of asyncpg's with an
     open transaction will do.

@@ -206,7 +206,7 @@ FILL = """
 
 @pytest.mark.parametrize("owner", ["postgres", "earlier_owner"])
 async def test_ingest_fills_what_was_left_and_no_other_row(earlier_url: str, db: Connection, owner: str) -> None:
-    """Not one that has a body, not one that was processed; with the rights of whoever owns the table."""
+    """Not one that has a body, not one that was processed; with the rights of the table's owner."""
     await db.execute(
         f"DROP ROLE IF EXISTS earlier_owner; CREATE ROLE earlier_owner; ALTER TABLE webhook_logs OWNER TO {owner}"
     )
