@@ -14,7 +14,7 @@ class StripeEvent:
     """
     One verified Stripe event: the envelope's fields, and the bytes that Stripe signed.
 
-    The body is decoded only when somebody asks for ``payload`` or ``object``.
+    The body is decoded when ``payload`` or ``object`` is read for the first time.
     """
 
     stripe_event_id: str
