@@ -31,7 +31,7 @@ class FactBuilder:
     @property
     def verb(self) -> str:
         """The last word of the event's type: ``payment_intent.succeeded`` says ``succeeded``."""
-        return self.event.type.rpartition(".")[2]
+        return self.event.verb
 
     @property
     def tells_releases_as_refunds(self) -> bool:

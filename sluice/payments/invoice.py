@@ -146,7 +146,7 @@ def _row_status(event: StripeEvent) -> str | None:
 
     Until 2018-11-08 an invoice had no status, but said whether it was paid.
     """
-    verb, word = event.type.rpartition(".")[2], text(event.object, "status")
+    verb, word = event.verb, text(event.object, "status")
     if verb == _DELETED:
         return _DELETED
     if word in PRECEDENCE:
