@@ -160,7 +160,7 @@ def _types(needed: Needed, ours: Sequence[Registration]) -> Iterator[Finding]:
         yield Finding(
             Name.TYPES_ALL,
             Weight.NOTE,
-            f"{', '.join(all_of)} gets every type; {len(needed.types)} have a handler, others are recorded and ignored.",
+            f"{', '.join(all_of)} gets every type; {len(needed.types)} have a handler, the rest is ignored.",
             "Subscribe it to what `sluice events` prints, and Stripe sends less.",
         )
     handled = needed.types | needed.previews

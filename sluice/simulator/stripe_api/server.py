@@ -176,7 +176,7 @@ class _Answers:
             "created": int(self._stripe.clock()),
         }
         known[str(endpoint["id"])] = endpoint
-        return {**endpoint, "secret": f"whsec_offline{len(known)}"}
+        return {**endpoint, "secret": f"whsec_offline{len(known):018}"}
 
     async def change_endpoint(self, request: web.Request, caller: Caller) -> JsonObject:
         caller.needs(_WRITE)
