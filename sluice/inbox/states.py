@@ -6,7 +6,7 @@ from enum import Enum, StrEnum
 from typing import Final, TypeAlias
 
 _OPEN = "NOT processed AND dead_at IS NULL"
-_WAITING = f"{_OPEN} AND next_attempt_at IS NOT NULL AND published_at IS NULL"
+_WAITING = f"{_OPEN} AND published_at IS NULL AND next_attempt_at IS NOT NULL"
 _DEAD = "NOT processed AND dead_at IS NOT NULL"
 
 
@@ -19,11 +19,11 @@ class State(Enum):
     """
 
     UNFILLED = (
-        f"{_OPEN} AND next_attempt_at IS NULL",
+        f"{_OPEN} AND published_at IS NULL AND next_attempt_at IS NULL",
         "Left unprocessed and without a body by an earlier application. Nothing publishes it.",
     )
     PUBLISHED = (
-        f"{_OPEN} AND next_attempt_at IS NOT NULL AND published_at IS NOT NULL",
+        f"{_OPEN} AND published_at IS NOT NULL",
         "A message is on its way, and no attempt has ended since. `outcome` tells of the attempt before.",
     )
     QUEUED = (
@@ -67,6 +67,10 @@ class State(Enum):
     def __str__(self) -> str:
         """The word that people read."""
         return self.name.lower()
+
+    def __repr__(self) -> str:
+        """The name alone; the condition would fill a screen."""
+        return f"State.{self.name}"
 
 
 def state_expression(states: Iterable[State] = State) -> str:
@@ -188,7 +192,7 @@ TRANSITIONS: Final = (
         "publish after all",
         Actor.RELAY,
         "publications.claim_unpublished",
-        _loops([State.PUBLISHED]),
+        _arrows(OPEN, State.PUBLISHED),
         "Publish a new row whose first publication failed.",
         "it is due and was published once",
     ),
@@ -253,7 +257,10 @@ TRANSITIONS: Final = (
         "postpone",
         Actor.PROCESSOR,
         "failures.postpone",
-        _arrows(OPEN, State.POSTPONED, State.DEAD),
+        {
+            **_arrows(WAITING, State.POSTPONED),
+            **_arrows([State.PUBLISHED, State.POSTPONED], State.POSTPONED, State.DEAD),
+        },
         "Wait for a lock that others hold; give up when they hold it for as long as all attempts may take.",
         _ATTEMPT,
         "sluice_postpone_webhook",
