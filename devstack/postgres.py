@@ -28,7 +28,7 @@ from devstack.ports import LOOPBACK, free_port
 from devstack.problems import StackProblem, explain
 
 SUPERUSER = "postgres"
-LOGIN_ROLES = ("ingest", "processor", "healthd")
+LOGIN_ROLES = ("ingest", "processor", "healthd", "reconciler")
 DEFAULT_DATABASE = "sluice"
 START_SECONDS = 120.0  # recovery after a crash replays the log; an idle start takes a quarter of a second
 _POLL_SECONDS = 0.02

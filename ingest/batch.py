@@ -7,6 +7,7 @@ from ingest.receipts import Promise
 from sluice.chassis.postgres import Record
 from sluice.contract.event import StripeEvent
 from sluice.failures import Unavailable
+from sluice.inbox.record import columns as arrays
 
 
 class Waiting(NamedTuple):
@@ -43,19 +44,7 @@ def others(batch: Batch, recorded: Sequence[Record], firsts: Mapping[str, Waitin
 
 def columns(batch: Batch) -> Sequence[Sequence[object]]:
     """The arguments that every statement takes, in the order of the batch."""
-    events = [waiting.event for waiting in batch]
-    return (
-        [event.stripe_event_id for event in events],
-        [event.type for event in events],
-        [event.created for event in events],
-        [event.livemode for event in events],
-        [event.account for event in events],
-        [event.api_version for event in events],
-        [event.object_id for event in events],
-        [event.tenant for event in events],
-        [waiting.verified_by for waiting in batch],
-        [event.body for event in events],
-    )
+    return arrays([waiting.event for waiting in batch], [waiting.verified_by for waiting in batch])
 
 
 def differs(batch: Batch) -> Sequence[bool | None]:

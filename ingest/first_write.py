@@ -1,10 +1,11 @@
 """Whether PostgreSQL would take webhooks from this process: the journal's own statements, without a webhook in them."""
 
 from ingest.batch import columns, differs
-from ingest.journal import QUERIES as JOURNAL
+from ingest.journal import PUBLISHES
 from ingest.repeats import QUERIES as REPEATS
 from sluice.chassis.postgres import DATABASE_ERRORS, Database
 from sluice.chassis.postgres_reasons import reason_of
+from sluice.inbox.record import RECORD_NEW
 
 _SECONDS = 3.0
 
@@ -14,7 +15,7 @@ async def what_prevents_writing(database: Database) -> str | None:
     nothing = columns(())
     try:
         async with database.acquire(within_seconds=_SECONDS) as connection:
-            await connection.fetch(JOURNAL["record_new"], *nothing, timeout=_SECONDS)
+            await connection.fetch(RECORD_NEW, *nothing, PUBLISHES, timeout=_SECONDS)
             await connection.fetch(REPEATS["record"], *nothing, differs(()), timeout=_SECONDS)
             await connection.fetch(REPEATS["fill"], *nothing, timeout=_SECONDS)
     except DATABASE_ERRORS as error:

@@ -26,11 +26,12 @@ from ingest.repeats import record_repeats
 from sluice.chassis.endless import turn
 from sluice.chassis.postgres import DATABASE_ERRORS, Connection, Database, is_transient
 from sluice.chassis.postgres_hold import Hold
-from sluice.chassis.sql import load_queries
 from sluice.contract.event import StripeEvent
 from sluice.failures import DatabaseUnavailable
+from sluice.inbox.record import RECORD_NEW
 
-QUERIES = load_queries(__file__, "journal.sql")
+PUBLISHES = True
+"""The last argument of ``record_new``: what is new is handed to the publisher after its commit."""
 _LEAST_RETRY_SECONDS = 0.3
 _HOLD_SECONDS = 1.0
 _IDLE_SECONDS = 10.0
@@ -190,7 +191,7 @@ class Journal:
         firsts = firsts_of(batch)
         async with self._hold.use(within_seconds=seconds_left(deadline)) as connection:
             recorded = await connection.fetch(
-                QUERIES["record_new"], *columns(list(firsts.values())), timeout=seconds_left(deadline)
+                RECORD_NEW, *columns(list(firsts.values())), PUBLISHES, timeout=seconds_left(deadline)
             )
             self._give([firsts[row["stripe_event_id"]] for row in recorded], RECORDED)
             if rest := others(batch, recorded, firsts):

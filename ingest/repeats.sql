@@ -5,12 +5,14 @@
 --   is_new     it is in the log now and was not before;
 --   is_other   a test event whose id is recorded for another event: nothing was written, it needs a key of its own;
 --   life       its row was dead, and is 'revived', 'alive' or 'held' now (see sluice_revive_webhook);
+--   body_differs  its body is not that of its row, which Stripe signed too; what its API gave is written otherwise;
 --   is_unfilled  its row is one that an earlier application left unprocessed and without a body: that is for fill.
 --
 -- LATERAL … LIMIT keeps that an index look-up for each webhook, whatever the planner believes.
 WITH incoming AS (
     SELECT
         webhook.*, known.id IS NOT NULL AS is_known, known.body AS known_body, coalesce(known.is_dead, false) AS is_dead,
+        known.verified_by IS NOT DISTINCT FROM 'api' AS is_listed,
         known.body IS NULL AND known.is_open AND differs_from_first IS NULL AS is_unfilled,
         coalesce(
             NOT webhook.livemode AND NOT known.livemode AND known.body IS NOT NULL
@@ -30,7 +32,8 @@ WITH incoming AS (
     )
     LEFT JOIN LATERAL (
         SELECT
-            log.id, log.body, log.webhook_type, log.livemode, NOT log.processed AND log.dead_at IS NULL AS is_open,
+            log.id, log.body, log.webhook_type, log.livemode, log.verified_by,
+            NOT log.processed AND log.dead_at IS NULL AS is_open,
             NOT log.processed AND log.dead_at IS NOT NULL AND log.outcome IS DISTINCT FROM 'unsupported' AS is_dead
         FROM webhook_logs AS log
         WHERE log.stripe_event_id = webhook.stripe_event_id
@@ -52,7 +55,9 @@ WITH incoming AS (
 ), told AS (
     SELECT
         incoming.*, recorded.stripe_event_id IS NOT NULL AND differs_from_first IS NULL AS is_new,
-        NOT is_other AND coalesce(CASE WHEN is_known THEN known_body <> body ELSE differs_from_first END, false) AS differs
+        NOT is_other AND coalesce(
+            CASE WHEN is_known THEN known_body <> body AND NOT is_listed ELSE differs_from_first END, false
+        ) AS differs
     FROM incoming
     LEFT JOIN recorded ON recorded.stripe_event_id = incoming.stripe_event_id
 ), repeated AS (

@@ -1,0 +1,1 @@
+"""The table ``webhook_logs``: what is received, whoever receives it."""
