@@ -16,7 +16,7 @@ from bench.candidates import CANDIDATES
 from bench.webhooks import ORGANISED, organised
 from devstack.nats import NatsServer
 from devstack.postgres import PostgresServer
-from sluice.chassis.migrate import migrate
+from sluice.postgres.migrator import migrate
 
 _SETTLE_SECONDS = 120.0
 _OURS = ("webhook_delivery", "error_logs", "payment_fact", "payment", "subscription", "invoice", "events")

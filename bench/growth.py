@@ -14,10 +14,10 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.ground import prepare
-from sluice.chassis.sql import load_queries
 from sluice.ops.status.snapshot import MOST
 from sluice.ops.status.snapshot import QUERIES as STATUS
 from sluice.ops.why.lookup import tell
+from sluice.postgres.sql import load_queries
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Look: TypeAlias = "Callable[[Connection], Awaitable[object]]"

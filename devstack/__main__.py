@@ -17,9 +17,9 @@ from devstack.problems import StackProblem
 from devstack.screen import Screen
 from devstack.stack import Stack
 from devstack.tally import Progress, Tally
-from sluice.chassis.postgres_errors import DATABASE_ERRORS
-from sluice.chassis.printable import printable_lines
 from sluice.ops.terminal import Terminal
+from sluice.postgres.errors import DATABASE_ERRORS
+from sluice.runtime.printable import printable_lines
 
 LOOK_SECONDS = 1.0
 PLAIN_COLUMNS = 140

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from devstack.problems import StackProblem
-from sluice.chassis.migrate import migrate
 from sluice.failures import Failure
+from sluice.postgres.migrator import migrate
 
 
 async def apply_migrations(dsn: str) -> Sequence[str]:

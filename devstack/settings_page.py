@@ -11,7 +11,7 @@ from devstack.options import ROOT
 from healthd.settings import Settings as HealthdSettings
 from ingest.settings import IngestSettings
 from processor.settings import ProcessorSettings
-from sluice.chassis.settings import ServiceSettings
+from sluice.runtime.settings import ServiceSettings
 
 PAGE = Path("docs/settings.md")
 

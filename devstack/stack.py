@@ -23,7 +23,7 @@ from devstack.signature_hint import SignatureHint
 from devstack.tally import is_migrated
 from devstack.together import together
 from devstack.wiring import SERVICES, Addresses, Wiring
-from sluice.chassis.postgres_errors import DATABASE_ERRORS
+from sluice.postgres.errors import DATABASE_ERRORS
 
 
 class Stack:

@@ -6,8 +6,8 @@ from typing import Self
 
 import asyncpg
 
-from sluice.chassis.postgres_errors import DATABASE_ERRORS
-from sluice.chassis.sql import load_queries
+from sluice.postgres.errors import DATABASE_ERRORS
+from sluice.postgres.sql import load_queries
 
 _QUERIES = load_queries(__file__, "tally.sql")
 COUNTED_AT_MOST = 100_000

@@ -9,18 +9,18 @@ from aiohttp import web
 
 from healthd import metrics
 from healthd.app import answer, make_app, serve
-from healthd.board import Board
+from healthd.health_state import Board
 from healthd.poll import DatabasePoll, Poll, ServicePoll, StreamPoll, poll_until
 from healthd.record import Recorder
 from healthd.replicas import ServiceWatch
 from healthd.settings import Settings
-from sluice.chassis import output
-from sluice.chassis.command_line import explain
-from sluice.chassis.jetstream import JetStream, StreamSpec
-from sluice.chassis.postgres import Database
-from sluice.chassis.service import Service, run
-from sluice.chassis.settings import load
 from sluice.contract.subjects import ALL_SUBJECTS, STREAM
+from sluice.nats.jetstream import JetStream, StreamSpec
+from sluice.postgres.pool import Database
+from sluice.runtime import output
+from sluice.runtime.command_line import explain
+from sluice.runtime.service import Service, run
+from sluice.runtime.settings import load
 
 NAME = "healthd"
 WATCHED = StreamSpec(STREAM, (ALL_SUBJECTS,), is_ours=False)

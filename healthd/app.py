@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 import orjson
 from aiohttp import web
 
-from healthd.board import Board
+from healthd.health_state import Board
 from healthd.report import brief, detailed
-from sluice.chassis.listening import listen_on
-from sluice.chassis.probes import JsonValue, PortTaken
+from sluice.runtime.listening import listen_on
+from sluice.runtime.probes import JsonValue, PortTaken
 
 BOARD = web.AppKey("board", Board)
 DETAILS = web.AppKey("details", bool)

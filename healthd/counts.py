@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from healthd.snapshot import ReplicaSeen, ServiceSeen, Sight
+from healthd.observations import ReplicaSeen, ServiceSeen, Sight
 
 
 @dataclass(frozen=True, slots=True)

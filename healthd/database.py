@@ -6,10 +6,10 @@ import time
 
 import asyncpg
 
-from healthd.snapshot import DatabaseSeen, Problem, SchemaSeen, WebhooksSeen
-from sluice.chassis.postgres import Database
-from sluice.chassis.sql import load_queries
+from healthd.observations import DatabaseSeen, Problem, SchemaSeen, WebhooksSeen
 from sluice.failures import DatabaseUnavailable
+from sluice.postgres.pool import Database
+from sluice.postgres.sql import load_queries
 
 _SQL = load_queries(__file__, "poll.sql")
 _SERVER_SHARE_MS = 800  # the server gives up a little before us, and says why

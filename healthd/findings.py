@@ -7,8 +7,7 @@ Only the newest look counts: what an older one saw would have a healthd that was
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from healthd.reasons import KEY_HOLDER, NOTHING, VITAL, Finding, Findings, Reason
-from healthd.snapshot import (
+from healthd.observations import (
     Configured,
     DatabaseSeen,
     Problem,
@@ -18,6 +17,7 @@ from healthd.snapshot import (
     StreamSeen,
     WebhooksSeen,
 )
+from healthd.rules import KEY_HOLDER, NOTHING, VITAL, Finding, Findings, Reason
 
 SECRET_READABLE = "secret_readable"  # noqa: S105  a name in sluice_schema_findings(), no secret
 

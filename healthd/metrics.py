@@ -4,11 +4,11 @@ import math
 from collections.abc import Sequence
 from functools import partial
 
-from healthd.board import Board
-from healthd.reasons import Status
-from healthd.snapshot import DatabaseSeen, ReplicaSeen, Seen, Sight, StreamSeen, WebhooksSeen
+from healthd.health_state import Board
+from healthd.observations import DatabaseSeen, ReplicaSeen, Seen, Sight, StreamSeen, WebhooksSeen
+from healthd.rules import Status
 from healthd.verdict import Verdict
-from sluice.chassis.metrics import Gauge, gauge
+from sluice.runtime.metrics import Gauge, gauge
 
 _REPLICA = ("service", "replica")
 

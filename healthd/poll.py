@@ -10,18 +10,18 @@ from functools import partial
 from typing import Protocol
 
 from healthd import metrics
-from healthd.board import Board
 from healthd.database import look_at_database, look_at_schema, look_at_webhooks, move_watermark, problem_of
-from healthd.reasons import Status
+from healthd.health_state import Board
+from healthd.observations import Problem, StreamSeen
 from healthd.replicas import ServiceWatch, Unresolved
-from healthd.snapshot import Problem, StreamSeen
+from healthd.rules import Status
 from healthd.verdict import Verdict
-from sluice.chassis import logs
-from sluice.chassis.endless import TURNS_WITHIN_SECONDS, run_endless, turn
-from sluice.chassis.jetstream import ConsumerState
-from sluice.chassis.postgres import DATABASE_ERRORS, Database
 from sluice.contract.subjects import CONSUMER
 from sluice.failures import StreamUnavailable
+from sluice.nats.jetstream import ConsumerState
+from sluice.postgres.pool import DATABASE_ERRORS, Database
+from sluice.runtime import logs
+from sluice.runtime.endless import TURNS_WITHIN_SECONDS, run_endless, turn
 
 _JITTER = 0.2
 _SHARE_IN_DOUBT = 0.2

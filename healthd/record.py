@@ -7,14 +7,14 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from healthd.board import Board
 from healthd.counts import NOTHING, Counted, Counters
-from healthd.reasons import Status
+from healthd.health_state import Board
+from healthd.rules import Status
 from healthd.verdict import Verdict
-from sluice.chassis import logs
-from sluice.chassis.postgres import DATABASE_ERRORS, Database
-from sluice.chassis.postgres_reasons import reason_of
-from sluice.chassis.sql import load_queries
+from sluice.postgres.pool import DATABASE_ERRORS, Database
+from sluice.postgres.reasons import reason_of
+from sluice.postgres.sql import load_queries
+from sluice.runtime import logs
 
 _QUERIES = load_queries(__file__, "record.sql")
 _MOST_WAITING = 1_000

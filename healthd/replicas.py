@@ -10,9 +10,9 @@ from dataclasses import replace
 import aiohttp
 from yarl import URL
 
-from healthd.answer import parse_answer
+from healthd.observations import Problem, ReplicaSeen, ServiceSeen
+from healthd.replica_status import parse_answer
 from healthd.settings import Target
-from healthd.snapshot import Problem, ReplicaSeen, ServiceSeen
 
 REPLICAS_AT_MOST = 100
 """Of one service; keeps a wildcard name from becoming a flood of requests and of labels."""

@@ -3,10 +3,10 @@
 from datetime import datetime
 
 from healthd.findings import secret_key_of, webhook_secret_of
-from healthd.reasons import KEY_HOLDER, VITAL, Part
-from healthd.snapshot import ReplicaSeen, Seen, ServiceSeen, Sight, Snapshot
+from healthd.observations import ReplicaSeen, Seen, ServiceSeen, Sight, Snapshot
+from healthd.rules import KEY_HOLDER, VITAL, Part
 from healthd.verdict import Verdict
-from sluice.chassis.probes import JsonValue
+from sluice.runtime.probes import JsonValue
 
 
 def brief(snapshot: Snapshot, verdict: Verdict, *, now: float, at: datetime) -> dict[str, JsonValue]:

@@ -9,9 +9,9 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import Field, model_validator
 
 from healthd.findings import Limits
-from healthd.reasons import KEY_HOLDER, VITAL
-from sluice.chassis.listening import EVERY_ADDRESS
-from sluice.chassis.settings import ServiceSettings
+from healthd.rules import KEY_HOLDER, VITAL
+from sluice.runtime.listening import EVERY_ADDRESS
+from sluice.runtime.settings import ServiceSettings
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 _SECONDS = Annotated[float, Field(gt=0, le=3600)]

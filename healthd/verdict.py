@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from healthd.findings import Limits, about_nobody
-from healthd.reasons import NOTHING, Finding, Findings, Part, Reason, Status
-from healthd.snapshot import Snapshot
+from healthd.observations import Snapshot
+from healthd.rules import NOTHING, Finding, Findings, Part, Reason, Status
 
 LOOKS_THAT_CONVINCE = 2
 

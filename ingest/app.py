@@ -6,29 +6,29 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from ingest import metrics
-from ingest.admission import Admission
-from ingest.body import BodyReader
-from ingest.descriptors import allow_many_files
-from ingest.express import Express
-from ingest.first_write import what_prevents_writing
-from ingest.journal import Journal
-from ingest.public_port import Listening, PublicServer, listen
-from ingest.publisher import Publisher
-from ingest.receive import Receiver
-from ingest.refusals import Refusals
-from ingest.relay import Relay
+from ingest.auth.authenticate import Authenticator
+from ingest.auth.refusals import Refusals
+from ingest.auth.tenant_secrets import Tenants
+from ingest.http.body import BodyReader
+from ingest.http.endpoint import Receiver
+from ingest.http.fast_path import FastPath
+from ingest.http.open_file_limit import raise_open_file_limit
+from ingest.http.server import Listening, PublicServer, listen
+from ingest.http.tenant_limits import CpuShare, InFlight
+from ingest.journal.journal import Journal
+from ingest.journal.write_check import what_prevents_writing
+from ingest.relay.publisher import Publisher
+from ingest.relay.sweeper import Relay
 from ingest.settings import SECRET_NAME, IngestSettings
-from ingest.shares import CpuShare, InFlight
-from ingest.tenants import Tenants
-from sluice.chassis import logs
-from sluice.chassis.endless import Run, tell_to_end
-from sluice.chassis.first_contact import hold_readiness
-from sluice.chassis.jetstream import JetStream
-from sluice.chassis.postgres import Database
-from sluice.chassis.secret import RotatingSecret
-from sluice.chassis.service import Service
 from sluice.contract.event import StripeEvent
 from sluice.contract.subjects import ALL_SUBJECTS, STREAM
+from sluice.nats.jetstream import JetStream
+from sluice.postgres.first_contact import hold_readiness
+from sluice.postgres.pool import Database
+from sluice.runtime import logs
+from sluice.runtime.endless import Run, tell_to_end
+from sluice.runtime.secrets import RotatingSecret
+from sluice.runtime.service import Service
 from sluice.webhook_secret import fault_of
 
 _FINISH_SECONDS = 3.0  # a request that has its body is answered within 2.5 s
@@ -40,7 +40,7 @@ async def serve(service: Service) -> None:
     if not isinstance(settings, IngestSettings):
         raise TypeError("ingest needs its own settings")
     secret = RotatingSecret(SECRET_NAME, fault_of=fault_of)
-    allow_many_files(settings.connections_max)
+    raise_open_file_limit(settings.connections_max)
     stream_spec = settings.stream(STREAM, (ALL_SUBJECTS,))
     async with (
         Database.open(settings, "sluice-ingest", keeps_plans=True) as database,
@@ -78,7 +78,7 @@ async def _receiving(
     )
     tenants = Tenants(database, on_fault=refusals.no_secret, limits=settings.tenant_limits)
     cpu = CpuShare()
-    admission = Admission(
+    authenticator = Authenticator(
         secrets=secret.values, secrets_afresh=secret.values_afresh, tenants=tenants, refusals=refusals, cpu=cpu
     )
     jobs: dict[str, Run] = {"journal": journal.run, "tenants": tenants.run}
@@ -87,7 +87,7 @@ async def _receiving(
         service.probes.add_status("relay", lambda: {"waiting": publisher.waiting_rows})
     bodies = BodyReader(settings.body_limits)
     receiver = Receiver(
-        admission=admission,
+        authenticator=authenticator,
         journal=journal,
         bodies=bodies,
         tenants=tenants,
@@ -95,14 +95,14 @@ async def _receiving(
         is_draining=service.stop.is_set,
         answer_seconds=settings.answer_seconds,
     )
-    express = Express(admission=admission, journal=journal, bodies=bodies)
+    fast_path = FastPath(authenticator=authenticator, journal=journal, bodies=bodies)
     metrics.JOURNAL_QUEUE_ROWS.set_function(lambda: journal.waiting_rows)
     metrics.JOURNAL_QUEUE_BYTES.set_function(lambda: journal.waiting_bytes)
     service.probes.add_status("journal", lambda: {"rows": journal.waiting_rows, "bytes": journal.waiting_bytes})
     async with (
         _running(service, jobs),
         listen(
-            PublicServer(receiver, express, settings.connection_limits, is_draining=service.stop.is_set),
+            PublicServer(receiver, fast_path, settings.connection_limits, is_draining=service.stop.is_set),
             settings.listen_host,
             settings.listen_port,
             reuse_port=settings.listen_reuse_port,

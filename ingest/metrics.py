@@ -2,7 +2,7 @@
 
 from functools import lru_cache
 
-from sluice.chassis import metrics
+from sluice.runtime import metrics
 
 KNOWN_TYPES = frozenset(
     """

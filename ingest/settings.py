@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import Field
 
-from ingest.body import BodyLimits
-from ingest.connection import ConnectionLimits
-from ingest.journal import JournalLimits
-from ingest.relay import RelayLimits
-from ingest.tenants import TenantLimits
-from sluice.chassis.listening import EVERY_ADDRESS
-from sluice.chassis.settings import BeyondRollouts, Seconds
-from sluice.chassis.stream_settings import StreamSettings
+from ingest.auth.tenant_secrets import TenantLimits
+from ingest.http.body import BodyLimits
+from ingest.http.connection import ConnectionLimits
+from ingest.journal.journal import JournalLimits
+from ingest.relay.sweeper import RelayLimits
+from sluice.nats.stream_settings import StreamSettings
+from sluice.runtime.listening import EVERY_ADDRESS
+from sluice.runtime.settings import BeyondRollouts, Seconds
 from sluice.webhook_secret import configured_faults
 
 SECRET_NAME = "STRIPE_WEBHOOK_SECRET"  # noqa: S105  the name of a setting

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from processor.app import serve
 from processor.assembly import NAME
 from processor.settings import ProcessorSettings
-from sluice.chassis import output
-from sluice.chassis.command_line import explain
-from sluice.chassis.service import run
-from sluice.chassis.settings import load
+from sluice.runtime import output
+from sluice.runtime.command_line import explain
+from sluice.runtime.service import run
+from sluice.runtime.settings import load
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -5,14 +5,14 @@ from collections.abc import Mapping, Sequence
 
 import processor.handlers
 from processor.assembly import serve_with
-from processor.heal import Projection
-from processor.ledger import apply_facts, reconsider
-from processor.row_watch import RowWatch
+from processor.payments.backfill import Projection
+from processor.payments.ledger import apply_facts, reconsider
+from processor.payments.row_watch import RowWatch
 from processor.settings import ProcessorSettings
-from sluice.chassis.service import Service
 from sluice.contract.event import StripeEvent
 from sluice.outcomes import Outcome
 from sluice.registry import Registry, Transaction, discover
+from sluice.runtime.service import Service
 
 
 async def serve(service: Service) -> None:

@@ -4,21 +4,21 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 
-from processor.consume import Consumer
-from processor.direct import Direct
-from processor.heal import Healer, Projection
-from processor.in_hand import InHand
-from processor.lanes import NAME, open_database, open_lanes
+from processor.consumer.consumer import Consumer
+from processor.consumer.consumers import NAME, open_database, open_lanes
+from processor.consumer.direct import Direct
+from processor.consumer.leases import Leases
+from processor.consumer.stream_health import Condition, StreamHealth
+from processor.payments.backfill import Backfill, Projection
 from processor.settings import ProcessorSettings
-from processor.stream_watch import Condition, StreamWatch
-from sluice.chassis.endless import TURNS_WITHIN_SECONDS, run_endless
-from sluice.chassis.first_contact import hold_readiness
-from sluice.chassis.jetstream import ConsumerSpec, JetStream, StreamSpec
-from sluice.chassis.postgres import Database
-from sluice.chassis.probes import JsonValue
-from sluice.chassis.service import Service
 from sluice.contract.subjects import ALL_SUBJECTS, CONSUMER, STREAM
+from sluice.nats.jetstream import ConsumerSpec, JetStream, StreamSpec
+from sluice.postgres.first_contact import hold_readiness
+from sluice.postgres.pool import Database
 from sluice.registry import Registry
+from sluice.runtime.endless import TURNS_WITHIN_SECONDS, run_endless
+from sluice.runtime.probes import JsonValue
+from sluice.runtime.service import Service
 
 __all__ = ["NAME", "serve_with"]
 
@@ -36,8 +36,8 @@ async def serve_with(service: Service, registry: Registry, project: Projection) 
             settings, name=NAME, group=service.group, stream=_STREAM, consumer=_consumer_spec(settings)
         ) as stream,
     ):
-        in_hand = InHand(Direct(database), settings.ack_wait_seconds)
-        await _serve(service, settings, registry, project, database, stream, in_hand)
+        leases = Leases(Direct(database), settings.ack_wait_seconds)
+        await _serve(service, settings, registry, project, database, stream, leases)
 
 
 async def _serve(
@@ -47,30 +47,31 @@ async def _serve(
     project: Projection,
     database: Database,
     stream: JetStream | None,
-    in_hand: InHand,
+    leases: Leases,
 ) -> None:
-    async with open_lanes(settings, registry, database, service.errors, service.stop, in_hand) as lanes:
+    async with open_lanes(settings, registry, database, service.errors, service.stop, leases) as lanes:
         consumer = Consumer(
             stream=stream,
-            turns=lanes.turns,
-            outage=lanes.turns.outage,
+            worker=lanes.worker,
+            database_gate=lanes.worker.database_gate,
             stop=service.stop,
-            direct=in_hand.direct,
-            watch=StreamWatch(stream, database, settings.stream_grace_seconds),
-            in_hand=in_hand,
+            direct=leases.direct,
+            watch=StreamHealth(stream, database, settings.stream_grace_seconds),
+            leases=leases,
             batch_size=settings.batch_size,
             lanes=settings.lanes,
+            concurrency=lanes.concurrency,
         )
-        healer = Healer(database, project, service.errors, service.stop, settings.heal_seconds)
+        backfill = Backfill(database, project, service.errors, service.stop, settings.heal_seconds)
         _report_status(service, database, stream, consumer, secret_key=_secret_key(settings, registry))
-        service.probes.add_status("apart", lanes.isolation.status)
+        service.probes.add_status("apart", lanes.routing.status)
         limit_seconds = settings.ready_without_database_seconds
         async with (
-            hold_readiness(service, consumer.outage.what_prevents_work, limit_seconds=limit_seconds),
+            hold_readiness(service, consumer.database_gate.what_prevents_work, limit_seconds=limit_seconds),
             asyncio.TaskGroup() as group,
         ):
             service.probes.has_started = True
-            group.create_task(run_endless("heal", healer.run, within_seconds=_within(settings)), name="heal")
+            group.create_task(run_endless("heal", backfill.run, within_seconds=_within(settings)), name="heal")
             group.create_task(consumer.run(), name="consume")
             for name, apart in lanes.apart.items():
                 group.create_task(run_endless(name, apart.run), name=name)
@@ -106,7 +107,7 @@ def _secret_key(settings: ProcessorSettings, registry: Registry) -> str:
     return "missing" if registry.asks_stripe else "not_needed"
 
 
-def _stream_status(stream: JetStream, watch: StreamWatch) -> Mapping[str, JsonValue]:
+def _stream_status(stream: JetStream, watch: StreamHealth) -> Mapping[str, JsonValue]:
     """A connection over which nothing comes, or that is lost again and again, is none."""
     is_connected = stream.is_connected and watch.condition is not Condition.AWAY
     return {**stream.status(), "connected": is_connected, "stalled": watch.is_stalled}
@@ -117,9 +118,9 @@ def _work_of(consumer: Consumer) -> Callable[[], Mapping[str, float | bool | Non
         age = time.monotonic() - consumer.turned_at if consumer.turned_at else None
         return {
             "last_turn_age_seconds": age,
-            "waits_for_database": consumer.outage.is_on,
-            "waits_for_migration": consumer.outage.waits_for_migration,
-            "forged_message_age_seconds": consumer.turns.reporter.forged_age_seconds,
+            "waits_for_database": consumer.database_gate.is_on,
+            "waits_for_migration": consumer.database_gate.waits_for_migration,
+            "forged_message_age_seconds": consumer.worker.reporter.forged_age_seconds,
             "takes_from_postgresql": consumer.watch.is_away,
         }
 

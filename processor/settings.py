@@ -4,7 +4,7 @@ from typing import Self
 
 from pydantic import Field, SecretStr, model_validator
 
-from sluice.chassis.settings import BeyondRollouts, ServiceSettings
+from sluice.runtime.settings import BeyondRollouts, ServiceSettings
 
 HOUR = 3600
 DAY = 24 * HOUR

@@ -4,10 +4,10 @@ import os
 
 from reconciler.app import NAME, serve
 from reconciler.settings import KEY_NAME, ReconcilerSettings, key_faults
-from sluice.chassis import output
-from sluice.chassis.command_line import explain
-from sluice.chassis.service import run
-from sluice.chassis.settings import load
+from sluice.runtime import output
+from sluice.runtime.command_line import explain
+from sluice.runtime.service import run
+from sluice.runtime.settings import load
 
 _PURPOSE = "Ask Stripe what never arrived, and record it."
 _KEY = "restricted key that may read events and webhook endpoints; of each mode one, with a comma"

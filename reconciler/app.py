@@ -12,14 +12,14 @@ from reconciler.rounds import Choice, Rhythm, Rounds
 from reconciler.settings import KEY_NAME, ReconcilerSettings, key_fault_of, keys_by_mode
 from reconciler.standing import QUERIES, Standings
 from reconciler.stripe_api import StripeApi, http_client
-from sluice.chassis import logs
-from sluice.chassis.endless import tell_to_end, turn
-from sluice.chassis.first_contact import hold_readiness
-from sluice.chassis.postgres import DATABASE_ERRORS, Database
-from sluice.chassis.postgres_reasons import reason_of
-from sluice.chassis.probes import JsonValue
-from sluice.chassis.secret import RotatingSecret
-from sluice.chassis.service import Service
+from sluice.postgres.first_contact import hold_readiness
+from sluice.postgres.pool import DATABASE_ERRORS, Database
+from sluice.postgres.reasons import reason_of
+from sluice.runtime import logs
+from sluice.runtime.endless import tell_to_end, turn
+from sluice.runtime.probes import JsonValue
+from sluice.runtime.secrets import RotatingSecret
+from sluice.runtime.service import Service
 
 NAME = "reconciler"
 _MODES: Mapping[bool, str] = {True: "live", False: "test"}

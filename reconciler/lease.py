@@ -10,10 +10,10 @@ import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-from sluice.chassis import logs
-from sluice.chassis.endless import turn
-from sluice.chassis.postgres import DATABASE_ERRORS, Database
-from sluice.chassis.sql import load_queries
+from sluice.postgres.pool import DATABASE_ERRORS, Database
+from sluice.postgres.sql import load_queries
+from sluice.runtime import logs
+from sluice.runtime.endless import turn
 
 _QUERIES = load_queries(__file__, "lease.sql")
 

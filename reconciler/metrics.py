@@ -7,7 +7,7 @@ from reconciler.accounts import Account
 from reconciler.listed import ListedPage
 from reconciler.record import Filled
 from reconciler.standing import Pass
-from sluice.chassis import metrics
+from sluice.runtime import metrics
 
 ACCOUNTS_SHOWN: Final = 50
 """Accounts with figures of their own; more would be a flood of labels. The table ``reconcile_account`` has all."""

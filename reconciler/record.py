@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import asyncpg
 
 from reconciler.listed import Refused
-from sluice.chassis.postgres import Connection
-from sluice.chassis.sql import load_queries
 from sluice.contract.event import StripeEvent
 from sluice.inbox.record import RECORD_NEW, columns
+from sluice.postgres.pool import Connection
+from sluice.postgres.sql import load_queries
 
 QUERIES = load_queries(__file__, "record.sql")
 VERIFIED_BY = "api"

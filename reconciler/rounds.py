@@ -10,10 +10,10 @@ from reconciler.account_pass import Passes
 from reconciler.accounts import Account, accounts_to_list
 from reconciler.failures import AccountClosed, StripeUnavailable
 from reconciler.standing import Pass, Standings
-from sluice.chassis import logs
-from sluice.chassis.endless import turn
-from sluice.chassis.postgres import DATABASE_ERRORS
 from sluice.failures import Failure
+from sluice.postgres.pool import DATABASE_ERRORS
+from sluice.runtime import logs
+from sluice.runtime.endless import turn
 
 _JITTER = 0.1
 _SOON_SHARE = 1 / 6

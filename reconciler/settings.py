@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pydantic import Field, field_validator
 
 from reconciler.stripe_api import DEFAULT_BASE
-from sluice.chassis.settings import BeyondRollouts, Seconds, ServiceSettings
+from sluice.runtime.settings import BeyondRollouts, Seconds, ServiceSettings
 
 KEY_NAME = "STRIPE_API_KEY"
 _KEY = re.compile(r"(?:rk|sk)_(live|test)_[A-Za-z0-9_]{3,255}")

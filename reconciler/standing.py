@@ -7,9 +7,9 @@ from reconciler.accounts import Account
 from reconciler.lease import LeaseLost
 from reconciler.listed import ListedPage
 from reconciler.record import Filled
-from sluice.chassis.postgres import Connection, Database, Record
-from sluice.chassis.sql import load_queries
 from sluice.failures import Failure
+from sluice.postgres.pool import Connection, Database, Record
+from sluice.postgres.sql import load_queries
 
 QUERIES = load_queries(__file__, "standing.sql")
 

@@ -30,9 +30,9 @@ from reconciler.failures import (
     RightMissing,
     StripeUnavailable,
 )
-from sluice.chassis import logs
 from sluice.contract.document import JsonObject, decode_object
 from sluice.failures import Failure, MalformedEvent
+from sluice.runtime import logs
 
 DEFAULT_BASE = "https://api.stripe.com"
 _TRIES = 4

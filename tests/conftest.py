@@ -14,15 +14,18 @@ import asyncpg
 import pytest
 import pytest_asyncio
 from hypothesis import HealthCheck, settings
+from pydantic import SecretStr
 
 from devstack.nats import NatsServer
 from devstack.postgres import PostgresServer
 from devstack.roles import make_login_roles
 from devstack.schema import apply_migrations
+from sluice.runtime.settings import ServiceSettings
+from tests.wire import Wire
 
 if TYPE_CHECKING:
     from devstack.stack import Stack
-    from sluice.chassis.postgres import Database
+    from sluice.postgres.pool import Database
 
 TEMPLATE = "sluice_template"
 # What makes a database survive a power cut costs more than the tests: each DROP DATABASE would write everything out.
@@ -118,7 +121,7 @@ def role_url(postgres_server: PostgresServer, database_url: str) -> Callable[[st
 @pytest_asyncio.fixture
 async def database(database_url: str) -> AsyncIterator["Database"]:
     """A pool on this test's database, as the services have it."""
-    from sluice.chassis.postgres import Database  # noqa: PLC0415 - only the tests that want it pay for it
+    from sluice.postgres.pool import Database  # noqa: PLC0415 - only the tests that want it pay for it
 
     async with Database.connect(database_url, application_name="test") as database:
         yield database
@@ -174,3 +177,29 @@ async def _execute(server: PostgresServer, statement: str) -> None:
         await connection.execute(statement, timeout=60)
     finally:
         await connection.close(timeout=5)
+
+
+@pytest.fixture
+def make_settings() -> Callable[..., ServiceSettings]:
+    """Settings of a service, of which a test says only what matters to it."""
+
+    def make(database_url: str = "postgresql://nobody@127.0.0.1:1/none", **values: object) -> ServiceSettings:
+        return ServiceSettings.model_validate(
+            {"database_url": SecretStr(database_url), "admin_host": "127.0.0.1", "admin_port": 0, **values}
+        )
+
+    return make
+
+
+@pytest_asyncio.fixture
+async def own_postgres(session_folder: Path) -> AsyncIterator[PostgresServer]:
+    """A PostgreSQL that this test may stop."""
+    server = await PostgresServer.start(session_folder / "own-postgres")
+    yield server
+    await server.stop()
+
+
+@pytest.fixture
+def wire() -> type[Wire]:
+    """The proxy that can be cut."""
+    return Wire

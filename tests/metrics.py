@@ -2,7 +2,7 @@
 
 import re
 
-from sluice.chassis.metrics import render
+from sluice.runtime.metrics import render
 
 
 def counted(name: str, **labels: str) -> float | None:

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 import orjson
 
-from sluice.simulator.stories import STORIES, tell
+from sluice.simulator.builder import SimulatedEvent, Subject
+from sluice.simulator.catalog import STORIES, tell
 from sluice.simulator.stripe_api.offline_stripe import Key, OfflineStripe
-from sluice.simulator.telling import SimulatedEvent, Subject
 
 TEST_KEY = "rk_test_offline"
 LIVE_KEY = "rk_live_offline"

@@ -1,6 +1,6 @@
 """``charge.*``: the ledger learns what was captured and how much of it went back."""
 
-from processor.ledger import apply_facts
+from processor.payments.ledger import apply_facts
 from sluice.registry import handles_batch
 
 TYPES = (

@@ -1,6 +1,6 @@
 """``checkout.session.*``: the ledger learns of a checkout's payment, or which row a subscription belongs to."""
 
-from processor.ledger import apply_facts
+from processor.payments.ledger import apply_facts
 from sluice.registry import handles_batch
 
 TYPES = (

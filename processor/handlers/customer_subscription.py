@@ -1,7 +1,7 @@
 """``customer.subscription.*``: the ledger learns which row they name, the table ``subscription`` keeps their state."""
 
-from processor.billing import keep_subscriptions
-from processor.ledger import apply_facts
+from processor.payments.billing import keep_subscriptions
+from processor.payments.ledger import apply_facts
 from sluice.registry import handles_batch
 
 TYPES = (

@@ -1,6 +1,6 @@
 """``charge.dispute.*``: the ledger learns of banks that take money back."""
 
-from processor.ledger import apply_facts
+from processor.payments.ledger import apply_facts
 from sluice.registry import handles_batch
 
 TYPES = (

@@ -1,7 +1,7 @@
 """``invoice.*``: the ledger learns what belongs together, the table ``invoice`` keeps the newest state."""
 
-from processor.billing import keep_invoices
-from processor.ledger import apply_facts
+from processor.payments.billing import keep_invoices
+from processor.payments.ledger import apply_facts
 from sluice.registry import handles_batch
 
 TYPES = (

@@ -1,6 +1,6 @@
 """``invoice_payment.*``: the ledger learns which payment paid which invoice."""
 
-from processor.ledger import apply_facts
+from processor.payments.ledger import apply_facts
 from sluice.registry import handles_batch
 
 TYPES = ("invoice_payment.paid",)

@@ -1,6 +1,6 @@
 """``payment_intent.*``: the ledger learns how far a payment has come."""
 
-from processor.ledger import apply_facts
+from processor.payments.ledger import apply_facts
 from sluice.registry import handles_batch
 
 TYPES = (

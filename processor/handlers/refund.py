@@ -1,6 +1,6 @@
 """``refund.*`` and the older ``charge.refund.updated``: the ledger learns of money on its way back."""
 
-from processor.ledger import apply_facts
+from processor.payments.ledger import apply_facts
 from sluice.registry import handles_batch
 
 TYPES = (

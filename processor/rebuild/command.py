@@ -12,12 +12,12 @@ from rich.progress import Progress
 from rich.table import Table
 
 import processor.handlers
-from processor.ledger import RowChange, apply_facts
+from processor.payments.ledger import RowChange, apply_facts
 from processor.rebuild.run import count, rebuild
 from sluice.ops.connection import connected
 from sluice.ops.durations import Span
+from sluice.ops.environment import look_around
 from sluice.ops.output import print_json
-from sluice.ops.surroundings import look_around
 from sluice.ops.terminal import Terminal
 from sluice.registry import Registry, discover
 

@@ -5,14 +5,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from processor.billing import keep_invoices, keep_subscriptions
 from processor.handlers import customer_subscription, invoice
-from processor.ledger import RowChange, replace_facts
-from sluice.chassis.sql import load_queries
+from processor.payments.billing import keep_invoices, keep_subscriptions
+from processor.payments.ledger import RowChange, replace_facts
 from sluice.contract.envelope import read_event
 from sluice.contract.event import StripeEvent
 from sluice.failures import Rejected
-from sluice.payments.book import Node
+from sluice.payments.recompute import Node
+from sluice.postgres.sql import load_queries
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from sluice.chassis.sql import load_queries
 from sluice.contract.event import StripeEvent
+from sluice.postgres.sql import load_queries
 
 QUERIES = load_queries(__file__, "record.sql")
 RECORD_NEW = QUERIES["record_new"]

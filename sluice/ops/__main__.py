@@ -1,7 +1,7 @@
 """``sluice`` and ``python -m sluice.ops``."""
 
-from sluice.chassis import logs
 from sluice.ops.commands import sluice
+from sluice.runtime import logs
 
 
 def main() -> None:

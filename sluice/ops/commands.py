@@ -6,8 +6,8 @@ from types import MappingProxyType
 
 import click
 
-from sluice.chassis.printable import printable_lines
-from sluice.chassis.version import version
+from sluice.runtime.printable import printable_lines
+from sluice.runtime.version import version
 
 _COMMANDS: Mapping[str, str] = MappingProxyType(
     {

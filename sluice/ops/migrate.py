@@ -7,11 +7,11 @@ from typing import TypeVar
 import asyncpg
 import click
 
-from sluice.chassis.migrate import Conflict, ConflictsFound, migrate, pending, preflight
-from sluice.chassis.printable import printable_lines
 from sluice.failures import Failure, Unavailable
 from sluice.ops.connection import NOT_AN_ADDRESS, place_of
-from sluice.ops.surroundings import look_around
+from sluice.ops.environment import look_around
+from sluice.postgres.migrator import Conflict, ConflictsFound, migrate, pending, preflight
+from sluice.runtime.printable import printable_lines
 
 T = TypeVar("T")
 EXIT_LATER = 75  # EX_TEMPFAIL of sysexits.h: whoever starts us may try again

@@ -5,7 +5,7 @@ from dataclasses import asdict, is_dataclass
 import click
 import orjson
 
-from sluice.chassis.printable import printable_json
+from sluice.runtime.printable import printable_json
 
 
 def print_json(answer: object) -> None:

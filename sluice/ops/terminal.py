@@ -7,7 +7,7 @@ from typing import Any, TypeVar, cast
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
-from sluice.chassis.printable import printable, printable_lines
+from sluice.runtime.printable import printable, printable_lines
 
 T = TypeVar("T")
 

@@ -1,7 +1,7 @@
 """``checkout.session.*``: a checkout speaks of its payment, or binds its subscription."""
 
+from sluice.payments.fact_builder import Saying
 from sluice.payments.facts import Claim, ClaimedBy, Fact, FactKind
-from sluice.payments.saying import Saying
 from sluice.payments.status import PaymentStatus
 from sluice.payments.values import identifier, text, whole
 

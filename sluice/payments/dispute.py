@@ -1,8 +1,8 @@
 """``charge.dispute.*``: a bank asks, or takes the money back."""
 
+from sluice.payments.fact_builder import Saying
 from sluice.payments.facts import Fact, FactKind
 from sluice.payments.refund import charge_or_its_intent
-from sluice.payments.saying import Saying
 from sluice.payments.values import children, identifier, text, whole
 
 WON, LOST = "won", "lost"

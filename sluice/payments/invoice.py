@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from sluice.contract.document import JsonObject
 from sluice.contract.event import StripeEvent
+from sluice.payments.fact_builder import Saying, claim_in
 from sluice.payments.facts import Fact, FactKind
-from sluice.payments.saying import Saying, claim_in
 from sluice.payments.values import child, children, identifier, text, whole
 
 PAID = "paid"

@@ -1,8 +1,8 @@
 """``invoice_payment.*`` (since Basil): which payment paid which invoice."""
 
 from sluice.contract.document import JsonObject
+from sluice.payments.fact_builder import Saying
 from sluice.payments.facts import Fact, FactKind
-from sluice.payments.saying import Saying
 from sluice.payments.status import PaymentStatus
 from sluice.payments.values import child, identifier, text, whole
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
+from sluice.payments.fact_builder import Saying
 from sluice.payments.facts import Fact, FactKind
-from sluice.payments.saying import Saying
 from sluice.payments.status import PaymentStatus
 from sluice.payments.values import identifier, let_go, text, whole
 

@@ -13,8 +13,8 @@ from sluice.payments import (
     refund,
     subscription,
 )
+from sluice.payments.fact_builder import Saying
 from sluice.payments.facts import ClaimedBy, Fact
-from sluice.payments.saying import Saying
 
 _FAMILIES: Mapping[str, Callable[[Saying], tuple[Fact, ...]]] = {
     "charge": charge.facts,

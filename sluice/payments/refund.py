@@ -1,7 +1,7 @@
 """``refund.*`` and ``charge.refund.updated``: money on its way back."""
 
+from sluice.payments.fact_builder import Saying
 from sluice.payments.facts import Fact, FactKind
-from sluice.payments.saying import Saying
 from sluice.payments.values import child, identifier, text, whole
 
 FAILED = "failed"

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sluice.contract.event import StripeEvent
+from sluice.payments.fact_builder import Saying
 from sluice.payments.facts import Fact, FactKind
-from sluice.payments.saying import Saying
 from sluice.payments.values import children, identifier, moment, text
 
 PRECEDENCE = ("incomplete", "trialing", "active", "past_due", "unpaid", "paused", "incomplete_expired", "canceled")

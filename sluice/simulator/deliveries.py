@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
-from sluice.simulator.stories import STORIES, Account, tell
-from sluice.simulator.telling import SimulatedEvent, Subject
+from sluice.simulator.builder import SimulatedEvent, Subject
+from sluice.simulator.catalog import STORIES, Account, tell
 
 PLATFORM_PATH = "/api/stripe-webhook"
 REFUSED = 400

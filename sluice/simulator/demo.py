@@ -6,10 +6,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sluice.chassis.sql import load_queries
+from sluice.postgres.sql import load_queries
+from sluice.simulator.builder import Subject
+from sluice.simulator.catalog import STORIES, Account, Story
 from sluice.simulator.identity import Ids
-from sluice.simulator.stories import STORIES, Account, Story
-from sluice.simulator.telling import Subject
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record

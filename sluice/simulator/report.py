@@ -9,7 +9,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Group
 from rich.table import Table
 
-from sluice.chassis.sql import load_queries
+from sluice.postgres.sql import load_queries
 from sluice.simulator.day import DayReport
 from sluice.simulator.deliveries import PLATFORM_PATH, Delivery, Reason
 from sluice.simulator.demo import DemoEvent

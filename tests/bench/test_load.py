@@ -9,7 +9,7 @@ from aiohttp import web
 
 from bench.load import Order
 from bench.processes import send
-from ingest.verify import verify
+from ingest.auth.signature import verify
 from sluice.contract.envelope import read_event
 
 SECRET = "whsec_bench"

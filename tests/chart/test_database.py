@@ -6,9 +6,9 @@ from collections.abc import Callable
 import asyncpg
 
 from sluice.ops.send.effects import await_effects
+from sluice.simulator.builder import Subject
 from sluice.simulator.client import Answer, Attempt
 from sluice.simulator.deliveries import Life, in_order
-from sluice.simulator.telling import Subject
 from tests.chart.helm import CHART, Values, merge, of_kind, render
 
 MOST_BLOCKS = 60

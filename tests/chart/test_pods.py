@@ -6,8 +6,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from sluice.chassis.probes import Probes
-from sluice.chassis.settings import ServiceSettings
+from sluice.runtime.probes import Probes
+from sluice.runtime.settings import ServiceSettings
 from tests.chart.helm import Manifest, Values, merge, of_kind, pod_specs, render, settings_of
 
 SERVICES = ("ingest", "processor", "healthd")

@@ -19,12 +19,12 @@ from devstack.nats_users import PERSON, SERVICES
 from devstack.ports import free_port
 from devstack.postgres import PostgresServer
 from healthd.database import look_at_schema, look_at_webhooks
-from healthd.snapshot import SchemaSeen, WebhooksSeen
-from sluice.chassis.jetstream import ConsumerSpec, JetStream, OutgoingMessage, StreamSpec
-from sluice.chassis.migrate import migrate
-from sluice.chassis.postgres import Database
-from sluice.chassis.settings import ServiceSettings
+from healthd.observations import SchemaSeen, WebhooksSeen
 from sluice.contract.subjects import ALL_SUBJECTS, CONSUMER, STREAM
+from sluice.nats.jetstream import ConsumerSpec, JetStream, OutgoingMessage, StreamSpec
+from sluice.postgres.migrator import migrate
+from sluice.postgres.pool import Database
+from sluice.runtime.settings import ServiceSettings
 from tests.chart.helm import CHART, ROOT, read
 from tests.waiting import listens, until
 

@@ -7,7 +7,7 @@ import pytest
 from healthd.settings import Settings as HealthdSettings
 from ingest.settings import IngestSettings
 from processor.settings import ProcessorSettings
-from sluice.chassis.settings import ServiceSettings
+from sluice.runtime.settings import ServiceSettings
 
 LINES = (Path(__file__).parents[2] / ".env.example").read_text().splitlines()
 SHOWN = dict(line.removeprefix("#").split("=", 1) for line in LINES if line.startswith("#") and line[1:2].isupper())

@@ -14,9 +14,9 @@ from pydantic import SecretStr
 from devstack.nats import NatsServer
 from devstack.nats_users import SERVICES
 from processor.assembly import _STREAM as PROCESSORS
-from sluice.chassis.jetstream import ConsumerSpec, JetStream, OutgoingMessage, StreamSpec
-from sluice.chassis.settings import ServiceSettings
 from sluice.contract.subjects import ALL_SUBJECTS, CONSUMER, STREAM
+from sluice.nats.jetstream import ConsumerSpec, JetStream, OutgoingMessage, StreamSpec
+from sluice.runtime.settings import ServiceSettings
 from tests.waiting import until
 
 OURS = StreamSpec(STREAM, (ALL_SUBJECTS,), max_bytes=64 * 1024**2)

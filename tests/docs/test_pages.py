@@ -7,7 +7,7 @@ import pytest
 
 from devstack import event_types_page
 from devstack.settings_page import PAGE, page
-from sluice.chassis.migration_files import core_migrations
+from sluice.postgres.migration_files import core_migrations
 
 ROOT = Path(__file__).parents[2]
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")]

@@ -15,9 +15,9 @@ import pytest
 
 from devstack.postgres import PostgresServer
 from devstack.roles import make_login_roles
-from sluice.chassis.postgres import Database
 from sluice.contract.envelope import read_event
 from sluice.contract.event import StripeEvent
+from sluice.postgres.pool import Database
 from tests.processor.relay import open_relay
 from tests.processor.workshop import RECORD, columns_of
 from tests.waiting import until

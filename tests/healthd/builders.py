@@ -10,8 +10,7 @@ from healthd.findings import (
     stream_findings,
     webhooks_findings,
 )
-from healthd.reasons import NOTHING, Findings
-from healthd.snapshot import (
+from healthd.observations import (
     Configured,
     DatabaseSeen,
     PoolSeen,
@@ -24,6 +23,7 @@ from healthd.snapshot import (
     StreamSeen,
     WebhooksSeen,
 )
+from healthd.rules import NOTHING, Findings
 from healthd.verdict import Verdict, blind_spots, judge
 
 NOW = 1000.0

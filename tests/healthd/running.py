@@ -12,9 +12,9 @@ import aiohttp
 
 from devstack.nats import NatsServer
 from devstack.ports import free_port
-from sluice.chassis.jetstream import ConsumerSpec, JetStream, StreamSpec
-from sluice.chassis.settings import ServiceSettings
 from sluice.contract.subjects import ALL_SUBJECTS, CONSUMER, STREAM
+from sluice.nats.jetstream import ConsumerSpec, JetStream, StreamSpec
+from sluice.runtime.settings import ServiceSettings
 from tests.waiting import until
 
 PERIOD_SECONDS = "0.25"

@@ -4,9 +4,9 @@ import pytest
 from pytest_aiohttp import AiohttpClient
 
 from healthd.app import make_app
-from healthd.board import Board
 from healthd.findings import Limits
-from healthd.snapshot import Problem, ServiceSeen, Sight
+from healthd.health_state import Board
+from healthd.observations import Problem, ServiceSeen, Sight
 from tests.healthd.builders import DATABASE, OTHER_REPLICA, REPLICA, seen
 
 

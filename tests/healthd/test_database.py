@@ -11,15 +11,15 @@ import pytest
 import pytest_asyncio
 
 from devstack.postgres import PostgresServer
-from healthd.board import Board
 from healthd.database import look_at_database, look_at_schema, look_at_webhooks, problem_of
 from healthd.findings import Limits
+from healthd.health_state import Board
+from healthd.observations import Problem, SchemaSeen, WebhooksSeen
 from healthd.poll import DatabasePoll
-from healthd.reasons import Part, Reason, Status
-from healthd.snapshot import Problem, SchemaSeen, WebhooksSeen
-from sluice.chassis.postgres import DATABASE_ERRORS, Database
-from sluice.chassis.sql import load_queries
+from healthd.rules import Part, Reason, Status
 from sluice.failures import DatabaseUnavailable
+from sluice.postgres.pool import DATABASE_ERRORS, Database
+from sluice.postgres.sql import load_queries
 from tests.waiting import until
 
 SECONDS = 2.0

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from healthd.board import Board
 from healthd.findings import Limits
-from healthd.reasons import Reason
-from healthd.snapshot import DatabaseSeen, Problem, SchemaSeen, ServiceSeen, Sight, StreamSeen, WebhooksSeen
+from healthd.health_state import Board
+from healthd.observations import DatabaseSeen, Problem, SchemaSeen, ServiceSeen, Sight, StreamSeen, WebhooksSeen
+from healthd.rules import Reason
 from healthd.verdict import LOOKS_THAT_CONVINCE
 from tests.healthd.builders import NOW, OTHER_REPLICA, REPLICA
 

@@ -9,9 +9,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from healthd import metrics
-from healthd.board import Board
-from healthd.snapshot import Problem, ServiceSeen, Sight, WebhooksSeen
-from sluice.chassis.metrics import render
+from healthd.health_state import Board
+from healthd.observations import Problem, ServiceSeen, Sight, WebhooksSeen
+from sluice.runtime.metrics import render
 from tests.healthd.builders import DATABASE, LIMITS, NOW, OTHER_REPLICA, REPLICA, healthy, seen
 
 
@@ -156,7 +156,7 @@ def test_the_verdict_and_its_reasons_are_metrics_too(board: Board) -> None:
 
 def test_a_process_that_has_not_looked_yet_tells_of_no_outage() -> None:
     """The admin port opens before the first look; a gauge that nobody has set would be 0, which means away."""
-    program = "import healthd.metrics; from sluice.chassis.metrics import render; print(render().decode())"
+    program = "import healthd.metrics; from sluice.runtime.metrics import render; print(render().decode())"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
     samples = [line for line in done.stdout.splitlines() if line.startswith("healthd_")]
     assert "healthd_database_up NaN" in samples

@@ -3,11 +3,11 @@
 import pytest
 from pydantic import ValidationError
 
-from healthd.board import Board
 from healthd.findings import Limits, service_findings
-from healthd.reasons import Finding, Reason
+from healthd.health_state import Board
+from healthd.observations import Problem, ReplicaSeen, ServiceSeen, Sight
+from healthd.rules import Finding, Reason
 from healthd.settings import Settings
-from healthd.snapshot import Problem, ReplicaSeen, ServiceSeen, Sight
 
 TARGETS = "ingest=http://a:9090,processor=http://b:9090"
 LIVE = ReplicaSeen("10.0.0.1:9090", is_ready=True)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from healthd.reasons import Reason
-from sluice.chassis.metrics import render
-from sluice.chassis.postgres import Database
+from healthd.rules import Reason
+from sluice.postgres.pool import Database
+from sluice.runtime.metrics import render
 
 PAGES = {name: Path("docs", name).read_text(encoding="utf-8") for name in ("operations.md", "runbook.md")}
 PAGE = "".join(PAGES.values())
@@ -30,12 +30,12 @@ EARLIER_QUERIES = [
     "SELECT * FROM events WHERE payment_status = 'failed'",
 ]
 CHASSIS = (
-    "sluice.chassis.postgres",
-    "sluice.chassis.jetstream",
-    "sluice.chassis.error_log",
-    "sluice.chassis.secret",
-    "sluice.chassis.loop_lag",
-    "sluice.chassis.output",
+    "sluice.postgres.pool",
+    "sluice.nats.jetstream",
+    "sluice.runtime.error_log",
+    "sluice.runtime.secrets",
+    "sluice.runtime.loop_lag",
+    "sluice.runtime.output",
 )
 MEASURED = ("ingest.metrics", "processor.metrics", "healthd.metrics", *CHASSIS)
 

@@ -9,16 +9,16 @@ import pytest
 import pytest_asyncio
 
 from healthd.__main__ import WATCHED
-from healthd.board import Board
 from healthd.findings import Limits
+from healthd.health_state import Board
+from healthd.observations import Problem
 from healthd.poll import Rhythm, ServicePoll, StreamPoll, poll_until, repeat
-from healthd.reasons import Part, Reason, Status
 from healthd.replicas import ServiceWatch, Unresolved
+from healthd.rules import Part, Reason, Status
 from healthd.settings import Target
-from healthd.snapshot import Problem
-from sluice.chassis.jetstream import ConsumerState, JetStream, OutgoingMessage
-from sluice.chassis.settings import ServiceSettings
 from sluice.failures import StreamUnavailable
+from sluice.nats.jetstream import ConsumerState, JetStream, OutgoingMessage
+from sluice.runtime.settings import ServiceSettings
 from tests.healthd.admin import Admin, serving
 from tests.waiting import until
 

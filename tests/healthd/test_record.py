@@ -7,11 +7,11 @@ from pathlib import Path
 
 import aiohttp
 
-from healthd.board import Board
 from healthd.findings import Limits
+from healthd.health_state import Board
+from healthd.observations import Problem, ReplicaSeen, SchemaSeen, Seen, ServiceSeen, Sight, StreamSeen, WebhooksSeen
 from healthd.record import Recorder
-from healthd.snapshot import Problem, ReplicaSeen, SchemaSeen, Seen, ServiceSeen, Sight, StreamSeen, WebhooksSeen
-from sluice.chassis.postgres import Database
+from sluice.postgres.pool import Database
 from tests.healthd.builders import DATABASE, REPLICA
 from tests.healthd.running import health_when, running, targets
 from tests.waiting import until

@@ -11,12 +11,12 @@ import pytest
 import pytest_asyncio
 
 from devstack.ports import free_port
-from healthd.answer import parse_answer
 from healthd.findings import service_findings
-from healthd.reasons import Reason
+from healthd.observations import Configured, PoolSeen, Problem, ServiceSeen, Sight
+from healthd.replica_status import parse_answer
 from healthd.replicas import ANSWER_BYTES_AT_MOST, ServiceWatch, Unresolved, resolve
+from healthd.rules import Reason
 from healthd.settings import Target
-from healthd.snapshot import Configured, PoolSeen, Problem, ServiceSeen, Sight
 from tests.healthd.admin import STATUS, Admin, serving
 
 

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from healthd.reasons import RULES, Finding, Part, Reason, Status
-from healthd.snapshot import (
+from healthd.observations import (
     Configured,
     DatabaseSeen,
     PoolSeen,
@@ -19,6 +18,7 @@ from healthd.snapshot import (
     Snapshot,
     WebhooksSeen,
 )
+from healthd.rules import RULES, Finding, Part, Reason, Status
 from healthd.verdict import judge, steady
 from tests.healthd.builders import (
     DATABASE,

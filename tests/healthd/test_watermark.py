@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 
 from healthd.database import look_at_database, look_at_webhooks, move_watermark
-from sluice.chassis.postgres import Database
+from sluice.postgres.pool import Database
 
 SECONDS = 20
 ROW = (

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest_asyncio
 
-from sluice.chassis import logs
+from sluice.runtime import logs
 from tests.ingest.running import Ingest, running
 
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from ingest.receive import PLATFORM_PATH
+from ingest.http.endpoint import PLATFORM_PATH
 from tests.ingest.webhooks import signed
 
 

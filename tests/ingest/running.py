@@ -13,9 +13,9 @@ import aiohttp
 from pydantic import SecretStr
 
 from ingest.app import serve
-from ingest.receive import PLATFORM_PATH
+from ingest.http.endpoint import PLATFORM_PATH
 from ingest.settings import SECRET_NAME, IngestSettings
-from sluice.chassis.service import Service
+from sluice.runtime.service import Service
 from tests.ingest.webhooks import SECRET, signed
 from tests.waiting import until
 

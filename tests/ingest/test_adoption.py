@@ -8,13 +8,13 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from ingest.failures import NotRecorded
-from ingest.journal import Journal
-from ingest.receipts import AlreadyRecorded, Recorded
-from sluice.chassis.postgres import Database
+from ingest.errors import NotRecorded
+from ingest.journal.journal import Journal
+from ingest.journal.receipt import AlreadyRecorded, Recorded
 from sluice.contract.codec import decode
+from sluice.postgres.pool import Database
+from tests.ingest.relay.test_sweeper import connected
 from tests.ingest.running import running
-from tests.ingest.test_relay import connected
 from tests.ingest.webhooks import event, webhook
 
 Postgres: TypeAlias = "asyncpg.Connection[asyncpg.Record]"

@@ -6,7 +6,7 @@ from typing import TypeAlias
 import asyncpg
 import pytest
 
-from ingest.notices import NOTICES
+from ingest.auth.rate_limited_log import RATE_LIMITED_LOG
 from tests.ingest.bad_input import CASES, Case
 from tests.ingest.running import Ingest, Reply
 from tests.ingest.webhooks import CANARY, OTHER_SECRET, SECRET, signed, webhook
@@ -23,7 +23,7 @@ async def test_bad_input_gets_its_answer_and_leaves_no_trace_of_itself(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Status, code, rows; and no secret, body or signature in any log or error row."""
-    monkeypatch.setattr(NOTICES, "_per_second", 1_000)  # say everything, so that silence hides nothing
+    monkeypatch.setattr(RATE_LIMITED_LOG, "_per_second", 1_000)  # say everything, so that silence hides nothing
     for case in CASES:
         with subtests.test(case.name):
             headers = case.headers(case.body)

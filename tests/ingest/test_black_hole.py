@@ -7,10 +7,10 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
-from tests.chassis.conftest import Wire
 from tests.ingest.running import NOWHERE, Ingest, running
 from tests.ingest.webhooks import webhook
 from tests.waiting import until
+from tests.wire import Wire
 
 PROMISED = 1.0
 IN_TIME = 3.5  # a write that times out, and then its connection, would take 4

@@ -11,9 +11,9 @@ from typing import ClassVar
 import asyncpg
 import pytest
 
-from ingest.answers import Answer
-from ingest.body import BodyLimits, BodyReader
-from ingest.failures import ClientGone
+from ingest.errors import ClientGone
+from ingest.http.body import BodyLimits, BodyReader
+from ingest.http.responses import Answer
 from tests.ingest.raw import raw, request
 from tests.ingest.running import Ingest
 from tests.ingest.webhooks import webhook

@@ -1,7 +1,7 @@
 """What ingest counts is there from the start."""
 
-import ingest.failures
-import ingest.verify
+import ingest.auth.signature
+import ingest.errors
 import sluice.failures
 from ingest import metrics
 from sluice.failures import Failure
@@ -13,7 +13,7 @@ NEVER_ANSWERED = {"stream_unavailable", "too_many_facts", "unknown_contract_vers
 
 def test_every_refusal_is_counted_from_zero() -> None:
     """Prometheus sees no increase in a count that begins at one, so the first refusal of a kind would be missed."""
-    modules = (sluice.failures, ingest.failures, ingest.verify)
+    modules = (sluice.failures, ingest.errors, ingest.auth.signature)
     named = [thing for module in modules for thing in vars(module).values() if isinstance(thing, type)]
     codes = {failure.code for failure in named if issubclass(failure, Failure)}
     assert codes - NEVER_ANSWERED == metrics.REFUSALS

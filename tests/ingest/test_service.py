@@ -15,7 +15,7 @@ import aiohttp
 import pytest
 
 from devstack.schema import apply_migrations
-from sluice.chassis.postgres import Database
+from sluice.postgres.pool import Database
 from tests.ingest.running import NOWHERE, Ingest, running
 from tests.ingest.webhooks import OTHER_SECRET, SECRET, signed, webhook
 from tests.waiting import until

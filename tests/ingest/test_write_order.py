@@ -4,8 +4,8 @@ import asyncio
 
 import asyncpg
 
-from sluice.chassis.postgres import Database
-from tests.ingest.test_journal import Bench
+from sluice.postgres.pool import Database
+from tests.ingest.journal.test_journal import Bench
 from tests.ingest.webhooks import event
 
 CAME = [f"evt_{number:02}" for number in (7, 3, 19, 0, 12, 5, 16, 1, 9, 14, 18, 2, 11, 4, 17, 8, 13, 6, 15, 10)]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from devstack.home import installed_programs
-from sluice.chassis.migration_files import CORE_FOLDER, core_migrations
+from sluice.postgres.migration_files import CORE_FOLDER, core_migrations
 
 FOUNDATION = CORE_FOLDER / "sprint1_database_foundation.sql"
 INDEXES = CORE_FOLDER / "sprint1_indexes_concurrently.sql"

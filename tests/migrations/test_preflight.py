@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from sluice.chassis.migrate import Conflict, preflight
+from sluice.postgres.migrator import Conflict, preflight
 from tests.migrations.catalog import read_catalog
 from tests.migrations.conftest import Connection
 from tests.migrations.databases import FOUNDATION, PREFLIGHT, add_sluice, psql

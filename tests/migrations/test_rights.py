@@ -8,12 +8,12 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from sluice.chassis.migration_files import CORE_FOLDER
+from sluice.postgres.migration_files import CORE_FOLDER
 from tests.migrations.conftest import Connection
 from tests.migrations.databases import FOUNDATION, KINDS, add_sluice, psql
 
 ROOT = CORE_FOLDER.parent
-ERRORS = ROOT / "sluice" / "chassis" / "error_log.sql"
+ERRORS = ROOT / "sluice" / "runtime" / "error_log.sql"
 SERVICES = {
     "sluice_ingest": [*sorted((ROOT / "ingest").rglob("*.sql")), ERRORS],
     "sluice_processor": [  # a rebuild is run by an operator

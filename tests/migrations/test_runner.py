@@ -8,9 +8,16 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from sluice.chassis import migration_files
-from sluice.chassis.direct_connection import PoolerRefused, direct_connection
-from sluice.chassis.migrate import (
+from sluice.failures import DatabaseUnavailable
+from sluice.postgres import migration_files
+from sluice.postgres.migration_files import (
+    MigrationFile,
+    MigrationsMissing,
+    core_migrations,
+    installed_migrations,
+    migrations_in,
+)
+from sluice.postgres.migrator import (
     ConflictsFound,
     MigrationBusy,
     MigrationChanged,
@@ -18,14 +25,7 @@ from sluice.chassis.migrate import (
     migrate,
     pending,
 )
-from sluice.chassis.migration_files import (
-    MigrationFile,
-    MigrationsMissing,
-    core_migrations,
-    installed_migrations,
-    migrations_in,
-)
-from sluice.failures import DatabaseUnavailable
+from sluice.postgres.session_connection import PoolerRefused, direct_connection
 from tests.migrations.catalog import read_catalog
 from tests.migrations.conftest import Connection
 from tests.migrations.databases import add_sluice
@@ -158,7 +158,7 @@ async def test_a_table_that_stays_busy_is_given_up(
 ) -> None:
     """With a sentence that says where to look."""
     await migrate(empty_database_url)
-    monkeypatch.setattr("sluice.chassis.migrate._TRIES", 2)
+    monkeypatch.setattr("sluice.postgres.migrator._TRIES", 2)
     slow = MigrationFile(
         "bonus", "0001.sql", "SET LOCAL lock_timeout = '50ms';\nALTER TABLE payment ADD COLUMN x int;\n"
     )

@@ -21,7 +21,10 @@ async def test_every_type_is_shown_with_its_handlers() -> None:
     assert shown.exit_code == 0, shown.output
     rows = dict(line.split(maxsplit=1) for line in shown.stdout.splitlines()[1:] if "processor." in line)
     assert sorted(rows) == TYPES
-    assert rows["invoice.paid"].split() == ["processor.ledger.apply_facts", "processor.billing.keep_invoices"]
+    assert rows["invoice.paid"].split() == [
+        "processor.payments.ledger.apply_facts",
+        "processor.payments.billing.keep_invoices",
+    ]
 
 
 @pytest.mark.parametrize("arguments", [["--json"], ["--format", "json"]])

@@ -11,9 +11,9 @@ from rich.text import Text
 
 from devstack.screen import Screen
 from sluice.ops.terminal import Terminal
-from tests.chassis.test_printable import is_safe
 from tests.ops.cli import cli, cli_json
 from tests.ops.rows import connected, insert, insert_fact, insert_webhook
+from tests.runtime.test_printable import is_safe
 
 NASTY = "x\x1b[31m\x1b]52;c;ZXZpbA==\x07\x9b2J\u202e\r\n2026-01-01 forged line\x00"[:-1]
 ROW = "0b9c5e0e-6c0f-4f0e-9a53-3f1f6f1c2b11"

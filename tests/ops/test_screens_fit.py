@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from sluice.ops.admin import ServiceSeen
-from sluice.ops.send.lives import Sent
+from sluice.ops.send.chosen_scenarios import Sent
 from sluice.ops.send.screen import show_sent, show_stories
 from sluice.ops.status.criteria import Criterion, Verdict
 from sluice.ops.status.screen import show as show_status
@@ -17,12 +17,12 @@ from sluice.ops.status.screen import show_criteria
 from sluice.ops.status.snapshot import Snapshot
 from sluice.ops.why.screen import show as show_why
 from sluice.ops.why.story import ErrorTold, EventsRow, FactTold, Payment, Repeat, Story, Webhook
+from sluice.simulator.builder import SimulatedEvent
+from sluice.simulator.catalog import STORIES
 from sluice.simulator.client import Answer, Attempt
 from sluice.simulator.deliveries import Delivery, Reason
 from sluice.simulator.demo import DemoEvent
 from sluice.simulator.report import Fate
-from sluice.simulator.stories import STORIES
-from sluice.simulator.telling import SimulatedEvent
 
 COLUMNS = 80
 ROW = "43e5b255-c863-49f8-8924-8535ec1769c7"

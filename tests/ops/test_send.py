@@ -4,7 +4,7 @@ import orjson
 import pytest
 
 from sluice.ops.send.burst import plan_burst
-from sluice.simulator.stories import STORIES
+from sluice.simulator.catalog import STORIES
 from tests.ops.cli import cli
 from tests.ops.rows import connected
 from tests.simulator.gateway import Arrived, gateway

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sluice.simulator.stories import STORIES
+from sluice.simulator.catalog import STORIES
 from tests.ops.cli import cli, cli_json
 from tests.ops.rows import connected
 

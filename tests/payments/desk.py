@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
-from processor.billing import keep_invoices, keep_subscriptions
-from processor.ledger import apply_facts, reconsider
-from processor.row_watch import RowWatch
+from processor.payments.billing import keep_invoices, keep_subscriptions
+from processor.payments.ledger import apply_facts, reconsider
+from processor.payments.row_watch import RowWatch
 from sluice.contract.event import StripeEvent
 from sluice.outcomes import Outcome
 from tests.payments.strategies import CELLAR, HARBOUR

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from processor.billing import keep_subscriptions
+from processor.payments.billing import keep_subscriptions
 from sluice.contract.document import Json, JsonObject
 from sluice.contract.event import StripeEvent
 from sluice.payments.same_second import MOST_WORDS

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, cast
 import asyncpg
 import pytest
 
-from processor import projection
-from processor.ledger import apply_facts
+from processor.payments import projection
+from processor.payments.ledger import apply_facts
 from sluice.contract.event import StripeEvent
 from tests.payments.desk import Desk
 from tests.payments.history import INVOICE, PI, SUBSCRIPTION, event, intent, names, refund, session

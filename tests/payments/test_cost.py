@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, cast
 import asyncpg
 import pytest
 
-from processor import billing, nodes, projection, row_watch
-from processor.ledger import apply_facts
-from processor.projection import Display, EventRow, store_payments
-from processor.row_watch import RowWatch
+from processor.payments import billing, projection, row_watch
+from processor.payments import locked_payments as nodes
+from processor.payments.ledger import apply_facts
+from processor.payments.projection import Display, EventRow, store_payments
+from processor.payments.row_watch import RowWatch
 from tests.payments.desk import Counted, Desk
 from tests.payments.history import intent, names
 from tests.payments.strategies import HARBOUR

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 
 from sluice.contract.event import StripeEvent
-from sluice.payments.book import Node, NodeState, settle
 from sluice.payments.facts import Fact, FactKind
 from sluice.payments.fold import fold
 from sluice.payments.reading import facts_of
+from sluice.payments.recompute import Node, NodeState, settle
 from sluice.payments.status import PaymentStatus
 from tests.payments.history import NOON, PI, charge, dispute, event, intent, refund, session
 from tests.payments.strategies import any_event, histories, retold

@@ -9,8 +9,8 @@ import stripe
 
 import processor.handlers
 from processor.app import ignore_references
-from processor.billing import keep_invoices, keep_subscriptions
-from processor.ledger import apply_facts
+from processor.payments.billing import keep_invoices, keep_subscriptions
+from processor.payments.ledger import apply_facts
 from sluice.contract.event import StripeEvent
 from sluice.registry import Registry, discover, handles_batch
 from tests.payments.desk import Desk

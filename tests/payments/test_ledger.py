@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from sluice.contract.envelope import read_event
 from sluice.contract.event import StripeEvent
 from sluice.outcomes import Applied, Ignored
-from sluice.simulator.stories import STORIES, tell
-from sluice.simulator.telling import Subject
+from sluice.simulator.builder import Subject
+from sluice.simulator.catalog import STORIES, tell
 from tests.payments.desk import Desk
 from tests.payments.history import INVOICE, NOON, PI, SUBSCRIPTION, event, intent, names, refund, session
 from tests.payments.strategies import CELLAR, HARBOUR, NOBODY, retold

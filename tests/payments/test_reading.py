@@ -8,9 +8,9 @@ from sluice.contract.document import Json, JsonObject
 from sluice.contract.envelope import read_event
 from sluice.contract.event import StripeEvent
 from sluice.failures import TooManyFacts
+from sluice.payments.fact_builder import FACTS_MAX
 from sluice.payments.facts import Claim, ClaimedBy, Fact, FactKind
 from sluice.payments.reading import facts_of
-from sluice.payments.saying import FACTS_MAX
 from tests.payments.history import (
     CHARGE,
     FIXTURES,

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from processor.row_watch import RowWatch
+from processor.payments.row_watch import RowWatch
 from sluice.contract.event import StripeEvent
 from sluice.outcomes import Applied, Parked
-from sluice.payments.book import Node
+from sluice.payments.recompute import Node
 from tests.payments.desk import ACCOUNT, Desk
 from tests.payments.history import (
     INVOICE,

@@ -4,17 +4,17 @@ import asyncio
 import os
 from collections.abc import Collection, Mapping, Sequence
 
-from processor import turn
 from processor.assembly import NAME, serve_with
-from processor.heal import Projection
-from processor.ledger import apply_facts, reconsider
+from processor.payments.backfill import Projection
+from processor.payments.ledger import apply_facts, reconsider
 from processor.settings import ProcessorSettings
-from sluice.chassis.jetstream import IncomingMessage
-from sluice.chassis.service import Service, run
-from sluice.chassis.settings import load
+from processor.worker import worker as turn
 from sluice.contract.event import StripeEvent
-from sluice.payments.book import Node
+from sluice.nats.jetstream import IncomingMessage
+from sluice.payments.recompute import Node
 from sluice.registry import Registry, Transaction, handles, handles_batch
+from sluice.runtime.service import Service, run
+from sluice.runtime.settings import load
 from tests.processor.misbehaving import with_misbehaving
 from tests.processor.workshop import with_effects, write_effect
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from pydantic import SecretStr
 
-from sluice.chassis.jetstream import JetStream, OutgoingMessage, StreamSpec
-from sluice.chassis.settings import ServiceSettings
 from sluice.contract import codec
 from sluice.contract.event import StripeEvent
 from sluice.contract.subjects import ALL_SUBJECTS, CONSUMER, STREAM, message_id, subject_for
 from sluice.failures import StreamUnavailable
+from sluice.nats.jetstream import JetStream, OutgoingMessage, StreamSpec
+from sluice.runtime.settings import ServiceSettings
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,13 @@ from urllib.parse import urlsplit
 
 import pytest_asyncio
 
-from processor.process import Limits
-from sluice.chassis.error_log import ErrorLog
-from sluice.chassis.postgres import Database
+from processor.worker.transaction import Limits
 from sluice.contract.event import StripeEvent
+from sluice.postgres.pool import Database
 from sluice.registry import Transaction, handles
-from tests.chassis.conftest import Wire
+from sluice.runtime.error_log import ErrorLog
 from tests.processor.workshop import EFFECTS, Workshop, event, with_effects, write_effect
+from tests.wire import Wire
 
 
 @pytest_asyncio.fixture

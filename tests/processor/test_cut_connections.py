@@ -8,11 +8,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from processor import witness
-from processor.retries import Schedule
-from processor.witness import Witness
-from sluice.chassis.postgres import Database
+from processor.failures import connection_witness as witness
+from processor.failures.connection_witness import ConnectionWitness
+from processor.failures.retries import Schedule
 from sluice.contract.event import StripeEvent
+from sluice.postgres.pool import Database
 from sluice.registry import Transaction, handles
 from tests.processor.relay import open_relay
 from tests.processor.stage import Stage
@@ -77,7 +77,7 @@ async def test_an_event_is_cut_often_before_it_is_charged(
     workshop: Workshop, database_url: str, monkeypatch: pytest.MonkeyPatch, cuts: int, attempts: int
 ) -> None:
     """Whoever takes every connection of the process with it ends too."""
-    monkeypatch.setattr("processor.outage.LONGEST_SECONDS", 0.01)
+    monkeypatch.setattr("processor.failures.database_gate.LONGEST_SECONDS", 0.01)
     workshop.schedule = Schedule(spread=flat(60))
     left = cuts
 
@@ -98,7 +98,7 @@ async def test_an_event_is_cut_often_before_it_is_charged(
     ):
         shop = replace(workshop, database=cut)
         async with asyncio.timeout(120):
-            await replace(shop.turns(), witness=Witness(beside)).take([message.incoming()])
+            await replace(shop.worker(), witness=ConnectionWitness(beside)).take([message.incoming()])
     row = await workshop.row(message.event)
     assert (row["processing_attempts"], row["processed"]) == (attempts, attempts == 0)
     assert (left == 0) is (attempts == 0)
@@ -111,7 +111,7 @@ async def test_an_event_that_ends_its_backend_has_its_attempt_before_a_witness(
     runs = with_own_end(workshop.registry)
     [message] = await workshop.recorded(event("test.ends"))
     async with Database.connect(database_url, application_name="sluice-test", min_size=0, max_size=1) as beside:
-        await replace(workshop.turns(), witness=Witness(beside)).take([message.again().incoming()])
+        await replace(workshop.worker(), witness=ConnectionWitness(beside)).take([message.again().incoming()])
     row = await workshop.row(message.event)
     assert (row["processing_attempts"], len(runs)) == (1, 3)
 
@@ -125,7 +125,7 @@ async def test_without_a_free_connection_there_is_no_witness(
         Database.connect(database_url, application_name="sluice-test", min_size=0, max_size=1) as beside,
         beside.acquire(),
     ):
-        one = Witness(beside)
+        one = ConnectionWitness(beside)
         with pytest.raises(ConnectionError):
             async with one.watching("evt_1"):
                 raise ConnectionError

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from processor.report import Reporter
-from processor.turn import Turns
-from processor.verdicts import Missing, Work
-from sluice.chassis.error_log import ErrorLog
+from processor.outcome import Missing, Work
+from processor.worker.reporter import Reporter
+from processor.worker.worker import Worker
 from sluice.contract.codec import Envelope, encode
 from sluice.contract.event import StripeEvent
 from sluice.registry import Transaction, handles
+from sluice.runtime.error_log import ErrorLog
 from tests.metrics import counted
 from tests.processor.workshop import Message, Workshop, event
 
@@ -126,7 +126,7 @@ async def test_a_message_under_its_subject_of_before_the_upgrade_is_processed(sh
     theirs = replace(event(), stripe_event_id="evt_1@7", tenant="7", account="acct_other")
     [message] = await shop.recorded(theirs)
     for subject in ("stripe.live.acct_other.test.effect", "stripe.live.platform.test.effect"):
-        await shop.turns().take([replace(message.incoming(), subject=subject)])
+        await shop.worker().take([replace(message.incoming(), subject=subject)])
     assert await _is_its_own(shop, theirs)
     assert await shop.error_rows() == []
 
@@ -153,12 +153,12 @@ async def test_an_event_that_fails_is_not_hurried_to_its_death(workshop: Worksho
     await workshop.take(failing)
     for _ in range(20):
         hurrying = Message(failing.event, attempt=1, deliveries=deliveries)
-        await workshop.turns().take([hurrying.incoming()])
+        await workshop.worker().take([hurrying.incoming()])
         assert hurrying.is_acknowledged
     row = await workshop.row(failing.event)
     assert (row["processing_attempts"], row["solo_starts"], row["dead_at"]) == (1, 0, None)
     await workshop.set_row(failing.event, "next_attempt_at = now()")
-    await workshop.turns().take([Message(failing.event, attempt=1).incoming()])
+    await workshop.worker().take([Message(failing.event, attempt=1).incoming()])
     assert (await workshop.row(failing.event))["processing_attempts"] == 2
 
 
@@ -222,21 +222,21 @@ async def test_a_late_copy_of_a_webhook_whose_body_is_gone_is_no_forgery(shop: W
 async def test_a_flood_of_forgeries_leaves_a_few_error_rows(shop: Workshop) -> None:
     """All are counted; the same one is told once, and of many a few."""
     genuine = await shop.recorded(*(event() for _ in range(60)))
-    turns, before = shop.turns(), counted("webhook_messages_forged_total") or 0
+    worker, before = shop.worker(), counted("webhook_messages_forged_total") or 0
     for _ in range(3):
-        await turns.take([Message(forged(message.event, "body")).incoming() for message in genuine])
+        await worker.take([Message(forged(message.event, "body")).incoming() for message in genuine])
     assert counted("webhook_messages_forged_total") == before + 180
     assert 1 <= len(await shop.error_rows()) <= 25
     assert await shop.database.fetch("SELECT FROM webhook_logs WHERE processed OR processing_attempts > 0") == []
-    assert turns.reporter.forged_age_seconds is not None
+    assert worker.reporter.forged_age_seconds is not None
 
 
 async def test_floods_of_unknown_and_unreadable_messages_leave_bounded_rows(workshop: Workshop) -> None:
     """The other two that a stranger may send without end; a failover's losses are still named one by one."""
     log = ErrorLog(workshop.errors._arguments["dsn"], service="processor", capacity=5_000)
-    turns: Turns = replace(workshop.turns(), reporter=Reporter(log, ()))
-    await turns.take([Message(event(), payload=b"\xff\xff").incoming() for _ in range(100)])
+    worker: Worker = replace(workshop.worker(), reporter=Reporter(log, ()))
+    await worker.take([Message(event(), payload=b"\xff\xff").incoming() for _ in range(100)])
     assert len(log._waiting) <= 25
     for _ in range(1_500):
-        turns.reporter.answered(Work(event(), 0, Message(event()).incoming()), Missing())
+        worker.reporter.answered(Work(event(), 0, Message(event()).incoming()), Missing())
     assert 1_000 <= len(log._waiting) <= 1_100

@@ -9,9 +9,9 @@ import asyncpg
 import pytest
 
 from devstack.postgres import PostgresServer
-from processor.redelivery import Redelivery
-from processor.retries import Schedule
-from processor.verdicts import Work
+from processor.failures.isolated_runs import IsolatedRuns
+from processor.failures.retries import Schedule
+from processor.outcome import Work
 from sluice.contract.event import StripeEvent
 from sluice.registry import Registry, Transaction, handles
 from tests.processor.workshop import Message, Workshop, event, flat, write_effect
@@ -209,14 +209,14 @@ async def test_what_is_away_elsewhere_is_no_outage_of_ours(workshop: Workshop, e
         raise error
 
     culprit, fine = await workshop.recorded(event("test.elsewhere"), event())
-    turns = workshop.turns()
+    worker = workshop.worker()
     async with asyncio.timeout(8):
-        await turns.take([culprit.incoming(), fine.incoming()])
+        await worker.take([culprit.incoming(), fine.incoming()])
     row = await workshop.row(culprit.event)
     assert (row["processing_attempts"], row["outcome"]) == (1, "failed")
     assert f"{type(error).__name__}" in row["last_error"]
     assert await workshop.effects() == {fine.event.stripe_event_id: 1}
-    assert not turns.outage.is_on
+    assert not worker.database_gate.is_on
 
 
 async def test_a_full_disk_of_ours_stays_an_outage(workshop: Workshop) -> None:
@@ -247,18 +247,18 @@ async def test_nothing_is_attempted_before_postgres_answers_again(
         runs.append(of.stripe_event_id)
 
     [message] = await own_shop.recorded(event("test.looks"))
-    turns = own_shop.turns()
+    worker = own_shop.worker()
     begun: list[str] = []
 
-    class Counted(Redelivery):
+    class Counted(IsolatedRuns):
         async def begin(self, work: Work, *, lost: bool = False) -> int:
             begun.append(work.event_id)
             return await super().begin(work, lost=lost)
 
-    turns = replace(turns, redelivery=Counted(own_shop.database))
+    worker = replace(worker, isolated_runs=Counted(own_shop.database))
     await own_postgres.stop()
-    working = asyncio.create_task(turns.take([message.again().incoming()]))
-    await until(lambda: turns.outage.is_on)
+    working = asyncio.create_task(worker.take([message.again().incoming()]))
+    await until(lambda: worker.database_gate.is_on)
     await own_postgres.restart()
     await working
     assert (len(begun), len(runs)) == (1, 1)

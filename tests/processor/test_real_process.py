@@ -11,10 +11,10 @@ from pydantic import SecretStr
 
 from devstack.nats import NatsServer
 from devstack.ports import free_port
-from sluice.chassis.jetstream import ConsumerSpec, IncomingMessage, JetStream, StreamSpec, give_back
-from sluice.chassis.settings import ServiceSettings
 from sluice.contract.event import StripeEvent
 from sluice.contract.subjects import ALL_SUBJECTS, CONSUMER, STREAM
+from sluice.nats.jetstream import ConsumerSpec, IncomingMessage, JetStream, StreamSpec, give_back
+from sluice.runtime.settings import ServiceSettings
 from tests.processor.process_under_test import KILLED
 from tests.processor.relay import open_relay
 from tests.processor.stage import Stage

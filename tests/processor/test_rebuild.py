@@ -2,8 +2,8 @@
 
 import asyncpg
 
-from sluice.chassis.migrate import migrate
-from sluice.chassis.migration_files import core_migrations
+from sluice.postgres.migration_files import core_migrations
+from sluice.postgres.migrator import migrate
 from tests.ops.cli import cli, cli_json
 from tests.payments.desk import ACCOUNT, Desk
 from tests.payments.history import PI, event, intent, names, session

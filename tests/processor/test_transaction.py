@@ -5,13 +5,13 @@ from collections.abc import Sequence
 
 import pytest
 
-from processor.outage import Outage
-from processor.process import Limits
-from processor.retries import Patience
-from processor.verdicts import Work
-from sluice.chassis.postgres import Database
+from processor.failures.database_gate import DatabaseGate
+from processor.failures.retries import Patience
+from processor.outcome import Work
+from processor.worker.transaction import Limits
 from sluice.contract.event import StripeEvent
 from sluice.outcomes import Applied, Parked
+from sluice.postgres.pool import Database
 from sluice.registry import Transaction, handles
 from tests.processor.workshop import Message, Workshop, event
 
@@ -45,7 +45,7 @@ async def test_a_transaction_that_takes_too_long_ends_whatever_it_waits_for(work
 
     of = event("test.waits")
     await workshop.record(of)
-    processor = workshop.turns().processor
+    processor = workshop.worker().processor
     with pytest.raises(TimeoutError):
         await processor.process([Work(of, 0, Message(of).incoming())])
     row = await workshop.row(of)
@@ -81,11 +81,11 @@ async def test_a_server_that_takes_no_writes_does_not_answer(database: Database,
     """A standby, the old primary after a failover, a disk that made the provider lock it: work waits."""
     stop = asyncio.Event()
     stop.set()  # no pauses
-    assert await Outage(database, stop).has_answer()
+    assert await DatabaseGate(database, stop).has_answer()
     read_only_url = f"{database_url}?default_transaction_read_only=on"
     async with Database.connect(read_only_url, application_name="test") as read_only:
-        outage = Outage(read_only, stop)
-        assert not await outage.has_answer()
-        assert await outage.lasts()
-        assert outage.is_on
-        assert not outage.waits_for_migration
+        database_gate = DatabaseGate(read_only, stop)
+        assert not await database_gate.has_answer()
+        assert await database_gate.lasts()
+        assert database_gate.is_on
+        assert not database_gate.waits_for_migration

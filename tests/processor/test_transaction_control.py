@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from processor.verdicts import Work
+from processor.outcome import Work
 from sluice.contract.event import StripeEvent
 from sluice.failures import Defect
 from sluice.outcomes import Applied, Outcome, Parked
@@ -104,7 +104,7 @@ async def test_nothing_that_is_beside_it_is_settled_either(workshop: Workshop, s
     messages = await workshop.recorded(event("test.around"), thin_event("evt_thin_1"))
     works = [Work(message.event, 0, message.incoming()) for message in messages]
     with pytest.raises(Defect, match="ended that"):
-        await workshop.turns().processor.process(works)
+        await workshop.worker().processor.process(works)
     rows = [await workshop.row(work.event) for work in works]
     assert [(row["outcome"], row["dead_at"], row["parked_at"]) for row in rows] == [(None, None, None)] * 2
 

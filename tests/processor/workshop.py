@@ -12,22 +12,22 @@ from typing import NamedTuple
 
 from asyncpg import Record
 
-from processor.dispatch import Dispatcher
-from processor.outage import Outage
-from processor.process import Limits, Processor
-from processor.redelivery import Redelivery
-from processor.report import Reporter
-from processor.retries import Patience, Schedule
-from processor.setbacks import Setbacks
-from processor.turn import Turns
-from sluice.chassis.error_log import ErrorLog
-from sluice.chassis.jetstream import IncomingMessage
-from sluice.chassis.postgres import Database
+from processor.failures.database_gate import DatabaseGate
+from processor.failures.failure_store import FailureStore
+from processor.failures.isolated_runs import IsolatedRuns
+from processor.failures.retries import Patience, Schedule
+from processor.worker.dispatcher import Dispatcher
+from processor.worker.reporter import Reporter
+from processor.worker.transaction import Limits, Processor
+from processor.worker.worker import Worker
 from sluice.contract import codec
 from sluice.contract.envelope import read_event
 from sluice.contract.event import StripeEvent
 from sluice.failures import DatabaseUnavailable
+from sluice.nats.jetstream import IncomingMessage
+from sluice.postgres.pool import Database
 from sluice.registry import Registry, Transaction, handles
+from sluice.runtime.error_log import ErrorLog
 
 EFFECTS = "CREATE TABLE effect (stripe_event_id text NOT NULL, pid int NOT NULL DEFAULT pg_backend_pid())"
 RECORD = """
@@ -141,15 +141,15 @@ class Workshop:
     hold_seconds: float = 10
     stop: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def turns(self) -> Turns:
+    def worker(self) -> Worker:
         """One processor; several of them share the rows as several processes do."""
         dispatcher = Dispatcher(self.registry, self.is_production, self.handler_seconds)
-        return Turns(
+        return Worker(
             processor=Processor(self.database, dispatcher, self.limits, self.patience),
-            setbacks=Setbacks(self.database, self.schedule, self.patience),
-            redelivery=Redelivery(self.database, self.solo_starts),
+            failure_store=FailureStore(self.database, self.schedule, self.patience),
+            isolated_runs=IsolatedRuns(self.database, self.solo_starts),
             reporter=Reporter(self.errors, self.registry.types),
-            outage=Outage(self.database, self.stop),
+            database_gate=DatabaseGate(self.database, self.stop),
             stop=self.stop,
             hold_seconds=self.hold_seconds,
         )
@@ -158,7 +158,7 @@ class Workshop:
         """One turn of one processor, with messages that the relay has just published."""
         with contextlib.suppress(DatabaseUnavailable):  # some tests have stopped it
             await self.relay(*(message.event for message in messages))
-        await self.turns().take([message.incoming() for message in messages])
+        await self.worker().take([message.incoming() for message in messages])
 
     async def record(self, *events: StripeEvent, attempts: int = 0) -> None:
         """What ingest does: one row for each event."""

@@ -19,7 +19,7 @@ class Arrived:
 
 @dataclass
 class FakeGateway:
-    """Answers each POST with what ``answer`` says of it and of how many came before."""
+    """Answers each POST with what ``replica_status`` says of it and of how many came before."""
 
     answer: Callable[[Arrived, int], int]
     url: str = ""

@@ -4,10 +4,10 @@ from dataclasses import replace
 from stripe import SignatureVerificationError, WebhookSignature
 
 from sluice.simulator.backoff import HOURS_BETWEEN_ATTEMPTS
+from sluice.simulator.builder import Subject
 from sluice.simulator.client import Endpoint, send
 from sluice.simulator.day import send_day
 from sluice.simulator.deliveries import Delivery, Life, Reason, in_order
-from sluice.simulator.telling import Subject
 from tests.simulator.gateway import Arrived, gateway
 from tests.simulator.test_deliveries import demo_events
 

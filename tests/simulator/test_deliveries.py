@@ -2,11 +2,11 @@ from collections import Counter
 from collections.abc import Sequence
 
 from sluice.simulator.backoff import HOURS_BETWEEN_ATTEMPTS, pauses
+from sluice.simulator.builder import Subject
+from sluice.simulator.catalog import STORIES, Account
 from sluice.simulator.day import plan_day
 from sluice.simulator.deliveries import Delivery, Life, Reason, in_order
 from sluice.simulator.demo import DemoEvent
-from sluice.simulator.stories import STORIES, Account
-from sluice.simulator.telling import Subject
 
 ENDS_AT = 1_900_000_000
 

@@ -1,12 +1,12 @@
 import asyncpg
 import pytest
 
+from sluice.simulator.catalog import STORIES, Account
 from sluice.simulator.client import Answer, Attempt
 from sluice.simulator.day import DayReport, plan_day
 from sluice.simulator.deliveries import PLATFORM_PATH, Reason
 from sluice.simulator.demo import create_demo_events
 from sluice.simulator.report import await_fates, build_table, learn_fates
-from sluice.simulator.stories import STORIES, Account
 from tests.ops.rows import Connection, connected
 
 NEEDED = "name text, webhook_secret text, stripe_account_id text, payment_status text DEFAULT 'pending'"

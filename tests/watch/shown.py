@@ -4,10 +4,16 @@ import importlib
 import re
 from functools import cache
 
-from sluice.chassis.metrics import render
+from sluice.runtime.metrics import render
 
-CHASSIS = ("postgres", "jetstream", "error_log", "secret", "loop_lag")
-MODULES = ("ingest.metrics", "processor.metrics", "healthd.metrics", *(f"sluice.chassis.{name}" for name in CHASSIS))
+SHARED = (
+    "sluice.postgres.pool",
+    "sluice.nats.jetstream",
+    "sluice.runtime.error_log",
+    "sluice.runtime.secrets",
+    "sluice.runtime.loop_lag",
+)
+MODULES = ("ingest.metrics", "processor.metrics", "healthd.metrics", *SHARED)
 
 
 @cache

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from sluice.chassis.sql import load_queries
 from sluice.ops.connection import connected
 from sluice.ops.send.target import Target
 from sluice.ops.status.evidence import LoadTest
+from sluice.postgres.sql import load_queries
+from sluice.simulator.builder import Subject
 from sluice.simulator.client import Answer, Endpoint, Progress, send
 from sluice.simulator.deliveries import Delivery, Life, Reason, in_order
-from sluice.simulator.telling import Subject
 
 _QUERIES = load_queries(__file__, "burst.sql")
 TIMES_EACH = 3

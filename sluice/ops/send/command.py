@@ -8,15 +8,15 @@ import click
 from rich.console import Console
 from rich.progress import Progress as ProgressBar
 
+from sluice.ops.environment import Surroundings
 from sluice.ops.send.burst import record, send_burst
+from sluice.ops.send.chosen_scenarios import Sent, Wish, send_lives
 from sluice.ops.send.effects import await_effects
-from sluice.ops.send.lives import Sent, Wish, send_lives
 from sluice.ops.send.screen import show_effects, show_load_test, show_sent, show_stories, show_sum
 from sluice.ops.send.target import Target, find_target
-from sluice.ops.surroundings import Surroundings
 from sluice.ops.terminal import Terminal
+from sluice.simulator.catalog import STORIES
 from sluice.simulator.client import Answer
-from sluice.simulator.stories import STORIES
 
 _WAIT_SECONDS = 30.0
 EXAMPLES = """\b

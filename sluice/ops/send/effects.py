@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import Sequence
 
-from sluice.chassis.sql import load_queries
 from sluice.ops.connection import connected
+from sluice.postgres.sql import load_queries
 from sluice.simulator.client import Answer
 from sluice.simulator.deliveries import PLATFORM_PATH, Reason
 

@@ -8,11 +8,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from sluice.ops.send.lives import Sent
+from sluice.ops.send.chosen_scenarios import Sent
 from sluice.ops.status.evidence import LoadTest
+from sluice.simulator.catalog import STORIES
 from sluice.simulator.client import Answer
 from sluice.simulator.report import build_table
-from sluice.simulator.stories import STORIES
 
 _ALL_SHOWN = 40
 

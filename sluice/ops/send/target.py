@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from sluice.ops.surroundings import DATABASE_URL, Surroundings, local_stack
+from sluice.ops.environment import DATABASE_URL, Surroundings, local_stack
 
 GATEWAY_URL = "GATEWAY_URL"
 WEBHOOK_SECRET = "STRIPE_WEBHOOK_SECRET"  # noqa: S105  a name

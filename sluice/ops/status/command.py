@@ -7,12 +7,12 @@ import click
 
 from sluice.ops.connection import connected
 from sluice.ops.durations import Span
+from sluice.ops.environment import Surroundings, look_around
 from sluice.ops.output import print_json
 from sluice.ops.status.criteria import Criterion, Verdict, judge
 from sluice.ops.status.evidence import gather
 from sluice.ops.status.screen import show, show_criteria
 from sluice.ops.status.snapshot import Snapshot, take
-from sluice.ops.surroundings import Surroundings, look_around
 from sluice.ops.terminal import Terminal, printable_value
 
 

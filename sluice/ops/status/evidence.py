@@ -6,8 +6,8 @@ from datetime import datetime
 
 from sluice.ops.admin import ServiceSeen, http_status
 from sluice.ops.connection import Connection
+from sluice.ops.environment import Surroundings
 from sluice.ops.status.snapshot import QUERIES, look_at_services
-from sluice.ops.surroundings import Surroundings
 
 RESTART_SECONDS = 180.0
 """healthd writes each minute: nothing for so long is a restart, more is a time of which nothing is known."""

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sluice.chassis.sql import load_queries
 from sluice.ops.admin import ServiceSeen, look_at
 from sluice.ops.connection import Connection
-from sluice.ops.surroundings import ADMIN_URLS, Surroundings
+from sluice.ops.environment import ADMIN_URLS, Surroundings
+from sluice.postgres.sql import load_queries
 
 QUERIES = load_queries(__file__, "status.sql")
 SEVERITIES = ("critical", "high", "error", "warning", "info")

@@ -5,8 +5,8 @@ import asyncio
 import click
 
 from sluice.ops.connection import connected
+from sluice.ops.environment import Surroundings, look_around
 from sluice.ops.output import print_json
-from sluice.ops.surroundings import Surroundings, look_around
 from sluice.ops.terminal import Terminal
 from sluice.ops.why.lookup import NEWEST, tell
 from sluice.ops.why.screen import show

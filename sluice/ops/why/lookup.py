@@ -6,10 +6,10 @@ from typing import Any
 
 import asyncpg
 
-from sluice.chassis.sql import load_queries
 from sluice.ops.connection import Connection
-from sluice.ops.why.decided import statuses_after
+from sluice.ops.why.ledger_history import statuses_after
 from sluice.ops.why.story import ErrorTold, EventsRow, FactTold, Payment, Repeat, Story, Webhook
+from sluice.postgres.sql import load_queries
 
 _QUERIES = load_queries(__file__, "why.sql")
 _EVENT = "evt_"

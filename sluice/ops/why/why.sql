@@ -109,7 +109,7 @@ WHERE id = ANY (SELECT sluice_event_key(wanted) FROM unnest($1::text[]) AS wante
 
 -- find_webhooks_of_event --
 -- $1 evt_…  $2 the most to show. Through the platform's URL, through any organiser's (evt_…@key), and test events that share
--- the id (evt_…~type, see ingest/repeats.py). In every collation the keys that begin alike stand together; beyond those of
+-- the id (evt_…~type, see ingest/journal/repeats.py). In every collation the keys that begin alike stand together; beyond those of
 -- Latin letters nothing follows both a z and a tilde.
 SELECT stripe_event_id
 FROM webhook_logs

@@ -1,0 +1,1 @@
+"""The group commit: webhooks become rows of ``webhook_logs``."""

@@ -1,0 +1,1 @@
+"""Keeps what would hold others up apart from them."""

@@ -1,0 +1,158 @@
+"""What the processor's settings make of its parts: the turns of the lanes, and the lanes that run apart from them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+
+from processor.bulkhead.blocked_loop import BlockedLoop
+from processor.bulkhead.quarantine import Fault, Quarantine
+from processor.bulkhead.routing import Routing
+from processor.bulkhead.side_worker import SideWorker
+from processor.bulkhead.thread_loop import ThreadLoop
+from processor.consumer.concurrency import Concurrency
+from processor.consumer.deferral import Deferral
+from processor.consumer.leases import Leases
+from processor.consumer.released_messages import ReleasedMessages
+from processor.failures.connection_witness import ConnectionWitness
+from processor.failures.database_gate import DatabaseGate
+from processor.failures.exclusive_run import ExclusiveRun
+from processor.failures.failure_store import FailureStore
+from processor.failures.isolated_runs import IsolatedRuns
+from processor.failures.retries import Patience, Schedule
+from processor.settings import ProcessorSettings
+from processor.worker.dispatcher import Dispatcher
+from processor.worker.reporter import Reporter
+from processor.worker.transaction import Limits, Processor
+from processor.worker.worker import Worker
+from sluice.postgres.pool import Database
+from sluice.registry import Registry
+from sluice.runtime.error_log import ErrorLog
+
+NAME = "processor"
+_BESIDE = 2
+_TOGETHER = 50
+
+
+@dataclass(frozen=True)
+class Lanes:
+    """Everything that works on messages."""
+
+    worker: Worker
+    routing: Routing
+    apart: Mapping[str, SideWorker]
+    """The lanes beside the others, by name."""
+    concurrency: Concurrency
+    """Of the lanes that take turns."""
+
+
+@asynccontextmanager
+async def open_lanes(
+    settings: ProcessorSettings,
+    registry: Registry,
+    database: Database,
+    errors: ErrorLog,
+    stop: asyncio.Event,
+    leases: Leases,
+) -> AsyncIterator[Lanes]:
+    """The lanes; those apart have connections of their own, opened when there is need."""
+    parts = _Parts(settings, registry, database, errors, stop, leases)
+    async with (
+        open_database(settings, most=_BESIDE) as beside,
+        ThreadLoop.open(partial(open_database, settings, most=1), parts.foreign_processor, parts.limits) as thread_loop,
+    ):
+        parts.witness = ConnectionWitness(beside)
+        concurrency = Concurrency()
+        slow = parts.apart(parts.worker(parts.processor(beside)))
+        blocking = parts.apart(parts.worker(thread_loop, holds=parts.foreign_holds))
+        heavy = parts.apart(parts.worker(parts.processor(beside)), together=_TOGETHER, after=concurrency)
+        routing = Routing(registry, parts.quarantine, parts.reporter, slow, blocking, heavy)
+        parts.holds.on_blocking = routing.blocked
+        worker = parts.worker(parts.processor(database), routing)
+        yield Lanes(
+            worker, routing, {"apart_slow": slow, "apart_blocking": blocking, "apart_heavy": heavy}, concurrency
+        )
+
+
+def open_database(settings: ProcessorSettings, *, most: int | None = None) -> AbstractAsyncContextManager[Database]:
+    """A pool whose statements may take as long as a transaction may; of the size that is set, or opened at need."""
+    return Database.connect(
+        settings.database_url.get_secret_value(),
+        application_name=f"sluice-{NAME}",
+        min_size=settings.database_pool_min_size if most is None else 0,
+        max_size=most or settings.database_pool_max_size,
+        command_seconds=settings.transaction_seconds,
+        statement_cache=settings.database_statement_cache,
+    )
+
+
+class _Parts:
+    """What all lanes share."""
+
+    def __init__(
+        self,
+        settings: ProcessorSettings,
+        registry: Registry,
+        database: Database,
+        errors: ErrorLog,
+        stop: asyncio.Event,
+        leases: Leases,
+    ) -> None:
+        self._settings = settings
+        self._registry = registry
+        self._database = database
+        self._stop = stop
+        self._leases = leases
+        self._patience = Patience(settings.parked_patience_seconds)
+        self._isolated_runs = IsolatedRuns(database, settings.solo_starts)
+        self._database_gate = DatabaseGate(database, stop)
+        self._left = ReleasedMessages()
+        self._exclusive_run = ExclusiveRun()
+        self.witness: ConnectionWitness | None = None
+        self.limits = Limits(settings.transaction_seconds, settings.lock_seconds)
+        self.reporter = Reporter(errors, registry.types)
+        self.holds = BlockedLoop()
+        self.quarantine = Quarantine()
+        self.foreign_holds = BlockedLoop(is_main=False)
+        self.foreign_holds.on_blocking = lambda handler, _: self.quarantine.accuse(handler, Fault.BLOCKING)
+
+    def processor(self, database: Database, holds: BlockedLoop | None = None) -> Processor:
+        """A processor on one of the pools."""
+        dispatcher = Dispatcher(
+            self._registry,
+            is_production=self._settings.is_production,
+            handler_seconds=self._settings.handler_seconds,
+            holds=holds or self.holds,
+        )
+        return Processor(database, dispatcher, self.limits, self._patience)
+
+    def foreign_processor(self, database: Database) -> Processor:
+        """One for another event loop: whoever blocks that one blocks nobody here, and stays there for longer."""
+        return self.processor(database, self.foreign_holds)
+
+    def worker(
+        self, processor: Processor | ThreadLoop, routing: Routing | None = None, holds: BlockedLoop | None = None
+    ) -> Worker:
+        """The turns of some lanes."""
+        settings = self._settings
+        return Worker(
+            processor=processor,
+            failure_store=FailureStore(
+                self._database, Schedule(settings.attempts, settings.attempts_over_seconds), self._patience
+            ),
+            isolated_runs=self._isolated_runs,
+            reporter=self.reporter,
+            database_gate=self._database_gate,
+            stop=self._stop,
+            hold_seconds=settings.hold_seconds,
+            routing=routing,
+            left=self._left,
+            exclusive_run=self._exclusive_run,
+            witness=self.witness,
+            holds=holds or self.holds,
+        )
+
+    def apart(self, worker: Worker, *, together: int = 1, after: Concurrency | None = None) -> SideWorker:
+        """A lane beside the others."""
+        return SideWorker(worker, Deferral(self._database), self._stop, self._leases, together=together, after=after)

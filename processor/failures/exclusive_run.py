@@ -1,0 +1,64 @@
+"""Lets one event run while this process has no other in hand: should the process die of it, nobody else waits."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+
+_PATIENCE_SECONDS = 2.0
+"""How long the others may take to end; a handler that hangs does not keep the event waiting for ever."""
+
+
+class ExclusiveRun:
+    """Knows which lanes have messages in hand; ``fetching`` is held by whoever fetches more."""
+
+    def __init__(self) -> None:
+        self.fetching = asyncio.Lock()
+        self._working: set[asyncio.Task[object] | None] = set()
+        self._one_has_ended = asyncio.Event()
+        self._not_before = 0.0
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """The lane of this task has messages in hand in this block."""
+        lane = asyncio.current_task()
+        self._working.add(lane)
+        try:
+            yield
+        finally:
+            self._leave(lane)
+
+    @asynccontextmanager
+    async def alone(self) -> AsyncIterator[None]:
+        """
+        Nobody fetches in this block, and the other lanes have ended what they had, or were given two seconds.
+
+        But after such a block the lanes have at least as long for themselves: one that comes then is not alone.
+        """
+        if time.monotonic() < self._not_before:
+            yield
+            return
+        began = time.monotonic()
+        lane = asyncio.current_task()
+        was_working = lane in self._working
+        self._leave(lane)  # two lanes that wait for each other would wait in vain
+        async with self.fetching:
+            await self._others_end()
+            try:
+                yield
+            finally:
+                self._not_before = 2 * time.monotonic() - began
+                if was_working:
+                    self._working.add(lane)
+
+    def _leave(self, lane: "asyncio.Task[object] | None") -> None:
+        self._working.discard(lane)
+        self._one_has_ended.set()
+
+    async def _others_end(self) -> None:
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while self._working and (left := deadline - time.monotonic()) > 0:
+            self._one_has_ended.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await self._one_has_ended.wait()

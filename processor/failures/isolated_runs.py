@@ -1,0 +1,111 @@
+"""
+An event that may take its process or its connection with it runs alone, after its start is committed.
+
+Only starts that nobody ended count: who takes everything down ends by itself and takes no neighbour with it.
+"""
+
+import asyncio
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+
+from processor.failures.error_summary import describe
+from processor.outcome import Work
+from sluice.failures import Defect, Rejected
+from sluice.postgres.pool import Database
+from sluice.postgres.sql import load_queries
+
+QUERIES = load_queries(__file__, "isolated_runs.sql")
+
+
+class KilledItsProcess(Rejected):
+    """Too many runs of this event alone began and never ended."""
+
+
+class LostItsConnection(Defect):
+    """Too many runs of this event alone ended with their connection to PostgreSQL."""
+
+
+@dataclass(frozen=True)
+class IsolatedRuns:
+    """Keeps count, in PostgreSQL, of the runs that began and never ended."""
+
+    database: Database
+    most_starts: int = 3
+    _ended: set[str] = field(default_factory=set)
+    """Ended runs whose end is not on record yet, because PostgreSQL was away."""
+    _flushing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """An end that reached PostgreSQL after the next start would undo it."""
+
+    async def begin(self, work: Work, *, lost: bool = False) -> int:
+        """
+        Commit the start of a run alone; how many have now begun and not ended, 0 if it is not this message's turn.
+
+        Args:
+            lost: this process saw the run before this one end with its connection.
+
+        Raises:
+            KilledItsProcess: too many went unfinished before.
+            LostItsConnection: the same, but the process lives, so this is one failed attempt.
+            DatabaseUnavailable: the start may be committed or not; call ``end``.
+        """
+        await self.flush()
+        event = work.event
+        rows = await self.database.fetch(
+            QUERIES["begin"],
+            event.stripe_event_id,
+            work.attempt,
+            event.type,
+            event.account,
+            event.livemode,
+            event.api_version,
+            event.object_id,
+            event.created,
+            event.tenant,
+            event.body,
+        )
+        starts: int = rows[0]["solo_starts"] if rows else 0
+        if starts <= self.most_starts:
+            return starts
+        if lost:
+            raise LostItsConnection(f"it lost its connection to PostgreSQL in {self.most_starts} runs alone")
+        raise KilledItsProcess(
+            f"it killed its process: {self.most_starts} runs of this event alone began and never ended"
+        )
+
+    async def begun(self, works: Sequence[Work]) -> Collection[str]:
+        """
+        The ids of those of which a run alone began that nobody has ended.
+
+        Raises:
+            DatabaseUnavailable: nobody knows.
+        """
+        rows = await self.database.fetch(QUERIES["begun"], [work.event_id for work in works]) if works else []
+        return {row["stripe_event_id"] for row in rows}
+
+    def end(self, work: Work) -> None:
+        """The run ended without a result, and this process lives; goes on record when PostgreSQL answers."""
+        self._ended.add(work.event_id)
+
+    def verdict(self, starts: int, error: Exception) -> LostItsConnection | None:
+        """What to make of a run that ended with its connection, the start staying on record; None: try again."""
+        if starts < self.most_starts:
+            return None
+        verdict = LostItsConnection(
+            f"it lost its connection to PostgreSQL in {starts} runs alone; the last: {describe(error)}"
+        )
+        verdict.__cause__ = error
+        return verdict
+
+    async def flush(self) -> None:
+        """
+        Put ended runs on record.
+
+        Raises:
+            DatabaseUnavailable: they stay remembered.
+        """
+        async with self._flushing:
+            if not self._ended:
+                return
+            ended = sorted(self._ended)
+            await self.database.execute(QUERIES["end"], ended)
+            self._ended.difference_update(ended)

@@ -1,0 +1,206 @@
+"""When a failed event is tried again, and which failures are the event's own: pure values, no I/O."""
+
+import enum
+import math
+import random
+from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from sluice.failures import Defect, Rejected, Unavailable
+from sluice.postgres.pool import is_in_use, is_transient
+
+ABORTED_TRANSACTION = "25P02"
+"""A statement after a failed one: somebody swallowed the first error."""
+_ADMIN_SHUTDOWN = "57P01"
+_CRASH_SHUTDOWN = "57P02"
+_COLLISION = ("40",)
+_CONTENTION = ("55", "57014")
+_LONGEST_CHAIN = 20  # nothing keeps a chain of causes from being a circle
+_UNCLEAR = ("08", "25", _ADMIN_SHUTDOWN)
+_OUTAGE = ("26", "53", "57", "58")
+
+
+class HandlerFailed(Defect):
+    """A handler raised, ran out of time, or answered what nobody understands; the cause says how."""
+
+    code = "handler_failed"
+
+    def __init__(
+        self,
+        handler: str,
+        *,
+        events: AbstractSet[str] = frozenset(),
+        connection_lost: bool = False,
+        is_foreign: bool = False,
+    ) -> None:
+        """
+        Say which handler failed.
+
+        Args:
+            events: those that it was called with.
+            connection_lost: the transaction that the handler worked in has no connection any more.
+            is_foreign: that transaction is sound, so whatever the error says of a database, it is not ours.
+        """
+        super().__init__(f"The handler {handler} failed.")
+        self.handler = handler
+        self.events = events
+        self.connection_lost = connection_lost
+        self.is_foreign = is_foreign
+
+
+class Blame(enum.Enum):
+    """Whose fault a failed transaction is, which says what becomes of its messages."""
+
+    EVENT = "event"
+    """Counts as an attempt; found by halving."""
+    HOPELESS = "hopeless"
+    """The event's own, and no attempt will ever succeed: dead at once."""
+    COLLISION = "collision"
+    """A deadlock or a serialization failure: the other transaction got through, so this one is tried again at once."""
+    CONTENTION = "contention"
+    """Somebody held a lock for too long: halved so that it hits few, and then postponed."""
+    UNCLEAR = "unclear"
+    """
+    The connection went, or took no writes: an outage, or an event that takes its connection with it. Whether PostgreSQL
+    answers, and runs of the event alone, tell them apart.
+    """
+    OUTAGE = "outage"
+    """Something that everybody needs is away: everything is left unacknowledged."""
+
+
+def blame(error: BaseException) -> Blame:
+    """Whose fault it is that a transaction failed."""
+    if isinstance(error, Rejected):
+        return Blame.HOPELESS
+    if isinstance(error, HandlerFailed):
+        return _blame_in_handler(error)
+    by_code = _blame_by_sqlstate(error)
+    if by_code is not None:
+        return by_code
+    if isinstance(error, Unavailable):
+        return Blame.OUTAGE
+    if is_in_use(error):  # a task that a handler left behind is at work on the transaction
+        return Blame.EVENT
+    return Blame.UNCLEAR if is_transient(error) else Blame.EVENT
+
+
+def _blame_in_handler(failure: HandlerFailed) -> Blame:
+    cause = failure.__cause__
+    if failure.connection_lost:
+        return Blame.OUTAGE if _CRASH_SHUTDOWN in _codes(failure) else Blame.UNCLEAR
+    if isinstance(cause, Rejected):
+        return Blame.HOPELESS
+    if failure.is_foreign or cause is None:
+        return Blame.EVENT
+    return _blame_by_sqlstate(cause) or Blame.EVENT
+
+
+def may_be_foreign(error: BaseException) -> bool:
+    """Whether an error's SQLSTATE blames others: an outage, a lock, a conflict; of which database, it does not say."""
+    return _blame_by_sqlstate(error) not in (None, Blame.EVENT)
+
+
+def missed_deadline(error: BaseException) -> bool:
+    """Whether time was up, or a lock or a connection was lost by the time that passed: others may have taken it."""
+    cause = error.__cause__ if isinstance(error, HandlerFailed) else error
+    if isinstance(cause, TimeoutError):
+        return True
+    return blame(error) in (Blame.CONTENTION, Blame.UNCLEAR)
+
+
+def hopeless_event(error: BaseException) -> str | None:
+    """The one event that can never be applied, where the error names it."""
+    cause = error.__cause__ if isinstance(error, HandlerFailed) else error
+    return cause.stripe_event_id if isinstance(cause, Rejected) else None
+
+
+def says_shutdown(error: BaseException) -> bool:
+    """Whether PostgreSQL ended the connection by order: it stops, or somebody wants this one gone."""
+    return _ADMIN_SHUTDOWN in _codes(error)
+
+
+def _codes(error: BaseException) -> Iterator[str | None]:
+    """The SQLSTATEs of an error and of its causes: of a lost connection, the cause is PostgreSQL's last word."""
+    cause: BaseException | None = error
+    for _ in range(_LONGEST_CHAIN):
+        if cause is None:
+            return
+        yield sqlstate(cause)
+        cause = cause.__cause__
+
+
+def _blame_by_sqlstate(error: BaseException) -> Blame | None:
+    code = sqlstate(error)
+    if code is None:
+        return None
+    if code == ABORTED_TRANSACTION:
+        return Blame.EVENT
+    if code.startswith(_COLLISION):
+        return Blame.COLLISION
+    if code.startswith(_CONTENTION):
+        return Blame.CONTENTION
+    if code.startswith(_UNCLEAR):
+        return Blame.OUTAGE if _CRASH_SHUTDOWN in _codes(error) else Blame.UNCLEAR
+    return Blame.OUTAGE if code.startswith(_OUTAGE) else Blame.EVENT
+
+
+def sqlstate(error: BaseException) -> str | None:
+    """PostgreSQL's five-letter code of an error; None for an error of another kind."""
+    code = getattr(error, "sqlstate", None)
+    return code if isinstance(code, str) else None
+
+
+def _spread(delay_seconds: float) -> float:
+    return delay_seconds * random.uniform(0.85, 1.15)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """
+    How long to wait after each failed attempt: each wait is a constant factor longer than the last.
+
+    The factor is the one with which the waits between the attempts add up to ``over_seconds``.
+    """
+
+    attempts: int = 16
+    over_seconds: float = 72 * 3600
+    first_seconds: float = 5
+    spread: Callable[[float], float] = field(default=_spread)
+
+    def is_last(self, attempt: int) -> bool:
+        """Whether the attempt, counted from 1, is the last one."""
+        return attempt >= self.attempts
+
+    def delay_seconds(self, attempt: int) -> float:
+        """How long to wait after a failed attempt, counted from 1; with jitter."""
+        return self.spread(self._wait(attempt, self._factor))
+
+    def _wait(self, attempt: int, factor: float) -> float:
+        exponent = min(attempt, self.attempts) - 1
+        longest = max(self.over_seconds / 6, self.first_seconds)
+        return min(self.first_seconds * math.pow(factor, exponent), longest)
+
+    @cached_property
+    def _factor(self) -> float:
+        low, high = 1.0, 16.0
+        for _ in range(40):
+            middle = (low + high) / 2
+            total = sum(self._wait(attempt, middle) for attempt in range(1, self.attempts))
+            low, high = (middle, high) if total < self.over_seconds else (low, middle)
+        return low
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How often a parked event looks for the row that it names, and for how long."""
+
+    patience_seconds: float = 7 * 24 * 3600
+    first_seconds: float = 5
+    longest_seconds: float = 600
+    spread: Callable[[float], float] = field(default=_spread)
+
+    def delay_seconds(self, attempt: int) -> float:
+        """How long to wait after the event was parked; attempts count from 1."""
+        return self.spread(min(self.first_seconds * 2.0 ** min(attempt - 1, 20), self.longest_seconds))

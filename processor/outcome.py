@@ -1,0 +1,131 @@
+"""What became of one message: a handler's outcome, or why no handler was asked."""
+
+from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
+
+from sluice.contract.event import StripeEvent
+from sluice.nats.jetstream import IncomingMessage
+from sluice.outcomes import Applied, Ignored, Parked
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """One message of the stream, read: run the event if this is still its attempt."""
+
+    event: StripeEvent
+    attempt: int
+    message: IncomingMessage
+    known_deliveries: int = 1
+    """Deliveries of which this process knows the end: this one, and those that it left unacknowledged itself."""
+
+    @property
+    def event_id(self) -> str:
+        """The event's key in ``webhook_logs``."""
+        return self.event.stripe_event_id
+
+    @property
+    def is_taken_directly(self) -> bool:
+        """Whether it comes from PostgreSQL, and the stream has no message of it."""
+        return self.message.sequence == 0
+
+    @property
+    def is_redelivered(self) -> bool:
+        """Whether somebody held this message before and never said what became of it."""
+        return self.message.deliveries > self.known_deliveries
+
+
+class Claimed(NamedTuple):
+    """A locked row: the event as the row holds it."""
+
+    event: StripeEvent
+    is_last_look: bool
+    """The row has been parked for as long as patience lasts: what still waits after this run ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """The event was processed, or died, before; or this message belongs to an attempt that has passed or is not due."""
+
+
+@dataclass(frozen=True, slots=True)
+class Locked:
+    """Another processor holds the row this moment; the message comes again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """A run of this event ended with its whole process, so it runs alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """PostgreSQL does not know the event: a failover lost the row. The message stays in the stream."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forged:
+    """The message does not hold what its row holds; the relay brings the row itself."""
+
+    differing: tuple[str, ...]
+    """The fields in which they differ."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unsupported:
+    """Nobody can apply such an event yet; dead, so that it is seen."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unmatched:
+    """The patience of a parked event has ended: its facts stay, and count should its row appear after all."""
+
+    waiting_for: str
+
+
+@dataclass(frozen=True, slots=True)
+class Postponed:
+    """Somebody held a lock for too long, which is on record now; the relay brings the event back when due."""
+
+    error: str = ""
+    is_first: bool = False
+    """Whether nobody had held it up before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The event's own failure, on record now; the relay brings it back when due, unless it is dead."""
+
+    error: str
+    attempt: int
+    is_dead: bool
+
+
+Handled: TypeAlias = Applied | Ignored | Parked | Unmatched | Unsupported
+"""An event whose row was claimed."""
+Unclaimed: TypeAlias = Duplicate | Locked | Suspect | Missing | Forged
+"""An event whose row was not, or not for this message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A handled event and what its row says since the commit."""
+
+    outcome: Handled
+    is_dead: bool = False
+    delay_seconds: float | None = None
+    """From the receipt to the settled row; None unless it is processed."""
+
+
+Verdict: TypeAlias = Settled | Unclaimed | Failed | Postponed
+
+
+def word(outcome: Handled) -> str:
+    """What ``webhook_logs.outcome`` says."""
+    return type(outcome).__name__.lower()
+
+
+def is_answered(verdict: Verdict) -> bool:
+    """Whether the message has done its duty and is acknowledged; else it comes again, or runs alone."""
+    return not isinstance(verdict, Locked | Suspect)

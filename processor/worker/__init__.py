@@ -1,0 +1,1 @@
+"""From a fetch to its effects: batches, transactions, handlers."""

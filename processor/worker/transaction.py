@@ -1,0 +1,226 @@
+"""
+One batch is one transaction: claim the rows, handle the events, settle the rows last.
+
+What is handled is what the rows hold: a message that holds anything else is not run. What is settled is settled in the
+transaction that claimed, and in no other.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from processor.failures.retries import Patience
+from processor.outcome import (
+    Claimed,
+    Duplicate,
+    Forged,
+    Handled,
+    Locked,
+    Missing,
+    Settled,
+    Suspect,
+    Unclaimed,
+    Unsupported,
+    Verdict,
+    Work,
+    word,
+)
+from processor.worker.dispatcher import Dispatcher
+from processor.worker.row_match import differences, digest_of, with_body
+from sluice.failures import Defect
+from sluice.outcomes import Parked
+from sluice.postgres.pool import DATABASE_ERRORS, Connection, Database, Record
+from sluice.postgres.sql import load_queries
+
+QUERIES = load_queries(__file__, "transaction.sql")
+_LONGEST_REASON = 300
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long a transaction may take and wait; seconds."""
+
+    transaction_seconds: float = 5
+    lock_seconds: float = 2
+
+    def lock_wait(self, *, has_waited: bool) -> float:
+        """How long to wait for a lock; events that waited in vain hold their neighbours up no longer."""
+        return self.lock_seconds / 20 if has_waited else self.lock_seconds
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The rows that one transaction locked, and the messages among theirs that are not to be run."""
+
+    rows: Mapping[str, Claimed] = field(default_factory=dict)
+    forged: Mapping[str, Forged] = field(default_factory=dict)
+    transaction: str = ""
+    """PostgreSQL's id of the transaction; empty where it locked nothing."""
+
+
+@dataclass(frozen=True)
+class Processor:
+    """Turns events into their effects, exactly once: the effects and ``processed = true`` are one commit."""
+
+    database: Database
+    dispatcher: Dispatcher
+    limits: Limits = field(default_factory=Limits)
+    patience: Patience = field(default_factory=Patience)
+
+    async def process(
+        self, works: Sequence[Work], *, alone: bool = False, has_waited: bool = False
+    ) -> Mapping[str, Verdict]:
+        """
+        Run these events, each id once, in one transaction; the answer, by id, is committed when this returns.
+
+        Args:
+            alone: the start of this run is committed to its row (see ``isolated_runs``).
+            has_waited: some of these events have just waited for a lock in vain.
+
+        Raises:
+            Exception: whatever went wrong; nothing is committed, unless the commit's own answer was lost, and then
+                another run meets ``processed = true``. ``retries.blame`` says whose fault it was.
+        """
+        async with (
+            asyncio.timeout(self.limits.transaction_seconds),
+            self.database.acquire() as connection,
+            _transaction(connection),
+        ):
+            claim = await self._claim(connection, works, alone, self.limits.lock_wait(has_waited=has_waited))
+            rest = [work for work in works if work.event_id not in claim.rows and work.event_id not in claim.forged]
+            unclaimed = await _look(connection, rest, alone)
+            last_looks = frozenset(event_id for event_id, row in claim.rows.items() if row.is_last_look)
+            handled = await self.dispatcher.handle(
+                [row.event for row in claim.rows.values()], connection, last_looks=last_looks
+            )
+            settled = await self._settle(connection, handled, _attempts(works), claim.transaction)
+        return {**unclaimed, **claim.forged, **settled}
+
+    async def _claim(self, tx: Connection, works: Sequence[Work], alone: bool, lock_seconds: float) -> Claim:
+        rows = await tx.fetch(
+            QUERIES["claim"],
+            [work.event_id for work in works],
+            [work.attempt for work in works],
+            [digest_of(work.event) for work in works],
+            alone,
+            self.patience.patience_seconds,
+            _milliseconds(self.limits.transaction_seconds * 0.95),  # the server gives up first and says why
+            _milliseconds(lock_seconds),
+            _milliseconds(self.limits.transaction_seconds * 2),
+        )
+        return _claim_of(rows, works)
+
+    async def _settle(
+        self, tx: Connection, handled: Mapping[str, Handled], attempts: Mapping[str, int], claimed_in: str
+    ) -> Mapping[str, Settled]:
+        parked = {event_id: outcome for event_id, outcome in handled.items() if isinstance(outcome, Parked)}
+        unsupported = {event_id: outcome for event_id, outcome in handled.items() if isinstance(outcome, Unsupported)}
+        done = {event_id: o for event_id, o in handled.items() if not isinstance(o, Parked | Unsupported)}
+        settled = {
+            **await _settle_processed(tx, done, claimed_in),
+            **await self._settle_parked(tx, parked, attempts, claimed_in),
+            **await _settle_unsupported(tx, unsupported, claimed_in),
+        }
+        if settled.keys() != handled.keys():
+            raise Defect("A claimed row vanished from its own transaction, or a handler ended that.")
+        return settled
+
+    async def _settle_parked(
+        self, tx: Connection, parked: Mapping[str, Parked], attempts: Mapping[str, int], claimed_in: str
+    ) -> Mapping[str, Settled]:
+        if not parked:
+            return {}
+        rows = await tx.fetch(
+            QUERIES["settle_parked"],
+            list(parked),
+            [_reason(f"waits for {outcome.waiting_for}") for outcome in parked.values()],
+            [self.patience.delay_seconds(attempts[event_id] + 1) for event_id in parked],
+            claimed_in,
+        )
+        return {row["stripe_event_id"]: Settled(parked[row["stripe_event_id"]]) for row in rows}
+
+
+@asynccontextmanager
+async def _transaction(connection: Connection) -> AsyncIterator[None]:
+    """
+    One transaction; whoever lost its connection, what they raised is not hidden behind a rollback that failed.
+
+    READ COMMITTED is asked for: by another default of the role's, a statement would miss what others commit meanwhile.
+    """
+    transaction = connection.transaction(isolation="read_committed")
+    await transaction.start()
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(*DATABASE_ERRORS):
+            await transaction.rollback()
+        raise
+    await transaction.commit()
+
+
+def _claim_of(rows: Sequence[Record], works: Sequence[Work]) -> Claim:
+    events = {work.event_id: work.event for work in works}
+    claimed: dict[str, Claimed] = {}
+    forged: dict[str, Forged] = {}
+    for row in rows:
+        event = events[row["stripe_event_id"]]
+        if differing := differences(event, row):
+            forged[event.stripe_event_id] = Forged(differing)
+        else:
+            claimed[event.stripe_event_id] = Claimed(with_body(event, row), row["is_last_look"])
+    return Claim(claimed, forged, rows[0]["claimed_in"] if rows else "")
+
+
+async def _look(tx: Connection, works: Sequence[Work], alone: bool) -> Mapping[str, Unclaimed]:
+    """Why the rest could not be claimed; the rows are not locked, so this is what they say at this moment."""
+    if not works:
+        return {}
+    ids, digests = [work.event_id for work in works], [digest_of(work.event) for work in works]
+    rows = {row["stripe_event_id"]: row for row in await tx.fetch(QUERIES["look"], ids, digests)}
+    return {work.event_id: _unclaimed(work, rows.get(work.event_id), alone) for work in works}
+
+
+def _unclaimed(work: Work, row: "Record | None", alone: bool) -> Unclaimed:
+    if row is None:
+        return Missing()
+    is_known = not row["is_over"] or row["has_body"]  # the body of what is over may be gone
+    if is_known and (differing := differences(work.event, row)):
+        return Forged(differing)
+    if row["is_over"] or row["is_early"] or row["processing_attempts"] != work.attempt:
+        return Duplicate()
+    return Suspect() if row["solo_starts"] > 0 and not alone else Locked()
+
+
+async def _settle_processed(tx: Connection, done: Mapping[str, Handled], claimed_in: str) -> Mapping[str, Settled]:
+    if not done:
+        return {}
+    words = [word(outcome) for outcome in done.values()]
+    rows = await tx.fetch(QUERIES["settle_processed"], list(done), words, claimed_in)
+    return {
+        row["stripe_event_id"]: Settled(done[row["stripe_event_id"]], delay_seconds=row["delay_seconds"])
+        for row in rows
+    }
+
+
+async def _settle_unsupported(
+    tx: Connection, dead: Mapping[str, Unsupported], claimed_in: str
+) -> Mapping[str, Settled]:
+    if not dead:
+        return {}
+    reasons = [_reason(outcome.reason) for outcome in dead.values()]
+    rows = await tx.fetch(QUERIES["settle_unsupported"], list(dead), reasons, claimed_in)
+    return {row["stripe_event_id"]: Settled(dead[row["stripe_event_id"]], row["is_dead"]) for row in rows}
+
+
+def _attempts(works: Sequence[Work]) -> Mapping[str, int]:
+    return {work.event_id: work.attempt for work in works}
+
+
+def _milliseconds(seconds: float) -> str:
+    return str(max(1, round(seconds * 1000)))
+
+
+def _reason(text: str) -> str:
+    return "".join(character if character.isprintable() else " " for character in text)[:_LONGEST_REASON]

@@ -1,0 +1,276 @@
+"""One turn: what one fetch brought is run, halved where it fails, put on record, and acknowledged after the commit."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from processor.bulkhead.blocked_loop import BlockedLoop
+from processor.consumer.released_messages import ReleasedMessages
+from processor.failures.connection_witness import ConnectionWitness
+from processor.failures.database_gate import DatabaseGate
+from processor.failures.exclusive_run import ExclusiveRun
+from processor.failures.failure_store import FailureStore
+from processor.failures.isolated_runs import IsolatedRuns
+from processor.failures.retries import Blame, HandlerFailed, blame, hopeless_event, missed_deadline, says_shutdown
+from processor.outcome import Suspect, Verdict, Work, is_answered
+from processor.worker.batch import Batch, plan, run_alone
+from processor.worker.reporter import Reporter
+from processor.worker.transaction import Processor
+from sluice.contract import codec
+from sluice.failures import DatabaseUnavailable, Defect, UnknownContractVersion
+from sluice.nats.jetstream import IncomingMessage, acknowledge, give_back
+
+if TYPE_CHECKING:
+    pass
+
+if TYPE_CHECKING:
+    from processor.bulkhead.routing import Routing
+    from processor.bulkhead.thread_loop import ThreadLoop
+
+_MOST_COLLISIONS = 5
+_MOST_SUSPECTS = 20
+"""In hand at once: those that the next one takes down with the process have to come again."""
+_SOON_SECONDS = 0.1
+_AGAIN_SECONDS = 1.0
+_MOST_RERUNS = 3
+_HELD_SHARE = 0.25
+"""Of a transaction's time: so much of it gone to others is why it was missed."""
+
+
+class HeldTheLoop(Defect):
+    """A handler kept the event loop from turning for so long that its transaction's time was up."""
+
+
+@dataclass(frozen=True)
+class Worker:
+    """Brings every message of a fetch to its end, or leaves it unacknowledged to come again."""
+
+    processor: "Processor | ThreadLoop"
+    failure_store: FailureStore
+    isolated_runs: IsolatedRuns
+    reporter: Reporter
+    database_gate: DatabaseGate
+    stop: asyncio.Event
+    hold_seconds: float = 15
+    """How long messages are held at most before the next transaction begins, not counting an outage."""
+    routing: "Routing | None" = None
+    """Where events go that would hold others up; None: they run here."""
+    left: ReleasedMessages = field(default_factory=ReleasedMessages)
+    holds: BlockedLoop = field(default_factory=BlockedLoop)
+    """Of the handlers that run in this event loop."""
+    exclusive_run: ExclusiveRun = field(default_factory=ExclusiveRun)
+    witness: ConnectionWitness | None = None
+
+    async def take(self, messages: Sequence[IncomingMessage]) -> None:
+        """Work through the messages; what is not answered when time is up, or at a stop, comes again."""
+        works = self._without_too_many_suspects(self._read(messages))
+        if self.routing is not None:
+            works = await self.routing.sort_out(works)
+        await self.run(plan(works, begun=await self._begun(works)))
+
+    def _without_too_many_suspects(self, works: Sequence[Work]) -> Sequence[Work]:
+        """The rest of them, given back, goes to whoever asks next."""
+        suspects = [work for work in works if work.is_redelivered and not work.is_taken_directly]
+        surplus = set(suspects[_MOST_SUSPECTS:])
+        give_back([work.message for work in works if work in surplus], after_seconds=_SOON_SECONDS)
+        return [work for work in works if work not in surplus]
+
+    async def _begun(self, works: Sequence[Work]) -> Collection[str]:
+        """Those that have to run last; while PostgreSQL is away nothing runs, and the order does not matter."""
+        with suppress(DatabaseUnavailable):
+            return await self.isolated_runs.begun([work for work in works if work.is_redelivered])
+        return ()
+
+    async def run(self, batches: Iterable[Batch]) -> None:
+        """Work through these batches, and what they fall apart into."""
+        loop = asyncio.get_running_loop()
+        expires = loop.time() + self.hold_seconds
+        batches = deque(batches)
+        planned = set(batches)
+        while batches:
+            if not await self.database_gate.lasts():
+                rest = await self._attempt(batches.popleft())
+                batches.extendleft(batch for batch in reversed(rest) if not batch.has_begun_before)
+                batches.extend(batch for batch in rest if batch.has_begun_before)
+            if self.database_gate.is_on:
+                expires = loop.time() + self.hold_seconds  # whoever else got them would wait as long
+            if self.stop.is_set() or loop.time() > expires:
+                self._leave(batches, planned)
+                return
+
+    def _leave(self, batches: Collection[Batch], planned: AbstractSet[Batch]) -> None:
+        """Give these back; they come again soon, and those that have not failed here are no suspects then."""
+        innocent = (batch for batch in batches if batch in planned or batch.reruns)
+        self.left.add(work for batch in innocent for work in batch.works)
+        self.reporter.left_unacknowledged(batches)
+        give_back([work.message for batch in batches for work in batch.works], after_seconds=_AGAIN_SECONDS)
+
+    def _read(self, messages: Sequence[IncomingMessage]) -> Sequence[Work]:
+        works, unreadable = [], []
+        for message in messages:
+            try:
+                works.append(self._work(message))
+            except UnknownContractVersion as error:
+                self.reporter.unreadable(message, error)
+                unreadable.append(message)
+        acknowledge(unreadable)
+        return works
+
+    def _work(self, message: IncomingMessage) -> Work:
+        event, attempt = codec.decode(message.payload)
+        texts = (event.stripe_event_id, event.type, event.account, event.api_version, event.object_id, event.tenant)
+        if any(text is not None and "\x00" in text for text in texts):  # no row holds it: PostgreSQL takes no such text
+            raise UnknownContractVersion
+        return Work(event=event, attempt=attempt, message=message, known_deliveries=self.left.take(message))
+
+    async def _attempt(self, batch: Batch) -> Sequence[Batch]:
+        """Run one batch; what has to run after it, next before the others."""
+        if (rest := await self._without_isolated(batch)) is not None:  # of a handler that is known since it was planned
+            return rest
+        if not batch.has_begun_before:
+            return await self._attempt_now(batch)
+        async with self.exclusive_run.alone():
+            return await self._attempt_now(batch)
+
+    async def _attempt_now(self, batch: Batch) -> Sequence[Batch]:
+        began = time.monotonic()
+        try:
+            if batch.alone:
+                batch = batch.begun(await self.isolated_runs.begin(batch.works[0], lost=batch.starts > 0))
+            async with self._watching(batch):
+                verdicts = await self.processor.process(batch.works, alone=batch.alone, has_waited=batch.has_waited)
+        except Exception as error:  # noqa: BLE001 - blame() has an answer for every kind
+            return await self._failed(batch, error, began)
+        self.database_gate.work_succeeded()
+        return self._answer(batch, verdicts)
+
+    def _watching(self, batch: Batch) -> AbstractAsyncContextManager[None]:
+        """A run alone after one that did not end is watched: should it end like that too, it matters why."""
+        event_id = batch.works[0].event_id
+        if self.witness is None or not (batch.starts > 1 or (batch.alone and self.witness.has_seen(event_id))):
+            return nullcontext()
+        return self.witness.watching(event_id)
+
+    def _answer(self, batch: Batch, verdicts: Mapping[str, Verdict]) -> Sequence[Batch]:
+        acknowledge([work.message for work in batch.works if is_answered(verdicts[work.event_id])])
+        for work in batch.works:
+            self.reporter.answered(work, verdicts[work.event_id])
+        suspects = [work for work in batch.works if isinstance(verdicts[work.event_id], Suspect)]
+        return [run_alone(work, has_begun_before=True) for work in suspects]
+
+    async def _failed(self, batch: Batch, error: Exception, began: float) -> Sequence[Batch]:
+        error = self._with_cause(batch, error, began)
+        whose = blame(error)
+        self.reporter.transaction_failed(batch, error, whose)
+        was_held_up = self._was_held_up(batch, error, began)
+        if self.routing is not None and not was_held_up:
+            self.routing.accuse(error)
+        if (rest := await self._without_isolated(batch)) is not None:
+            return rest
+        if was_held_up:
+            return (self._ended(batch).after_hold(),)
+        return await self._judge(batch, error, whose)
+
+    async def _judge(self, batch: Batch, error: Exception, whose: Blame) -> Sequence[Batch]:
+        if whose is Blame.UNCLEAR:
+            return await self._lost(batch, error)
+        batch = self._ended(batch)
+        if whose is Blame.OUTAGE:
+            return await self._wait(batch)
+        if len(batch.works) > 1:
+            return _parts(batch, error, whose)
+        if whose is Blame.COLLISION and batch.collisions < _MOST_COLLISIONS:
+            return (batch.after_collision(),)
+        return await self._record(batch, error, whose)
+
+    def _with_cause(self, batch: Batch, error: Exception, began: float) -> Exception:
+        """What made the transaction late, where that was one of its own handlers: it held the loop for too long."""
+        if not isinstance(error, TimeoutError):
+            return error
+        held: dict[str, float] = {}
+        for hold in self.holds.of({work.event_id for work in batch.works}):
+            held[hold.handler] = held.get(hold.handler, 0.0) + hold.seconds(began)
+        for handler, seconds in held.items():
+            if seconds > self.processor.limits.transaction_seconds / 2:
+                cause = HeldTheLoop(f"{handler} let nobody else run for {seconds:.1f} s")
+                cause.__cause__ = error
+                return cause
+        return error
+
+    async def _without_isolated(self, batch: Batch) -> Sequence[Batch] | None:
+        """Hand over what held the others up; the rest of the batch, which runs at once. None: there is nothing such."""
+        if self.routing is None or not self.routing.is_on:
+            return None
+        rest = tuple(await self.routing.sort_out_again(batch.works))
+        if len(rest) == len(batch.works):
+            return None
+        batch = self._ended(batch)
+        return (replace(batch, works=rest),) if rest else ()
+
+    def _was_held_up(self, batch: Batch, error: Exception, began: float) -> bool:
+        """Whether these events missed a deadline only because the event loop did not turn, for others or for nobody."""
+        if not missed_deadline(error) or batch.reruns >= _MOST_RERUNS:
+            return False
+        ids = {work.event_id for work in batch.works}
+        held = self.holds.by_others(ids, since=began)
+        return held > self.processor.limits.transaction_seconds * _HELD_SHARE
+
+    async def _lost(self, batch: Batch, error: Exception) -> Sequence[Batch]:
+        """The connection went: nobody's doing if PostgreSQL stops; else it shows whose when each runs by itself."""
+        has_answer = await self.database_gate.has_answer()
+        if not has_answer and says_shutdown(error):
+            return await self._wait(self._ended(batch))
+        if not has_answer:
+            self.database_gate.begin()
+        if not batch.alone:
+            return batch.halves() if has_answer and len(batch.works) > 1 else [run_alone(work) for work in batch.works]
+        if has_answer and self._was_cut(batch):
+            return await self._wait(self._ended(batch))
+        verdict = self.isolated_runs.verdict(batch.starts, error)
+        if verdict is None:
+            return (batch,)
+        if self.witness is not None:
+            self.witness.forget(batch.works[0].event_id)
+        return await self._record(batch, verdict, Blame.EVENT, starts=self.isolated_runs.most_starts - 1)
+
+    def _was_cut(self, batch: Batch) -> bool:
+        return self.witness is not None and self.witness.saw_cut(batch.works[0].event_id)
+
+    def _ended(self, batch: Batch) -> Batch:
+        """The same events; a run alone that has ended does not count as one that took something down."""
+        if batch.alone:
+            self.isolated_runs.end(batch.works[0])
+        return batch.begun(0)
+
+    async def _record(self, batch: Batch, error: Exception, whose: Blame, *, starts: int = 0) -> Sequence[Batch]:
+        work = batch.works[0]
+        try:
+            verdict = await self.failure_store.record(work, error, whose, starts=starts)
+        except Exception as problem:  # noqa: BLE001 - without a record there is no acknowledgement, whatever the reason
+            self.reporter.transaction_failed(batch, problem, Blame.OUTAGE)
+            return await self._wait(batch)
+        self.reporter.failed(work, verdict, error)
+        return self._answer(batch, {work.event_id: verdict})
+
+    async def _wait(self, batch: Batch) -> Sequence[Batch]:
+        self.database_gate.begin()
+        await self.database_gate.pause()
+        return (batch,)
+
+
+def _parts(batch: Batch, error: Exception, whose: Blame) -> Sequence[Batch]:
+    """What a batch falls into: those that have nothing to do with the handler that failed, and halves of the rest."""
+    hopeless = hopeless_event(error)
+    if hopeless is not None:
+        return batch.apart_from(hopeless)
+    concerned = error.events if isinstance(error, HandlerFailed) else frozenset()
+    others = tuple(work for work in batch.works if work.event_id not in concerned)
+    if not concerned or not others or whose is not Blame.EVENT:
+        return batch.halves(has_waited=whose is Blame.CONTENTION)
+    rest = replace(batch, works=tuple(work for work in batch.works if work.event_id in concerned))
+    return (replace(batch, works=others), *(rest.halves() if len(rest.works) > 1 else (rest,)))

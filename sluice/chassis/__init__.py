@@ -1,1 +1,0 @@
-"""How any service runs: settings, signals, probes, logs, metrics, PostgreSQL, JetStream."""

@@ -1,0 +1,1 @@
+"""PostgreSQL as a service sees it: pool, sessions, errors, migrations."""

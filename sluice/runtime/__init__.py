@@ -1,0 +1,1 @@
+"""How any service runs: settings, signals, probes, logs, metrics."""

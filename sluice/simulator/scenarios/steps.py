@@ -1,0 +1,163 @@
+"""The single moves that lives of payments are made of."""
+
+from dataclasses import dataclass
+
+from sluice.contract.document import Json, JsonObject
+from sluice.simulator.builder import SECONDS_PER_HOUR, Telling
+from sluice.simulator.objects import shape
+
+SEPA = "sepa_debit"
+_DECLINE = "Your card has insufficient funds."
+_PAYMENT_METHOD_PREFIX = "pm"
+
+
+@dataclass(frozen=True, slots=True)
+class Sale:
+    """A payment so far: the intent, and the newest charge of it."""
+
+    intent: JsonObject
+    charge: JsonObject
+
+
+def open_session(t: Telling, *, by_reference: bool = False, **fields: Json) -> JsonObject:
+    """A buyer is sent to Stripe Checkout; Stripe announces no such thing."""
+    session_id = t.new_id("cs")
+    named: JsonObject = {"client_reference_id": t.subject.events_id} if by_reference else {"metadata": t.metadata}
+    return t.make(
+        "checkout.session",
+        id=session_id,
+        amount_subtotal=t.amount,
+        amount_total=t.amount,
+        expires_at=t.now + 24 * SECONDS_PER_HOUR,
+        url=f"https://checkout.stripe.com/c/pay/{session_id}",
+        **{**named, **fields},
+    )
+
+
+def complete_session(t: Telling, session: JsonObject, *, payment_status: str, **fields: Json) -> JsonObject:
+    """The buyer has gone through Checkout; that is not yet to have paid."""
+    details: JsonObject = {
+        "address": {"city": None, "country": "FR", "line1": None, "line2": None, "postal_code": None, "state": None},
+        "business_name": None,
+        "email": t.buyer_email,
+        "individual_name": None,
+        "name": t.buyer_name,
+        "phone": None,
+        "tax_exempt": "none",
+        "tax_ids": [],
+    }
+    done = {"status": "complete", "url": None, "payment_status": payment_status, "customer_details": details, **fields}
+    return t.changed("checkout.session.completed", session, **done)
+
+
+def start_intent(t: Telling, *, method: str = "card", **fields: Json) -> JsonObject:
+    """Somebody intends to pay."""
+    intent_id = t.new_id("pi")
+    intent = t.make(
+        "payment_intent",
+        id=intent_id,
+        amount=t.amount,
+        client_secret=f"{intent_id}_secret_{t.new_id('x')[2:]}",
+        payment_method_types=[method],
+        description=t.subject.title,
+        **fields,
+    )
+    t.say("payment_intent.created", intent)
+    return intent
+
+
+def charge_of(t: Telling, intent: JsonObject, *, method: str = "card", **fields: Json) -> JsonObject:
+    """A charge as one attempt at an intent makes it, before anybody announces it."""
+    charge_id = t.new_id("py" if method == SEPA else "ch")
+    return t.make(
+        "charge",
+        id=charge_id,
+        amount=intent["amount"],
+        billing_details={"email": t.buyer_email, "name": t.buyer_name},
+        customer=intent["customer"],
+        description=intent["description"],
+        metadata=intent["metadata"],
+        payment_intent=intent["id"],
+        payment_method=t.new_id(_PAYMENT_METHOD_PREFIX),
+        payment_method_details=shape(method),
+        receipt_url=f"https://pay.stripe.com/receipts/payment/{charge_id}",
+        **fields,
+    )
+
+
+def succeed(t: Telling, intent: JsonObject, charge: JsonObject | None = None, *, method: str = "card") -> Sale:
+    """The money arrives: the charge and the intent succeed in the same second."""
+    charge = charge or charge_of(t, intent, method=method)
+    paid = t.changed(
+        "charge.succeeded", charge, status="succeeded", paid=True, captured=True, amount_captured=charge["amount"]
+    )
+    done = t.changed(
+        "payment_intent.succeeded",
+        intent,
+        status="succeeded",
+        amount_received=intent["amount"],
+        latest_charge=paid["id"],
+        payment_method=paid["payment_method"],
+        last_payment_error=None,
+        next_action=None,
+        processing=None,
+    )
+    return Sale(done, paid)
+
+
+def settle_balance(t: Telling, sale: Sale) -> Sale:
+    """A little later Stripe knows what it books: asynchronous capture fills in the balance transaction."""
+    t.later(2)
+    return Sale(sale.intent, t.changed("charge.updated", sale.charge, balance_transaction=t.new_id("txn")))
+
+
+def decline(t: Telling, intent: JsonObject, *, method: str = "card", code: str = "insufficient_funds") -> JsonObject:
+    """An attempt fails; the intent asks for another payment method."""
+    charge = charge_of(
+        t,
+        intent,
+        method=method,
+        status="failed",
+        failure_code="card_declined",
+        failure_message=_DECLINE,
+        outcome={
+            "network_status": "declined_by_network",
+            "reason": code,
+            "seller_message": "The bank returned the decline code.",
+            "type": "issuer_declined",
+        },
+    )
+    t.say("charge.failed", charge)
+    error: JsonObject = {
+        "charge": charge["id"],
+        "code": "card_declined",
+        "decline_code": code,
+        "doc_url": "https://docs.stripe.com/error-codes/card-declined",
+        "message": _DECLINE,
+        "type": "card_error",
+    }
+    return t.changed(
+        "payment_intent.payment_failed",
+        intent,
+        status="requires_payment_method",
+        last_payment_error=error,
+        latest_charge=charge["id"],
+        processing=None,
+    )
+
+
+def process(t: Telling, intent: JsonObject) -> Sale:
+    """A slow method is on its way: days for a bank debit."""
+    charge = charge_of(t, intent, method=SEPA)
+    t.say("charge.pending", charge)
+    slow = t.changed("payment_intent.processing", intent, status="processing", latest_charge=charge["id"])
+    return Sale(slow, charge)
+
+
+def paid_checkout(t: Telling, *, by_reference: bool = False) -> Sale:
+    """The plain case, from the basket to the booked money."""
+    session = open_session(t, by_reference=by_reference)
+    t.later(95)
+    sale = succeed(t, start_intent(t))
+    complete_session(t, session, payment_status="paid", payment_intent=sale.intent["id"])
+    return settle_balance(t, sale)

@@ -1,0 +1,122 @@
+"""Whatever a handler does with its cancellation is a failed attempt of its own event, and the consumer goes on."""
+
+import asyncio
+
+import pytest
+
+from processor.failures.retries import Schedule
+from sluice.contract.event import StripeEvent
+from sluice.registry import Transaction, handles
+from tests.processor.misbehaving import FAILING, with_misbehaving
+from tests.processor.workshop import Workshop, event, flat, write_effect
+
+SAID = {
+    "test.raise_cancelled": "HandlerCancelled",
+    "test.cancel_itself": "HandlerCancelled",
+    "test.await_the_cancelled": "HandlerCancelled",
+    "test.swallow_and_go_on": "HandlerEscaped",
+    "test.exit_the_system": "SystemExit",
+    "test.interrupt": "KeyboardInterrupt",
+    "test.exit_a_generator": "GeneratorExit",
+    "test.raise_a_group": "BaseExceptionGroup",
+}
+
+
+@pytest.fixture
+def misbehaving(workshop: Workshop) -> Workshop:
+    """A workshop with every bad handler."""
+    with_misbehaving(workshop.registry)
+    workshop.handler_seconds = 0.3
+    workshop.schedule = Schedule(spread=flat(60))
+    return workshop
+
+
+@pytest.mark.parametrize("event_type", list(FAILING))
+async def test_it_is_one_failed_attempt_of_that_event(misbehaving: Workshop, event_type: str) -> None:
+    """Its neighbours take effect, it takes none, its row says why, and this very task goes on."""
+    bad, *fine = await misbehaving.recorded(event(event_type), event(), event())
+    async with asyncio.timeout(30):
+        await misbehaving.take(bad, *fine)
+    row = await misbehaving.row(bad.event)
+    assert (row["processing_attempts"], row["processed"], row["outcome"]) == (1, False, "failed")
+    assert SAID.get(event_type, "TimeoutError: the time budget was used up") in row["last_error"]
+    assert await misbehaving.effects() == {message.event.stripe_event_id: 1 for message in fine}
+    assert all(message.is_acknowledged for message in (bad, *fine))
+    assert not _ours().cancelling()
+
+
+async def test_a_handler_that_goes_on_writes_nothing_any_more(misbehaving: Workshop) -> None:
+    """Its connection is gone, so what it writes afterwards is in no transaction of anybody's."""
+    [bad] = await misbehaving.recorded(event("test.swallow_and_go_on"))
+    await misbehaving.take(bad)
+    again = await misbehaving.recorded(*(event() for _ in range(5)))
+    await misbehaving.take(*again)
+    assert await misbehaving.effects() == {message.event.stripe_event_id: 1 for message in again}
+
+
+async def test_a_cancellation_of_the_consumer_itself_is_obeyed(misbehaving: Workshop) -> None:
+    """A drain that took too long ends the handler with it, and no attempt is counted."""
+    has_begun = asyncio.Event()
+
+    @handles("test.waits", registry=misbehaving.registry)
+    async def wait(of: StripeEvent, tx: Transaction) -> None:
+        await write_effect(of, tx)
+        has_begun.set()
+        await asyncio.Event().wait()
+
+    misbehaving.handler_seconds = 30
+    [message] = await misbehaving.recorded(event("test.waits"))
+    taking = asyncio.create_task(misbehaving.take(message))
+    await has_begun.wait()
+    taking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await taking
+    row = await misbehaving.row(message.event)
+    assert (row["processing_attempts"], message.is_acknowledged) == (0, False)
+    assert await misbehaving.effects() == {}
+
+
+async def test_a_task_that_outlives_its_handler_harms_its_own_event_alone(misbehaving: Workshop) -> None:
+    """It uses the transaction while that is being settled; neighbours take effect, once."""
+    messages = await misbehaving.recorded(*(event() for _ in range(3)), event("test.leave_a_task_behind"))
+    async with asyncio.timeout(30):
+        await misbehaving.take(*messages)
+    effects = await misbehaving.effects()
+    fine = {message.event.stripe_event_id for message in messages[:3]}
+    assert {event_id: times for event_id, times in effects.items() if event_id in fine} == dict.fromkeys(fine, 1)
+    assert [(await misbehaving.row(one.event))["processing_attempts"] for one in messages[:3]] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("sqlstate", ["55P03", "57014", "40001", "40P01", "53300", "08006"])
+async def test_a_fault_of_a_handlers_own_connection_is_its_own_attempt(workshop: Workshop, sqlstate: str) -> None:
+    """Our transaction is sound, so a lock or conflict elsewhere is no reason to postpone the event for ever."""
+
+    @handles("test.elsewhere", registry=workshop.registry)
+    async def elsewhere(_: StripeEvent, __: Transaction) -> None:
+        async with workshop.database.acquire() as own:
+            await own.execute(f"DO $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '{sqlstate}'; END $$")
+
+    bad, fine = await workshop.recorded(event("test.elsewhere"), event())
+    await workshop.take(bad, fine)
+    row = await workshop.row(bad.event)
+    assert (row["processing_attempts"], row["outcome"], row["postponed_at"]) == (1, "failed", None)
+    assert sqlstate in row["last_error"]
+    assert await workshop.effects() == {fine.event.stripe_event_id: 1}
+
+
+async def test_a_lock_of_another_on_our_own_connection_is_postponed_still(workshop: Workshop) -> None:
+    """There the transaction is lost with it, and nobody is to blame."""
+
+    @handles("test.locks", registry=workshop.registry)
+    async def lock(_: StripeEvent, tx: Transaction) -> None:
+        await tx.execute("DO $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '55P03'; END $$")
+
+    [message] = await workshop.recorded(event("test.locks"))
+    await workshop.take(message)
+    assert (await workshop.row(message.event))["processing_attempts"] == 0
+
+
+def _ours() -> "asyncio.Task[object]":
+    task = asyncio.current_task()
+    assert task is not None
+    return task
