@@ -67,7 +67,8 @@ DECLARE
     type_of text;
     casts text;
 BEGIN
-    own_tables := own_tables || ARRAY['webhook_death', 'health_verdict', 'webhook_load_test'];
+    own_tables := own_tables || ARRAY['webhook_death', 'health_verdict', 'webhook_load_test', 'reconcile_account', 'reconcile_lease',
+                                      'webhook_found', 'thin_fetch'];
     IF current_setting('server_version_num')::integer < 150000 THEN
         found := found || format(E'PostgreSQL %s is too old: Sluice needs 15 or newer.\n-- upgrade the server',
                                  current_setting('server_version'));

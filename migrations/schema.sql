@@ -5,7 +5,7 @@ DO $roles$
 DECLARE
     role text;
 BEGIN
-    FOREACH role IN ARRAY ARRAY['sluice_ingest', 'sluice_processor', 'sluice_healthd', 'sluice_migrator'] LOOP
+    FOREACH role IN ARRAY ARRAY['sluice_ingest', 'sluice_processor', 'sluice_healthd', 'sluice_reconciler', 'sluice_migrator'] LOOP
         IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role) THEN
             EXECUTE format('CREATE ROLE %I NOLOGIN', role);
         END IF;
@@ -13,7 +13,7 @@ BEGIN
 END
 $roles$;
 GRANT pg_monitor TO sluice_healthd;
-GRANT USAGE ON SCHEMA public TO sluice_ingest, sluice_processor, sluice_healthd, sluice_migrator;
+GRANT USAGE ON SCHEMA public TO sluice_ingest, sluice_processor, sluice_healthd, sluice_reconciler, sluice_migrator;
 GRANT CREATE ON SCHEMA public TO sluice_migrator;
 
 -- The user's own business table; Sluice adds the five last columns. Its id may be bigint, integer, text or varchar too.
@@ -1592,3 +1592,129 @@ GRANT ALL ON processing_lease TO sluice_migrator;
 CREATE POLICY sluice_migrator ON processing_lease TO sluice_migrator USING (true) WITH CHECK (true);
 REVOKE ALL ON FUNCTION sluice_lease_webhooks FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION sluice_lease_webhooks TO sluice_processor;
+
+-- What the reconciler keeps; see sprint6_reconcile.sql.
+-- One row for each account in each mode that is listed. Times are Stripe's.
+CREATE TABLE reconcile_account (
+    livemode             boolean NOT NULL,
+    account              text NOT NULL,         -- acct_… of a connected account, or platform
+    complete_until       timestamptz NOT NULL,  -- what Stripe created before is in webhook_logs
+    newest_id            text,                  -- the newest event that the last pass saw
+    passed_at            timestamptz,           -- when that pass ended, by our clock; NULL: there was none
+    filled               bigint NOT NULL DEFAULT 0,   -- webhooks that had not arrived and were recorded, ever
+    refused              integer NOT NULL DEFAULT 0,  -- of the last pass: what could not be recorded
+    pass_from            timestamptz,           -- the pass under way; NULL: none is
+    pass_until           timestamptz,
+    pass_cursor          text,
+    pass_newest_id       text,
+    pass_listed          bigint NOT NULL DEFAULT 0,
+    pass_missing         bigint NOT NULL DEFAULT 0,
+    pass_refused         integer NOT NULL DEFAULT 0,
+    pass_oldest_missing  timestamptz,
+    problem              text,                  -- why the newest pass did not get on; NULL: it did
+    problem_text         text,
+    problem_since        timestamptz,
+    updated_at           timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (livemode, account)
+);
+-- Which reconciler works.
+CREATE TABLE reconcile_lease (
+    is_only  boolean PRIMARY KEY DEFAULT true CHECK (is_only),
+    holder   text NOT NULL DEFAULT '',
+    until    timestamptz NOT NULL DEFAULT '-infinity'
+);
+INSERT INTO reconcile_lease DEFAULT VALUES;
+-- Each webhook that Stripe's API gave, because none had brought it.
+CREATE TABLE webhook_found (
+    stripe_event_id  text PRIMARY KEY,
+    source           text NOT NULL,             -- reconcile: listed; thin: the full event of a thin one
+    asked_by         text,                      -- the thin event
+    found_at         timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX webhook_found_recent ON webhook_found (found_at);
+-- Each thin event that waits for its full event.
+CREATE TABLE thin_fetch (
+    stripe_event_id  text PRIMARY KEY,
+    asked_at         timestamptz NOT NULL DEFAULT now(),
+    tries            integer NOT NULL DEFAULT 0,
+    next_try_at      timestamptz NOT NULL DEFAULT now(),
+    problem          text
+);
+CREATE INDEX thin_fetch_due ON thin_fetch (next_try_at);
+
+CREATE FUNCTION sluice_connected_accounts() RETURNS SETOF text
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $function$
+    WITH RECURSIVE found AS (
+        SELECT mode, (SELECT p.scope FROM payment AS p WHERE p.scope >= mode || ':acct_' ORDER BY p.scope LIMIT 1) AS scope
+        FROM unnest(ARRAY['live', 'test']) AS mode
+        UNION ALL
+        SELECT f.mode, (SELECT p.scope FROM payment AS p WHERE p.scope > f.scope ORDER BY p.scope LIMIT 1)
+        FROM found AS f
+        WHERE f.scope LIKE f.mode || ':acct\_%'
+    )
+    SELECT split_part(scope, ':', 2) FROM found WHERE scope LIKE mode || ':acct\_%'
+    UNION
+    SELECT stripe_account_id::text FROM events
+    WHERE stripe_account_id LIKE 'acct\_%' AND coalesce(webhook_secret, '') = ''
+    LIMIT 10000
+$function$;
+
+CREATE FUNCTION sluice_settle_thin(event_id text, new_outcome text, reason text) RETURNS boolean
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $function$
+BEGIN
+    DELETE FROM thin_fetch AS waiting WHERE waiting.stripe_event_id = event_id;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    UPDATE webhook_logs AS log
+    SET outcome = new_outcome,
+        processed = new_outcome = 'applied',
+        processed_at = CASE WHEN new_outcome = 'applied' THEN now() END,
+        dead_at = CASE WHEN new_outcome <> 'applied' THEN now() END,
+        last_error = reason,
+        published_at = NULL
+    WHERE log.stripe_event_id = event_id AND NOT log.processed AND log.dead_at IS NULL AND log.outcome = 'fetching';
+    RETURN FOUND;
+END
+$function$;
+
+ALTER TABLE reconcile_account ENABLE ROW LEVEL SECURITY;
+ALTER TABLE reconcile_lease ENABLE ROW LEVEL SECURITY;
+ALTER TABLE webhook_found ENABLE ROW LEVEL SECURITY;
+ALTER TABLE thin_fetch ENABLE ROW LEVEL SECURITY;
+GRANT SELECT (id, stripe_event_id, body, tenant, livemode, stripe_account_id), INSERT (stripe_event_id, webhook_type, stripe_account_id, livemode, api_version, object_id, stripe_created_at, tenant, body, verified_by, next_attempt_at, published_at, publications) ON webhook_logs TO sluice_reconciler;
+CREATE POLICY sluice_reconciler ON webhook_logs TO sluice_reconciler USING (true) WITH CHECK (verified_by = 'api');
+GRANT INSERT ON error_logs TO sluice_reconciler;
+CREATE POLICY sluice_reconciler ON error_logs TO sluice_reconciler USING (true) WITH CHECK (true);
+GRANT SELECT, INSERT, UPDATE, DELETE ON reconcile_account TO sluice_reconciler;
+CREATE POLICY sluice_reconciler ON reconcile_account TO sluice_reconciler USING (true) WITH CHECK (true);
+GRANT SELECT, UPDATE (holder, until) ON reconcile_lease TO sluice_reconciler;
+CREATE POLICY sluice_reconciler ON reconcile_lease TO sluice_reconciler USING (true) WITH CHECK (true);
+GRANT SELECT, INSERT ON webhook_found TO sluice_reconciler;
+CREATE POLICY sluice_reconciler ON webhook_found TO sluice_reconciler USING (true) WITH CHECK (true);
+GRANT SELECT, UPDATE (tries, next_try_at, problem) ON thin_fetch TO sluice_reconciler;
+CREATE POLICY sluice_reconciler ON thin_fetch TO sluice_reconciler USING (true) WITH CHECK (true);
+GRANT SELECT (ended_at, status) ON health_verdict TO sluice_reconciler;
+CREATE POLICY sluice_reconciler ON health_verdict TO sluice_reconciler USING (true) WITH CHECK (true);
+GRANT SELECT ON sluice_migration TO sluice_reconciler;
+CREATE POLICY sluice_reconciler ON sluice_migration TO sluice_reconciler USING (true) WITH CHECK (true);
+GRANT SELECT, INSERT ON thin_fetch TO sluice_processor;
+CREATE POLICY sluice_processor ON thin_fetch TO sluice_processor USING (true) WITH CHECK (true);
+GRANT SELECT ON reconcile_account TO sluice_healthd;
+CREATE POLICY sluice_healthd ON reconcile_account TO sluice_healthd USING (true) WITH CHECK (true);
+GRANT SELECT ON thin_fetch TO sluice_healthd;
+CREATE POLICY sluice_healthd ON thin_fetch TO sluice_healthd USING (true) WITH CHECK (true);
+GRANT SELECT (source, found_at) ON webhook_found TO sluice_healthd;
+CREATE POLICY sluice_healthd ON webhook_found TO sluice_healthd USING (true) WITH CHECK (true);
+GRANT ALL ON reconcile_account TO sluice_migrator;
+CREATE POLICY sluice_migrator ON reconcile_account TO sluice_migrator USING (true) WITH CHECK (true);
+GRANT ALL ON reconcile_lease TO sluice_migrator;
+CREATE POLICY sluice_migrator ON reconcile_lease TO sluice_migrator USING (true) WITH CHECK (true);
+GRANT ALL ON webhook_found TO sluice_migrator;
+CREATE POLICY sluice_migrator ON webhook_found TO sluice_migrator USING (true) WITH CHECK (true);
+GRANT ALL ON thin_fetch TO sluice_migrator;
+CREATE POLICY sluice_migrator ON thin_fetch TO sluice_migrator USING (true) WITH CHECK (true);
+REVOKE ALL ON FUNCTION sluice_connected_accounts() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sluice_connected_accounts() TO sluice_reconciler, sluice_migrator;
+REVOKE ALL ON FUNCTION sluice_settle_thin(text, text, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sluice_settle_thin(text, text, text) TO sluice_reconciler, sluice_migrator;

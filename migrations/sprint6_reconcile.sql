@@ -178,7 +178,7 @@ $function$
     LOOP
         EXECUTE format('GRANT %s ON %I TO %I', item.privileges, item.table_name, item.role);
         IF NOT EXISTS (SELECT FROM pg_policy WHERE polrelid = item.table_name::regclass AND polname = item.role) THEN
-            EXECUTE format('CREATE POLICY %I ON %I TO %1$I USING (true) WITH CHECK (%s)', item.role, item.table_name,
+            EXECUTE format('CREATE POLICY %I ON %I TO %1$I USING (true) WITH CHECK (%3$s)', item.role, item.table_name,
                            CASE WHEN item.role = 'sluice_reconciler' AND item.table_name = 'webhook_logs'
                                 THEN 'verified_by = ''api''' ELSE 'true' END);  -- it can sign nothing, and says so
         END IF;

@@ -205,6 +205,8 @@ async def test_functions_do_not_follow_a_callers_search_path(empty_database_url:
         "sluice_settle_batch",
         "sluice_postpone_webhook",
         "sluice_lease_webhooks",
+        "sluice_connected_accounts",
+        "sluice_settle_thin",
     }
     for row in functions:
         assert row["proconfig"][0].startswith("search_path=pg_catalog, ")

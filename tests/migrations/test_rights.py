@@ -14,13 +14,15 @@ from tests.migrations.databases import FOUNDATION, KINDS, add_sluice, psql
 
 ROOT = CORE_FOLDER.parent
 ERRORS = ROOT / "sluice" / "runtime" / "error_log.sql"
+INBOX = [ROOT / "sluice" / "inbox" / "record.sql"]
 SERVICES = {
-    "sluice_ingest": [*sorted((ROOT / "ingest").rglob("*.sql")), ERRORS],
+    "sluice_ingest": [*sorted((ROOT / "ingest").rglob("*.sql")), *INBOX, ERRORS],
     "sluice_processor": [  # a rebuild is run by an operator
         *(path for path in sorted((ROOT / "processor").rglob("*.sql")) if path.parent.name != "rebuild"),
         ERRORS,
     ],
     "sluice_healthd": [*sorted((ROOT / "healthd").rglob("*.sql")), ERRORS],
+    "sluice_reconciler": [*sorted((ROOT / "reconciler").rglob("*.sql")), *INBOX, ERRORS],
 }
 ALLOWED = {
     "sluice_ingest": [
@@ -51,6 +53,17 @@ ALLOWED = {
         "SELECT status, reasons FROM health_verdict",
         "DELETE FROM health_verdict",
         "SELECT count(*) FROM webhook_death WHERE died_at <= now()",
+    ],
+    "sluice_reconciler": [
+        "INSERT INTO webhook_logs (stripe_event_id, webhook_type, verified_by) VALUES ('evt_2', 'a.b', 'api')",
+        "SELECT body FROM webhook_logs WHERE stripe_event_id = 'evt_1'",
+        "INSERT INTO reconcile_account (livemode, account, complete_until) VALUES (false, 'platform', now())",
+        "UPDATE reconcile_lease SET holder = 'me', until = now()",
+        "INSERT INTO webhook_found (stripe_event_id, source) VALUES ('evt_1', 'reconcile')",
+        "UPDATE thin_fetch SET tries = 1, next_try_at = now()",
+        "SELECT sluice_settle_thin('evt_1', 'applied', NULL)",
+        "SELECT * FROM sluice_connected_accounts()",
+        "SELECT max(ended_at) FROM health_verdict WHERE status = 'unhealthy'",
     ],
     "sluice_migrator": [
         "SELECT body FROM webhook_logs",
@@ -124,6 +137,24 @@ FORBIDDEN = {
         "SELECT stripe_event_id FROM webhook_death",
         "DELETE FROM webhook_death",
         "INSERT INTO webhook_load_test (connections, sent, accepted, slowest_seconds) VALUES (100, 300, 300, 0)",
+        "DELETE FROM reconcile_account",
+        "SELECT stripe_event_id FROM webhook_found",
+        "SELECT sluice_settle_thin('evt_1', 'applied', NULL)",
+    ],
+    "sluice_reconciler": [
+        "INSERT INTO webhook_logs (stripe_event_id, webhook_type, verified_by) VALUES ('evt_3', 'a.b', 'platform')",
+        "INSERT INTO webhook_logs (stripe_event_id, webhook_type) VALUES ('evt_3', 'a.b')",
+        "UPDATE webhook_logs SET body = 'y'",
+        "UPDATE webhook_logs SET processed = true",
+        "DELETE FROM webhook_logs",
+        "SELECT webhook_secret FROM events",
+        "SELECT stripe_account_id FROM events",
+        "SELECT * FROM payment",
+        "SELECT message FROM error_logs",
+        "DELETE FROM webhook_found",
+        "INSERT INTO thin_fetch (stripe_event_id) VALUES ('evt_1')",
+        "SELECT sluice_revive_webhook('evt_1', 'x')",
+        "INSERT INTO health_verdict (healthd) VALUES ('me')",
     ],
     "sluice_migrator": [
         f"SELECT sluice_fill_webhooks({', '.join(['NULL'] * 10)})",
@@ -162,7 +193,9 @@ async def with_rows(empty_database_url: str, db: Connection) -> None:
         "INSERT INTO sluice_migration (set_name, file_name, checksum) VALUES ('sluice', 'a', 'b');"
         "INSERT INTO health_verdict (healthd, began_at, ended_at, status, reasons, pool_timeouts, errors_lost)"
         " VALUES ('a', now(), now(), 'healthy', '{}', 0, 0);"
-        "INSERT INTO webhook_death (stripe_event_id) VALUES ('evt_0')"
+        "INSERT INTO webhook_death (stripe_event_id) VALUES ('evt_0');"
+        "INSERT INTO thin_fetch (stripe_event_id) VALUES ('evt_1');"
+        "INSERT INTO payment (scope, payment_id) VALUES ('live:acct_1', 'pi_2')"
     )
 
 
@@ -268,7 +301,7 @@ async def test_the_public_sees_nothing_of_sluices(supabase_url: str) -> None:
             "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
         )
     ]
-    assert len(tables) == 15
+    assert len(tables) == 19
     for role in ("anon", "authenticated"):
         for statement in [
             *(f"SELECT FROM {table}" for table in tables),
