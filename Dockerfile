@@ -22,10 +22,8 @@ COPY sluice sluice
 COPY ingest ingest
 COPY processor processor
 COPY healthd healthd
-COPY migrations migrations
 RUN /opt/wheel/bin/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir /build/wheel . \
  && /opt/sluice/bin/python -m pip install --no-deps --no-index /build/wheel/*.whl \
- && cp -R migrations "$(/opt/sluice/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/" \
  && /opt/sluice/bin/python -m pip uninstall --quiet --yes pip setuptools \
  && rm -f /opt/sluice/bin/activate* /opt/sluice/bin/Activate*
 
@@ -38,7 +36,6 @@ COPY --chown=65532:65532 sluice /app/sluice
 COPY --chown=65532:65532 ingest /app/ingest
 COPY --chown=65532:65532 processor /app/processor
 COPY --chown=65532:65532 healthd /app/healthd
-COPY --chown=65532:65532 migrations /app/migrations
 RUN printf '#!/bin/sh\nexec python -m sluice.ops "$@"\n' > /opt/sluice/bin/sluice && chmod 755 /opt/sluice/bin/sluice \
  && chown 65532:65532 /app
 WORKDIR /app

@@ -10,12 +10,13 @@ PYTHON ?= $(shell sh devstack/find-python)
 run: $(BIN)/sluice
 	@exec $(BIN)/python -m devstack
 
-## test: run all tests, on the same embedded parts
+## test: run all tests, on the same embedded parts; two files at a time (WORKERS=0: one; ARGS="tests/payments -k refund": some)
+WORKERS ?= 2
 .PHONY: test
 test: $(BIN)/sluice $(VENV)/.test
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
-## check: format, lint, types, layers, spelling, generated code
+## check: format, lint, types, layers, spelling, prose, generated code
 .PHONY: check
 check: $(VENV)/.test
 	@$(BIN)/ruff format --check .
@@ -23,6 +24,7 @@ check: $(VENV)/.test
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/codespell
+	@$(BIN)/python -m devstack.prose_check
 
 ## fix: format and repair what can be repaired automatically
 .PHONY: fix
@@ -55,11 +57,16 @@ recovery: $(BIN)/sluice $(VENV)/.test
 proto: $(VENV)/.test
 	@$(BIN)/python -m grpc_tools.protoc -Iproto --python_out=. --pyi_out=. proto/sluice/contract/v1/event.proto
 
-## docs: write docs/settings.md from the settings, and the types in docs/event-types.md from the handlers
+## docs: write docs/settings.md from the settings, and the types in docs/event-types.md from sluice/payments
 .PHONY: docs
 docs: $(VENV)/.stack
 	@$(BIN)/python -m devstack.settings_page
 	@$(BIN)/python -m devstack.event_types_page
+
+## schema: write functions.sql, schema.sql and the foundation's preflight in sluice/migrations/ from their sources
+.PHONY: schema
+schema: $(VENV)/.stack
+	@$(BIN)/python -m devstack.schema_files
 
 ## lock: pin what pyproject.toml asks for, with hashes, for every platform
 LOCK := $(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 --no-annotate --custom-compile-command "make lock"

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from healthd import metrics
 from healthd.app import answer, make_app, serve
-from healthd.health_state import Board
+from healthd.health_state import HealthState
 from healthd.poll import DatabasePoll, Poll, ServicePoll, StreamPoll, poll_until
 from healthd.record import Recorder
 from healthd.replicas import ServiceWatch
@@ -18,9 +18,9 @@ from sluice.contract.subjects import ALL_SUBJECTS, STREAM
 from sluice.nats.jetstream import JetStream, StreamSpec
 from sluice.postgres.pool import Database
 from sluice.runtime import output
-from sluice.runtime.command_line import explain
-from sluice.runtime.service import Service, run
 from sluice.runtime.settings import load
+from sluice.service.command_line import explain
+from sluice.service.service import Service, run
 
 NAME = "healthd"
 WATCHED = StreamSpec(STREAM, (ALL_SUBJECTS,), is_ours=False)
@@ -37,10 +37,10 @@ def main() -> None:
 async def watch(settings: Settings, service: Service) -> None:
     """Answer at once with what is known, nothing at first; look until told to stop."""
     has_stream = bool(settings.nats_servers)
-    board = Board((target.name for target in settings.targets), settings.limits, has_stream=has_stream)
-    metrics.publish(board)
-    _show_on_admin_port(board, service)
-    app = make_app(board, with_details=settings.health_details)
+    state = HealthState((target.name for target in settings.targets), settings.limits, has_stream=has_stream)
+    metrics.publish(state)
+    _show_on_admin_port(state, service)
+    app = make_app(state, with_details=settings.health_details)
     async with (
         _database(settings) as database,
         JetStream.open_if_any(settings, name=NAME, group=service.group, stream=WATCHED, consumer=None) as stream,
@@ -48,20 +48,20 @@ async def watch(settings: Settings, service: Service) -> None:
         serve(app, host=settings.listen_host, port=settings.listen_port),
     ):
         service.probes.add_status("pool", database.status)
-        service.probes.add_readiness("first_verdict", lambda: board.has_first_verdict)
+        service.probes.add_readiness("first_verdict", lambda: state.has_first_verdict)
         service.probes.has_started = True
         within_seconds = settings.look_seconds
         polls: list[Poll] = [
-            DatabasePoll(board, database, count_limit=settings.health_count_limit, within_seconds=within_seconds),
-            *_service_polls(settings, board, session),
+            DatabasePoll(state, database, count_limit=settings.health_count_limit, within_seconds=within_seconds),
+            *_service_polls(settings, state, session),
         ]
         if stream is not None:
             service.probes.add_status("stream", stream.status)
-            polls.append(StreamPoll(board, stream, within_seconds=within_seconds))
-        recorder = _recorder(settings, board, database)
+            polls.append(StreamPoll(state, stream, within_seconds=within_seconds))
+        recorder = _recorder(settings, state, database)
         recording = service.group.create_task(recorder.run(service.stop), name="record")
         looking = poll_until(
-            service.stop, polls, board, period_seconds=settings.health_period_seconds, note=recorder.note
+            service.stop, polls, state, period_seconds=settings.health_period_seconds, note=recorder.note
         )
         await _linger(service, settings, service.group.create_task(looking, name="polls"))
         await recording
@@ -87,9 +87,9 @@ def _database(settings: Settings) -> AbstractAsyncContextManager[Database]:
     )
 
 
-def _recorder(settings: Settings, board: Board, database: Database) -> Recorder:
+def _recorder(settings: Settings, state: HealthState, database: Database) -> Recorder:
     return Recorder(
-        board,
+        state,
         database,
         beat_seconds=settings.health_record_seconds,
         retain_days=settings.health_retain_days,
@@ -97,19 +97,19 @@ def _recorder(settings: Settings, board: Board, database: Database) -> Recorder:
     )
 
 
-def _service_polls(settings: Settings, board: Board, session: aiohttp.ClientSession) -> list[Poll]:
+def _service_polls(settings: Settings, state: HealthState, session: aiohttp.ClientSession) -> list[Poll]:
     watches = (
         ServiceWatch(target, session, within_seconds=settings.look_seconds, dns_seconds=settings.health_dns_seconds)
         for target in settings.targets
     )
-    return [ServicePoll(board, watch) for watch in watches]
+    return [ServicePoll(state, watch) for watch in watches]
 
 
-def _show_on_admin_port(board: Board, service: Service) -> None:
+def _show_on_admin_port(state: HealthState, service: Service) -> None:
     """The admin port is for operators: always with details."""
 
     async def health(_: web.Request) -> web.Response:
-        return answer(board, with_details=True)
+        return answer(state, with_details=True)
 
     service.probes.add_page("/api/health", health)
 

@@ -1,4 +1,4 @@
-"""The public port: ``GET /api/health``, answered from the board without waiting for anything."""
+"""The public port: ``GET /api/health``, answered from the health state without waiting for anything."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 import orjson
 from aiohttp import web
 
-from healthd.health_state import Board
+from healthd.health_state import HealthState
 from healthd.report import brief, detailed
 from sluice.runtime.listening import listen_on
 from sluice.runtime.probes import JsonValue, PortTaken
 
-BOARD = web.AppKey("board", Board)
+STATE = web.AppKey("health_state", HealthState)
 DETAILS = web.AppKey("details", bool)
 _REQUEST_BYTES_AT_MOST = 4096
 _HEADERS = {"Cache-Control": "no-store", "Content-Type": "application/json", "Server": "sluice"}
@@ -28,10 +28,10 @@ class PublicPortTaken(PortTaken):
     """The public port cannot be listened on."""
 
 
-def make_app(board: Board, *, with_details: bool) -> web.Application:
+def make_app(state: HealthState, *, with_details: bool) -> web.Application:
     """The application of the public port."""
     app = web.Application(middlewares=[faults_as_json], client_max_size=_REQUEST_BYTES_AT_MOST)
-    app[BOARD] = board
+    app[STATE] = state
     app[DETAILS] = with_details
     app.router.add_get("/api/health", health)
     return app
@@ -61,14 +61,14 @@ async def _listen(runner: web.AppRunner, host: str, port: int) -> None:
 
 async def health(request: web.Request) -> web.Response:
     """``GET /api/health`` of the public port."""
-    return answer(request.app[BOARD], with_details=request.app[DETAILS])
+    return answer(request.app[STATE], with_details=request.app[DETAILS])
 
 
-def answer(board: Board, *, with_details: bool) -> web.Response:
+def answer(state: HealthState, *, with_details: bool) -> web.Response:
     """200 while webhooks are taken in and the database answers, else 503; what is not known is 503."""
-    verdict = board.verdict()
+    verdict = state.verdict()
     tell = detailed if with_details else brief
-    body = tell(board.snapshot, verdict, now=board.now(), at=datetime.now(UTC))
+    body = tell(state.snapshot, verdict, now=state.now(), at=datetime.now(UTC))
     return _json(200 if verdict.is_serving else 503, body)
 
 

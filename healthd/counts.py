@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from healthd.observations import ReplicaSeen, ServiceSeen, Sight
+from healthd.observations import Observation, ReplicaSeen, ServiceSeen
 
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """What was counted in all services between two looks."""
+    """Counts of all services between two looks."""
 
     pool_timeouts: int = 0
     errors_lost: int = 0
@@ -27,11 +27,11 @@ class Counters:
     def __init__(self) -> None:
         self._last: dict[tuple[str, str], ReplicaSeen] = {}
 
-    def advance(self, services: Mapping[str, Sight[ServiceSeen]], *, watched_seconds: float) -> Counted:
-        """What was counted since the last call; of a replica that is older than our watch nothing at first."""
+    def advance(self, services: Mapping[str, Observation[ServiceSeen]], *, watched_seconds: float) -> Counted:
+        """Count what grew since the last call; a replica older than our watch counts from its second look."""
         total = NOTHING
-        for service, sight in services.items():
-            for replica in sight.seen.live if sight.seen else ():
+        for service, observation in services.items():
+            for replica in observation.seen.live if observation.seen else ():
                 total += self._since(self._last.get((service, replica.address)), replica, watched_seconds)
                 self._last[service, replica.address] = replica
         return total

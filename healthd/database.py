@@ -27,7 +27,7 @@ _PROBLEMS: tuple[tuple[tuple[type[BaseException], ...], Problem], ...] = (
 
 
 async def look_at_database(database: Database, *, within_seconds: float) -> DatabaseSeen:
-    """Whether it answers, how fast, and how full it is. Raises one of DATABASE_ERRORS."""
+    """Measure whether PostgreSQL answers, how fast, and how full it is. Raises one of DATABASE_ERRORS."""
     async with asyncio.timeout(within_seconds), database.acquire(within_seconds=within_seconds) as connection:
         started = time.perf_counter()
         await connection.execute(_SQL["ping"])
@@ -42,7 +42,7 @@ async def look_at_database(database: Database, *, within_seconds: float) -> Data
 
 
 async def look_at_webhooks(database: Database, *, count_limit: int, within_seconds: float) -> WebhooksSeen:
-    """What waits, fails and died; each kind counted up to ``count_limit``. Raises one of DATABASE_ERRORS."""
+    """Count waiting, failing and dead webhooks, each up to ``count_limit``. Raises one of DATABASE_ERRORS."""
     async with (
         asyncio.timeout(within_seconds),
         database.acquire(within_seconds=within_seconds) as connection,
@@ -65,7 +65,7 @@ async def move_watermark(database: Database, *, is_whole: bool, within_seconds: 
 
 
 async def look_at_schema(database: Database, *, within_seconds: float) -> SchemaSeen:
-    """What somebody should mend, as the migration's own check says. Raises one of DATABASE_ERRORS."""
+    """Read the faults that the schema's own check finds. Raises one of DATABASE_ERRORS."""
     async with asyncio.timeout(within_seconds), database.acquire(within_seconds=within_seconds) as connection:
         rows = await connection.fetch(_SQL["look_at_schema"])
     return SchemaSeen(tuple(row["name"] for row in rows))

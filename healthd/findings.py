@@ -1,7 +1,7 @@
 """
-What one look at one source says is wrong. Pure: no clock, no I/O.
+Findings of one look at one source. Pure: no clock, no I/O.
 
-Only the newest look counts: what an older one saw would have a healthd that was started since say something else.
+Only the newest look counts; else two healthd of different age would disagree.
 """
 
 from collections.abc import Iterable, Mapping
@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from healthd.observations import (
     Configured,
     DatabaseSeen,
+    Observation,
     Problem,
     SchemaSeen,
     ServiceSeen,
-    Sight,
     StreamSeen,
     WebhooksSeen,
 )
@@ -35,11 +35,11 @@ class Limits:
     """For each service that has a minimum, how many addresses its name must have."""
 
 
-def service_findings(name: str, sight: Sight[ServiceSeen], limits: Limits | None = None) -> Findings:
-    """What the newest look at a service says."""
-    if sight.problem is not None or sight.seen is None:
+def service_findings(name: str, observation: Observation[ServiceSeen], limits: Limits | None = None) -> Findings:
+    """Findings of the newest look at a service."""
+    if observation.problem is not None or observation.seen is None:
         return frozenset({Finding(Reason.SERVICE_UNKNOWN, name)})
-    service, limits = sight.seen, limits or Limits()
+    service, limits = observation.seen, limits or Limits()
     found = {Finding(reason, name) for reason in _service_reasons(service, limits)}
     if len(service.replicas) < limits.replicas_at_least.get(name, 0):
         found.add(Finding(Reason.REPLICA_MISSING, name))
@@ -47,7 +47,7 @@ def service_findings(name: str, sight: Sight[ServiceSeen], limits: Limits | None
 
 
 def _told_of_stream(service: ServiceSeen) -> Findings:
-    """What only those know who publish or consume."""
+    """Findings about the stream that only its publishers and consumers can make."""
     found: set[Reason] = set()
     if any(replica.stream_connected is False for replica in service.live):
         found.add(Reason.STREAM_DOWN)
@@ -55,7 +55,7 @@ def _told_of_stream(service: ServiceSeen) -> Findings:
         found.add(Reason.STREAM_FROZEN)
     if any(replica.stream_settings_refused for replica in service.live):
         found.add(Reason.STREAM_SETTING_REFUSED)
-    return about_nobody(found)
+    return without_subject(found)
 
 
 def _service_reasons(service: ServiceSeen, limits: Limits) -> Iterable[Reason]:
@@ -96,12 +96,12 @@ def _stripe_findings(name: str, service: ServiceSeen) -> Findings:
 
 
 def webhook_secret_of(service: ServiceSeen) -> Configured:
-    """Whether every replica that answers holds the webhook signing secret."""
+    """Tell whether every replica that answers holds the webhook signing secret."""
     return _weakest(replica.webhook_secret for replica in service.telling)
 
 
 def secret_key_of(service: ServiceSeen) -> Configured:
-    """Whether every replica that answers holds Stripe's API key, or has no use for it."""
+    """Tell whether every replica that answers holds Stripe's API key, or needs none."""
     return _weakest(replica.secret_key for replica in service.telling)
 
 
@@ -113,11 +113,11 @@ def _weakest(said: Iterable[Configured]) -> Configured:
     return Configured.OK if everything else Configured.UNKNOWN
 
 
-def database_findings(sight: Sight[DatabaseSeen], limits: Limits) -> Findings:
-    """What the newest look at PostgreSQL says."""
-    if sight.problem is not None:
-        return about_nobody({Reason.DATABASE_DOWN})
-    return about_nobody(_database_reasons(sight.seen, limits) if sight.seen else ())
+def database_findings(observation: Observation[DatabaseSeen], limits: Limits) -> Findings:
+    """Findings of the newest look at PostgreSQL."""
+    if observation.problem is not None:
+        return without_subject({Reason.DATABASE_DOWN})
+    return without_subject(_database_reasons(observation.seen, limits) if observation.seen else ())
 
 
 def _database_reasons(database: DatabaseSeen, limits: Limits) -> Iterable[Reason]:
@@ -125,13 +125,13 @@ def _database_reasons(database: DatabaseSeen, limits: Limits) -> Iterable[Reason
         yield Reason.CONNECTIONS_SCARCE
 
 
-def webhooks_findings(sight: Sight[WebhooksSeen], limits: Limits) -> Findings:
-    """What the newest count of the journal says."""
-    if sight.problem is Problem.NO_SCHEMA:
-        return about_nobody({Reason.SCHEMA_MISSING, Reason.WEBHOOKS_UNKNOWN})
-    if sight.problem is not None:
-        return about_nobody({Reason.WEBHOOKS_UNKNOWN})
-    return about_nobody(_webhooks_reasons(sight.seen, limits) if sight.seen else ())
+def webhooks_findings(observation: Observation[WebhooksSeen], limits: Limits) -> Findings:
+    """Findings of the newest count of the journal."""
+    if observation.problem is Problem.NO_SCHEMA:
+        return without_subject({Reason.SCHEMA_MISSING, Reason.WEBHOOKS_UNKNOWN})
+    if observation.problem is not None:
+        return without_subject({Reason.WEBHOOKS_UNKNOWN})
+    return without_subject(_webhooks_reasons(observation.seen, limits) if observation.seen else ())
 
 
 def _webhooks_reasons(webhooks: WebhooksSeen, limits: Limits) -> Iterable[Reason]:
@@ -141,19 +141,21 @@ def _webhooks_reasons(webhooks: WebhooksSeen, limits: Limits) -> Iterable[Reason
         yield Reason.DEAD_WEBHOOKS
 
 
-def schema_findings(sight: Sight[SchemaSeen]) -> Findings:
-    """What the newest look at the schema says; what is wrong with it has its cure in ``sluice_schema_findings()``."""
-    if sight.problem is not None:
-        return about_nobody({Reason.SCHEMA_UNKNOWN})
-    names = sight.seen.findings if sight.seen else ()
-    return about_nobody({Reason.SECRET_EXPOSED if name == SECRET_READABLE else Reason.SCHEMA_FAULT for name in names})
+def schema_findings(observation: Observation[SchemaSeen]) -> Findings:
+    """Findings of the newest look at the schema; ``sluice_schema_findings()`` has the cure of each."""
+    if observation.problem is not None:
+        return without_subject({Reason.SCHEMA_UNKNOWN})
+    names = observation.seen.findings if observation.seen else ()
+    return without_subject(
+        {Reason.SECRET_EXPOSED if name == SECRET_READABLE else Reason.SCHEMA_FAULT for name in names}
+    )
 
 
-def stream_findings(sight: Sight[StreamSeen]) -> Findings:
-    """What the newest look at JetStream says."""
-    return about_nobody({Reason.STREAM_DOWN} if sight.problem is not None else set())
+def stream_findings(observation: Observation[StreamSeen]) -> Findings:
+    """Findings of the newest look at JetStream."""
+    return without_subject({Reason.STREAM_DOWN} if observation.problem is not None else set())
 
 
-def about_nobody(reasons: Iterable[Reason]) -> Findings:
+def without_subject(reasons: Iterable[Reason]) -> Findings:
     """Findings that name no service."""
     return frozenset(Finding(reason) for reason in reasons)

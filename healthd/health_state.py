@@ -1,9 +1,10 @@
-"""What was seen last, kept for whoever asks: the one thing in healthd that changes."""
+"""The newest observations and the verdict on them: all of healthd's state that changes."""
 
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
+from healthd.debounce import LOOKS_THAT_CONVINCE, Debounced, debounce
 from healthd.findings import (
     Limits,
     database_findings,
@@ -12,12 +13,12 @@ from healthd.findings import (
     stream_findings,
     webhooks_findings,
 )
-from healthd.observations import DatabaseSeen, SchemaSeen, ServiceSeen, Sight, Snapshot, StreamSeen, WebhooksSeen
+from healthd.observations import DatabaseSeen, Observation, SchemaSeen, ServiceSeen, Snapshot, StreamSeen, WebhooksSeen
 from healthd.rules import NOTHING, Findings
-from healthd.verdict import LOOKS_THAT_CONVINCE, Standing, Verdict, blind_spots, judge, steady
+from healthd.verdict import Verdict, blind_spots, judge
 
 
-class Board:
+class HealthState:
     """Takes the result of every look; answers with the newest snapshot and the verdict on it, never waiting."""
 
     def __init__(
@@ -28,11 +29,11 @@ class Board:
         has_stream: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.snapshot = Snapshot(services={name: Sight() for name in services}, has_stream=has_stream)
+        self.snapshot = Snapshot(services={name: Observation() for name in services}, has_stream=has_stream)
         self.limits = limits
         self.now = clock
         self.started_at = clock()
-        self._standings: dict[str, Standing] = {}
+        self._debounced: dict[str, Debounced] = {}
         self._unheard = {*self.snapshot.services, "database", "webhooks", "schema", *({"stream"} if has_stream else ())}
 
     @property
@@ -41,41 +42,41 @@ class Board:
         return not self._unheard
 
     def verdict(self) -> Verdict:
-        """What all that is known means now; what nobody has looked at for long is unknown at once."""
-        held: Findings = NOTHING.union(*(standing.held for standing in self._standings.values()))
+        """Judge everything that is known now; a source not looked at for too long is unknown at once."""
+        held: Findings = NOTHING.union(*(debounced.held for debounced in self._debounced.values()))
         return judge(held | blind_spots(self.snapshot, self.now(), self.limits))
 
-    def is_settled(self, source: str) -> bool:
+    def is_certain(self, source: str) -> bool:
         """Whether the looks at a source agree, so that the next one may wait for its turn."""
-        standing = self._standings.get(source)
-        return standing is not None and standing.is_settled
+        debounced = self._debounced.get(source)
+        return debounced is not None and debounced.is_certain
 
-    def put_service(self, name: str, sight: Sight[ServiceSeen]) -> None:
+    def put_service(self, name: str, observation: Observation[ServiceSeen]) -> None:
         """After a look at every replica of a service."""
-        self.snapshot = replace(self.snapshot, services={**self.snapshot.services, name: sight})
-        self._weigh(name, service_findings(name, sight, self.limits))
+        self.snapshot = replace(self.snapshot, services={**self.snapshot.services, name: observation})
+        self._weigh(name, service_findings(name, observation, self.limits))
 
-    def put_database(self, sight: Sight[DatabaseSeen]) -> None:
+    def put_database(self, observation: Observation[DatabaseSeen]) -> None:
         """After a look at PostgreSQL."""
-        self.snapshot = replace(self.snapshot, database=sight)
-        self._weigh("database", database_findings(sight, self.limits))
+        self.snapshot = replace(self.snapshot, database=observation)
+        self._weigh("database", database_findings(observation, self.limits))
 
-    def put_webhooks(self, sight: Sight[WebhooksSeen]) -> None:
+    def put_webhooks(self, observation: Observation[WebhooksSeen]) -> None:
         """After a count of the journal."""
-        self.snapshot = replace(self.snapshot, webhooks=sight)
-        self._weigh("webhooks", webhooks_findings(sight, self.limits))
+        self.snapshot = replace(self.snapshot, webhooks=observation)
+        self._weigh("webhooks", webhooks_findings(observation, self.limits))
 
-    def put_schema(self, sight: Sight[SchemaSeen]) -> None:
+    def put_schema(self, observation: Observation[SchemaSeen]) -> None:
         """After a look at the schema."""
-        self.snapshot = replace(self.snapshot, schema=sight)
-        self._weigh("schema", schema_findings(sight))
+        self.snapshot = replace(self.snapshot, schema=observation)
+        self._weigh("schema", schema_findings(observation))
 
-    def put_stream(self, sight: Sight[StreamSeen]) -> None:
+    def put_stream(self, observation: Observation[StreamSeen]) -> None:
         """After a look at JetStream."""
-        self.snapshot = replace(self.snapshot, stream=sight)
-        self._weigh("stream", stream_findings(sight))
+        self.snapshot = replace(self.snapshot, stream=observation)
+        self._weigh("stream", stream_findings(observation))
 
     def _weigh(self, source: str, found: Findings) -> None:
-        standing = self._standings[source] = steady(self._standings.get(source), found)
-        if standing.is_settled or standing.looks > LOOKS_THAT_CONVINCE:
+        debounced = self._debounced[source] = debounce(self._debounced.get(source), found)
+        if debounced.is_certain or debounced.looks > LOOKS_THAT_CONVINCE:
             self._unheard.discard(source)

@@ -4,8 +4,8 @@ import math
 from collections.abc import Sequence
 from functools import partial
 
-from healthd.health_state import Board
-from healthd.observations import DatabaseSeen, ReplicaSeen, Seen, Sight, StreamSeen, WebhooksSeen
+from healthd.health_state import HealthState
+from healthd.observations import DatabaseSeen, Observation, ReplicaSeen, Seen, StreamSeen, WebhooksSeen
 from healthd.rules import Status
 from healthd.verdict import Verdict
 from sluice.runtime.metrics import Gauge, gauge
@@ -51,18 +51,18 @@ for _figure in _FIGURES:
     _figure.set(math.nan)  # or the admin port, which opens first, would show 0: PostgreSQL away
 
 
-def publish(board: Board) -> None:
-    """Say what the board shows now; what is gone from it is gone from the metrics."""
-    _publish_verdict(board.verdict() if board.has_first_verdict else None)
-    _publish_services(board)
-    _publish_database(board, board.snapshot.database)
-    _publish_webhooks(board, board.snapshot.webhooks)
-    _publish_stream(board, board.snapshot.stream)
-    _publish_ages(board)
+def publish(state: HealthState) -> None:
+    """Say what the health state shows now; what is gone from it is gone from the metrics."""
+    _publish_verdict(state.verdict() if state.has_first_verdict else None)
+    _publish_services(state)
+    _publish_database(state, state.snapshot.database)
+    _publish_webhooks(state, state.snapshot.webhooks)
+    _publish_stream(state, state.snapshot.stream)
+    _publish_ages(state)
 
 
 def _publish_verdict(verdict: Verdict | None) -> None:
-    """None in the first seconds: "not known yet" is no state that an alert could tell from "nobody can tell"."""
+    """None in the first seconds: an alert could not tell "not known yet" from "cannot be known"."""
     STATUS.clear()
     FINDING.clear()
     if verdict is None:
@@ -73,11 +73,11 @@ def _publish_verdict(verdict: Verdict | None) -> None:
         FINDING.labels(finding.reason.value, finding.subject).set(1)
 
 
-def _publish_services(board: Board) -> None:
+def _publish_services(state: HealthState) -> None:
     for metric in _PER_REPLICA:
         metric.clear()
-    for name, sight in board.snapshot.services.items():
-        known = _unless_stale(board, sight)
+    for name, observation in state.snapshot.services.items():
+        known = _unless_stale(state, observation)
         LIVE_REPLICAS.labels(name).set(math.nan if known is None else len(known.live))
         for replica in known.replicas if known else ():
             _publish_replica(name, replica)
@@ -96,17 +96,17 @@ def _publish_replica(service: str, replica: ReplicaSeen) -> None:
     POOL_WAITERS.labels(*labels).set(replica.pool.waiters)
 
 
-def _publish_database(board: Board, sight: Sight[DatabaseSeen]) -> None:
-    known = _unless_stale(board, sight)
-    DATABASE_UP.set(_is_up(board, sight))
+def _publish_database(state: HealthState, observation: Observation[DatabaseSeen]) -> None:
+    known = _unless_stale(state, observation)
+    DATABASE_UP.set(_is_up(state, observation))
     DATABASE_LATENCY.set(known.latency_seconds if known else math.nan)
     DATABASE_CONNECTIONS.set(known.connections if known else math.nan)
     DATABASE_LIMIT.set(known.connections_limit if known else math.nan)
     OLDEST_TRANSACTION.set(known.oldest_transaction_seconds if known else math.nan)
 
 
-def _publish_webhooks(board: Board, sight: Sight[WebhooksSeen]) -> None:
-    known = _unless_stale(board, sight)
+def _publish_webhooks(state: HealthState, observation: Observation[WebhooksSeen]) -> None:
+    known = _unless_stale(state, observation)
     BACKLOG.set(known.backlog if known else math.nan)
     FAILING.set(known.failing if known else math.nan)
     PARKED.set(known.parked if known else math.nan)
@@ -115,31 +115,31 @@ def _publish_webhooks(board: Board, sight: Sight[WebhooksSeen]) -> None:
     UNTRIED.set(known.oldest_untried_age_seconds if known else math.nan)
 
 
-def _publish_stream(board: Board, sight: Sight[StreamSeen]) -> None:
-    known = _unless_stale(board, sight)
-    STREAM_UP.set(_is_up(board, sight))
+def _publish_stream(state: HealthState, observation: Observation[StreamSeen]) -> None:
+    known = _unless_stale(state, observation)
+    STREAM_UP.set(_is_up(state, observation))
     STREAM_PENDING.set(known.pending if known else math.nan)
     STREAM_ACK_PENDING.set(known.ack_pending if known else math.nan)
 
 
-def _publish_ages(board: Board) -> None:
-    for source in board.snapshot.ages(board.now()):
-        POLL_AGE.labels(source).set_function(partial(_age, board, source))
+def _publish_ages(state: HealthState) -> None:
+    for source in state.snapshot.ages(state.now()):
+        POLL_AGE.labels(source).set_function(partial(_age, state, source))
 
 
-def _age(board: Board, source: str) -> float:
+def _age(state: HealthState, source: str) -> float:
     """Asked at every scrape, so that it grows also when no look ever ends, or none was ever good."""
-    age = board.snapshot.ages(board.now())[source]
-    return board.now() - board.started_at if age is None else age
+    age = state.snapshot.ages(state.now())[source]
+    return state.now() - state.started_at if age is None else age
 
 
-def _unless_stale(board: Board, sight: Sight[Seen]) -> Seen | None:
-    """What was seen, as long as it is young enough to be a figure of today."""
-    age = sight.age_seconds(board.now())
-    return sight.seen if age is not None and age <= board.limits.stale_seconds else None
+def _unless_stale(state: HealthState, observation: Observation[Seen]) -> Seen | None:
+    """Return the value seen, or None once it is too old to be shown."""
+    age = observation.age_seconds(state.now())
+    return observation.seen if age is not None and age <= state.limits.stale_seconds else None
 
 
-def _is_up(board: Board, sight: Sight[Seen]) -> float:
-    if sight.is_stale(board.now(), after_seconds=board.limits.stale_seconds):
+def _is_up(state: HealthState, observation: Observation[Seen]) -> float:
+    if observation.is_stale(state.now(), after_seconds=state.limits.stale_seconds):
         return math.nan
-    return sight.problem is None
+    return observation.problem is None

@@ -1,4 +1,4 @@
-"""What healthd last saw, as frozen values; every value knows its age."""
+"""Observations: the last values that healthd saw, frozen, each with its age."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -21,7 +21,7 @@ class Problem(StrEnum):
 
 
 class Configured(StrEnum):
-    """What a replica says of one of its secrets; never the secret."""
+    """A replica's report on one of its secrets; never the secret."""
 
     OK = "ok"
     MISSING = "missing"
@@ -138,7 +138,7 @@ class DatabaseSeen:
 
 @dataclass(frozen=True, slots=True)
 class SchemaSeen:
-    """What a person should mend in the schema, by the short names of ``sluice_schema_findings()``."""
+    """Faults of the schema, by the short names of ``sluice_schema_findings()``."""
 
     findings: tuple[str, ...] = ()
 
@@ -167,7 +167,7 @@ class StreamSeen:
 
 
 @dataclass(frozen=True, slots=True)
-class Sight(Generic[Seen]):
+class Observation(Generic[Seen]):
     """The last good look at something, and what became of the newest look. Times are monotonic seconds."""
 
     seen: Seen | None = None
@@ -175,11 +175,11 @@ class Sight(Generic[Seen]):
     looked_at: float | None = None
     problem: Problem | None = None
 
-    def saw(self, seen: Seen, *, at: float) -> "Sight[Seen]":
+    def saw(self, seen: Seen, *, at: float) -> "Observation[Seen]":
         """After a look that saw something."""
-        return Sight(seen=seen, seen_at=at, looked_at=at)
+        return Observation(seen=seen, seen_at=at, looked_at=at)
 
-    def missed(self, problem: Problem, *, at: float) -> "Sight[Seen]":
+    def missed(self, problem: Problem, *, at: float) -> "Observation[Seen]":
         """After a look that saw nothing: the last value stays, and grows old."""
         return replace(self, looked_at=at, problem=problem)
 
@@ -188,7 +188,7 @@ class Sight(Generic[Seen]):
         return None if self.seen_at is None else max(0.0, now - self.seen_at)
 
     def is_stale(self, now: float, *, after_seconds: float) -> bool:
-        """Whether nobody has looked for so long that nothing is known any more."""
+        """Whether the last look is so old that nothing is known any more."""
         return self.looked_at is None or now - self.looked_at > after_seconds
 
 
@@ -196,11 +196,11 @@ class Sight(Generic[Seen]):
 class Snapshot:
     """Everything that healthd watches, at one moment."""
 
-    services: Mapping[str, Sight[ServiceSeen]] = field(default_factory=dict)
-    database: Sight[DatabaseSeen] = field(default_factory=Sight)
-    webhooks: Sight[WebhooksSeen] = field(default_factory=Sight)
-    schema: Sight[SchemaSeen] = field(default_factory=Sight)
-    stream: Sight[StreamSeen] = field(default_factory=Sight)
+    services: Mapping[str, Observation[ServiceSeen]] = field(default_factory=dict)
+    database: Observation[DatabaseSeen] = field(default_factory=Observation)
+    webhooks: Observation[WebhooksSeen] = field(default_factory=Observation)
+    schema: Observation[SchemaSeen] = field(default_factory=Observation)
+    stream: Observation[StreamSeen] = field(default_factory=Observation)
     has_stream: bool = True
     """Whether Sluice works with NATS at all."""
 

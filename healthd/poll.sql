@@ -17,7 +17,7 @@ SELECT
     )::float8 AS oldest_transaction_seconds;
 
 -- look_at_schema --
--- The names alone: what is wrong and its cure are for whoever asks the function by hand.
+-- Names only: call the function by hand for the description and the cure of each.
 SELECT DISTINCT name FROM sluice_schema_findings() ORDER BY name LIMIT 20;
 
 -- limit_statement --

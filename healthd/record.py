@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from healthd.counts import NOTHING, Counted, Counters
-from healthd.health_state import Board
+from healthd.health_state import HealthState
 from healthd.rules import Status
 from healthd.verdict import Verdict
 from sluice.postgres.pool import DATABASE_ERRORS, Database
@@ -18,7 +18,7 @@ from sluice.runtime import logs
 
 _QUERIES = load_queries(__file__, "record.sql")
 _MOST_WAITING = 1_000
-_ASLEEP_BEATS = 3  # without a look for so long, nobody answered either: the machine slept
+_ASLEEP_BEATS = 3  # after so long without a look the machine slept, and healthd did not answer either
 _FORGET_EVERY_BEATS = 60
 
 
@@ -56,9 +56,9 @@ class Recorder:
     """
 
     def __init__(
-        self, board: Board, database: Database, *, beat_seconds: float, retain_days: int, within_seconds: float
+        self, state: HealthState, database: Database, *, beat_seconds: float, retain_days: int, within_seconds: float
     ) -> None:
-        self._board = board
+        self._state = state
         self._database = database
         self._beat_seconds = beat_seconds
         self._retain_days = retain_days
@@ -71,11 +71,11 @@ class Recorder:
         self._problem: str | None = None
 
     def note(self, verdict: Verdict) -> None:
-        """Take in what is answered now; nothing before the first verdict, for until then nobody is sent here."""
-        if not self._board.has_first_verdict:
+        """Record the current answer; skip it before the first verdict, when healthd is not ready."""
+        if not self._state.has_first_verdict:
             return
-        moment = self._board.now()
-        counted = self._counters.advance(self._board.snapshot.services, watched_seconds=moment - self._board.started_at)
+        moment = self._state.now()
+        counted = self._counters.advance(self._state.snapshot.services, watched_seconds=moment - self._state.started_at)
         reasons = frozenset(finding.reason.value for finding in verdict.findings)
         last = self._now
         if last is not None and moment - last.ended > _ASLEEP_BEATS * self._beat_seconds:
@@ -96,7 +96,7 @@ class Recorder:
         beats = 0
         while not stop.is_set():
             await self._rest(stop)
-            self.note(self._board.verdict())
+            self.note(self._state.verdict())
             await self.write()
             if beats % _FORGET_EVERY_BEATS == 0:
                 await self._forget()
@@ -130,7 +130,7 @@ class Recorder:
         self._waiting.append(now)
 
     def _columns(self, stretches: Sequence[Stretch]) -> Sequence[object]:
-        moment = self._board.now()
+        moment = self._state.now()
         return (
             self._healthd,
             [moment - one.began for one in stretches],

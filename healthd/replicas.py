@@ -27,7 +27,7 @@ class Unresolved(Exception):
 
 
 async def resolve(host: str, port: int) -> Sequence[str]:
-    """Every address of a name; none when no such name exists. Raises Unresolved when nobody can tell."""
+    """Every address of a name; none when no such name exists. Raises Unresolved when the resolver fails."""
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except socket.gaierror as error:

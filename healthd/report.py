@@ -3,14 +3,14 @@
 from datetime import datetime
 
 from healthd.findings import secret_key_of, webhook_secret_of
-from healthd.observations import ReplicaSeen, Seen, ServiceSeen, Sight, Snapshot
+from healthd.observations import Observation, ReplicaSeen, Seen, ServiceSeen, Snapshot
 from healthd.rules import KEY_HOLDER, VITAL, Part
 from healthd.verdict import Verdict
 from sluice.runtime.probes import JsonValue
 
 
 def brief(snapshot: Snapshot, verdict: Verdict, *, now: float, at: datetime) -> dict[str, JsonValue]:
-    """What anybody may know: overall, database, Stripe's configuration."""
+    """The public part of the answer: overall, database, Stripe's configuration."""
     return {
         "status": verdict.status.value,
         "timestamp": at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
@@ -30,8 +30,8 @@ def detailed(snapshot: Snapshot, verdict: Verdict, *, now: float, at: datetime) 
         "database": {**_database(snapshot, verdict, now), "problem": _problem(snapshot.database)},
         "reasons": [_reason(finding.reason.value, finding.subject) for finding in verdict.findings],
         "services": {
-            name: _service(sight, verdict.of(Part.SERVICES, name).value, now)
-            for name, sight in snapshot.services.items()
+            name: _service(observation, verdict.of(Part.SERVICES, name).value, now)
+            for name, observation in snapshot.services.items()
         },
         "connections": _connections(snapshot),
         "webhooks": _webhooks(snapshot, verdict, now),
@@ -41,19 +41,19 @@ def detailed(snapshot: Snapshot, verdict: Verdict, *, now: float, at: datetime) 
 
 
 def _database(snapshot: Snapshot, verdict: Verdict, now: float) -> dict[str, JsonValue]:
-    sight = snapshot.database
+    observation = snapshot.database
     return {
         "status": verdict.of(Part.DATABASE).value,
-        "latency_ms": round(sight.seen.latency_seconds * 1000, 3) if sight.seen else None,
-        "age_seconds": _age(sight, now),
+        "latency_ms": round(observation.seen.latency_seconds * 1000, 3) if observation.seen else None,
+        "age_seconds": _age(observation, now),
     }
 
 
-def _service(sight: Sight[ServiceSeen], status: str, now: float) -> dict[str, JsonValue]:
-    seen = sight.seen or ServiceSeen()
+def _service(observation: Observation[ServiceSeen], status: str, now: float) -> dict[str, JsonValue]:
+    seen = observation.seen or ServiceSeen()
     return {
         "status": status,
-        **_looked(sight, now),
+        **_looked(observation, now),
         "live": len(seen.live),
         "ready": len(seen.ready),
         "replicas": [_replica(replica) for replica in seen.replicas],
@@ -96,11 +96,11 @@ def _connections(snapshot: Snapshot) -> JsonValue:
 
 
 def _webhooks(snapshot: Snapshot, verdict: Verdict, now: float) -> dict[str, JsonValue]:
-    sight = snapshot.webhooks
-    seen = sight.seen
+    observation = snapshot.webhooks
+    seen = observation.seen
     return {
         "status": verdict.of(Part.WEBHOOKS).value,
-        **_looked(sight, now),
+        **_looked(observation, now),
         "backlog": seen.backlog if seen else None,
         "failing": seen.failing if seen else None,
         "parked": seen.parked if seen else None,
@@ -112,36 +112,36 @@ def _webhooks(snapshot: Snapshot, verdict: Verdict, now: float) -> dict[str, Jso
 
 
 def _schema(snapshot: Snapshot, verdict: Verdict, now: float) -> dict[str, JsonValue]:
-    sight = snapshot.schema
+    observation = snapshot.schema
     return {
         "status": verdict.of(Part.SCHEMA).value,
-        **_looked(sight, now),
-        "findings": list(sight.seen.findings) if sight.seen else None,
+        **_looked(observation, now),
+        "findings": list(observation.seen.findings) if observation.seen else None,
     }
 
 
 def _stream(snapshot: Snapshot, verdict: Verdict, now: float) -> dict[str, JsonValue]:
-    sight = snapshot.stream
+    observation = snapshot.stream
     if not snapshot.has_stream:
         return {"status": "none"}
     return {
         "status": verdict.of(Part.STREAM).value,
-        **_looked(sight, now),
-        "pending": sight.seen.pending if sight.seen else None,
-        "ack_pending": sight.seen.ack_pending if sight.seen else None,
+        **_looked(observation, now),
+        "pending": observation.seen.pending if observation.seen else None,
+        "ack_pending": observation.seen.ack_pending if observation.seen else None,
     }
 
 
-def _looked(sight: Sight[Seen], now: float) -> dict[str, JsonValue]:
-    return {"age_seconds": _age(sight, now), "problem": _problem(sight)}
+def _looked(observation: Observation[Seen], now: float) -> dict[str, JsonValue]:
+    return {"age_seconds": _age(observation, now), "problem": _problem(observation)}
 
 
-def _problem(sight: Sight[Seen]) -> str | None:
-    return sight.problem.value if sight.problem else None
+def _problem(observation: Observation[Seen]) -> str | None:
+    return observation.problem.value if observation.problem else None
 
 
-def _age(sight: Sight[Seen], now: float) -> float | None:
-    age = sight.age_seconds(now)
+def _age(observation: Observation[Seen], now: float) -> float | None:
+    age = observation.age_seconds(now)
     return None if age is None else round(age, 3)
 
 
@@ -150,5 +150,5 @@ def _reason(reason: str, subject: str) -> JsonValue:
 
 
 def _seen(snapshot: Snapshot, name: str) -> ServiceSeen:
-    sight = snapshot.services.get(name)
-    return sight.seen if sight and sight.seen else ServiceSeen()
+    observation = snapshot.services.get(name)
+    return observation.seen if observation and observation.seen else ServiceSeen()

@@ -1,4 +1,4 @@
-"""What can be wrong, and how much each thing weighs."""
+"""Every reason for a finding, with its weight."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Status(StrEnum):
 
 
 class Part(StrEnum):
-    """What a finding is about."""
+    """The part of Sluice that a finding is about."""
 
     SERVICES = "services"
     DATABASE = "database"
@@ -72,7 +72,7 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What a reason makes of its own part, and of the whole; ``vital`` where the vital service is concerned."""
+    """A reason's status for its own part, and for the whole; ``vital`` where the vital service is concerned."""
 
     part: Part
     shown: Status
@@ -125,12 +125,12 @@ class Finding:
 
     @property
     def rule(self) -> Rule:
-        """What it means."""
+        """The rule of its reason."""
         return RULES[self.reason]
 
     @property
     def overall(self) -> Status:
-        """What it makes of the whole."""
+        """The status it gives to the whole."""
         if self.subject == VITAL and self.rule.vital is not None:
             return self.rule.vital
         return self.rule.overall

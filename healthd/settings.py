@@ -1,4 +1,4 @@
-"""What healthd can be told; none of it is a secret of Stripe's."""
+"""Settings of healthd; none of them is a secret of Stripe's."""
 
 import re
 from collections.abc import Mapping, Sequence

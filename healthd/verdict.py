@@ -1,22 +1,19 @@
 """
-From what was seen to what it means. Pure: no clock, no I/O.
+Judge the findings that hold: the worst one decides. Pure: no clock, no I/O.
 
-``steady`` holds a finding back until two looks in a row agree, so that one lost packet makes no alarm. ``judge`` weighs
-what is held; the worst finding decides.
+``healthd/debounce.py`` says which findings hold.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 
-from healthd.findings import Limits, about_nobody
+from healthd.findings import Limits, without_subject
 from healthd.observations import Snapshot
-from healthd.rules import NOTHING, Finding, Findings, Part, Reason, Status
-
-LOOKS_THAT_CONVINCE = 2
+from healthd.rules import Finding, Findings, Part, Reason, Status
 
 
 def blind_spots(snapshot: Snapshot, now: float, limits: Limits) -> Findings:
-    """What nobody has looked at for too long; asked anew for every answer, for a poller that hangs cannot tell."""
+    """Find the sources not looked at for too long; computed for every answer, for a hanging poller reports nothing."""
     found = {
         Finding(Reason.SERVICE_UNKNOWN, name)
         for name, service in snapshot.services.items()
@@ -31,34 +28,7 @@ def blind_spots(snapshot: Snapshot, now: float, limits: Limits) -> Findings:
         *(((snapshot.stream.is_stale, Reason.STREAM_UNKNOWN),) if snapshot.has_stream else ()),
     )
     stale = {reason for is_stale, reason in watched if is_stale(now, after_seconds=limits.stale_seconds)}
-    return frozenset(found) | about_nobody(stale)
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """The findings that hold, and for how many looks in a row each one has been contradicted."""
-
-    held: Findings = NOTHING
-    contradicted: Mapping[Finding, int] = field(default_factory=dict)
-    looks: int = 1
-
-    @property
-    def is_settled(self) -> bool:
-        """Whether nothing is in doubt: neither a contradicted finding nor a first look that found something."""
-        return not self.contradicted and (self.looks > 1 or not self.held)
-
-
-def steady(standing: Standing | None, found: Findings, *, looks: int = LOOKS_THAT_CONVINCE) -> Standing:
-    """After one more look: a finding comes or goes only when ``looks`` in a row say so; the first look is believed."""
-    if standing is None:
-        return Standing(held=found)
-    doubts = {finding: standing.contradicted.get(finding, 0) + 1 for finding in standing.held ^ found}
-    convinced = frozenset(finding for finding, count in doubts.items() if count >= looks)
-    return Standing(
-        held=standing.held ^ convinced,
-        contradicted={finding: count for finding, count in doubts.items() if finding not in convinced},
-        looks=standing.looks + 1,
-    )
+    return frozenset(found) | without_subject(stale)
 
 
 @dataclass(frozen=True, slots=True)

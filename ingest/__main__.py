@@ -5,9 +5,9 @@ import os
 from ingest.app import serve
 from ingest.settings import SECRET_NAME, IngestSettings, secret_faults
 from sluice.runtime import output
-from sluice.runtime.command_line import explain
-from sluice.runtime.service import run
 from sluice.runtime.settings import load
+from sluice.service.command_line import explain
+from sluice.service.service import run
 
 _PURPOSE = "Receive Stripe's webhooks, record each in PostgreSQL, answer 200, and ring JetStream's bell."
 _SECRET = "secrets that sign platform webhooks, with commas (without one they are answered 503)"  # noqa: S105  says what it is

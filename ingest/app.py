@@ -14,21 +14,21 @@ from ingest.http.endpoint import Receiver
 from ingest.http.fast_path import FastPath
 from ingest.http.open_file_limit import raise_open_file_limit
 from ingest.http.server import Listening, PublicServer, listen
-from ingest.http.tenant_limits import CpuShare, InFlight
 from ingest.journal.journal import Journal
 from ingest.journal.write_check import what_prevents_writing
 from ingest.relay.publisher import Publisher
 from ingest.relay.sweeper import Relay
 from ingest.settings import SECRET_NAME, IngestSettings
+from ingest.tenant_limits import CpuShare, InFlight
 from sluice.contract.event import StripeEvent
 from sluice.contract.subjects import ALL_SUBJECTS, STREAM
 from sluice.nats.jetstream import JetStream
-from sluice.postgres.first_contact import hold_readiness
 from sluice.postgres.pool import Database
 from sluice.runtime import logs
 from sluice.runtime.endless import Run, tell_to_end
 from sluice.runtime.secrets import RotatingSecret
-from sluice.runtime.service import Service
+from sluice.service.first_contact import hold_readiness
+from sluice.service.service import Service
 from sluice.webhook_secret import fault_of
 
 _FINISH_SECONDS = 3.0  # a request that has its body is answered within 2.5 s
@@ -95,7 +95,9 @@ async def _receiving(
         is_draining=service.stop.is_set,
         answer_seconds=settings.answer_seconds,
     )
-    fast_path = FastPath(authenticator=authenticator, journal=journal, bodies=bodies)
+    fast_path = (
+        FastPath(authenticator=authenticator, journal=journal, bodies=bodies) if settings.http_fast_path else None
+    )
     metrics.JOURNAL_QUEUE_ROWS.set_function(lambda: journal.waiting_rows)
     metrics.JOURNAL_QUEUE_BYTES.set_function(lambda: journal.waiting_bytes)
     service.probes.add_status("journal", lambda: {"rows": journal.waiting_rows, "bytes": journal.waiting_bytes})

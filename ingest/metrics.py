@@ -2,28 +2,8 @@
 
 from functools import lru_cache
 
+from sluice.payments.families import EVENT_TYPES
 from sluice.runtime import metrics
-
-KNOWN_TYPES = frozenset(
-    """
-    checkout.session.completed checkout.session.async_payment_succeeded checkout.session.async_payment_failed
-    checkout.session.expired
-    payment_intent.created payment_intent.succeeded payment_intent.processing payment_intent.requires_action
-    payment_intent.amount_capturable_updated payment_intent.partially_funded payment_intent.payment_failed
-    payment_intent.canceled
-    charge.succeeded charge.pending charge.captured charge.failed charge.expired charge.updated charge.refunded
-    charge.refund.updated charge.dispute.created charge.dispute.updated charge.dispute.closed
-    charge.dispute.funds_withdrawn charge.dispute.funds_reinstated
-    refund.created refund.updated refund.failed
-    invoice.created invoice.finalized invoice.finalization_failed invoice.paid invoice.payment_succeeded
-    invoice.payment_failed invoice.payment_action_required invoice.updated invoice.voided
-    invoice.marked_uncollectible invoice.overdue invoice.upcoming invoice_payment.paid
-    customer.created customer.updated customer.deleted
-    customer.subscription.created customer.subscription.updated customer.subscription.deleted
-    customer.subscription.paused customer.subscription.resumed customer.subscription.trial_will_end
-    customer.subscription.pending_update_applied customer.subscription.pending_update_expired
-    """.split()  # noqa: SIM905  fifty quotes would hide the words
-)
 
 ROWS = (1, 2, 5, 10, 20, 50, 100, 200, 500)
 
@@ -98,11 +78,11 @@ REFUSALS = frozenset(
     invalid_signature malformed_event malformed_signature method_not_allowed missing_signature not_configured not_found
     not_recorded overloaded rejected secret_unreadable secret_unusable stale_timestamp timeout unavailable
     unknown_organiser unsupported_media_type
-    """.split()  # noqa: SIM905  as above
+    """.split()  # noqa: SIM905  thirty quotes would hide the words
 )
 
 # An increase from nothing is no increase to Prometheus: what alerts and panels count starts at zero.
-for _type in (*KNOWN_TYPES, "other"):
+for _type in (*EVENT_TYPES, "other"):
     for _outcome in ("recorded", "duplicate"):
         RECEIVED.labels(_type, _outcome)
 for _code in REFUSALS:
@@ -124,7 +104,7 @@ for _followed_by in ("repetition", "halving", "refusal"):
 @lru_cache(maxsize=256)
 def received(event_type: str, *, is_new: bool) -> metrics.Counter:
     """Where to count a webhook that was answered 200; a type that Sluice has no name for is ``other``."""
-    known = event_type if event_type in KNOWN_TYPES else "other"
+    known = event_type if event_type in EVENT_TYPES else "other"
     return RECEIVED.labels(known, "recorded" if is_new else "duplicate")
 
 

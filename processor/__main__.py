@@ -6,9 +6,9 @@ from processor.app import serve
 from processor.assembly import NAME
 from processor.settings import ProcessorSettings
 from sluice.runtime import output
-from sluice.runtime.command_line import explain
-from sluice.runtime.service import run
 from sluice.runtime.settings import load
+from sluice.service.command_line import explain
+from sluice.service.service import run
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -12,7 +12,7 @@ from processor.settings import ProcessorSettings
 from sluice.contract.event import StripeEvent
 from sluice.outcomes import Outcome
 from sluice.registry import Registry, Transaction, discover
-from sluice.runtime.service import Service
+from sluice.service.service import Service
 
 
 async def serve(service: Service) -> None:

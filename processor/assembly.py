@@ -6,19 +6,19 @@ from collections.abc import Callable, Mapping
 
 from processor.consumer.consumer import Consumer
 from processor.consumer.consumers import NAME, open_database, open_lanes
-from processor.consumer.direct import Direct
-from processor.consumer.leases import Leases
 from processor.consumer.stream_health import Condition, StreamHealth
 from processor.payments.backfill import Backfill, Projection
+from processor.queue.direct import Direct
+from processor.queue.leases import Leases
 from processor.settings import ProcessorSettings
 from sluice.contract.subjects import ALL_SUBJECTS, CONSUMER, STREAM
 from sluice.nats.jetstream import ConsumerSpec, JetStream, StreamSpec
-from sluice.postgres.first_contact import hold_readiness
 from sluice.postgres.pool import Database
 from sluice.registry import Registry
 from sluice.runtime.endless import TURNS_WITHIN_SECONDS, run_endless
 from sluice.runtime.probes import JsonValue
-from sluice.runtime.service import Service
+from sluice.service.first_contact import hold_readiness
+from sluice.service.service import Service
 
 __all__ = ["NAME", "serve_with"]
 

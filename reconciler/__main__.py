@@ -5,9 +5,9 @@ import os
 from reconciler.app import NAME, serve
 from reconciler.settings import KEY_NAME, ReconcilerSettings, key_faults
 from sluice.runtime import output
-from sluice.runtime.command_line import explain
-from sluice.runtime.service import run
 from sluice.runtime.settings import load
+from sluice.service.command_line import explain
+from sluice.service.service import run
 
 _PURPOSE = "Ask Stripe what never arrived, and record it."
 _KEY = "restricted key that may read events and webhook endpoints; of each mode one, with a comma"

@@ -10,8 +10,8 @@ from reconciler.listed import ListedPage, read_page
 from reconciler.record import RECONCILE, Filled, record
 from reconciler.standing import Pass, Standings
 from reconciler.stripe_api import StripeApi
+from sluice.error_log.error_log import ErrorLog
 from sluice.postgres.pool import Database
-from sluice.runtime.error_log import ErrorLog
 
 PAGE = 100
 

@@ -1,4 +1,4 @@
-"""Whose events are listed: the platform's, and those of each connected account that is known."""
+"""The accounts whose events are listed: the platform's, and each connected one that is known."""
 
 from collections.abc import Collection
 from typing import NamedTuple

@@ -12,14 +12,14 @@ from reconciler.rounds import Choice, Rhythm, Rounds
 from reconciler.settings import KEY_NAME, ReconcilerSettings, key_fault_of, keys_by_mode
 from reconciler.standing import QUERIES, Standings
 from reconciler.stripe_api import StripeApi, http_client
-from sluice.postgres.first_contact import hold_readiness
 from sluice.postgres.pool import DATABASE_ERRORS, Database
 from sluice.postgres.reasons import reason_of
 from sluice.runtime import logs
 from sluice.runtime.endless import tell_to_end, turn
 from sluice.runtime.probes import JsonValue
 from sluice.runtime.secrets import RotatingSecret
-from sluice.runtime.service import Service
+from sluice.service.first_contact import hold_readiness
+from sluice.service.service import Service
 
 NAME = "reconciler"
 _MODES: Mapping[bool, str] = {True: "live", False: "test"}
@@ -109,7 +109,7 @@ def _report(
     for mode in _MODES.values():
         metrics.expect(mode=mode, per_second=settings.stripe_requests_per_second)
     if not keys.values():
-        fix = f"set {KEY_NAME} or {KEY_NAME}_FILE; until then nobody asks Stripe what never arrived"
+        fix = f"set {KEY_NAME} or {KEY_NAME}_FILE; until then Stripe is not asked what never arrived"
         logs.get_logger().error("stripe_api_key_missing", fix=fix)
 
 

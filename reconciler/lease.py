@@ -1,7 +1,7 @@
 """
 Which of several reconcilers works: the one whose name stands in ``reconcile_lease``, as long as it goes on saying so.
 
-A lease in a row, not a lock of a session: that would not last behind a pooler in transaction mode. Whoever lost it and
+A lease in a row, not a lock of a session: that would not last behind a pooler in transaction mode. A reconciler that lost it and
 does not know yet writes nothing that matters: each step of a pass is kept only in the name of the holder.
 """
 

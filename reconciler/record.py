@@ -13,14 +13,14 @@ from sluice.postgres.sql import load_queries
 
 QUERIES = load_queries(__file__, "record.sql")
 VERIFIED_BY = "api"
-"""What stands in ``webhook_logs.verified_by``: no secret signed it, Stripe's API gave it."""
+"""Value of ``webhook_logs.verified_by``: no secret signed it, Stripe's API gave it."""
 RECONCILE, THIN = "reconcile", "thin"
 _ROW_AT_FAULT = frozenset({"22", "23", "54", "P0"})
 
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """What became of events that Stripe gave."""
+    """Result of recording events that Stripe gave."""
 
     new: tuple[StripeEvent, ...] = ()
     """Those that were not in the log before."""
@@ -56,7 +56,7 @@ async def missing(tx: Connection, events: Sequence[StripeEvent]) -> Sequence[Str
 
 
 async def _insert(tx: Connection, events: Sequence[StripeEvent], source: str) -> tuple[StripeEvent, ...]:
-    """In a savepoint, so that the transaction outlives a refusal; sorted, as ingest does, so that nobody deadlocks."""
+    """In a savepoint, so that the transaction outlives a refusal; sorted, as ingest does, so that no two deadlock."""
     by_id = {event.stripe_event_id: event for event in sorted(events, key=lambda event: event.stripe_event_id)}
     ordered = list(by_id.values())
     async with tx.transaction():

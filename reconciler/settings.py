@@ -1,4 +1,4 @@
-"""What a person can tell the reconciler."""
+"""Settings of the reconciler."""
 
 import re
 from collections.abc import Mapping, Sequence

@@ -70,7 +70,7 @@ class Standing:
 
 
 class Standings:
-    """Reads and writes ``reconcile_account``; every step in the name of whoever holds the lease."""
+    """Reads and writes ``reconcile_account``; every step in the name of the lease's holder."""
 
     def __init__(self, database: Database, holder: str) -> None:
         self._database = database

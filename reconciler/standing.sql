@@ -53,7 +53,7 @@ SET problem_since = CASE WHEN problem = $3 THEN problem_since ELSE now() END, pr
 WHERE livemode = $1 AND account = $2;
 
 -- forget_others --
--- $1 livemode  $2 account of all that are listed  $3 holder of the lease. What is listed no more is no gap of anybody's.
+-- $1 livemode  $2 account of all that are listed  $3 holder of the lease. An account that is listed no more has no gap.
 DELETE FROM reconcile_account AS kept
 WHERE NOT EXISTS (SELECT FROM unnest($1::boolean[], $2::text[]) AS wanted (livemode, account)
                   WHERE wanted.livemode = kept.livemode AND wanted.account = kept.account)

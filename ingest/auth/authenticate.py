@@ -9,7 +9,7 @@ from ingest.auth.refusals import Refusals
 from ingest.auth.signature import BadSignature, Signature, fingerprint, verify
 from ingest.auth.tenant_secrets import Tenants, TenantSecrets
 from ingest.errors import NotConfigured
-from ingest.http.tenant_limits import STRANGERS, CpuShare
+from ingest.tenant_limits import STRANGERS, CpuShare
 from sluice.contract.envelope import read_event
 from sluice.contract.event import StripeEvent
 from sluice.failures import Failure

@@ -1,13 +1,13 @@
 """What is said of webhooks that were refused: bounded log lines, and an error row for those that Stripe did sign."""
 
-from ingest.auth.rate_limited_log import RATE_LIMITED_LOG
 from ingest.auth.signature import BadSignature
 from ingest.errors import SecretUnusable
+from ingest.rate_limited_log import RATE_LIMITED_LOG
 from sluice.contract.document import JsonObject, decode_object
+from sluice.error_log.error_log import ErrorLog
 from sluice.failures import Failure, MalformedEvent
 from sluice.payments.mentions import mentions
 from sluice.runtime import logs
-from sluice.runtime.error_log import ErrorLog
 
 _SECRET_SECONDS = 3600.0
 _HINT = (

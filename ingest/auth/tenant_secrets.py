@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from itertools import islice
 
 from ingest import metrics
-from ingest.auth.rate_limited_log import RATE_LIMITED_LOG
 from ingest.errors import SecretUnreadable, SecretUnusable, UnknownOrganiser
+from ingest.rate_limited_log import RATE_LIMITED_LOG
 from sluice.postgres.pool import DATABASE_ERRORS, Database
 from sluice.postgres.sql import load_queries
 from sluice.runtime.endless import turn

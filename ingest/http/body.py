@@ -14,7 +14,7 @@ from ingest.errors import (
     TooMuchAtOnce,
     UnsupportedMediaType,
 )
-from ingest.http.tenant_limits import Place
+from ingest.tenant_limits import Place
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 

@@ -10,14 +10,14 @@ from aiohttp import web
 
 from ingest import metrics
 from ingest.auth.authenticate import Authenticator
-from ingest.auth.rate_limited_log import RATE_LIMITED_LOG
 from ingest.auth.tenant_secrets import Tenants
 from ingest.errors import MethodNotAllowed, NotFound, OutOfTime
 from ingest.http.body import BodyReader
 from ingest.http.responses import Answer, Response, received, refusal
-from ingest.http.tenant_limits import STRANGERS, InFlight
 from ingest.journal.journal import Journal
 from ingest.journal.receipt import Receipt, Recorded
+from ingest.rate_limited_log import RATE_LIMITED_LOG
+from ingest.tenant_limits import STRANGERS, InFlight
 from sluice.contract.event import StripeEvent
 from sluice.failures import Defect, Failure
 

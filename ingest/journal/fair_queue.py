@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from ingest.errors import TooMuchAtOnce
-from ingest.http.tenant_limits import Share
 from ingest.journal.batch import Waiting
+from ingest.tenant_limits import Share
 
 _ROWS_OF_ORGANISERS = 2
 _BYTES_OF_ORGANISERS = 4

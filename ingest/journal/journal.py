@@ -15,7 +15,6 @@ from dataclasses import dataclass
 import asyncpg
 
 from ingest import metrics
-from ingest.auth.rate_limited_log import RATE_LIMITED_LOG
 from ingest.errors import NotRecorded, OutOfTime, TooMuchAtOnce
 from ingest.journal.batch import Batch, Waiting, columns, firsts_of, others, refuse, without_receipt
 from ingest.journal.fair_queue import FairQueue
@@ -23,6 +22,7 @@ from ingest.journal.receipt import ALREADY_RECORDED, RECORDED, Promise, Receipt
 from ingest.journal.repeats import record_repeats
 from ingest.journal.shared_deadline import Deadline, seconds_left
 from ingest.journal.suspended_tenants import SuspendedTenants
+from ingest.rate_limited_log import RATE_LIMITED_LOG
 from sluice.contract.event import StripeEvent
 from sluice.failures import DatabaseUnavailable
 from sluice.inbox.record import RECORD_NEW

@@ -14,10 +14,10 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from ingest import metrics
-from ingest.auth.rate_limited_log import RATE_LIMITED_LOG
 from ingest.errors import NotRecorded
 from ingest.journal.batch import Batch, Waiting, by_id, columns, differs, firsts_of, refuse
 from ingest.journal.shared_deadline import seconds_left
+from ingest.rate_limited_log import RATE_LIMITED_LOG
 from sluice.postgres.pool import Connection, Record
 from sluice.postgres.sql import load_queries
 

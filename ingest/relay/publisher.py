@@ -11,7 +11,7 @@ from functools import partial
 from typing import NamedTuple
 
 from ingest import metrics
-from ingest.auth.rate_limited_log import RATE_LIMITED_LOG
+from ingest.rate_limited_log import RATE_LIMITED_LOG
 from ingest.relay.failed_publications import FailedPublications
 from sluice.contract.codec import Envelope, cloudevents_headers, encode
 from sluice.contract.event import StripeEvent

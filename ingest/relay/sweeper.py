@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from ingest import metrics
-from ingest.auth.rate_limited_log import RATE_LIMITED_LOG
+from ingest.rate_limited_log import RATE_LIMITED_LOG
 from ingest.relay.publisher import Publication, Publisher
 from sluice.contract.event import StripeEvent
 from sluice.contract.subjects import CONSUMER

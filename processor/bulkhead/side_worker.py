@@ -8,11 +8,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from processor.consumer.concurrency import Concurrency
-from processor.consumer.deferral import Deferral
-from processor.consumer.leases import Leases
 from processor.outcome import Work
+from processor.queue.deferral import Deferral
+from processor.queue.leases import Leases
 from processor.worker.batch import Batch, about_facts, plan
+from processor.worker.concurrency import Concurrency
 from processor.worker.worker import Worker
 from sluice.runtime.endless import turn
 

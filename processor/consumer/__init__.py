@@ -1,1 +1,1 @@
-"""Where work comes from: the stream, or PostgreSQL itself; how much of it at once."""
+"""Fetches work from the stream, or from PostgreSQL while NATS is away."""

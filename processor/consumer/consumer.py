@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from processor import metrics
-from processor.consumer.concurrency import Concurrency
-from processor.consumer.direct import Direct
-from processor.consumer.leases import Leases
 from processor.consumer.stream_health import StreamHealth
 from processor.failures.database_gate import DatabaseGate
+from processor.queue.direct import Direct
+from processor.queue.leases import Leases
+from processor.worker.concurrency import Concurrency
 from processor.worker.worker import Worker
 from sluice.nats.jetstream import IncomingMessage, JetStream
 from sluice.postgres.pool import DATABASE_ERRORS

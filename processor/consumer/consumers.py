@@ -6,29 +6,29 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from processor.bulkhead.blocked_loop import BlockedLoop
 from processor.bulkhead.quarantine import Fault, Quarantine
 from processor.bulkhead.routing import Routing
 from processor.bulkhead.side_worker import SideWorker
 from processor.bulkhead.thread_loop import ThreadLoop
-from processor.consumer.concurrency import Concurrency
-from processor.consumer.deferral import Deferral
-from processor.consumer.leases import Leases
-from processor.consumer.released_messages import ReleasedMessages
 from processor.failures.connection_witness import ConnectionWitness
 from processor.failures.database_gate import DatabaseGate
 from processor.failures.exclusive_run import ExclusiveRun
 from processor.failures.failure_store import FailureStore
 from processor.failures.isolated_runs import IsolatedRuns
 from processor.failures.retries import Patience, Schedule
+from processor.queue.deferral import Deferral
+from processor.queue.leases import Leases
+from processor.queue.released_messages import ReleasedMessages
 from processor.settings import ProcessorSettings
+from processor.worker.blocked_loop import BlockedLoop
+from processor.worker.concurrency import Concurrency
 from processor.worker.dispatcher import Dispatcher
 from processor.worker.reporter import Reporter
 from processor.worker.transaction import Limits, Processor
 from processor.worker.worker import Worker
+from sluice.error_log.error_log import ErrorLog
 from sluice.postgres.pool import Database
 from sluice.registry import Registry
-from sluice.runtime.error_log import ErrorLog
 
 NAME = "processor"
 _BESIDE = 2

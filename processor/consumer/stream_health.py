@@ -16,8 +16,8 @@ from datetime import timedelta
 from enum import StrEnum
 
 from processor import metrics
-from processor.consumer.direct import QUERIES
-from processor.consumer.watermark import Watermark
+from processor.queue.direct import QUERIES
+from processor.queue.watermark import Watermark
 from sluice.contract.subjects import CONSUMER
 from sluice.failures import StreamUnavailable
 from sluice.nats.jetstream import JetStream

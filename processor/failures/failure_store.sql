@@ -37,5 +37,5 @@ RETURNING true AS is_dead;
 -- postpone --
 -- $1 stripe_event_id  $2 attempt  $3 what stood in the way  $4 seconds for which it may. Nothing failed, so no attempt is
 -- counted: the relay brings the event back. No row returned: it is over, or on record already. See
--- migrations/sprint5_postponed.sql.
+-- migrations/functions/sluice_postpone_webhook.sql.
 SELECT is_first, is_dead, postponed_since FROM sluice_postpone_webhook($1, $2, $3, $4);

@@ -11,11 +11,11 @@ from processor.failures.retries import Blame, blame
 from processor.failures.token_bucket import TokenBucket
 from processor.payments.backfill_backoff import Postponed
 from processor.payments.ledger import RowChange
+from sluice.error_log.error_log import ErrorLog
 from sluice.payments.recompute import Node
 from sluice.postgres.pool import Database
 from sluice.registry import Transaction
 from sluice.runtime.endless import turn
-from sluice.runtime.error_log import ErrorLog
 from sluice.runtime.logs import get_logger
 
 Take: TypeAlias = Callable[[Transaction, int, Collection[Node]], Awaitable[Sequence[Node]]]

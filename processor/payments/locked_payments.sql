@@ -4,7 +4,7 @@
 -- $12 amount_captured  $13 currency  $14 object_created in seconds  $15 parent_id  $16 $17 $18 the events row named by
 -- tenant, metadata, reference  $19 amount_released  $20 destination  $21 on_behalf_of.
 -- Lock, insert, and read in a later statement, then lock the events rows that may be concerned: all in one trip, see
--- migrations/sprint5_bindings.sql.
+-- migrations/functions/sluice_add_facts.sql.
 SELECT scope, payment_id, parent_id, events_id, bound_by, status, awaits_event, awaits, is_open, stripe_event_id, said_at,
        kind, object_id, fact_status, amount, amount_captured, currency, object_created, fact_parent, names_event, named_by,
        refers_to, amount_released, destination, on_behalf_of, row_id, row_account, row_status, row_intent, row_is_locked

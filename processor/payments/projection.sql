@@ -17,7 +17,7 @@ CROSS JOIN LATERAL (
 -- $6 bound_by  $7 status  $8 rank  $9 awaits_event  $10 rows that would be preferred, a line each  $11 whether a row may
 -- move it; $12 $13 scopes and ids of subscriptions, whose rows show the binding that the ledger has found; $14 events ids,
 -- all locked  $15 whether a payment has just left that row  $16 $17 events ids and the webhooks that concerned them.
--- One trip, see migrations/sprint5_bindings.sql.
+-- One trip, see migrations/functions/sluice_store_payments.sql.
 SELECT sluice_store_payments(
     $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::smallint[], $9::boolean[],
     $10::text[], $11::boolean[], $12::text[], $13::text[], $14::text[], $15::boolean[], $16::text[], $17::text[]

@@ -5,12 +5,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from processor.handlers import customer_subscription, invoice
 from processor.payments.billing import keep_invoices, keep_subscriptions
 from processor.payments.ledger import RowChange, replace_facts
 from sluice.contract.envelope import read_event
 from sluice.contract.event import StripeEvent
 from sluice.failures import Rejected
+from sluice.payments import invoice, subscription
 from sluice.payments.recompute import Node
 from sluice.postgres.sql import load_queries
 
@@ -70,7 +70,7 @@ async def _rebuild(tx: "Connection[Record]", rows: Sequence["Record"], *, trusts
     nodes = {Node(row["scope"], row["payment_id"]) for row in before}
     changes = await replace_facts(tx, events, nodes, trusts_reference=trusts_reference)
     await keep_invoices([event for event in events if event.type in invoice.TYPES], tx)
-    await keep_subscriptions([event for event in events if event.type in customer_subscription.TYPES], tx)
+    await keep_subscriptions([event for event in events if event.type in subscription.TYPES], tx)
     corrected = _differing(before, await tx.fetch(QUERIES["read_facts"], ids))
     return Step(len(rows), len(corrected), changes, unreadable)
 

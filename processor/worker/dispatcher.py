@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from processor import metrics
-from processor.bulkhead.blocked_loop import BlockedLoop
 from processor.failures.retries import HandlerFailed, may_be_foreign
 from processor.outcome import Handled, Unmatched, Unsupported
+from processor.worker.blocked_loop import BlockedLoop
 from processor.worker.handler_call import HandlerEscaped, call_within
 from sluice.contract.event import StripeEvent
 from sluice.outcomes import Applied, Ignored, Outcome, Parked, combine

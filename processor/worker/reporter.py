@@ -10,10 +10,10 @@ from processor.failures.retries import Blame
 from processor.failures.token_bucket import TokenBucket
 from processor.outcome import Duplicate, Failed, Forged, Missing, Postponed, Settled, Verdict, Work, word
 from processor.worker.batch import Batch
+from sluice.error_log.error_log import ErrorLog, Severity
 from sluice.failures import Defect, MalformedEvent
 from sluice.nats.jetstream import IncomingMessage
 from sluice.payments.mentions import Mentions, mentions
-from sluice.runtime.error_log import ErrorLog, Severity
 from sluice.runtime.logs import get_logger
 
 _REMEMBERED = 10_000

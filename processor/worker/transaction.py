@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from processor.failures.retries import Patience
 from processor.outcome import (
@@ -58,6 +59,19 @@ class Claim:
     forged: Mapping[str, Forged] = field(default_factory=dict)
     transaction: str = ""
     """PostgreSQL's id of the transaction; empty where it locked nothing."""
+
+
+class Transactions(Protocol):
+    """Runs events, many in one transaction."""
+
+    @property
+    def limits(self) -> Limits:
+        """How long a transaction may take."""
+
+    async def process(
+        self, works: Sequence[Work], *, alone: bool = False, has_waited: bool = False
+    ) -> Mapping[str, Verdict]:
+        """Run these events in one transaction, as ``Processor.process``."""
 
 
 @dataclass(frozen=True)

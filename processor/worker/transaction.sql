@@ -1,7 +1,7 @@
 -- claim --
 -- $1 stripe_event_ids  $2 the attempt of each message  $3 digest of each body, NULL of a small one  $4 whether this is a run
 -- alone  $5 patience in seconds  $6 statement timeout  $7 lock timeout  $8 idle timeout, in milliseconds. See
--- migrations/sprint5_claims.sql.
+-- migrations/functions/sluice_claim_batch.sql.
 SELECT stripe_event_id, webhook_type, stripe_account_id, livemode, api_version, object_id, created, tenant, body,
        has_same_body, is_last_look, claimed_in
 FROM sluice_claim_batch(
@@ -25,7 +25,7 @@ JOIN webhook_logs AS w ON w.stripe_event_id = message.stripe_event_id;
 
 -- settle_processed --
 -- $1 stripe_event_ids  $2 outcome of each  $3 the transaction that claimed. The last statement before the commit that makes
--- the effects true; see migrations/sprint5_claims.sql.
+-- the effects true; see migrations/functions/sluice_settle_batch.sql.
 SELECT stripe_event_id, delay_seconds FROM sluice_settle_batch($1::text[], $2::text[], $3::text);
 
 -- settle_parked --

@@ -7,10 +7,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from processor.bulkhead.blocked_loop import BlockedLoop
-from processor.consumer.released_messages import ReleasedMessages
 from processor.failures.connection_witness import ConnectionWitness
 from processor.failures.database_gate import DatabaseGate
 from processor.failures.exclusive_run import ExclusiveRun
@@ -18,19 +16,14 @@ from processor.failures.failure_store import FailureStore
 from processor.failures.isolated_runs import IsolatedRuns
 from processor.failures.retries import Blame, HandlerFailed, blame, hopeless_event, missed_deadline, says_shutdown
 from processor.outcome import Suspect, Verdict, Work, is_answered
+from processor.queue.released_messages import ReleasedMessages
 from processor.worker.batch import Batch, plan, run_alone
+from processor.worker.blocked_loop import BlockedLoop
 from processor.worker.reporter import Reporter
-from processor.worker.transaction import Processor
+from processor.worker.transaction import Transactions
 from sluice.contract import codec
 from sluice.failures import DatabaseUnavailable, Defect, UnknownContractVersion
 from sluice.nats.jetstream import IncomingMessage, acknowledge, give_back
-
-if TYPE_CHECKING:
-    pass
-
-if TYPE_CHECKING:
-    from processor.bulkhead.routing import Routing
-    from processor.bulkhead.thread_loop import ThreadLoop
 
 _MOST_COLLISIONS = 5
 _MOST_SUSPECTS = 20
@@ -46,11 +39,28 @@ class HeldTheLoop(Defect):
     """A handler kept the event loop from turning for so long that its transaction's time was up."""
 
 
+class Bulkhead(Protocol):
+    """Takes over events that would hold others up."""
+
+    @property
+    def is_on(self) -> bool:
+        """Whether any handler may run apart now."""
+
+    async def sort_out(self, works: Sequence[Work]) -> Sequence[Work]:
+        """Take over some of a fetch; the rest runs here."""
+
+    async def sort_out_again(self, works: Sequence[Work]) -> Sequence[Work]:
+        """Take over some of a batch that failed; the rest runs here."""
+
+    def accuse(self, error: Exception) -> None:
+        """Learn of a failure that may show a handler that holds others up."""
+
+
 @dataclass(frozen=True)
 class Worker:
     """Brings every message of a fetch to its end, or leaves it unacknowledged to come again."""
 
-    processor: "Processor | ThreadLoop"
+    processor: Transactions
     failure_store: FailureStore
     isolated_runs: IsolatedRuns
     reporter: Reporter
@@ -58,7 +68,7 @@ class Worker:
     stop: asyncio.Event
     hold_seconds: float = 15
     """How long messages are held at most before the next transaction begins, not counting an outage."""
-    routing: "Routing | None" = None
+    routing: Bulkhead | None = None
     """Where events go that would hold others up; None: they run here."""
     left: ReleasedMessages = field(default_factory=ReleasedMessages)
     holds: BlockedLoop = field(default_factory=BlockedLoop)

@@ -1,1 +1,1 @@
-"""The table ``webhook_logs``: what is received, whoever receives it."""
+"""The table ``webhook_logs``: webhooks as they are received."""

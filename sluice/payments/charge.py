@@ -3,10 +3,23 @@
 from collections.abc import Mapping
 
 from sluice.contract.document import JsonObject
+from sluice.payments.event_type import EventType
 from sluice.payments.fact_builder import Saying
 from sluice.payments.facts import Fact, FactKind
 from sluice.payments.status import PaymentStatus
 from sluice.payments.values import identifier, let_go, text, whole
+
+_TAKEN = "`paid` once captured, else `authorized`"
+_AMOUNTS = "how much was captured, and how much of that went back"
+TYPES: Mapping[str, EventType] = {
+    "charge.succeeded": EventType(_TAKEN),
+    "charge.captured": EventType(_TAKEN),
+    "charge.pending": EventType("`processing`"),
+    "charge.failed": EventType("`failed`"),
+    "charge.expired": EventType("`expired`"),
+    "charge.refunded": EventType(_AMOUNTS),
+    "charge.updated": EventType(_AMOUNTS),
+}
 
 _SUCCEEDED, _PENDING, _FAILED = "succeeded", "pending", "failed"
 _WORDS: Mapping[str | None, str] = {

@@ -1,9 +1,21 @@
 """``checkout.session.*``: a checkout speaks of its payment, or binds its subscription."""
 
+from collections.abc import Mapping
+
+from sluice.payments.event_type import EventType
 from sluice.payments.fact_builder import Saying
 from sluice.payments.facts import Claim, ClaimedBy, Fact, FactKind
 from sluice.payments.status import PaymentStatus
 from sluice.payments.values import identifier, text, whole
+
+TYPES: Mapping[str, EventType] = {
+    "checkout.session.completed": EventType(
+        "`paid` with `payment_status` `paid` or `no_payment_required`, `processing` with `unpaid`"
+    ),
+    "checkout.session.async_payment_succeeded": EventType("`paid`"),
+    "checkout.session.async_payment_failed": EventType("`failed`"),
+    "checkout.session.expired": EventType("`expired`"),
+}
 
 _BY_VERB = {
     "async_payment_succeeded": PaymentStatus.PAID,

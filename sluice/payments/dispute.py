@@ -1,9 +1,21 @@
 """``charge.dispute.*``: a bank asks, or takes the money back."""
 
+from collections.abc import Mapping
+
+from sluice.payments.event_type import EventType
 from sluice.payments.fact_builder import Saying
 from sluice.payments.facts import Fact, FactKind
 from sluice.payments.refund import charge_or_its_intent
 from sluice.payments.values import children, identifier, text, whole
+
+_STATE = "the state of one dispute"
+TYPES: Mapping[str, EventType] = {
+    "charge.dispute.created": EventType(_STATE),
+    "charge.dispute.updated": EventType(_STATE),
+    "charge.dispute.closed": EventType(_STATE),
+    "charge.dispute.funds_withdrawn": EventType(_STATE),
+    "charge.dispute.funds_reinstated": EventType(_STATE),
+}
 
 WON, LOST = "won", "lost"
 CHARGE_REFUNDED = "charge_refunded"

@@ -5,9 +5,32 @@ from dataclasses import dataclass
 
 from sluice.contract.document import JsonObject
 from sluice.contract.event import StripeEvent
+from sluice.payments.event_type import EventType
 from sluice.payments.fact_builder import Saying, claim_in
 from sluice.payments.facts import Fact, FactKind
 from sluice.payments.values import child, children, identifier, text, whole
+
+_BELONGS = "which payments and which subscription belong together; the newest state in table `invoice`"
+_PAID = f"{_BELONGS}; and `paid`, unless a payment below the invoice says so itself"
+TYPES: Mapping[str, EventType] = {
+    "invoice.created": EventType(_BELONGS),
+    "invoice.deleted": EventType(_BELONGS),
+    "invoice.finalized": EventType(_BELONGS),
+    "invoice.finalization_failed": EventType(_BELONGS),
+    "invoice.sent": EventType(_BELONGS),
+    "invoice.updated": EventType(_BELONGS),
+    "invoice.paid": EventType(_PAID),
+    "invoice.payment_succeeded": EventType(_PAID),
+    "invoice.payment_failed": EventType(_BELONGS),
+    "invoice.payment_action_required": EventType(_BELONGS),
+    "invoice.payment_attempt_required": EventType(_BELONGS),
+    "invoice.overdue": EventType(_BELONGS),
+    "invoice.overpaid": EventType(_BELONGS),
+    "invoice.voided": EventType(_BELONGS),
+    "invoice.marked_uncollectible": EventType(_BELONGS),
+    "invoice.will_be_due": EventType(_BELONGS),
+    "invoice.upcoming": EventType("nothing: that invoice does not exist yet"),
+}
 
 PAID = "paid"
 PRECEDENCE = ("draft", "open", "uncollectible", "void", "paid", "deleted")

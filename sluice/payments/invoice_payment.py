@@ -1,10 +1,17 @@
 """``invoice_payment.*`` (since Basil): which payment paid which invoice."""
 
+from collections.abc import Mapping
+
 from sluice.contract.document import JsonObject
+from sluice.payments.event_type import EventType
 from sluice.payments.fact_builder import Saying
 from sluice.payments.facts import Fact, FactKind
 from sluice.payments.status import PaymentStatus
 from sluice.payments.values import child, identifier, text, whole
+
+TYPES: Mapping[str, EventType] = {
+    "invoice_payment.paid": EventType("`paid`, and which invoice the payment belongs to"),
+}
 
 _WORDS = frozenset({"open", "paid", "canceled"})
 

@@ -2,10 +2,22 @@
 
 from collections.abc import Mapping
 
+from sluice.payments.event_type import EventType
 from sluice.payments.fact_builder import Saying
 from sluice.payments.facts import Fact, FactKind
 from sluice.payments.status import PaymentStatus
 from sluice.payments.values import identifier, let_go, text, whole
+
+TYPES: Mapping[str, EventType] = {
+    "payment_intent.created": EventType("that there is a payment; `pending`"),
+    "payment_intent.requires_action": EventType("`requires_action`"),
+    "payment_intent.processing": EventType("`processing`"),
+    "payment_intent.partially_funded": EventType("`processing`"),
+    "payment_intent.amount_capturable_updated": EventType("`authorized`: the money is held"),
+    "payment_intent.payment_failed": EventType("`failed`; the same intent may still succeed"),
+    "payment_intent.canceled": EventType("`canceled`"),
+    "payment_intent.succeeded": EventType("`paid`"),
+}
 
 _FINAL = {
     "succeeded": PaymentStatus.PAID,

@@ -1,31 +1,9 @@
 """From an event to what it says of payments: one module for each family of Stripe's objects."""
 
-from collections.abc import Callable, Mapping
-
 from sluice.contract.event import StripeEvent
-from sluice.payments import (
-    charge,
-    checkout_session,
-    dispute,
-    invoice,
-    invoice_payment,
-    payment_intent,
-    refund,
-    subscription,
-)
 from sluice.payments.fact_builder import Saying
 from sluice.payments.facts import ClaimedBy, Fact
-
-_FAMILIES: Mapping[str, Callable[[Saying], tuple[Fact, ...]]] = {
-    "charge": charge.facts,
-    "checkout.session": checkout_session.facts,
-    "dispute": dispute.facts,
-    "invoice": invoice.facts,
-    "invoice_payment": invoice_payment.facts,
-    "payment_intent": payment_intent.facts,
-    "refund": refund.facts,
-    "subscription": subscription.facts,
-}
+from sluice.payments.families import FAMILIES
 
 
 def facts_of(event: StripeEvent, *, trusts_reference: bool = True) -> tuple[Fact, ...]:
@@ -39,8 +17,8 @@ def facts_of(event: StripeEvent, *, trusts_reference: bool = True) -> tuple[Fact
         MalformedEvent: the body is no JSON object.
         TooManyFacts: it says more than ``saying.FACTS_MAX``.
     """
-    family = _FAMILIES.get(str(event.object.get("object")))
-    facts = () if family is None else family(Saying(event))
+    family = FAMILIES.get(str(event.object.get("object")))
+    facts = () if family is None else family.facts(Saying(event))
     return facts if trusts_reference else tuple(_without_reference(fact) for fact in facts)
 
 

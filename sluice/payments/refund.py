@@ -1,8 +1,19 @@
 """``refund.*`` and ``charge.refund.updated``: money on its way back."""
 
+from collections.abc import Mapping
+
+from sluice.payments.event_type import EventType
 from sluice.payments.fact_builder import Saying
 from sluice.payments.facts import Fact, FactKind
 from sluice.payments.values import child, identifier, text, whole
+
+_STATE = "the state and amount of one refund"
+TYPES: Mapping[str, EventType] = {
+    "refund.created": EventType(_STATE),
+    "refund.updated": EventType(_STATE),
+    "refund.failed": EventType(_STATE),
+    "charge.refund.updated": EventType(_STATE),
+}
 
 FAILED = "failed"
 CANCELED = "canceled"

@@ -4,9 +4,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sluice.contract.event import StripeEvent
+from sluice.payments.event_type import EventType
 from sluice.payments.fact_builder import Saying
 from sluice.payments.facts import Fact, FactKind
 from sluice.payments.values import children, identifier, moment, text
+
+_STATE = "which row it names; its newest state in table `subscription`"
+TYPES: Mapping[str, EventType] = {
+    "customer.subscription.created": EventType(_STATE),
+    "customer.subscription.updated": EventType(_STATE),
+    "customer.subscription.deleted": EventType(_STATE),
+    "customer.subscription.paused": EventType(_STATE),
+    "customer.subscription.resumed": EventType(_STATE),
+    "customer.subscription.collection_paused": EventType(_STATE, is_preview=True),
+    "customer.subscription.collection_resumed": EventType(_STATE, is_preview=True),
+    "customer.subscription.trial_will_end": EventType(_STATE),
+    "customer.subscription.pending_update_applied": EventType(_STATE),
+    "customer.subscription.pending_update_expired": EventType(_STATE),
+}
 
 PRECEDENCE = ("incomplete", "trialing", "active", "past_due", "unpaid", "paused", "incomplete_expired", "canceled")
 """Within one second the later one wins."""

@@ -11,14 +11,17 @@ from types import ModuleType
 from sluice.failures import Defect
 
 CORE_SET = "sluice"
-CORE_FOLDER = Path(__file__).resolve().parents[2] / "migrations"  # in a checkout and beside the installed package alike
+CORE_FOLDER = Path(__file__).resolve().parents[1] / "migrations"
 PREFLIGHT = "preflight.sql"
+FUNCTIONS = "functions.sql"
 ENTRY_POINT_GROUP = "sluice.migrations"
 
 _CORE_NAME = re.compile(r"sprint\d+_\w+\.sql")
 _TRANSACTION = re.compile(r"^(BEGIN|COMMIT);$", re.MULTILINE)
 _CONCURRENT_INDEX = re.compile(r"^CREATE (?:UNIQUE )?INDEX CONCURRENTLY IF NOT EXISTS (\w+)", re.MULTILINE)
 _NO_TRANSACTION = "-- no-transaction"
+_REPEATABLE = "-- repeatable"
+_REPLACED = re.compile(r"^-- replaces ([0-9a-f]{64})$", re.MULTILINE)
 _DOLLAR_QUOTE = re.compile(r"\$\w*\$")
 
 
@@ -30,7 +33,12 @@ class MigrationsMissing(Defect):
 
 @dataclass(frozen=True)
 class MigrationFile:
-    """One file of one set; ``-- no-transaction`` as its first line has its statements run one by one."""
+    """
+    One file of one set.
+
+    Its first line may begin with ``-- no-transaction`` (its statements run one by one) or ``-- repeatable`` (it runs
+    again whenever it has changed). ``-- replaces SHA-256``: it runs again where that earlier text of it was applied.
+    """
 
     set_name: str
     file_name: str
@@ -50,6 +58,10 @@ class MigrationFile:
     def is_transactional(self) -> bool:
         """Whether all of it and the note that it is applied commit together."""
         return not self.text.startswith(_NO_TRANSACTION)
+
+    def may_follow(self, checksum: str) -> bool:
+        """Whether it may run where a text with this checksum was applied under its name."""
+        return self.text.startswith(_REPEATABLE) or checksum in _REPLACED.findall(self.text)
 
     @property
     def body(self) -> str:
@@ -85,11 +97,13 @@ def installed_migrations() -> Sequence[MigrationFile]:
 
 
 def core_migrations() -> Sequence[MigrationFile]:
-    """Sluice's own set, without what describes or undoes it. Raises MigrationsMissing."""
-    found = [file for file in migrations_in(CORE_FOLDER, CORE_SET) if _CORE_NAME.fullmatch(file.file_name)]
-    if not found:
+    """Sluice's own set, without what describes or undoes it; the functions last. Raises MigrationsMissing."""
+    found = migrations_in(CORE_FOLDER, CORE_SET)
+    tables = [file for file in found if _CORE_NAME.fullmatch(file.file_name)]
+    functions = [file for file in found if file.file_name == FUNCTIONS]
+    if not tables or not functions:
         raise MigrationsMissing(f"There are no migrations in {CORE_FOLDER}: install Sluice again.")
-    return found
+    return [*tables, *functions]
 
 
 def migrations_in(folder: Path, set_name: str) -> Sequence[MigrationFile]:

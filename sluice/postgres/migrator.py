@@ -162,13 +162,15 @@ async def _checksums(session: Session) -> Mapping[tuple[str, str], str]:
 
 
 def _missing(wanted: Sequence[MigrationFile], applied: Mapping[tuple[str, str], str]) -> Sequence[MigrationFile]:
-    for file in wanted:
-        if applied.get((file.set_name, file.file_name), file.checksum) != file.checksum:
+    stale = [file for file in wanted if applied.get((file.set_name, file.file_name)) != file.checksum]
+    for file in stale:
+        checksum = applied.get((file.set_name, file.file_name))
+        if checksum is not None and not file.may_follow(checksum):
             raise MigrationChanged(
                 f"{file.name} was applied and has been changed since: restore it and put the change into a new file; "
                 "or, if it may run again as it is now, delete its row in sluice_migration first."
             )
-    return [file for file in wanted if (file.set_name, file.file_name) not in applied]
+    return stale
 
 
 async def _apply_when_free(session: Session, file: MigrationFile) -> AppliedMigration:

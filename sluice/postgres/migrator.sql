@@ -12,8 +12,10 @@ SELECT to_regclass('sluice_migration') IS NOT NULL;
 SELECT set_name, file_name, checksum FROM sluice_migration;
 
 -- record_applied --
--- $1 set  $2 file  $3 SHA-256
-INSERT INTO sluice_migration (set_name, file_name, checksum) VALUES ($1, $2, $3);
+-- $1 set  $2 file  $3 SHA-256. A file may run again: see MigrationFile.
+INSERT INTO sluice_migration (set_name, file_name, checksum) VALUES ($1, $2, $3)
+ON CONFLICT (set_name, file_name) DO UPDATE
+SET checksum = excluded.checksum, applied_at = excluded.applied_at, applied_by = excluded.applied_by;
 
 -- find_unfinished --
 -- $1 names of indexes. Those that a build left behind.

@@ -57,13 +57,12 @@ def test_the_installer_stays_behind() -> None:
 
 
 def test_every_package_of_ours_is_copied() -> None:
-    """Those of pyproject.toml, and the migrations beside them; the wheel leaves the rest out."""
+    """Those of pyproject.toml; the wheel leaves the rest out."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     packages = project["tool"]["setuptools"]["packages"]["find"]["include"]
     for stage in ("build", "dev"):
         copied = [line.split()[-2] for line in _of(stage, "COPY")]
         assert all(any(fnmatch(source, pattern) for source in copied) for pattern in packages)
-        assert "migrations" in copied
 
 
 def test_what_is_copied_is_in_the_context() -> None:

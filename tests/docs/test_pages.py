@@ -19,12 +19,10 @@ def test_the_settings_page_is_what_the_settings_say() -> None:
     assert (ROOT / PAGE).read_text(encoding="utf-8") == page()
 
 
-def test_the_page_of_types_lists_what_the_handlers_handle() -> None:
-    """`make docs` was run after a type was added; so an endpoint that has the page's types lacks none."""
+def test_the_page_of_types_is_what_the_families_say() -> None:
+    """`make docs` was run after a type was added."""
     page = (ROOT / event_types_page.PAGE).read_text(encoding="utf-8")
-    assert page == event_types_page.with_block(page)
-    assert event_types_page.block().count("`") == 2 * len(set(re.findall(r"`[^`]+`", event_types_page.block())))
-    assert "`invoice.paid`" in event_types_page.block()
+    assert page == event_types_page.with_types(page)
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -44,5 +42,5 @@ def test_the_readme_names_only_targets_that_make_knows() -> None:
 
 def test_the_readme_lists_every_migration_in_order() -> None:
     """Who applies them with psql forgets none."""
-    listed = re.findall(r"-f migrations/(sprint\w+\.sql)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    listed = re.findall(r"-f migrations/((?!preflight)\w+\.sql)", (ROOT / "README.md").read_text(encoding="utf-8"))
     assert listed == [file.file_name for file in core_migrations()]

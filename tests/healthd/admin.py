@@ -35,7 +35,7 @@ class Admin:
         self.let_go = asyncio.Event()
 
     async def livez(self, request: web.Request) -> web.StreamResponse:
-        """What a kubelet would ask."""
+        """Answer as a kubelet expects."""
         self.asked.append(request.headers["Host"])
         self.asking_now += 1
         self.most_at_once = max(self.most_at_once, self.asking_now)

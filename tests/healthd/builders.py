@@ -13,12 +13,12 @@ from healthd.findings import (
 from healthd.observations import (
     Configured,
     DatabaseSeen,
+    Observation,
     PoolSeen,
     ReplicaSeen,
     SchemaSeen,
     Seen,
     ServiceSeen,
-    Sight,
     Snapshot,
     StreamSeen,
     WebhooksSeen,
@@ -40,9 +40,9 @@ OTHER_REPLICA = replace(REPLICA, address="10.0.0.2:9090")
 DATABASE = DatabaseSeen(latency_seconds=0.001, connections=12, connections_limit=100)
 
 
-def seen(value: Seen, *, at: float = NOW) -> Sight[Seen]:
+def seen(value: Seen, *, at: float = NOW) -> Observation[Seen]:
     """A good look at that moment."""
-    return Sight(seen=value, seen_at=at, looked_at=at)
+    return Observation(seen=value, seen_at=at, looked_at=at)
 
 
 def healthy() -> Snapshot:
@@ -57,14 +57,14 @@ def healthy() -> Snapshot:
     )
 
 
-def with_service(snapshot: Snapshot, name: str, sight: Sight[ServiceSeen]) -> Snapshot:
+def with_service(snapshot: Snapshot, name: str, observation: Observation[ServiceSeen]) -> Snapshot:
     """The snapshot with another view of one service."""
-    return replace(snapshot, services={**snapshot.services, name: sight})
+    return replace(snapshot, services={**snapshot.services, name: observation})
 
 
 def findings_of(snapshot: Snapshot) -> Findings:
     """All that one look at everything says."""
-    services = (service_findings(name, sight) for name, sight in snapshot.services.items())
+    services = (service_findings(name, observation) for name, observation in snapshot.services.items())
     return NOTHING.union(
         *services,
         database_findings(snapshot.database, LIMITS),

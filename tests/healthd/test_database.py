@@ -1,4 +1,4 @@
-"""What healthd learns from PostgreSQL, with the rights of its own role, and what it makes of one that is away."""
+"""healthd reads PostgreSQL with the rights of its own role, and reports one that is away."""
 
 import socket
 import time
@@ -13,7 +13,7 @@ import pytest_asyncio
 from devstack.postgres import PostgresServer
 from healthd.database import look_at_database, look_at_schema, look_at_webhooks, problem_of
 from healthd.findings import Limits
-from healthd.health_state import Board
+from healthd.health_state import HealthState
 from healthd.observations import Problem, SchemaSeen, WebhooksSeen
 from healthd.poll import DatabasePoll
 from healthd.rules import Part, Reason, Status
@@ -143,23 +143,23 @@ async def test_health_has_no_right_to_bodies_or_secrets(own: Database) -> None:
 async def test_a_database_without_the_tables_is_told_from_one_that_is_down(empty_database_url: str) -> None:
     """It answers, and the journal is missing: that is the schema's fault, and no webhook can be taken in."""
     async with Database.connect(empty_database_url, application_name="healthd", max_size=1) as database:
-        board = Board([], Limits())
-        await DatabasePoll(board, database, count_limit=10, within_seconds=SECONDS).look()
-    assert board.snapshot.database.problem is None
-    assert board.snapshot.webhooks.problem is Problem.NO_SCHEMA
-    assert Reason.SCHEMA_MISSING in {finding.reason for finding in board.verdict().findings}
+        state = HealthState([], Limits())
+        await DatabasePoll(state, database, count_limit=10, within_seconds=SECONDS).look()
+    assert state.snapshot.database.problem is None
+    assert state.snapshot.webhooks.problem is Problem.NO_SCHEMA
+    assert Reason.SCHEMA_MISSING in {finding.reason for finding in state.verdict().findings}
 
 
 async def test_a_count_that_takes_too_long_is_given_up(database: Database, own: Database) -> None:
     """A table that is locked costs the look its deadline; PostgreSQL itself is still seen as up."""
     async with database.acquire() as connection, connection.transaction():
         await connection.execute("LOCK TABLE webhook_logs IN ACCESS EXCLUSIVE MODE")
-        board = Board([], Limits())
+        state = HealthState([], Limits())
         started = time.monotonic()
-        await DatabasePoll(board, own, count_limit=10, within_seconds=0.4).look()
+        await DatabasePoll(state, own, count_limit=10, within_seconds=0.4).look()
     assert time.monotonic() - started < 3
-    assert board.snapshot.database.problem is None
-    assert board.snapshot.webhooks.problem is Problem.TIMED_OUT
+    assert state.snapshot.database.problem is None
+    assert state.snapshot.webhooks.problem is Problem.TIMED_OUT
 
 
 def caused_by(error: Exception) -> DatabaseUnavailable:
@@ -195,19 +195,19 @@ async def test_a_stopped_postgresql_is_seen_and_so_is_its_return(session_folder:
     server = await PostgresServer.start(session_folder / "postgres-of-healthd")
     try:
         async with Database.connect(server.url("postgres"), application_name="healthd", max_size=1) as database:
-            board = Board([], Limits())
-            poll = DatabasePoll(board, database, count_limit=10, within_seconds=SECONDS)
+            state = HealthState([], Limits())
+            poll = DatabasePoll(state, database, count_limit=10, within_seconds=SECONDS)
             await poll.look()
-            assert board.verdict().of(Part.DATABASE) is not Status.UNKNOWN
+            assert state.verdict().of(Part.DATABASE) is not Status.UNKNOWN
             await server.stop()
-            await _look_until(poll, lambda: board.snapshot.database.problem is not None)
+            await _look_until(poll, lambda: state.snapshot.database.problem is not None)
             await poll.look()
-            assert Reason.DATABASE_DOWN in {finding.reason for finding in board.verdict().findings}
-            assert board.snapshot.database.seen is not None
+            assert Reason.DATABASE_DOWN in {finding.reason for finding in state.verdict().findings}
+            assert state.snapshot.database.seen is not None
             await server.restart()
-            await _look_until(poll, lambda: board.snapshot.database.problem is None)
+            await _look_until(poll, lambda: state.snapshot.database.problem is None)
             await poll.look()
-            assert Reason.DATABASE_DOWN not in {finding.reason for finding in board.verdict().findings}
+            assert Reason.DATABASE_DOWN not in {finding.reason for finding in state.verdict().findings}
     finally:
         await server.stop()
 

@@ -167,7 +167,7 @@ def _database_is(wanted: str) -> Callable[[int, dict[str, object]], bool]:
 
 
 async def test_a_taken_port_ends_it_with_a_sentence(tmp_path: Path) -> None:
-    """Whoever starts it is told which port is taken and what to do; it neither hangs nor serves half."""
+    """The message names the taken port and the cure; healthd neither hangs nor serves half."""
     log = tmp_path / "healthd.log"
     with socket.create_server(("127.0.0.1", 0)) as holder, log.open("wb") as stderr:
         port = str(holder.getsockname()[1])

@@ -4,8 +4,8 @@ import pytest
 from pydantic import ValidationError
 
 from healthd.findings import Limits, service_findings
-from healthd.health_state import Board
-from healthd.observations import Problem, ReplicaSeen, ServiceSeen, Sight
+from healthd.health_state import HealthState
+from healthd.observations import Observation, Problem, ReplicaSeen, ServiceSeen
 from healthd.rules import Finding, Reason
 from healthd.settings import Settings
 
@@ -15,13 +15,13 @@ SILENT = ReplicaSeen("10.0.0.2:9090", Problem.TIMED_OUT)
 
 
 def _reasons(*replicas: ReplicaSeen) -> set[Finding]:
-    sight = Sight(ServiceSeen(replicas), seen_at=1.0, looked_at=1.0)
-    found = service_findings("processor", sight, Limits(replicas_at_least={"processor": 2}))
+    observation = Observation(ServiceSeen(replicas), seen_at=1.0, looked_at=1.0)
+    found = service_findings("processor", observation, Limits(replicas_at_least={"processor": 2}))
     return {one for one in found if one.reason in (Reason.REPLICA_MISSING, Reason.REPLICA_DOWN)}
 
 
 def test_fewer_addresses_than_the_minimum_is_a_missing_replica() -> None:
-    """Nobody is slow, somebody is not there."""
+    """A missing replica is missing, not slow."""
     assert _reasons(LIVE) == {Finding(Reason.REPLICA_MISSING, "processor")}
 
 
@@ -43,7 +43,7 @@ def _settings(replicas: str) -> Settings:
 
 
 def test_the_minimum_is_a_setting() -> None:
-    """None is asked for unless somebody says so."""
+    """No number of replicas is required unless it is configured."""
     assert _settings("").limits.replicas_at_least == {}
     assert _settings("ingest=2, processor=3").limits.replicas_at_least == {"ingest": 2, "processor": 3}
 
@@ -57,7 +57,7 @@ def test_a_wrong_minimum_is_a_fault_of_the_configuration(replicas: str) -> None:
 
 def test_the_verdict_tells_of_it_when_two_looks_agree() -> None:
     """Degraded: the others do its work."""
-    board = Board(["processor"], Limits(replicas_at_least={"processor": 2}))
+    state = HealthState(["processor"], Limits(replicas_at_least={"processor": 2}))
     for _ in range(2):
-        board.put_service("processor", Sight(ServiceSeen((LIVE,)), seen_at=board.now(), looked_at=board.now()))
-    assert Finding(Reason.REPLICA_MISSING, "processor") in board.verdict().findings
+        state.put_service("processor", Observation(ServiceSeen((LIVE,)), seen_at=state.now(), looked_at=state.now()))
+    assert Finding(Reason.REPLICA_MISSING, "processor") in state.verdict().findings

@@ -10,9 +10,9 @@ import pytest_asyncio
 
 from healthd.__main__ import WATCHED
 from healthd.findings import Limits
-from healthd.health_state import Board
+from healthd.health_state import HealthState
 from healthd.observations import Problem
-from healthd.poll import Rhythm, ServicePoll, StreamPoll, poll_until, repeat
+from healthd.poll import PollInterval, ServicePoll, StreamPoll, poll_until, repeat
 from healthd.replicas import ServiceWatch, Unresolved
 from healthd.rules import Part, Reason, Status
 from healthd.settings import Target
@@ -40,7 +40,7 @@ async def nowhere(*_: object) -> Sequence[str]:
     raise Unresolved
 
 
-def service_poll(board: Board, session: aiohttp.ClientSession, port: int, **how: object) -> ServicePoll:
+def service_poll(state: HealthState, session: aiohttp.ClientSession, port: int, **how: object) -> ServicePoll:
     """A poll of "ingest" on this machine."""
     watch = ServiceWatch(
         Target("ingest", "ingest.test", port),
@@ -48,56 +48,56 @@ def service_poll(board: Board, session: aiohttp.ClientSession, port: int, **how:
         within_seconds=5,
         **({"resolver": local} | how),  # type: ignore[arg-type]
     )
-    return ServicePoll(board, watch)
+    return ServicePoll(state, watch)
 
 
 async def test_looks_never_overlap_and_end_when_told_to(session: aiohttp.ClientSession) -> None:
     """A replica that takes long is asked again only when the look before has ended; stop is heeded at once."""
     admin, stop = Admin(), asyncio.Event()
     admin.delay_seconds = 0.15
-    board = Board(["ingest"], Limits())
+    state = HealthState(["ingest"], Limits())
     async with serving(admin) as port, asyncio.timeout(10), asyncio.TaskGroup() as group:
-        group.create_task(poll_until(stop, [service_poll(board, session, port)], board, period_seconds=0.03))
+        group.create_task(poll_until(stop, [service_poll(state, session, port)], state, period_seconds=0.03))
         await until(lambda: len(admin.asked) >= 4)
         stop.set()
     assert admin.most_at_once == 1
 
 
 async def test_a_service_goes_down_and_comes_back_by_itself(session: aiohttp.ClientSession) -> None:
-    """Dead: unhealthy. Alive again: healthy. Nothing is restarted and nobody asks for it."""
+    """Dead: unhealthy. Alive again: healthy, without a restart or a request."""
     admin, stop = Admin(), asyncio.Event()
-    board = Board(["ingest"], Limits(stale_seconds=60))
+    state = HealthState(["ingest"], Limits(stale_seconds=60))
     async with serving(admin) as port, asyncio.timeout(10), asyncio.TaskGroup() as group:
-        group.create_task(poll_until(stop, [service_poll(board, session, port)], board, period_seconds=0.05))
-        await until(lambda: board.verdict().of(Part.SERVICES, "ingest") is Status.HEALTHY)
+        group.create_task(poll_until(stop, [service_poll(state, session, port)], state, period_seconds=0.05))
+        await until(lambda: state.verdict().of(Part.SERVICES, "ingest") is Status.HEALTHY)
         admin.is_live = False
-        await until(lambda: board.verdict().of(Part.SERVICES, "ingest") is Status.UNHEALTHY)
+        await until(lambda: state.verdict().of(Part.SERVICES, "ingest") is Status.UNHEALTHY)
         admin.is_live = True
-        await until(lambda: board.verdict().of(Part.SERVICES, "ingest") is Status.HEALTHY)
+        await until(lambda: state.verdict().of(Part.SERVICES, "ingest") is Status.HEALTHY)
         stop.set()
 
 
 async def test_one_lost_look_changes_nothing(session: aiohttp.ClientSession) -> None:
     """A single failure is a doubt, not a verdict."""
     admin = Admin()
-    board = Board(["ingest"], Limits())
+    state = HealthState(["ingest"], Limits())
     async with serving(admin) as port:
-        poll = service_poll(board, session, port)
+        poll = service_poll(state, session, port)
         await poll.look()
         admin.is_live = False
         await poll.look()
-        assert board.verdict().of(Part.SERVICES, "ingest") is Status.HEALTHY
-        assert not board.is_settled("ingest")
+        assert state.verdict().of(Part.SERVICES, "ingest") is Status.HEALTHY
+        assert not state.is_certain("ingest")
         await poll.look()
-        assert board.verdict().of(Part.SERVICES, "ingest") is Status.UNHEALTHY
+        assert state.verdict().of(Part.SERVICES, "ingest") is Status.UNHEALTHY
 
 
 async def test_a_name_that_nobody_can_look_up_is_unknown(session: aiohttp.ClientSession) -> None:
-    """The board says unknown, and that it is the name's fault."""
-    board = Board(["ingest"], Limits())
-    await service_poll(board, session, 9090, resolver=nowhere).look()
-    assert board.snapshot.services["ingest"].problem is Problem.UNRESOLVED
-    assert board.verdict().of(Part.SERVICES, "ingest") is Status.UNKNOWN
+    """The health state says unknown, and that it is the name's fault."""
+    state = HealthState(["ingest"], Limits())
+    await service_poll(state, session, 9090, resolver=nowhere).look()
+    assert state.snapshot.services["ingest"].problem is Problem.UNRESOLVED
+    assert state.verdict().of(Part.SERVICES, "ingest") is Status.UNKNOWN
 
 
 class Stream:
@@ -125,29 +125,29 @@ class Stream:
 
 async def test_jetstream_is_seen_up_away_and_hanging() -> None:
     """Its figures stay when it goes away, and a hanging one costs its deadline."""
-    stream, board = Stream(), Board([], Limits())
-    poll = StreamPoll(board, stream, within_seconds=0.1)
+    stream, state = Stream(), HealthState([], Limits())
+    poll = StreamPoll(state, stream, within_seconds=0.1)
     await poll.look()
-    assert board.snapshot.stream.problem is None
+    assert state.snapshot.stream.problem is None
     stream.is_away = True
     await poll.look()
-    assert board.snapshot.stream.problem is Problem.UNREACHABLE
+    assert state.snapshot.stream.problem is Problem.UNREACHABLE
     stream.is_hanging = True
     await poll.look()
-    assert board.snapshot.stream.problem is Problem.TIMED_OUT
-    assert board.snapshot.stream.seen is not None
-    assert (board.snapshot.stream.seen.pending, board.snapshot.stream.seen.ack_pending) == (3, 2)
-    assert Reason.STREAM_DOWN in {finding.reason for finding in board.verdict().findings}
+    assert state.snapshot.stream.problem is Problem.TIMED_OUT
+    assert state.snapshot.stream.seen is not None
+    assert (state.snapshot.stream.seen.pending, state.snapshot.stream.seen.ack_pending) == (3, 2)
+    assert Reason.STREAM_DOWN in {finding.reason for finding in state.verdict().findings}
 
 
 def test_the_rhythm_is_a_jittered_period_and_a_fifth_of_it_in_doubt() -> None:
     """Many healthd do not beat in step; a doubt is cleared up soon; a slow look is followed by a rest all the same."""
-    calm = {Rhythm(10, lambda: True).rest_seconds(0.5) for _ in range(200)}
+    calm = {PollInterval(10, lambda: True).rest_seconds(0.5) for _ in range(200)}
     assert min(calm) >= 7.5
     assert max(calm) <= 11.5
     assert len(calm) > 100
-    assert max(Rhythm(10, lambda: False).rest_seconds(0.5) for _ in range(200)) <= 2
-    assert Rhythm(10, lambda: True).rest_seconds(60) == 1
+    assert max(PollInterval(10, lambda: False).rest_seconds(0.5) for _ in range(200)) <= 2
+    assert PollInterval(10, lambda: True).rest_seconds(60) == 1
 
 
 async def test_stop_interrupts_the_rest() -> None:
@@ -159,7 +159,7 @@ async def test_stop_interrupts_the_rest() -> None:
 
     started = time.monotonic()
     async with asyncio.timeout(5), asyncio.TaskGroup() as group:
-        group.create_task(repeat(look, Rhythm(60, lambda: True), stop))
+        group.create_task(repeat(look, PollInterval(60, lambda: True), stop))
         await looked.wait()
         stop.set()
     assert time.monotonic() - started < 2
@@ -175,8 +175,8 @@ async def test_health_never_makes_the_stream_that_it_watches(nats_url: str) -> N
         asyncio.timeout(10),
     ):
         await stream.wait_connected()
-        board = Board([], Limits())
-        await StreamPoll(board, stream, within_seconds=2).look()
+        state = HealthState([], Limits())
+        await StreamPoll(state, stream, within_seconds=2).look()
         with pytest.raises(StreamUnavailable):
             await stream.publish(message)
-    assert board.snapshot.stream.problem is Problem.UNREACHABLE
+    assert state.snapshot.stream.problem is Problem.UNREACHABLE

@@ -1,4 +1,4 @@
-"""What healthd answered stays known: by the minute, whether PostgreSQL was away or healthd restarted."""
+"""healthd's answers stay on record by the minute, whether PostgreSQL was away or healthd restarted."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -8,8 +8,17 @@ from pathlib import Path
 import aiohttp
 
 from healthd.findings import Limits
-from healthd.health_state import Board
-from healthd.observations import Problem, ReplicaSeen, SchemaSeen, Seen, ServiceSeen, Sight, StreamSeen, WebhooksSeen
+from healthd.health_state import HealthState
+from healthd.observations import (
+    Observation,
+    Problem,
+    ReplicaSeen,
+    SchemaSeen,
+    Seen,
+    ServiceSeen,
+    StreamSeen,
+    WebhooksSeen,
+)
 from healthd.record import Recorder
 from sluice.postgres.pool import Database
 from tests.healthd.builders import DATABASE, REPLICA
@@ -21,13 +30,13 @@ SERVICES = ["ingest", "processor"]
 
 
 class Watch:
-    """A board with a clock that a test turns, and the recorder of what is on it."""
+    """A health state with a clock that a test turns, and the recorder of what is on it."""
 
     def __init__(self, database: Database, *, retain_days: int = 35) -> None:
         self.now = 1000.0
-        self.board = Board(SERVICES, Limits(), clock=lambda: self.now)
+        self.state = HealthState(SERVICES, Limits(), clock=lambda: self.now)
         self.recorder = Recorder(
-            self.board, database, beat_seconds=BEAT_SECONDS, retain_days=retain_days, within_seconds=2
+            self.state, database, beat_seconds=BEAT_SECONDS, retain_days=retain_days, within_seconds=2
         )
 
     def look(self, *replicas: ReplicaSeen, after: float = 5, database: Problem | None = None) -> None:
@@ -35,16 +44,16 @@ class Watch:
         self.now += after
         for _ in range(2):
             for name in SERVICES:
-                self.board.put_service(name, self._seen(ServiceSeen(replicas or (REPLICA,))))
-            self.board.put_webhooks(self._seen(WebhooksSeen()))
-            self.board.put_schema(self._seen(SchemaSeen()))
-            self.board.put_stream(self._seen(StreamSeen()))
+                self.state.put_service(name, self._seen(ServiceSeen(replicas or (REPLICA,))))
+            self.state.put_webhooks(self._seen(WebhooksSeen()))
+            self.state.put_schema(self._seen(SchemaSeen()))
+            self.state.put_stream(self._seen(StreamSeen()))
             seen = self._seen(DATABASE)
-            self.board.put_database(seen if database is None else seen.missed(database, at=self.now))
-        self.recorder.note(self.board.verdict())
+            self.state.put_database(seen if database is None else seen.missed(database, at=self.now))
+        self.recorder.note(self.state.verdict())
 
-    def _seen(self, value: Seen) -> Sight[Seen]:
-        return Sight(seen=value, seen_at=self.now, looked_at=self.now)
+    def _seen(self, value: Seen) -> Observation[Seen]:
+        return Observation(seen=value, seen_at=self.now, looked_at=self.now)
 
 
 async def _rows(database: Database) -> Sequence[tuple[object, ...]]:
@@ -72,11 +81,11 @@ async def test_a_beat_writes_one_row_and_a_change_begins_another(database: Datab
 
 
 async def test_nothing_is_recorded_before_the_first_verdict(database: Database) -> None:
-    """A start is no red minute: until then nobody is sent here."""
+    """A start is no red minute: until the first verdict healthd is not ready."""
     watch = Watch(database)
-    watch.recorder.note(watch.board.verdict())
+    watch.recorder.note(watch.state.verdict())
     watch.now += 5
-    watch.recorder.note(watch.board.verdict())
+    watch.recorder.note(watch.state.verdict())
     await watch.recorder.write()
     assert await _rows(database) == []
 
@@ -97,7 +106,7 @@ async def test_what_postgresql_did_not_take_is_written_later_as_one(database: Da
 
 
 async def test_a_machine_that_slept_leaves_a_gap(database: Database) -> None:
-    """For an hour nobody looked, so nobody knows."""
+    """An hour without a look is an hour of which nothing is known."""
     watch = Watch(database)
     watch.look()
     watch.look()
@@ -108,7 +117,7 @@ async def test_a_machine_that_slept_leaves_a_gap(database: Database) -> None:
 
 
 async def test_counters_of_the_replicas_are_recorded_as_they_grow(database: Database) -> None:
-    """What was counted before this healthd looked is not of this time; a replica that starts again counts from 0."""
+    """Counts from before this healthd's first look are left out; a restarted replica counts from 0."""
     watch = Watch(database)
     old = replace(REPLICA, uptime_seconds=1e6, pool_timeouts=7, errors_lost=9)
     watch.look(old)
@@ -148,7 +157,7 @@ async def test_the_real_process_leaves_its_record(
     role_url: Callable[[str], str],
 ) -> None:
     """At each change and at its end, with the rights of its role; the next process goes on beside it."""
-    ports = targets(1, 1)  # nobody listens there: unhealthy
+    ports = targets(1, 1)  # nothing listens there: unhealthy
     settings = {"DATABASE_URL": role_url("healthd"), "HEALTH_TARGETS": ports, "HEALTH_RECORD_SECONDS": "0.5"}
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as client:
         for starts in (1, 2):

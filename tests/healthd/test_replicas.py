@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from devstack.ports import free_port
 from healthd.findings import service_findings
-from healthd.observations import Configured, PoolSeen, Problem, ServiceSeen, Sight
+from healthd.observations import Configured, Observation, PoolSeen, Problem, ServiceSeen
 from healthd.replica_status import parse_answer
 from healthd.replicas import ANSWER_BYTES_AT_MOST, ServiceWatch, Unresolved, resolve
 from healthd.rules import Reason
@@ -35,7 +35,7 @@ class Names:
         self.is_away = False
 
     async def __call__(self, *_: object) -> Sequence[str]:
-        """What the name stands for now."""
+        """Return the addresses of the name."""
         if self.is_away:
             raise Unresolved
         return self.addresses
@@ -70,7 +70,7 @@ async def test_a_replica_is_seen_with_all_that_it_says(session: aiohttp.ClientSe
 def test_what_a_replica_says_of_the_stream_is_heard(
     stream: dict[str, object], is_frozen: bool, refused: tuple[str, ...]
 ) -> None:
-    """Those who publish and consume know better than whoever only looks."""
+    """Publishers and consumers know more of the stream than healthd does."""
     replica = parse_answer("10.0.0.1:9090", json.dumps({"ready": True, "stream": stream}).encode())
     assert (replica.stream_frozen, replica.stream_settings_refused) == (is_frozen, refused)
 
@@ -98,7 +98,7 @@ async def test_a_hanging_replica_costs_its_deadline_and_hides_nobody(session: ai
 
 
 async def test_a_dead_replica_is_told_from_a_live_one(session: aiohttp.ClientSession) -> None:
-    """Nobody listens there."""
+    """Nothing listens there."""
     service = await watch(session, free_port(), Names("127.0.0.1")).look()
     assert [replica.problem for replica in service.replicas] == [Problem.UNREACHABLE]
 
@@ -152,8 +152,8 @@ def cached(session: aiohttp.ClientSession, port: int, names: Names, clock: Clock
 
 
 def reasons(service: ServiceSeen) -> set[Reason]:
-    """What is wrong with ingest."""
-    return {finding.reason for finding in service_findings("ingest", Sight(service, seen_at=0, looked_at=0))}
+    """The reasons found about ingest."""
+    return {finding.reason for finding in service_findings("ingest", Observation(service, seen_at=0, looked_at=0))}
 
 
 async def test_a_rolling_update_behind_a_dns_cache_alarms_nobody(session: aiohttp.ClientSession) -> None:
@@ -190,7 +190,7 @@ async def test_one_of_two_that_left_is_no_replica_that_is_down(session: aiohttp.
 async def test_a_service_that_ended_and_did_not_come_back_is_down_when_dns_must_know(
     session: aiohttp.ClientSession,
 ) -> None:
-    """Nobody answers any more: down at the latest when the cache has expired, at once when the name is empty."""
+    """All are gone: down when the cache has expired at the latest, at once when the name is empty."""
     names, clock, port = Names("127.0.0.1"), Clock(), free_port()
     service_watch = cached(session, port, names, clock)
     async with serving(Admin(), port=port):
@@ -208,7 +208,7 @@ async def test_an_address_that_never_answered_is_down_at_once(session: aiohttp.C
 
 
 async def test_a_target_that_is_an_address_has_no_cache(session: aiohttp.ClientSession) -> None:
-    """What `make run` watches ends when it ends."""
+    """A process of `make run` is down the moment it ends."""
     port = free_port()
     service_watch = ServiceWatch(Target("ingest", "127.0.0.1", port), session, within_seconds=2, dns_seconds=30)
     async with serving(Admin(), port=port):

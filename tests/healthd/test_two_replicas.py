@@ -1,4 +1,4 @@
-"""Two healthd that watch the same say the same, one started a moment ago too; and a start alarms nobody."""
+"""Two healthd that watch the same say the same, even one started a moment ago; a start raises no alarm."""
 
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -38,7 +38,7 @@ Answer = Mapping[str, Any]
 
 @dataclass
 class World:
-    """What there is to watch."""
+    """Sources for both to watch."""
 
     folder: Path
     postgres: PostgresServer
@@ -131,7 +131,7 @@ async def _hanging(admin: Admin) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def late_backlog(world: World) -> AsyncIterator[None]:
-    """A webhook of an hour ago that nobody processed."""
+    """A webhook of an hour ago, not processed."""
     row = (
         "INSERT INTO webhook_logs (stripe_event_id, webhook_type, body, next_attempt_at, created_at)"
         " VALUES ('evt_late', 'test.any', '{}', now() + interval '1 day', now() - interval '1 hour')"
@@ -183,7 +183,7 @@ async def test_two_replicas_say_the_same(
 async def _agreed(
     world: World, *replicas: Healthd, with_reasons: set[str] | None = None, apart_from: set[str] = ITS_OWN
 ) -> Answer:
-    """What all of them say, as soon as they do."""
+    """Wait until all agree, and return their answer."""
     answers: list[Answer] = []
 
     async def is_one() -> bool:

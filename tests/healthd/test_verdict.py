@@ -1,4 +1,4 @@
-"""What each failure means for the whole."""
+"""Each failure makes its part and the whole as bad as the rules say."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,16 +10,16 @@ from hypothesis import strategies as st
 from healthd.observations import (
     Configured,
     DatabaseSeen,
+    Observation,
     PoolSeen,
     Problem,
     SchemaSeen,
     ServiceSeen,
-    Sight,
     Snapshot,
     WebhooksSeen,
 )
 from healthd.rules import RULES, Finding, Part, Reason, Status
-from healthd.verdict import judge, steady
+from healthd.verdict import judge
 from tests.healthd.builders import (
     DATABASE,
     LIMITS,
@@ -55,12 +55,12 @@ def webhooks_missed(problem: Problem) -> Spoil:
 
 
 def database(seen_there: DatabaseSeen) -> Spoil:
-    """What PostgreSQL said."""
+    """PostgreSQL answered so."""
     return lambda snapshot: replace(snapshot, database=seen(seen_there))
 
 
 def schema(*names: str) -> Spoil:
-    """What the migration's own check found."""
+    """The schema's own check found these."""
     return lambda snapshot: replace(snapshot, schema=replace(snapshot.schema, seen=SchemaSeen(names)))
 
 
@@ -84,18 +84,18 @@ def stream_down(snapshot: Snapshot) -> Snapshot:
 
 
 def without_stream(snapshot: Snapshot) -> Snapshot:
-    """Sluice works without NATS, and nobody looks at one."""
-    return replace(snapshot, stream=Sight(), has_stream=False)
+    """Sluice works without NATS, and no stream is watched."""
+    return replace(snapshot, stream=Observation(), has_stream=False)
 
 
 def no_targets(snapshot: Snapshot) -> Snapshot:
-    """Nobody said what to watch."""
+    """No target is configured."""
     return replace(snapshot, services={})
 
 
 def never_looked(_: Snapshot) -> Snapshot:
     """The moment after the start."""
-    return Snapshot(services={"ingest": Sight(), "processor": Sight()})
+    return Snapshot(services={"ingest": Observation(), "processor": Observation()})
 
 
 DEAD = replace(REPLICA, problem=Problem.UNREACHABLE, pool=None)
@@ -124,13 +124,13 @@ CASES: list[tuple[str, Spoil, Status, set[Reason]]] = [
     ("one ingest of two is dead", service("ingest", REPLICA, DEAD), Status.DEGRADED, {Reason.REPLICA_DOWN}),
     ("no ingest takes work", service("ingest", UNREADY), Status.UNHEALTHY, {Reason.SERVICE_NOT_READY}),
     ("one ingest drains", service("ingest", REPLICA, UNREADY), Status.HEALTHY, set()),
-    ("nobody knows where ingest is", unresolved("ingest"), Status.UNKNOWN, {Reason.SERVICE_UNKNOWN}),
-    ("nobody knows where the processor is", unresolved("processor"), Status.DEGRADED, {Reason.SERVICE_UNKNOWN}),
+    ("ingest's name cannot be resolved", unresolved("ingest"), Status.UNKNOWN, {Reason.SERVICE_UNKNOWN}),
+    ("the processor's name cannot be resolved", unresolved("processor"), Status.DEGRADED, {Reason.SERVICE_UNKNOWN}),
     ("the processor is dead", service("processor", DEAD), Status.DEGRADED, {Reason.SERVICE_DOWN}),
     ("a log is lost", service("processor", DEAF), Status.DEGRADED, {Reason.LOGS_DROPPED}),
     ("a task stands still", service("processor", STILL), Status.DEGRADED, {Reason.TASK_STUCK}),
     ("a pool is exhausted", service("processor", FULL), Status.DEGRADED, {Reason.POOL_EXHAUSTED}),
-    ("a pool is busy, nobody waits", service("processor", BUSY), Status.HEALTHY, set()),
+    ("a pool is busy, nothing waits", service("processor", BUSY), Status.HEALTHY, set()),
     ("a forged message lately", service("processor", FORGED), Status.DEGRADED, {Reason.MESSAGES_FORGED}),
     ("a forged message long ago", service("processor", FORGED_ONCE), Status.HEALTHY, set()),
     ("no webhook secret", service("ingest", NO_SECRET), Status.UNHEALTHY, {Reason.WEBHOOK_SECRET_MISSING}),
@@ -221,18 +221,18 @@ FAILURES: list[Spoil] = [
 ]
 
 
-def _worse(snapshot: Snapshot, **figures: float) -> Sight[WebhooksSeen]:
+def _worse(snapshot: Snapshot, **figures: float) -> Observation[WebhooksSeen]:
     was = snapshot.webhooks.seen or WebhooksSeen()
     return replace(snapshot.webhooks, seen=replace(was, **figures))  # type: ignore[arg-type]
 
 
 def _spoil_first(snapshot: Snapshot, name: str, **fields: object) -> Snapshot:
-    sight = snapshot.services.get(name)
-    if sight is None or sight.seen is None or not sight.seen.replicas:
+    observation = snapshot.services.get(name)
+    if observation is None or observation.seen is None or not observation.seen.replicas:
         return snapshot
-    first, *rest = sight.seen.replicas
+    first, *rest = observation.seen.replicas
     spoilt = ServiceSeen((replace(first, **fields), *rest))  # type: ignore[arg-type]
-    return with_service(snapshot, name, replace(sight, seen=spoilt))
+    return with_service(snapshot, name, replace(observation, seen=spoilt))
 
 
 @given(st.lists(st.sampled_from(FAILURES), max_size=5), st.sampled_from(FAILURES), st.floats(0, 100))
@@ -257,31 +257,3 @@ def test_one_more_finding_never_improves_the_verdict(found: set[Reason], more: R
     assert after.status.weight >= judge(before).status.weight
     for part in Part:
         assert after.of(part, subject).weight >= judge(before).of(part, subject).weight
-
-
-DOWN = Finding(Reason.DATABASE_DOWN)
-
-
-@given(st.booleans(), st.lists(st.booleans(), min_size=1, max_size=20))
-def test_a_finding_comes_and_goes_only_when_two_looks_agree(first: bool, looks: list[bool]) -> None:
-    """The first look is believed; after that the standing is that of the newest two looks that agreed."""
-    standing = steady(None, _found(first))
-    believed, previous = first, first
-    for look in looks:
-        standing = steady(standing, _found(look))
-        believed = look if look == previous else believed
-        previous = look
-        assert (DOWN in standing.held) is believed
-
-
-def _found(is_down: bool) -> frozenset[Finding]:
-    return frozenset({DOWN}) if is_down else frozenset()
-
-
-def test_an_unexpected_look_asks_for_another_one_soon() -> None:
-    """A standing is settled only while the looks agree, so that a doubt is cleared up before the next period."""
-    calm = steady(None, frozenset())
-    assert calm.is_settled
-    assert not steady(calm, _found(True)).is_settled
-    assert steady(steady(calm, _found(True)), _found(True)).is_settled
-    assert not steady(None, _found(True)).is_settled

@@ -1,4 +1,4 @@
-"""A mark from which everybody looks for open webhooks: no open one is ever behind it."""
+"""The watermark: no open webhook is ever behind it."""
 
 import json
 from collections.abc import AsyncIterator, Callable

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from ingest.app import serve
 from ingest.http.endpoint import PLATFORM_PATH
 from ingest.settings import SECRET_NAME, IngestSettings
-from sluice.runtime.service import Service
+from sluice.service.service import Service
 from tests.ingest.webhooks import SECRET, signed
 from tests.waiting import until
 

@@ -6,7 +6,7 @@ from typing import TypeAlias
 import asyncpg
 import pytest
 
-from ingest.auth.rate_limited_log import RATE_LIMITED_LOG
+from ingest.rate_limited_log import RATE_LIMITED_LOG
 from tests.ingest.bad_input import CASES, Case
 from tests.ingest.running import Ingest, Reply
 from tests.ingest.webhooks import CANARY, OTHER_SECRET, SECRET, signed, webhook

@@ -5,6 +5,7 @@ import ingest.errors
 import sluice.failures
 from ingest import metrics
 from sluice.failures import Failure
+from sluice.payments.families import EVENT_TYPES
 from tests.metrics import counted
 
 NEVER_ANSWERED = {"stream_unavailable", "too_many_facts", "unknown_contract_version"}
@@ -22,6 +23,6 @@ def test_every_refusal_is_counted_from_zero() -> None:
 
 def test_every_known_type_is_counted_from_zero() -> None:
     """And those that Sluice has no name for, too."""
-    for event_type in (*metrics.KNOWN_TYPES, "other"):
+    for event_type in (*EVENT_TYPES, "other"):
         for outcome in ("recorded", "duplicate"):
             assert counted("webhook_events_received_total", event_type=event_type, outcome=outcome) is not None

@@ -10,8 +10,8 @@ from sluice.postgres.migration_files import CORE_FOLDER, core_migrations
 
 FOUNDATION = CORE_FOLDER / "sprint1_database_foundation.sql"
 INDEXES = CORE_FOLDER / "sprint1_indexes_concurrently.sql"
-HEALTH = CORE_FOLDER / "sprint5_health.sql"
-LATER = [CORE_FOLDER / file.file_name for file in core_migrations()[2:]]
+FUNCTIONS = CORE_FOLDER / "functions.sql"
+ALL = [CORE_FOLDER / file.file_name for file in core_migrations()]
 PREFLIGHT = CORE_FOLDER / "preflight.sql"
 SCHEMA = CORE_FOLDER / "schema.sql"
 ROLLBACK = CORE_FOLDER / "rollback" / "sprint1_database_foundation.sql"
@@ -46,6 +46,6 @@ def psql(url: str, *files: Path, options: str = "") -> subprocess.CompletedProce
 
 def add_sluice(url: str) -> None:
     """All that a person runs; it must have nothing to say."""
-    done = psql(url, FOUNDATION, INDEXES, *LATER)
+    done = psql(url, *ALL)
     told = [line for line in done.stderr.splitlines() if not line.endswith("already exists, skipping")]
     assert told == []

@@ -1,13 +1,13 @@
 """Sluice's tables come to databases of every kind, twice if need be, and the seed's queries work there."""
 
+import re
 from pathlib import Path
 
-import asyncpg
 import pytest
 
 from tests.migrations.catalog import read_catalog, read_rows
 from tests.migrations.conftest import EMPTY, Connection
-from tests.migrations.databases import FOUNDATION, INDEXES, LATER, SCHEMA, add_sluice, psql
+from tests.migrations.databases import ALL, FOUNDATION, FUNCTIONS, INDEXES, SCHEMA, add_sluice, psql
 
 SEED_QUERIES = (Path(__file__).parent / "seed.sql").read_text(encoding="utf-8").split(";")[:-1]
 
@@ -153,11 +153,12 @@ async def test_new_rows_of_events_are_pending(any_url: str, db: Connection) -> N
 
 
 async def test_the_schema_at_a_glance_is_what_the_migrations_make(empty_database_url: str, db: Connection) -> None:
-    """Tables, columns, types, defaults, constraints, indexes, policies, grants and functions."""
+    """With the functions: tables, columns, types, defaults, constraints, indexes, policies and grants."""
     add_sluice(empty_database_url)
     migrated = await read_catalog(empty_database_url)
     await db.execute(EMPTY)
-    assert "ERROR" not in psql(empty_database_url, SCHEMA).stderr
+    await db.execute(re.sub("CREATE ROLE.*", "", SCHEMA.read_text()))  # the server has them
+    await db.execute(FUNCTIONS.read_text())
     drawn = await read_catalog(empty_database_url)
     for part, lines in migrated.items():
         assert drawn[part] == lines, part
@@ -186,20 +187,24 @@ async def test_bodies_are_json_where_jsonb_takes_them(empty_database_url: str, d
 async def test_functions_do_not_follow_a_callers_search_path(empty_database_url: str, db: Connection) -> None:
     """A schema in front, with functions and operators of its own, changes nothing."""
     add_sluice(empty_database_url)
-    functions = await db.fetch("SELECT proname, proconfig FROM pg_proc WHERE proname LIKE 'sluice%'")
+    functions = await db.fetch(
+        "SELECT proname, proconfig, prosqlbody IS NOT NULL AS is_bound FROM pg_proc WHERE proname LIKE 'sluice%'"
+    )
     assert {row["proname"] for row in functions} == {
         "sluice_event_key",
+        "sluice_uuid_key",
+        "sluice_bigint_key",
+        "sluice_integer_key",
+        "sluice_text_key",
+        "sluice_payment_scopes",
+        "sluice_shown_scopes",
         "sluice_body_json",
         "sluice_schema_findings",
         "sluice_fill_webhooks",
         "sluice_revive_webhook",
-        "sluice_append_facts",
-        "sluice_show_payments",
         "sluice_add_facts",
         "sluice_store_payments",
         "sluice_count_due",
-        "sluice_claim_webhooks",
-        "sluice_settle_webhooks",
         "sluice_note_death",
         "sluice_claim_batch",
         "sluice_settle_batch",
@@ -208,9 +213,9 @@ async def test_functions_do_not_follow_a_callers_search_path(empty_database_url:
         "sluice_connected_accounts",
         "sluice_settle_thin",
     }
-    for row in functions:
-        assert row["proconfig"][0].startswith("search_path=pg_catalog, ")
-        assert row["proconfig"][0].endswith("pg_temp")
+    for row in functions:  # a body after RETURN found its names when the function was made
+        paths = [one for one in row["proconfig"] or () if one.startswith("search_path=")]
+        assert paths == ([] if row["is_bound"] else ["search_path=pg_catalog, public, pg_temp"]), row["proname"]
 
 
 async def test_an_unfinished_index_is_built_anew(empty_database_url: str, db: Connection) -> None:
@@ -228,7 +233,7 @@ async def test_sluice_can_live_in_a_schema_of_its_own(empty_database_url: str, d
     """Where the user has an `invoice` already: Sluice's schema first in the search_path, `events` found in public."""
     await db.execute("CREATE TABLE events (id bigint PRIMARY KEY, name text, created_at timestamp)")
     await db.execute("CREATE TABLE invoice (number text); CREATE SCHEMA sluice")
-    done = psql(empty_database_url, FOUNDATION, INDEXES, *LATER, options="-c search_path=sluice,public")
+    done = psql(empty_database_url, *ALL, options="-c search_path=sluice,public")
     assert done.stderr == ""
     assert await db.fetchval("SELECT to_regclass('sluice.invoice') IS NOT NULL")
     assert await db.fetchval("SELECT sluice.sluice_event_key('5')") == 5
@@ -240,9 +245,9 @@ async def test_sluice_can_live_in_a_schema_of_its_own(empty_database_url: str, d
 async def test_a_failing_statement_leaves_nothing_behind(empty_database_url: str, db: Connection) -> None:
     """All or nothing: a function of the same name with other arguments' names stops it in the middle."""
     await db.execute("CREATE FUNCTION sluice_body_json(other bytea) RETURNS jsonb LANGUAGE sql RETURN NULL::jsonb")
-    assert "cannot change name of input parameter" in psql(empty_database_url, FOUNDATION).stderr
-    with pytest.raises(asyncpg.UndefinedTableError):
-        await db.fetch("SELECT FROM webhook_logs")
+    assert "cannot change name of input parameter" in psql(empty_database_url, FOUNDATION, FUNCTIONS).stderr
+    made = await db.fetch("SELECT proname FROM pg_proc WHERE proname LIKE 'sluice%'")
+    assert [row["proname"] for row in made] == ["sluice_body_json"]
 
 
 async def _key_type(db: Connection) -> str:

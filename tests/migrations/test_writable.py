@@ -7,7 +7,8 @@ import pytest
 import pytest_asyncio
 
 from tests.migrations.conftest import Connection
-from tests.migrations.databases import FOUNDATION, INDEXES, LATER, psql
+from tests.migrations.databases import ALL as FILES
+from tests.migrations.databases import psql
 from tests.migrations.test_rights import acting_as
 
 ALL = {"secret_writable", "account_writable", "intent_writable", "status_writable"}
@@ -31,7 +32,7 @@ async def writable(db: Connection) -> set[tuple[str, str]]:
 
 def add(url: str) -> str:
     """Add Sluice; what it warned of."""
-    return psql(url, FOUNDATION, INDEXES, *LATER).stderr
+    return psql(url, *FILES).stderr
 
 
 async def test_what_the_public_may_write_is_warned_of_and_cured(supabase_url: str, supabase: Connection) -> None:

@@ -16,11 +16,8 @@ Connect = Callable[[], Awaitable[Connection]]
 IDS = [f"pi_{number:02}" for number in range(40)]
 SHUFFLED = [IDS[(number * 17 + 11) % len(IDS)] for number in range(len(IDS))]
 SCOPE = "test:platform"
-APPEND = """
-SELECT count(*) FROM sluice_append_facts(
-    $1, $2, '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}'
-)
-"""
+NO_FACTS = ", ".join(["'{}'"] * 18)
+APPEND = f"SELECT count(*) FROM sluice_add_facts($1, $2, false, {NO_FACTS})"  # noqa: S608  constants
 
 
 async def test_a_batch_locks_its_payments_in_the_order_of_their_ids(desk: Desk, connect: Connect) -> None:

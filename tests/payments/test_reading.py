@@ -13,7 +13,6 @@ from sluice.payments.facts import Claim, ClaimedBy, Fact, FactKind
 from sluice.payments.reading import facts_of
 from tests.payments.history import (
     CHARGE,
-    FIXTURES,
     INVOICE,
     PI,
     SESSION,
@@ -21,7 +20,6 @@ from tests.payments.history import (
     charge,
     dispute,
     event,
-    fixture,
     intent,
     names,
     parent,
@@ -34,14 +32,6 @@ def only(told: StripeEvent) -> Fact:
     """The one fact of an event."""
     (fact,) = facts_of(told)
     return fact
-
-
-@pytest.mark.parametrize("name", sorted(path.stem for path in FIXTURES.glob("*.json")))
-def test_every_fixture_says_something(name: str) -> None:
-    """Each recorded event is read as it is, by the type it carries."""
-    told = fixture(name)
-    assert isinstance(told["type"], str)
-    assert facts_of(event(told["type"], like=name))
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 import pytest
 
+from sluice.error_log.error_log import ErrorLog
 from sluice.failures import DatabaseUnavailable
 from sluice.postgres.pool import Database
-from sluice.runtime.error_log import ErrorLog
 from tests.ingest.running import NOWHERE, running
 from tests.ingest.webhooks import webhook
 from tests.postgres.pgbouncer import pgbouncer

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest_asyncio
 
 from devstack.postgres import PostgresServer
+from sluice.error_log.error_log import ErrorLog
 from sluice.postgres.pool import Database
-from sluice.runtime.error_log import ErrorLog
 from tests.processor.workshop import EFFECTS, Workshop, with_effects
 from tests.template import apply_migrations
 

@@ -13,8 +13,8 @@ from sluice.contract.event import StripeEvent
 from sluice.nats.jetstream import IncomingMessage
 from sluice.payments.recompute import Node
 from sluice.registry import Registry, Transaction, handles, handles_batch
-from sluice.runtime.service import Service, run
 from sluice.runtime.settings import load
+from sluice.service.service import Service, run
 from tests.processor.misbehaving import with_misbehaving
 from tests.processor.workshop import with_effects, write_effect
 

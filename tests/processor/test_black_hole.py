@@ -8,9 +8,9 @@ import pytest_asyncio
 
 from processor.worker.transaction import Limits
 from sluice.contract.event import StripeEvent
+from sluice.error_log.error_log import ErrorLog
 from sluice.postgres.pool import Database
 from sluice.registry import Transaction, handles
-from sluice.runtime.error_log import ErrorLog
 from tests.processor.workshop import EFFECTS, Workshop, event, with_effects, write_effect
 from tests.wire import Wire
 

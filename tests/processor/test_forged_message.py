@@ -11,8 +11,8 @@ from processor.worker.reporter import Reporter
 from processor.worker.worker import Worker
 from sluice.contract.codec import Envelope, encode
 from sluice.contract.event import StripeEvent
+from sluice.error_log.error_log import ErrorLog
 from sluice.registry import Transaction, handles
-from sluice.runtime.error_log import ErrorLog
 from tests.metrics import counted
 from tests.processor.workshop import Message, Workshop, event
 

@@ -2,7 +2,6 @@
 
 import asyncpg
 
-from sluice.postgres.migration_files import core_migrations
 from sluice.postgres.migrator import migrate
 from tests.ops.cli import cli, cli_json
 from tests.payments.desk import ACCOUNT, Desk
@@ -39,8 +38,8 @@ WANTED = {HARBOUR: "paid", CELLAR: "paid", ORGANISER: "paid", "00000000-0000-400
 
 
 async def upgraded(url: str) -> Desk:
-    """A database that the release before had worked on, migrated."""
-    await migrate(url, files=[file for file in core_migrations() if not file.file_name.startswith("sprint5")])
+    """A database that the release before had worked on."""
+    await migrate(url)
     connection = await asyncpg.connect(url, timeout=10)
     await connection.execute(BEFORE)
     for told in (RIGHT, *FOREIGN, DESTINED, INVOICE):
@@ -51,7 +50,6 @@ async def upgraded(url: str) -> Desk:
             told.type,
             told.body,
         )
-    await migrate(url)
     return Desk(connection)
 
 
@@ -104,24 +102,6 @@ async def test_a_rebuild_leaves_what_it_cannot_read(empty_database_url: str) -> 
         assert (await statuses(desk))[CELLAR] == "paid"
     finally:
         await _close(desk)
-
-
-async def test_a_webhook_that_died_waiting_is_due_once_more(empty_database_url: str) -> None:
-    """It ends by the new rule instead of alarming for ever."""
-    await migrate(
-        empty_database_url, files=[file for file in core_migrations() if not file.file_name.startswith("sprint5")]
-    )
-    connection = await asyncpg.connect(empty_database_url, timeout=10)
-    try:
-        await connection.execute(
-            "INSERT INTO webhook_logs (stripe_event_id, webhook_type, outcome, dead_at, parked_at) "
-            "VALUES ('evt_parked', 'a.b', 'parked', now(), now()), ('evt_failed', 'a.b', 'failed', now(), NULL)"
-        )
-        await migrate(empty_database_url)
-        dead = await connection.fetch("SELECT stripe_event_id FROM webhook_logs WHERE dead_at IS NOT NULL")
-        assert [row["stripe_event_id"] for row in dead] == ["evt_failed"]
-    finally:
-        await connection.close(timeout=5)
 
 
 async def _close(desk: Desk) -> None:

@@ -23,11 +23,11 @@ from processor.worker.worker import Worker
 from sluice.contract import codec
 from sluice.contract.envelope import read_event
 from sluice.contract.event import StripeEvent
+from sluice.error_log.error_log import ErrorLog
 from sluice.failures import DatabaseUnavailable
 from sluice.nats.jetstream import IncomingMessage
 from sluice.postgres.pool import Database
 from sluice.registry import Registry, Transaction, handles
-from sluice.runtime.error_log import ErrorLog
 
 EFFECTS = "CREATE TABLE effect (stripe_event_id text NOT NULL, pid int NOT NULL DEFAULT pg_backend_pid())"
 RECORD = """

@@ -10,9 +10,9 @@ from reconciler.lease import Lease
 from reconciler.standing import Pass, Standings
 from reconciler.stripe_api import StripeApi
 from sluice.contract.envelope import read_event
+from sluice.error_log.error_log import ErrorLog
 from sluice.inbox.record import RECORD_NEW, columns
 from sluice.postgres.pool import Database
-from sluice.runtime.error_log import ErrorLog
 from sluice.simulator.stripe_api.offline_stripe import OfflineStripe
 from tests.reconciler.asking import PLENTY, asking
 
@@ -73,7 +73,7 @@ async def logged(database: Database) -> Collection[str]:
 
 
 async def account_row(database: Database, account: Account = PLATFORM) -> dict[str, object]:
-    """What is kept of one account."""
+    """The row of one account."""
     rows = await database.fetch(
         "SELECT *, extract(epoch FROM complete_until)::bigint AS complete_at FROM reconcile_account"
         " WHERE livemode = $1 AND account = $2",

@@ -56,7 +56,7 @@ async def test_what_never_arrived_is_recorded_and_due(platform: Reconciling) -> 
 
 
 async def test_a_signed_body_is_never_replaced(platform: Reconciling) -> None:
-    """What a webhook brought stays as Stripe signed it, whatever the API says of it."""
+    """A webhook's body stays as Stripe signed it, whatever the API says of the event."""
     (body,) = happen(platform.world, range(1))
     await deliver(platform.database, body + b" ")
     await platform.run()

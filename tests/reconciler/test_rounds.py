@@ -57,7 +57,7 @@ async def test_every_account_that_the_database_knows_is_listed(made: Reconciling
 
 
 def test_settings_add_accounts_and_leave_some_out() -> None:
-    """What the settings exclude is not listed, the platform's own account included."""
+    """An account that the settings exclude is not listed, the platform's own account included."""
     assert accounts_to_list([True], ["acct_1", "acct_2"], besides=["acct_3"], without=["acct_2", "platform"]) == {
         Account(True, "acct_1"),
         Account(True, "acct_3"),
@@ -95,7 +95,7 @@ async def test_a_failed_pass_is_tried_again_soon_and_its_problem_goes_away(made:
 
 
 async def test_after_trouble_every_account_is_looked_at_at_once(made: Reconciling) -> None:
-    """When healthd's record says that webhooks were not taken in, nobody waits for the interval."""
+    """When healthd's record says that webhooks were not taken in, no account waits for the interval."""
     async with rounds_of(made):
         await until(lambda: len(made.world.requests) == 1)
         made.world.happened(bare_event(1, created=int(time.time())))
@@ -131,7 +131,7 @@ async def test_of_two_reconcilers_one_works_and_the_other_takes_over(database: D
 
 
 async def test_work_ends_when_another_takes_the_lease(database: Database) -> None:
-    """Whoever loses the lease stops, and waits for it again."""
+    """A reconciler that loses the lease stops its work."""
     lease, began = Lease(database, lease_seconds=1), asyncio.Event()
     working = asyncio.create_task(lease.while_held(_forever(began)))
     await began.wait()

@@ -1,4 +1,4 @@
-"""What each answer of Stripe's means to the reconciler."""
+"""Each answer of Stripe's has its meaning to the reconciler."""
 
 import asyncio
 import time

@@ -7,7 +7,7 @@ import pytest
 
 from sluice.runtime import endless
 from sluice.runtime.endless import EndlessTasks, TaskStuck
-from tests.runtime.test_service import _end, _line, _service
+from tests.service.test_service import _end, _line, _service
 
 ENDS = """
 async def main(service: Service) -> None:

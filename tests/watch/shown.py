@@ -9,7 +9,7 @@ from sluice.runtime.metrics import render
 SHARED = (
     "sluice.postgres.pool",
     "sluice.nats.jetstream",
-    "sluice.runtime.error_log",
+    "sluice.error_log.error_log",
     "sluice.runtime.secrets",
     "sluice.runtime.loop_lag",
 )

@@ -1,4 +1,4 @@
-"""What a list gives: newest first, a page at a time, by the id of the last one seen."""
+"""Lists as Stripe pages them: newest first, a page at a time, by the id of the last one seen."""
 
 import bisect
 import itertools

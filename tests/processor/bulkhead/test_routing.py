@@ -12,13 +12,13 @@ from processor.payments.backfill import Backfill, Projection
 from processor.payments.ledger import RowChange, apply_facts
 from processor.worker.transaction import Limits
 from sluice.contract.event import StripeEvent
+from sluice.error_log.error_log import ErrorLog
 from sluice.outcomes import Applied
 from sluice.payments.recompute import Node
 from sluice.postgres.migration_files import MigrationFile
 from sluice.postgres.migrator import migrate
 from sluice.postgres.pool import Database
 from sluice.registry import Transaction, handles
-from sluice.runtime.error_log import ErrorLog
 from tests.payments.history import charge, refund
 from tests.processor.workshop import Workshop
 from tests.waiting import until

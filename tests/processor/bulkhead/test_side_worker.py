@@ -8,19 +8,20 @@ from dataclasses import replace
 
 import pytest
 
-from processor.bulkhead import blocked_loop
 from processor.bulkhead.fair_share import LEAST_ROOM
 from processor.bulkhead.quarantine import FIRST_SECONDS, LONGEST_SECONDS, Fault, Quarantine
 from processor.bulkhead.routing import Routing
 from processor.bulkhead.side_worker import SideWorker, is_heavy
-from processor.consumer.deferral import Deferral
-from processor.consumer.direct import Direct
-from processor.consumer.leases import Leases
 from processor.failures.retries import HandlerFailed
 from processor.outcome import Work
+from processor.queue.deferral import Deferral
+from processor.queue.direct import Direct
+from processor.queue.leases import Leases
+from processor.worker import blocked_loop
 from processor.worker.batch import BATCH_BYTES, BATCH_FACTS, plan
+from processor.worker.dispatcher import Dispatcher
 from processor.worker.reporter import Reporter
-from processor.worker.transaction import Limits
+from processor.worker.transaction import Limits, Processor
 from processor.worker.worker import Worker
 from sluice.contract.event import StripeEvent
 from sluice.failures import TooManyFacts
@@ -45,10 +46,16 @@ def isolation_of(shop: Workshop, *, most: int = 1_000) -> Routing:
     return Routing(shop.registry, Quarantine(), reporter, slow, blocking, heavy)
 
 
+def dispatcher_of(worker: Worker) -> Dispatcher:
+    """The dispatcher that calls its handlers."""
+    assert isinstance(worker.processor, Processor)
+    return worker.processor.dispatcher
+
+
 def turns_of(shop: Workshop, routing: Routing) -> Worker:
     """The turns of a lane that sorts out."""
     worker = shop.worker()
-    holds = worker.processor.dispatcher.holds  # type: ignore[union-attr]
+    holds = dispatcher_of(worker).holds
     holds.on_blocking = routing.blocked
     return replace(worker, routing=routing, holds=holds)
 
@@ -145,7 +152,7 @@ async def test_whoever_is_late_because_another_held_the_loop_is_charged_nothing(
     assert set(starts[innocent.event.stripe_event_id]) == {0}
     assert set(starts[alone.event.stripe_event_id]) == {1}
     assert len(starts[innocent.event.stripe_event_id]) > 1
-    assert worker.routing is not None
+    assert isinstance(worker.routing, Routing)
     assert list(worker.routing.status().values()) == ["blocking"]
 
 
@@ -278,7 +285,7 @@ async def test_a_handler_that_never_awaits_is_ended_between_two_events(workshop:
 
     events = [event("test.blocks") for _ in range(10)]
     async with workshop.database.acquire() as tx:
-        dispatcher = workshop.worker().processor.dispatcher  # type: ignore[union-attr]
+        dispatcher = dispatcher_of(workshop.worker())
         with pytest.raises(HandlerFailed):
             await dispatcher.handle(events, tx)
     assert len(runs) < 5

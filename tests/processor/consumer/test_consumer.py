@@ -7,17 +7,17 @@ import pytest
 
 from devstack.ports import free_port
 from processor.consumer.consumer import Consumer, next_size
-from processor.consumer.direct import Direct
-from processor.consumer.leases import Leases
 from processor.consumer.stream_health import StreamHealth
 from processor.payments.ledger import apply_facts
+from processor.queue.direct import Direct
+from processor.queue.leases import Leases
 from processor.settings import ProcessorSettings
 from sluice.contract.event import StripeEvent
+from sluice.error_log.error_log import ErrorLog
 from sluice.nats.jetstream import IncomingMessage, JetStream
 from sluice.outcomes import Outcome, Parked
 from sluice.postgres.pool import Database
 from sluice.registry import Transaction, handles, handles_batch
-from sluice.runtime.error_log import ErrorLog
 from tests.processor.workshop import Message, Workshop, event
 
 

@@ -1,0 +1,1 @@
+"""Errors as rows of ``error_logs``."""

@@ -1,0 +1,1048 @@
+-- repeatable: `sluice migrate` runs this file again whenever it has changed
+-- Sluice's functions, who may call them, and the trigger. Written by `make schema` from functions/: change them there.
+--   psql "$DATABASE_URL" -f migrations/functions.sql      after the foundation, or paste it into Supabase's editor
+-- One transaction: all of it or nothing. Safe to run again.
+
+-- The processor calls most of these with every batch, with plans that are made once (plan_cache_mode): planning took
+-- longer than the statements. A plan that is kept must be right for every size of every table, and the planner prefers
+-- whatever is small on the day. So, where such a plan is kept:
+--   - each row is looked up by its key; LATERAL … OFFSET 0 keeps that from becoming a join of whole tables;
+--   - an UPDATE finds its row by = ANY (ARRAY[key]): unlike = that can be neither hashed nor merged, only looked up;
+--   - no look-up can use another index than that of its key: a condition that would let the planner read all of a partial
+--     index, or all that begins alike in another one, is written so that it does not see it (CASE, || '', a comparison of
+--     rows, or outside OFFSET 0);
+--   - enable_seqscan = off keeps an empty table from being read whole for good.
+-- Each of them is VOLATILE, so each statement in it sees what is committed as that statement begins (READ COMMITTED), just
+-- as if it were sent by itself. https://www.postgresql.org/docs/current/xfunc-volatility.html
+--
+-- All run with the rights of whoever calls them, but for those that say SECURITY DEFINER. The search_path of each is set
+-- at the end.
+BEGIN;
+
+DO $begin$
+BEGIN
+    PERFORM set_config('lock_timeout', '3s', true);  -- a busy table is waited for briefly, not queued in front of
+    PERFORM set_config('client_min_messages', 'warning', true);
+    PERFORM pg_advisory_xact_lock(hashtextextended('sluice migrations', 0));
+END
+$begin$;
+
+-- Locks these payments and what is known to stand above them, creating those that nobody knows; appends facts; gives
+-- each locked payment with each of its facts, one row at least; then gives the events rows that these may be bound to
+-- (row_id is set in these alone), and locks those that may be touched from there. Of payments that no row shows, also
+-- the claim of an events row that stores such an id of its own accord: see docs/architecture.md.
+--   reads_rows: look for such claims of all payments, since the rows are what has changed.
+CREATE OR REPLACE FUNCTION sluice_add_facts(
+    node_scopes text[], node_ids text[], reads_rows boolean,
+    fact_scopes text[], fact_ids text[], fact_events text[], said_ats bigint[], kinds text[], object_ids text[],
+    statuses text[], amounts bigint[], amounts_captured bigint[], currencies text[], objects_created bigint[],
+    parent_ids text[], tenants text[], metadatas text[], referrers text[], amounts_released bigint[], destinations text[],
+    on_behalf_ofs text[]
+) RETURNS TABLE (
+    scope text, payment_id text, parent_id text, events_id text, bound_by text, status text, awaits_event boolean,
+    awaits text, is_open boolean,
+    stripe_event_id text, said_at bigint, kind text, object_id text, fact_status text, amount bigint,
+    amount_captured bigint, currency text, object_created bigint, fact_parent text, names_event text, named_by text,
+    refers_to text, amount_released bigint, destination text, on_behalf_of text,
+    row_id text, row_account text, row_status text, row_intent text, row_is_locked boolean
+)
+    LANGUAGE plpgsql VOLATILE
+    SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $function$
+#variable_conflict use_column
+DECLARE
+    locked_scopes text[];
+    locked_ids text[];
+    candidate_scopes text[];
+    candidate_ids text[];
+    found bigint := 0;
+BEGIN
+    -- Sorted, so that two transactions never wait for one another in a circle. One that another transaction created while
+    -- the statement ran is not seen by it; the next one sees it. LATERAL keeps the plan at one index look-up for each.
+    LOOP
+        WITH RECURSIVE named AS (
+            SELECT n.scope, n.payment_id FROM unnest(node_scopes, node_ids) AS n(scope, payment_id)
+        ),
+        wanted AS (
+            SELECT scope, payment_id FROM named
+            UNION
+            SELECT w.scope, above.parent_id
+            FROM wanted AS w
+            CROSS JOIN LATERAL (
+                SELECT p.parent_id
+                FROM payment AS p
+                WHERE p.scope = w.scope AND p.payment_id = w.payment_id
+                OFFSET 0
+            ) AS above
+            WHERE above.parent_id IS NOT NULL
+        ),
+        created AS (
+            INSERT INTO payment (scope, payment_id)
+            SELECT scope, payment_id FROM named ORDER BY scope, payment_id
+            ON CONFLICT (scope, payment_id) DO NOTHING
+            RETURNING scope, payment_id
+        ),
+        locked AS (
+            SELECT node.scope, node.payment_id
+            FROM (SELECT w.scope, w.payment_id FROM wanted AS w ORDER BY w.scope, w.payment_id) AS w
+            CROSS JOIN LATERAL (
+                SELECT p.scope, p.payment_id
+                FROM payment AS p
+                WHERE p.scope = w.scope AND p.payment_id = w.payment_id
+                FOR NO KEY UPDATE
+            ) AS node
+            UNION ALL
+            SELECT scope, payment_id FROM created
+        )
+        SELECT array_agg(locked.scope), array_agg(locked.payment_id) INTO locked_scopes, locked_ids FROM locked;
+        EXIT WHEN NOT EXISTS (
+            SELECT * FROM unnest(node_scopes, node_ids)
+            EXCEPT
+            SELECT * FROM unnest(locked_scopes, locked_ids)
+        );
+    END LOOP;
+
+    -- Of the three names the first that can be a key of events is kept as that key is written, the reference also beside
+    -- metadata; where none can, the first is kept as it came, with named_by NULL, and binds nothing.
+    IF cardinality(fact_ids) > 0 THEN
+        WITH said AS MATERIALIZED (
+            SELECT f.*,
+                   sluice_event_key(f.tenant)::text AS tenant_key,
+                   sluice_event_key(f.metadata)::text AS metadata_key,
+                   sluice_event_key(f.reference)::text AS reference_key
+            FROM unnest(fact_scopes, fact_ids, fact_events, said_ats, kinds, object_ids, statuses, amounts,
+                        amounts_captured, currencies, objects_created, parent_ids, tenants, metadatas, referrers,
+                        amounts_released, destinations, on_behalf_ofs)
+                 AS f(scope, payment_id, stripe_event_id, said_at, kind, object_id, status, amount,
+                      amount_captured, currency, object_created, parent_id, tenant, metadata, reference,
+                      amount_released, destination, on_behalf_of)
+        )
+        INSERT INTO payment_fact (
+            scope, payment_id, stripe_event_id, said_at, kind, object_id, status, amount, amount_captured, currency,
+            object_created_at, parent_id, names_event, named_by, refers_to, amount_released, destination, on_behalf_of
+        )
+        SELECT s.scope, s.payment_id, s.stripe_event_id, to_timestamp(s.said_at), s.kind, s.object_id, s.status,
+               s.amount, s.amount_captured, s.currency, to_timestamp(s.object_created), s.parent_id,
+               coalesce(s.tenant_key, s.metadata_key, s.reference_key, s.tenant, s.metadata, s.reference),
+               CASE
+                 WHEN s.tenant_key IS NOT NULL THEN 'tenant'
+                 WHEN s.metadata_key IS NOT NULL THEN 'metadata'
+                 WHEN s.reference_key IS NOT NULL THEN 'reference'
+               END,
+               CASE WHEN s.tenant_key IS NULL AND s.metadata_key <> s.reference_key THEN s.reference_key END,
+               s.amount_released, s.destination, s.on_behalf_of
+        FROM said AS s
+        ORDER BY s.scope, s.payment_id, s.stripe_event_id
+        ON CONFLICT (scope, payment_id, stripe_event_id) DO NOTHING;
+    END IF;
+
+    -- Should another transaction replace an id that a row stores, that one leaves the claim among the facts: this
+    -- snapshot has either the one or the other.
+    RETURN QUERY
+    SELECT p.scope, p.payment_id, p.parent_id, p.events_id, p.bound_by, p.status, p.awaits_event, p.awaits,
+           p.opened_at IS NOT NULL,
+           f.stripe_event_id, f.said_at, f.kind, f.object_id, f.status, f.amount, f.amount_captured, f.currency,
+           f.object_created, f.parent_id, f.names_event, f.named_by, f.refers_to, f.amount_released, f.destination,
+           f.on_behalf_of, NULL, NULL, NULL, NULL, NULL::boolean
+    FROM unnest(locked_scopes, locked_ids) AS n(scope, payment_id)
+    CROSS JOIN LATERAL (
+        SELECT * FROM payment AS q WHERE q.scope = n.scope AND q.payment_id = n.payment_id OFFSET 0
+    ) AS p
+    LEFT JOIN LATERAL (
+        SELECT g.stripe_event_id, extract(epoch FROM g.said_at)::bigint AS said_at, g.kind, g.object_id, g.status,
+               g.amount, g.amount_captured, g.currency, extract(epoch FROM g.object_created_at)::bigint AS object_created,
+               g.parent_id, g.names_event, g.named_by, g.refers_to, g.amount_released, g.destination, g.on_behalf_of
+        FROM payment_fact AS g
+        WHERE g.scope = n.scope AND g.payment_id = n.payment_id
+        UNION ALL
+        SELECT 'stored:' || e.id::text, 0, 'stored', NULL, NULL, NULL, NULL, NULL, NULL, NULL, e.id::text, 'stored',
+               NULL, NULL, NULL, NULL
+        FROM events AS e
+        WHERE (reads_rows OR p.events_id IS NULL OR p.awaits_event)
+          AND NOT starts_with(n.payment_id, 'in_') AND NOT starts_with(n.payment_id, 'sub_')
+          AND e.stripe_payment_intent_id = n.payment_id
+          AND (n.scope IN ('live:platform', 'test:platform')
+               OR n.scope IN ('live:' || nullif(e.stripe_account_id, ''), 'test:' || nullif(e.stripe_account_id, '')))
+          AND NOT EXISTS (
+              SELECT
+              FROM payment AS other
+              WHERE other.payment_id = e.stripe_payment_intent_id
+                AND other.events_id = e.id::text
+                AND other.scope IN ('tenant:' || e.id::text, 'live:platform', 'test:platform',
+                                    'live:' || nullif(e.stripe_account_id, ''),
+                                    'test:' || nullif(e.stripe_account_id, ''))
+                AND NOT other.awaits_event
+          )
+        OFFSET 0
+    ) AS f ON true;
+
+    SELECT array_agg(c.key::text ORDER BY c.key, c.scope), array_agg(c.scope ORDER BY c.key, c.scope)
+    INTO candidate_ids, candidate_scopes
+    FROM (
+        SELECT DISTINCT sluice_event_key(may_be.events_id) AS key, may_be.scope
+        FROM (
+            SELECT n.scope, claim.events_id
+            FROM unnest(locked_scopes, locked_ids) AS n(scope, payment_id)
+            CROSS JOIN LATERAL (
+                SELECT q.events_id, q.awaits_event FROM payment AS q
+                WHERE q.scope = n.scope AND q.payment_id = n.payment_id
+                OFFSET 0
+            ) AS p
+            CROSS JOIN LATERAL (
+                SELECT p.events_id
+                UNION ALL
+                SELECT e.id::text FROM events AS e
+                WHERE (reads_rows OR p.events_id IS NULL OR p.awaits_event) AND e.stripe_payment_intent_id = n.payment_id
+                OFFSET 0
+            ) AS claim
+            UNION ALL
+            SELECT n.scope, claim.events_id
+            FROM unnest(locked_scopes, locked_ids) AS n(scope, payment_id)
+            CROSS JOIN LATERAL (
+                SELECT g.names_event, g.named_by, g.refers_to FROM payment_fact AS g
+                WHERE g.scope = n.scope AND g.payment_id = n.payment_id
+                OFFSET 0
+            ) AS f
+            CROSS JOIN LATERAL (
+                SELECT f.names_event WHERE f.named_by IS NOT NULL
+                UNION ALL
+                SELECT f.refers_to
+            ) AS claim(events_id)
+        ) AS may_be
+        WHERE may_be.events_id IS NOT NULL
+    ) AS c;
+
+    -- Sorted, too; but not where invoices or subscriptions are among them: more payments may have to be locked first, and
+    -- rows are locked after all payments. A row that belongs to another account is not locked. NO KEY: who refers to the
+    -- row by a foreign key does not wait for us.
+    IF NOT EXISTS (SELECT FROM unnest(locked_ids) AS n(payment_id)
+                   WHERE n.payment_id ^@ 'in_' OR n.payment_id ^@ 'sub_') THEN
+        RETURN QUERY
+        SELECT wanted.scope, NULL, NULL, NULL, NULL, NULL, NULL::boolean, NULL, NULL::boolean, NULL, NULL::bigint, NULL,
+               NULL, NULL, NULL::bigint, NULL::bigint, NULL, NULL::bigint, NULL, NULL, NULL, NULL, NULL::bigint, NULL, NULL,
+               found_row.row_id, found_row.row_account, found_row.row_status, found_row.row_intent, true
+        FROM unnest(candidate_ids, candidate_scopes) AS wanted(key, scope)
+        CROSS JOIN LATERAL (
+            SELECT e.id::text AS row_id, nullif(e.stripe_account_id, '')::text AS row_account,
+                   e.payment_status::text AS row_status, e.stripe_payment_intent_id AS row_intent
+            FROM events AS e
+            WHERE e.id = sluice_event_key(wanted.key)
+              AND wanted.scope IN ('tenant:' || e.id::text,
+                                   'live:' || coalesce(nullif(e.stripe_account_id, ''), 'platform'),
+                                   'test:' || coalesce(nullif(e.stripe_account_id, ''), 'platform'))
+            FOR NO KEY UPDATE
+        ) AS found_row;
+        GET DIAGNOSTICS found = ROW_COUNT;
+    END IF;
+    -- Whether the others exist, whoever they belong to.
+    IF found < cardinality(candidate_ids) THEN
+        RETURN QUERY
+        SELECT wanted.scope, NULL, NULL, NULL, NULL, NULL, NULL::boolean, NULL, NULL::boolean, NULL, NULL::bigint, NULL,
+               NULL, NULL, NULL::bigint, NULL::bigint, NULL, NULL::bigint, NULL, NULL, NULL, NULL, NULL::bigint, NULL, NULL,
+               found_row.row_id, found_row.row_account, found_row.row_status, found_row.row_intent, false
+        FROM unnest(candidate_ids, candidate_scopes) AS wanted(key, scope)
+        CROSS JOIN LATERAL (
+            SELECT e.id::text AS row_id, nullif(e.stripe_account_id, '')::text AS row_account,
+                   e.payment_status::text AS row_status, e.stripe_payment_intent_id AS row_intent
+            FROM events AS e
+            WHERE e.id = sluice_event_key(wanted.key)
+            OFFSET 0
+        ) AS found_row;
+    END IF;
+END
+$function$;
+
+-- The body as jsonb; NULL where jsonb refuses it (\u0000, lone surrogates, no UTF-8, too deep).
+CREATE OR REPLACE FUNCTION sluice_body_json(body bytea) RETURNS jsonb
+    LANGUAGE plpgsql IMMUTABLE STRICT AS $function$
+BEGIN
+    RETURN convert_from(body, 'UTF8')::jsonb;
+EXCEPTION WHEN data_exception OR program_limit_exceeded OR character_not_in_repertoire THEN
+    RETURN NULL;
+END
+$function$;
+
+-- Locks the rows whose turn it is, in the order of their ids; skips what another processor holds. Gives of each row all
+-- that a handler can see of an event, so that a message says which row, and the row says what it is. A row that was
+-- tried and is not due again has no message on its way: one that comes all the same is not from the relay. The limits,
+-- in milliseconds, hold for this transaction alone, behind a pooler too. An isolated run needs its start committed; a
+-- row with such a start never runs in company. The commit waits for no disk: should PostgreSQL crash, effect and
+-- processed = true go together, and the relay sends the webhook again.
+--   digests: SHA-256 of a message's body where that is large; NULL gives the row's body, to be compared there.
+--   claimed_in: the transaction, for sluice_settle_batch.
+--   is_last_look: whether the row was parked for as long as patience_seconds.
+CREATE OR REPLACE FUNCTION sluice_claim_batch(
+    event_ids text[], attempts integer[], digests bytea[], is_alone boolean, patience_seconds double precision,
+    statement_limit text, lock_limit text, idle_limit text
+) RETURNS TABLE (
+    stripe_event_id text, webhook_type text, stripe_account_id text, livemode boolean, api_version text,
+    object_id text, created bigint, tenant text, body bytea, has_same_body boolean, is_last_look boolean,
+    claimed_in text
+)
+    LANGUAGE plpgsql VOLATILE
+    SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $function$
+#variable_conflict use_column
+DECLARE
+    own_transaction text := pg_current_xact_id()::text;
+BEGIN
+    PERFORM set_config('statement_timeout', statement_limit, true),
+            set_config('lock_timeout', lock_limit, true),
+            set_config('idle_in_transaction_session_timeout', idle_limit, true),
+            set_config('synchronous_commit', 'off', true);
+    RETURN QUERY
+    SELECT log.stripe_event_id::text, log.webhook_type::text, log.stripe_account_id::text,
+           coalesce(log.livemode, false), log.api_version::text, log.object_id::text,
+           coalesce(extract(epoch FROM log.stripe_created_at), 0)::bigint, log.tenant::text,
+           CASE WHEN message.digest IS NULL THEN log.body END,
+           CASE WHEN message.digest IS NOT NULL THEN coalesce(sha256(log.body) = message.digest, false) END,
+           coalesce(log.parked_at <= now() - patience_seconds * interval '1 second', false), own_transaction
+    FROM (
+        SELECT m.stripe_event_id, m.attempt, m.digest
+        FROM unnest(event_ids, attempts, digests) AS m(stripe_event_id, attempt, digest)
+        ORDER BY m.stripe_event_id
+    ) AS message
+    CROSS JOIN LATERAL (
+        SELECT w.stripe_event_id, w.webhook_type, w.stripe_account_id, w.livemode, w.api_version, w.object_id,
+               w.stripe_created_at, w.tenant, w.body, w.parked_at
+        FROM webhook_logs AS w
+        WHERE w.stripe_event_id = message.stripe_event_id
+          AND CASE
+                WHEN w.processed IS NOT FALSE OR w.dead_at IS NOT NULL THEN false
+                WHEN w.published_at IS NULL AND coalesce(w.next_attempt_at, 'infinity') > now() THEN false
+                ELSE w.processing_attempts = message.attempt AND (w.solo_starts > 0) = is_alone
+              END
+        FOR UPDATE SKIP LOCKED
+    ) AS log;
+END
+$function$;
+
+-- Connected accounts that payments or events name. The account of an organiser whose webhooks come by a URL and a secret of
+-- their own is none. Each step over the payments is a look-up in their key.
+CREATE OR REPLACE FUNCTION sluice_connected_accounts() RETURNS SETOF text
+    LANGUAGE sql STABLE AS $function$
+    WITH RECURSIVE found AS (
+        SELECT mode, (SELECT p.scope FROM payment AS p WHERE p.scope >= mode || ':acct_' ORDER BY p.scope LIMIT 1) AS scope
+        FROM unnest(ARRAY['live', 'test']) AS mode
+        UNION ALL
+        SELECT f.mode, (SELECT p.scope FROM payment AS p WHERE p.scope > f.scope ORDER BY p.scope LIMIT 1)
+        FROM found AS f
+        WHERE f.scope LIKE f.mode || ':acct\_%'
+    ), named AS (
+        SELECT DISTINCT ON (stripe_account_id) stripe_account_id::text AS account, id::text AS row_id
+        FROM events
+        WHERE stripe_account_id LIKE 'acct\_%'
+    )
+    SELECT split_part(scope, ':', 2) FROM found WHERE scope LIKE mode || ':acct\_%'
+    UNION
+    SELECT account FROM named
+    WHERE NOT EXISTS (SELECT FROM payment AS p WHERE p.scope = 'tenant:' || named.row_id)
+    LIMIT 10000
+$function$;
+
+-- How many webhooks the processors have to do now, counted up to a limit: those published and not tried, and those whose
+-- next attempt is due. KEDA asks it. Without a sort the planner reads each index in its order, from the mark on; else it
+-- would read all of another one that looks as small.
+CREATE OR REPLACE FUNCTION sluice_count_due(most bigint) RETURNS bigint
+    LANGUAGE sql STABLE SET enable_sort = off SET enable_seqscan = off AS $function$
+    SELECT least(most,
+        (SELECT count(*) FROM (
+            SELECT FROM webhook_logs
+            WHERE NOT processed AND dead_at IS NULL AND next_attempt_at IS NOT NULL AND published_at IS NOT NULL
+              AND published_at >= coalesce((SELECT untried_from FROM queue_watermark), '-infinity')
+            ORDER BY published_at
+            LIMIT most) AS untried)
+      + (SELECT count(*) FROM (
+            SELECT FROM webhook_logs
+            WHERE NOT processed AND dead_at IS NULL AND published_at IS NULL AND next_attempt_at <= now()
+              AND next_attempt_at >= coalesce((SELECT due_from FROM queue_watermark), '-infinity')
+            ORDER BY next_attempt_at
+            LIMIT most) AS due))
+$function$;
+
+-- The key of an events row that a text names, of the real type of events.id; NULL where the text can be no such key. A
+-- row's one name is sluice_event_key(text)::text. A key may stand between white space.
+--
+-- One function for each type that events.id may have; sluice_event_key is the one of the type that it has here.
+
+-- As PostgreSQL itself reads it: capitals, braces, any hyphens between groups of four digits; the usual spelling first.
+CREATE OR REPLACE FUNCTION sluice_uuid_key(key text) RETURNS uuid
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE
+    WHEN key ~ '^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$' THEN key::uuid
+    WHEN btrim(key, E' \t\n\r\f\v')
+        ~ '^(\{[0-9A-Fa-f]{4}(-?[0-9A-Fa-f]{4}){7}\}|[0-9A-Fa-f]{4}(-?[0-9A-Fa-f]{4}){7})$'
+        THEN btrim(key, E' \t\n\r\f\v')::uuid
+END;
+
+-- With a sign and leading zeros.
+CREATE OR REPLACE FUNCTION sluice_bigint_key(key text) RETURNS bigint
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN btrim(key, E' \t\n\r\f\v') ~ '^[+-]?[0-9]{1,255}$' THEN
+    CASE WHEN btrim(key, E' \t\n\r\f\v')::numeric BETWEEN -9223372036854775808 AND 9223372036854775807
+        THEN btrim(key, E' \t\n\r\f\v')::bigint END
+END;
+
+CREATE OR REPLACE FUNCTION sluice_integer_key(key text) RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN sluice_bigint_key(key) BETWEEN -2147483648 AND 2147483647 THEN sluice_bigint_key(key)::integer END;
+
+-- As it is written.
+CREATE OR REPLACE FUNCTION sluice_text_key(key text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN nullif(btrim(key, E' \t\n\r\f\v'), '');
+
+DO $event_key$
+DECLARE
+    key_type regtype := (SELECT atttypid FROM pg_attribute
+                         WHERE attrelid = 'events'::regclass AND attname = 'id' AND NOT attisdropped);
+    reader text := CASE WHEN key_type IN ('uuid'::regtype, 'bigint'::regtype, 'integer'::regtype)
+                        THEN format('sluice_%s_key', key_type) ELSE 'sluice_text_key' END;
+BEGIN
+    IF EXISTS (SELECT FROM pg_proc WHERE oid = to_regprocedure(format('%I.sluice_event_key(text)', current_schema()))
+                                     AND prorettype <> key_type) THEN
+        DROP FUNCTION sluice_event_key(text);  -- the type of events.id was changed
+    END IF;
+    EXECUTE format('CREATE OR REPLACE FUNCTION sluice_event_key(key text) RETURNS %s LANGUAGE sql IMMUTABLE STRICT '
+                   'PARALLEL SAFE RETURN %I(key)', key_type, reader);
+END
+$event_key$;
+
+-- Gives the ids of the rows that it filled. What somebody holds is left out, for a batch waits for nobody.
+CREATE OR REPLACE FUNCTION sluice_fill_webhooks(
+    stripe_event_ids text[], webhook_types text[], created bigint[], livemodes boolean[], stripe_account_ids text[],
+    api_versions text[], object_ids text[], tenants text[], verified_bys text[], bodies bytea[]
+) RETURNS SETOF text
+    LANGUAGE sql SECURITY DEFINER AS $function$
+    UPDATE webhook_logs AS log
+    SET webhook_type = webhook.webhook_type,
+        stripe_created_at = to_timestamp(webhook.created),
+        livemode = webhook.livemode,
+        stripe_account_id = webhook.stripe_account_id,
+        api_version = webhook.api_version,
+        object_id = webhook.object_id,
+        tenant = webhook.tenant,
+        verified_by = webhook.verified_by,
+        body = webhook.body,
+        next_attempt_at = now(),
+        published_at = NULL
+    FROM unnest(
+        stripe_event_ids, webhook_types, created, livemodes, stripe_account_ids, api_versions, object_ids, tenants,
+        verified_bys, bodies
+    ) AS webhook (
+        stripe_event_id, webhook_type, created, livemode, stripe_account_id, api_version, object_id, tenant,
+        verified_by, body
+    )
+    WHERE log.stripe_event_id = webhook.stripe_event_id
+        AND webhook.body IS NOT NULL
+        AND log.id = ANY (ARRAY(
+            SELECT id
+            FROM webhook_logs
+            WHERE stripe_event_id = ANY (stripe_event_ids) AND body IS NULL AND NOT processed AND dead_at IS NULL
+            FOR UPDATE SKIP LOCKED
+        ))
+    RETURNING log.stripe_event_id
+$function$;
+
+-- Gives up the leases that are finished, and takes another one: at most so many due webhooks that are in nobody's hand
+-- and have waited for least_age. Two calls take turns, so no webhook is in two leases that hold; the one that comes
+-- second gets no row and asks again. The commit waits for no disk: the lease need not outlive PostgreSQL.
+--
+-- A webhook that was in a lease which ran out, or has begun to run alone before, is a suspect and must run alone. Few of
+-- the former are given at once, so that the one which killed its process meets few of them again.
+--
+-- Rows are looked for from untried_since and tried_since on, for the index may hold as many dead entries before them as
+-- webhooks were processed since the oldest transaction began. untried_from and tried_from say where the first open row
+-- is now; NULL: there is none. For the same reason leases that ran out before lookback are left to a call that looks back
+-- further. There is always a row; where nothing is due its stripe_event_id is NULL.
+CREATE OR REPLACE FUNCTION sluice_lease_webhooks(
+    lease text, finished text[], most integer, least_age interval, expires_in interval, spare interval,
+    lookback interval, untried_since timestamptz, tried_since timestamptz
+) RETURNS TABLE (
+    stripe_event_id text, webhook_type text, created bigint, livemode boolean, stripe_account_id text, api_version text,
+    object_id text, tenant text, processing_attempts integer, is_suspect boolean, untried_from timestamptz,
+    tried_from timestamptz
+)
+    LANGUAGE plpgsql VOLATILE
+    SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_sort = off AS $function$
+#variable_conflict use_column
+DECLARE
+    held text[];
+    orphans text[];
+    doubtful text[] := '{}';
+    tried text[];
+    taken text[];
+    first_untried timestamptz;
+    first_tried timestamptz;
+BEGIN
+    PERFORM set_config('synchronous_commit', 'off', true);
+    IF cardinality(finished) > 0 THEN
+        DELETE FROM processing_lease AS l WHERE l.id = ANY (finished);
+    END IF;
+    IF most < 1 OR NOT pg_try_advisory_xact_lock(hashtextextended('sluice lease', 0)) THEN
+        RETURN;
+    END IF;
+
+    held := ARRAY(SELECT e FROM processing_lease AS l, unnest(l.event_ids) AS e
+                  WHERE l.expires_at > now() - spare);
+    orphans := ARRAY(SELECT e FROM processing_lease AS l, unnest(l.event_ids) AS e
+                     WHERE l.expires_at <= now() - spare AND l.expires_at > now() - lookback);
+    first_untried := (
+        SELECT w.published_at
+        FROM webhook_logs AS w
+        WHERE NOT w.processed AND w.dead_at IS NULL AND w.next_attempt_at IS NOT NULL AND w.published_at IS NOT NULL
+            AND w.published_at >= untried_since
+        ORDER BY w.published_at
+        LIMIT 1
+    );
+    first_tried := (
+        SELECT w.next_attempt_at
+        FROM webhook_logs AS w
+        WHERE NOT w.processed AND w.dead_at IS NULL AND w.next_attempt_at IS NOT NULL AND w.published_at IS NULL
+            AND w.next_attempt_at >= tried_since
+        ORDER BY w.next_attempt_at
+        LIMIT 1
+    );
+
+    IF cardinality(orphans) > 0 THEN
+        doubtful := ARRAY(
+            SELECT w.stripe_event_id
+            FROM webhook_logs AS w
+            WHERE w.stripe_event_id = ANY (orphans) AND w.stripe_event_id NOT IN (SELECT unnest(held))
+                AND NOT w.processed AND w.dead_at IS NULL
+                AND (w.published_at IS NOT NULL OR w.next_attempt_at <= now())
+            ORDER BY w.solo_starts
+            LIMIT least(most, 20)
+            FOR UPDATE SKIP LOCKED
+        );
+        UPDATE processing_lease AS l
+        SET event_ids = ARRAY(
+            SELECT e
+            FROM unnest(l.event_ids) AS e
+            WHERE e <> ALL (doubtful) AND EXISTS (
+                SELECT FROM webhook_logs AS w
+                WHERE w.stripe_event_id = e AND NOT w.processed AND w.dead_at IS NULL
+                    AND (w.published_at IS NOT NULL OR w.next_attempt_at <= now())
+            )
+        )
+        WHERE l.expires_at <= now() - spare AND l.expires_at > now() - lookback;
+        DELETE FROM processing_lease AS l
+        WHERE l.expires_at <= now() - spare AND l.expires_at > now() - lookback AND l.event_ids = '{}';
+    END IF;
+
+    -- A share of what failed and is due, so that neither keeps the other waiting; the rest is what nobody tried yet.
+    tried := ARRAY(
+        SELECT w.stripe_event_id
+        FROM webhook_logs AS w
+        WHERE NOT w.processed AND w.dead_at IS NULL AND w.next_attempt_at IS NOT NULL AND w.published_at IS NULL
+            AND w.next_attempt_at >= first_tried AND w.next_attempt_at <= now() - least_age
+            AND w.stripe_event_id NOT IN (SELECT unnest(held)) AND w.stripe_event_id NOT IN (SELECT unnest(orphans))
+        ORDER BY w.next_attempt_at
+        LIMIT greatest(1, most / 4)
+        FOR UPDATE SKIP LOCKED
+    );
+    taken := doubtful || tried || ARRAY(
+        SELECT w.stripe_event_id
+        FROM webhook_logs AS w
+        WHERE NOT w.processed AND w.dead_at IS NULL AND w.next_attempt_at IS NOT NULL AND w.published_at IS NOT NULL
+            AND w.published_at >= first_untried AND w.published_at <= now() - least_age
+            AND w.stripe_event_id NOT IN (SELECT unnest(held)) AND w.stripe_event_id NOT IN (SELECT unnest(orphans))
+        ORDER BY w.published_at
+        LIMIT greatest(0, most - cardinality(doubtful) - cardinality(tried))
+        FOR UPDATE SKIP LOCKED
+    );
+    IF cardinality(taken) > 0 THEN
+        INSERT INTO processing_lease (id, event_ids, expires_at) VALUES (lease, taken, now() + expires_in);
+    END IF;
+
+    RETURN QUERY
+    SELECT w.stripe_event_id::text, w.webhook_type::text,
+           coalesce(extract(epoch FROM w.stripe_created_at), 0)::bigint, w.livemode, w.stripe_account_id::text,
+           w.api_version, w.object_id, w.tenant, w.processing_attempts, w.is_suspect, first_untried, first_tried
+    FROM (SELECT) AS always
+    LEFT JOIN LATERAL (
+        SELECT log.*, log.solo_starts > 0 OR log.stripe_event_id = ANY (doubtful) AS is_suspect
+        FROM unnest(taken) AS t (stripe_event_id)
+        CROSS JOIN LATERAL (
+            SELECT l.stripe_event_id, l.webhook_type, l.stripe_created_at, l.livemode, l.stripe_account_id, l.api_version,
+                   l.object_id, l.tenant, l.processing_attempts, l.solo_starts
+            FROM webhook_logs AS l
+            WHERE l.stripe_event_id = t.stripe_event_id
+            OFFSET 0
+        ) AS log
+    ) AS w ON true
+    ORDER BY w.is_suspect, w.solo_starts;
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION sluice_note_death() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER AS $function$
+BEGIN
+    INSERT INTO webhook_death (stripe_event_id, outcome, died_at) VALUES (NEW.stripe_event_id, NEW.outcome, NEW.dead_at);
+    RETURN NULL;
+END
+$function$;
+
+-- The scope rule. The planner puts the bodies of both in place of their calls, as long as neither has a SET clause; a
+-- test looks at the plans. sluice/payments/scopes.py says the same as the first; a test compares them.
+
+-- The scopes whose payments may touch an events row: its organiser's URL, and its account in either mode.
+CREATE OR REPLACE FUNCTION sluice_payment_scopes(events_id text, account text) RETURNS text[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN ARRAY['tenant:' || events_id,
+             'live:' || coalesce(nullif(account, ''), 'platform'),
+             'test:' || coalesce(nullif(account, ''), 'platform')];
+
+-- The scopes whose payments a row may show: also the platform's, for a charge of the platform's may pay its account.
+CREATE OR REPLACE FUNCTION sluice_shown_scopes(events_id text, account text) RETURNS text[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN ARRAY['tenant:' || events_id, 'live:platform', 'test:platform',
+             'live:' || nullif(account, ''), 'test:' || nullif(account, '')];
+
+-- Brings an event back later, each time a little later, or ends it when it has been postponed for too long. It starts
+-- afresh when somebody replays it. No row returned: it is over, or on record already.
+CREATE OR REPLACE FUNCTION sluice_postpone_webhook(
+    event_id text, attempt integer, reason text, patience_seconds double precision
+) RETURNS TABLE (is_first boolean, is_dead boolean, postponed_since timestamptz)
+    LANGUAGE sql VOLATILE AS $function$
+    UPDATE webhook_logs AS w
+    SET last_error = CASE WHEN before.is_over
+            THEN left('given up after ' || date_trunc('second', now() - before.postponed_at) || ', ' || reason, 500)
+            ELSE reason
+        END,
+        outcome = CASE WHEN before.is_over THEN 'failed' ELSE w.outcome END,
+        processing_attempts = w.processing_attempts + before.is_over::integer,
+        published_at = NULL,
+        solo_starts = 0,
+        next_attempt_at = now() + (0.85 + 0.3 * random())
+            * least(interval '5 minutes', interval '2 seconds' * 2 ^ least(w.publications, 8)),
+        postponed_at = CASE WHEN NOT before.is_over THEN coalesce(before.postponed_at, now()) END,
+        dead_at = CASE WHEN before.is_over THEN now() END
+    FROM (
+        SELECT log.id, log.postponed_at,
+               coalesce(log.postponed_at <= now() - patience_seconds * interval '1 second', false) AS is_over
+        FROM webhook_logs AS log
+        WHERE log.stripe_event_id = event_id
+          AND log.processing_attempts = attempt
+          AND NOT log.processed
+          AND log.dead_at IS NULL
+        FOR UPDATE
+    ) AS before
+    WHERE w.id = before.id
+    RETURNING before.postponed_at IS NULL, before.is_over, coalesce(before.postponed_at, now())
+$function$;
+
+-- Makes a dead row due as if never tried; its last error stays to be read. What this release does not support would die
+-- again at once, and stays dead. A row that somebody holds is not waited for. Says what the row is now: 'revived';
+-- 'alive', since another delivery was quicker; or 'held': then the delivery must be refused, so that it comes again.
+CREATE OR REPLACE FUNCTION sluice_revive_webhook(event_id text, same_body bytea) RETURNS text
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER AS $function$
+BEGIN
+    UPDATE webhook_logs AS log
+    SET dead_at = NULL,
+        parked_at = NULL,
+        outcome = NULL,
+        processing_attempts = 0,
+        solo_starts = 0,
+        postponed_at = NULL,
+        published_at = NULL,
+        next_attempt_at = now(),
+        revivals = log.revivals + 1,
+        revived_at = now()
+    WHERE log.id = ANY (ARRAY(
+        SELECT dead.id
+        FROM webhook_logs AS dead
+        WHERE dead.stripe_event_id = event_id AND dead.dead_at IS NOT NULL AND NOT dead.processed
+          AND dead.outcome IS DISTINCT FROM 'unsupported' AND dead.body = same_body
+        FOR UPDATE SKIP LOCKED
+    ));
+    IF FOUND THEN
+        RETURN 'revived';
+    END IF;
+    -- A statement of its own sees what another delivery has committed meanwhile.
+    IF EXISTS (SELECT FROM webhook_logs AS log WHERE log.stripe_event_id = event_id AND log.dead_at IS NOT NULL
+                                                     AND NOT log.processed) THEN
+        RETURN 'held';
+    END IF;
+    RETURN 'alive';
+END
+$function$;
+
+-- Each finding with its cure; healthd reads them, and this migration warns of them.
+--   role_missing, secret_readable, secret_writable, account_writable, intent_writable, status_writable, table_readable,
+--   security_off, index_invalid
+CREATE OR REPLACE FUNCTION sluice_schema_findings() RETURNS TABLE (name text, finding text, cure text)
+    LANGUAGE sql STABLE AS $function$
+    WITH own AS (
+        SELECT c.oid, c.relname, c.relacl, c.relrowsecurity, t.name IN ('webhook_logs', 'error_logs') AS may_be_adopted
+        FROM unnest(ARRAY['webhook_logs', 'error_logs', 'webhook_delivery', 'payment', 'payment_fact', 'subscription',
+                          'invoice', 'sluice_migration', 'sluice_addition', 'queue_watermark', 'processing_lease',
+                          'webhook_death', 'health_verdict', 'webhook_load_test', 'reconcile_account', 'reconcile_lease',
+                          'webhook_found', 'thin_fetch']) AS t (name)
+        JOIN pg_class c ON c.oid = to_regclass(t.name)
+    ), events AS (
+        SELECT c.oid, c.relowner, c.relrowsecurity, c.relforcerowsecurity
+        FROM pg_class c
+        WHERE c.oid = to_regclass('events')
+    ), guarded (name, column_name, danger) AS (
+        VALUES ('secret_writable', 'webhook_secret', 'and so have its own webhooks believed'),
+               ('account_writable', 'stripe_account_id', 'and so have another account''s payments shown'),
+               ('intent_writable', 'stripe_payment_intent_id', 'and so claim another row''s payment'),
+               ('status_writable', 'payment_status', 'and so call a row paid')
+    ), given AS (  -- privileges on events, of the whole table (column_name is NULL) or of one column
+        SELECT e.oid, NULL::name AS column_name, acl.grantee, acl.privilege_type
+        FROM events e JOIN pg_class c ON c.oid = e.oid,
+             aclexplode(coalesce(c.relacl, acldefault('r', c.relowner))) AS acl
+        UNION
+        SELECT e.oid, a.attname, acl.grantee, acl.privilege_type
+        FROM events e JOIN pg_attribute a ON a.attrelid = e.oid AND a.attnum > 0 AND NOT a.attisdropped,
+             aclexplode(a.attacl) AS acl
+    ), public_role AS (  -- PUBLIC, Supabase's public roles, and the roles whose rights these have
+        SELECT 0::oid AS oid, 'PUBLIC' AS label
+        UNION
+        SELECT held.oid, quote_ident(held.rolname)
+        FROM pg_roles visitor JOIN pg_roles held ON pg_has_role(visitor.oid, held.oid, 'USAGE')
+        WHERE visitor.rolname IN ('anon', 'authenticated')
+    ), open_to AS (  -- what row level security leaves of them: its owner passes it by, others need a policy
+        SELECT r.oid, r.label, privilege.type
+        FROM events e, public_role r, (VALUES ('SELECT', 'r'), ('INSERT', 'a'), ('UPDATE', 'w')) AS privilege (type, command)
+        WHERE NOT e.relrowsecurity
+           OR (r.oid = e.relowner AND NOT e.relforcerowsecurity)
+           OR EXISTS (
+              SELECT FROM pg_policy p
+              WHERE p.polrelid = e.oid AND p.polpermissive AND p.polcmd::text IN (privilege.command, '*')
+                AND (0 = ANY (p.polroles) OR EXISTS (SELECT FROM public_role q WHERE q.oid = ANY (p.polroles))))
+    ), others (columns, columns_unguarded) AS (
+        SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FILTER (WHERE attname <> 'webhook_secret'),
+               string_agg(quote_ident(attname), ', ' ORDER BY attnum)
+                   FILTER (WHERE attname NOT IN (SELECT column_name FROM guarded))
+        FROM pg_attribute WHERE attrelid = to_regclass('events') AND attnum > 0 AND NOT attisdropped
+    )
+    SELECT 'role_missing', format('The role %s does not exist.', role),
+           format('CREATE ROLE %I NOLOGIN; -- then run migrations/sprint1_database_foundation.sql, sprint2_reconcile.sql and functions.sql again', role)
+    FROM unnest(ARRAY['sluice_ingest', 'sluice_processor', 'sluice_healthd', 'sluice_reconciler', 'sluice_migrator']) AS role
+    WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role)
+    UNION ALL
+    SELECT DISTINCT 'secret_readable', format('%s may read events.webhook_secret, with which webhooks can be forged.', r.label),
+           format('REVOKE SELECT ON events FROM %1$s; GRANT SELECT (%2$s) ON events TO %1$s;', r.label, others.columns)
+    FROM others, given g JOIN open_to r ON r.oid = g.grantee AND r.type = g.privilege_type
+    WHERE g.privilege_type = 'SELECT' AND coalesce(g.column_name, 'webhook_secret') = 'webhook_secret'
+    UNION ALL
+    -- One cure for all four where the whole table may be written, so that no cure gives back what another took.
+    SELECT w.name, format('%s may write events.%s, %s.', w.label, w.column_name, w.danger),
+           string_agg(
+               CASE WHEN w.is_whole THEN format('REVOKE %1$s ON events FROM %2$s; GRANT %1$s (%3$s) ON events TO %2$s;',
+                                                w.privilege_type, w.label, others.columns_unguarded)
+                    ELSE format('REVOKE %s (%I) ON events FROM %s;', w.privilege_type, w.column_name, w.label) END,
+               ' ' ORDER BY w.privilege_type)
+    FROM others, (
+        SELECT c.name, c.column_name, c.danger, r.label, g.privilege_type, bool_or(g.column_name IS NULL) AS is_whole
+        FROM guarded c
+        JOIN given g ON coalesce(g.column_name, c.column_name) = c.column_name AND g.privilege_type IN ('INSERT', 'UPDATE')
+        JOIN open_to r ON r.oid = g.grantee AND r.type = g.privilege_type
+        WHERE EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = g.oid AND a.attname = c.column_name AND NOT a.attisdropped)
+        GROUP BY c.name, c.column_name, c.danger, r.label, g.privilege_type
+    ) AS w
+    GROUP BY w.name, w.label, w.column_name, w.danger
+    UNION ALL
+    SELECT DISTINCT 'table_readable', format('%s may use %s, which is Sluice''s own.', r.label, own.relname),
+           format('REVOKE ALL ON %I FROM %s;', own.relname, r.label)
+    FROM own, public_role r, aclexplode(own.relacl) AS acl
+    WHERE acl.grantee = r.oid
+    UNION ALL
+    SELECT 'security_off', format('Row level security of %s is off.', relname),
+           format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY;', relname)
+    FROM own WHERE NOT relrowsecurity AND NOT may_be_adopted
+    UNION ALL
+    SELECT 'index_invalid', format('The index %s is unfinished.', i.indexrelid::regclass),
+           format('DROP INDEX CONCURRENTLY %s; -- then run sluice migrate', i.indexrelid::regclass)
+    FROM pg_index i
+    WHERE NOT i.indisvalid AND (i.indrelid IN (SELECT oid FROM own) OR i.indrelid IN (SELECT oid FROM events))
+      AND NOT EXISTS (SELECT FROM pg_stat_progress_create_index p WHERE p.index_relid = i.indexrelid)
+    ORDER BY 1, 2
+$function$;
+
+-- The last statement before the commit that makes the effects true. Where a handler ended the transaction that claimed,
+-- the effects of others are gone or stand already, and processed = true would be a lie: it raises instead.
+CREATE OR REPLACE FUNCTION sluice_settle_batch(event_ids text[], outcomes text[], claimed_in text)
+    RETURNS TABLE (stripe_event_id text, delay_seconds double precision)
+    LANGUAGE plpgsql VOLATILE
+    SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $function$
+#variable_conflict use_column
+BEGIN
+    IF pg_current_xact_id_if_assigned()::text IS DISTINCT FROM claimed_in THEN
+        RAISE EXCEPTION 'A handler ended the transaction that its event was claimed in.';
+    END IF;
+    RETURN QUERY
+    UPDATE webhook_logs AS w
+    SET processed = true,
+        processed_at = clock_timestamp(),
+        outcome = settled.outcome,
+        published_at = NULL,
+        solo_starts = 0
+    FROM unnest(event_ids, outcomes) AS settled(stripe_event_id, outcome)
+    WHERE w.stripe_event_id = ANY (ARRAY[settled.stripe_event_id])
+    RETURNING w.stripe_event_id::text, extract(epoch FROM clock_timestamp() - w.created_at)::double precision;
+END
+$function$;
+
+-- Ends a thin event that waits: 'applied', since its full event is in the log; else it is dead, and the reason says why.
+-- Whether it still waited.
+CREATE OR REPLACE FUNCTION sluice_settle_thin(event_id text, new_outcome text, reason text) RETURNS boolean
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER AS $function$
+BEGIN
+    DELETE FROM thin_fetch AS waiting WHERE waiting.stripe_event_id = event_id;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    UPDATE webhook_logs AS log
+    SET outcome = new_outcome,
+        processed = new_outcome = 'applied',
+        processed_at = CASE WHEN new_outcome = 'applied' THEN now() END,
+        dead_at = CASE WHEN new_outcome <> 'applied' THEN now() END,
+        last_error = reason,
+        published_at = NULL
+    WHERE log.stripe_event_id = event_id AND NOT log.processed AND log.dead_at IS NULL AND log.outcome = 'fetching';
+    RETURN FOUND;
+END
+$function$;
+
+-- Stores payments that are locked, and shows on events rows that are locked what the ledger knows.
+--   own_words: rows whose own words are kept first: the status, to be restored should the last payment turn out to be
+--     another row's, and the intent that the row stored, as a claim on that payment. A row that shows what Sluice
+--     projected is left out: there the stored payment is known as bound to it.
+--   was_left: whether a payment has just left that row. A row shows the first entry of payment_of_event over its
+--     scopes; that costs the same for any number of payments. What no row may show has no rank. A row that never had a payment keeps what it says; one
+--     that lost its last gets that back.
+--   receipt_rows, receipt_events: rows and the webhooks that concerned them.
+CREATE OR REPLACE FUNCTION sluice_store_payments(
+    own_words text[],
+    node_scopes text[], node_ids text[], parent_ids text[], bound_to text[], bound_bys text[], statuses text[],
+    ranks smallint[], awaiting boolean[], preferred text[], are_open boolean[],
+    subscription_scopes text[], subscription_ids text[],
+    row_ids text[], was_left boolean[], receipt_rows text[], receipt_events text[]
+) RETURNS void
+    LANGUAGE plpgsql VOLATILE
+    SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $function$
+#variable_conflict use_column
+BEGIN
+    IF cardinality(own_words) > 0 THEN
+        WITH own_word AS (
+            SELECT e.id::text AS events_id, e.payment_status AS status, e.stripe_payment_intent_id AS intent,
+                   coalesce(nullif(e.stripe_account_id, ''), 'platform') AS account
+            FROM unnest(own_words) AS n(events_id)
+            CROSS JOIN LATERAL (
+                SELECT v.id, v.payment_status, v.stripe_payment_intent_id, v.stripe_account_id
+                FROM events AS v
+                WHERE v.id = sluice_event_key(n.events_id)
+                OFFSET 0
+            ) AS e
+            WHERE (e.payment_status IS DISTINCT FROM 'pending' OR e.stripe_payment_intent_id IS NOT NULL)
+              AND NOT EXISTS (
+                  SELECT
+                  FROM payment AS p
+                  WHERE p.payment_id = e.stripe_payment_intent_id
+                    AND p.events_id = e.id::text
+                    AND p.scope IN ('tenant:' || e.id::text, 'live:platform', 'test:platform',
+                                    'live:' || nullif(e.stripe_account_id, ''),
+                                    'test:' || nullif(e.stripe_account_id, ''))
+                    AND NOT p.awaits_event
+              )
+        )
+        INSERT INTO payment_fact (
+            scope, payment_id, stripe_event_id, said_at, kind, status, object_id, names_event, named_by
+        )
+        SELECT 'events', r.events_id, 'stored', timestamptz 'epoch', 'stored', r.status, r.intent, NULL, NULL
+        FROM own_word AS r
+        UNION ALL
+        SELECT m.mode || ':' || r.account, r.intent, 'stored:' || r.events_id, timestamptz 'epoch', 'stored', NULL,
+               NULL, r.events_id, 'stored'
+        FROM own_word AS r
+        CROSS JOIN (VALUES ('live'), ('test')) AS m(mode)
+        WHERE length(r.intent) BETWEEN 1 AND 255
+        UNION ALL
+        -- an application may store the platform's own charge, whose money goes to the row's account
+        SELECT m.mode || ':platform', r.intent, 'stored:' || r.events_id, timestamptz 'epoch', 'stored', NULL, NULL,
+               r.events_id, 'stored'
+        FROM own_word AS r
+        CROSS JOIN (VALUES ('live'), ('test')) AS m(mode)
+        WHERE r.account <> 'platform' AND length(r.intent) BETWEEN 1 AND 255
+        ORDER BY 1, 2, 3
+        ON CONFLICT (scope, payment_id, stripe_event_id) DO NOTHING;
+    END IF;
+
+    IF cardinality(node_ids) > 0 THEN
+        UPDATE payment AS p
+        SET parent_id = n.parent_id,
+            events_id = n.events_id,
+            bound_by = n.bound_by,
+            status = n.status,
+            rank = n.rank,
+            awaits_event = n.awaits_event,
+            awaits = n.awaits,
+            opened_at = CASE WHEN n.is_open THEN coalesce(p.opened_at, now()) END,
+            updated_at = now()
+        FROM unnest(node_scopes, node_ids, parent_ids, bound_to, bound_bys, statuses, ranks, awaiting, preferred, are_open)
+             AS n(scope, payment_id, parent_id, events_id, bound_by, status, rank, awaits_event, awaits, is_open)
+        WHERE p.scope = ANY (ARRAY[n.scope]) AND p.payment_id = ANY (ARRAY[n.payment_id]);
+    END IF;
+
+    IF cardinality(subscription_ids) > 0 THEN
+        UPDATE subscription AS s
+        SET events_id = bound.events_id
+        FROM unnest(subscription_scopes, subscription_ids) AS n(scope, payment_id)
+        CROSS JOIN LATERAL (
+            SELECT p.events_id FROM payment AS p WHERE p.scope = n.scope AND p.payment_id = n.payment_id OFFSET 0
+        ) AS bound
+        WHERE s.scope = ANY (ARRAY[n.scope]) AND s.subscription_id = ANY (ARRAY[n.payment_id])
+          AND s.events_id IS DISTINCT FROM bound.events_id;
+    END IF;
+
+    IF cardinality(row_ids) > 0 THEN
+        WITH receipt AS (
+            SELECT c.events_id,
+                   'epoch'::timestamp + max(extract(epoch FROM w.created_at)) * interval '1 second' AS received_at
+            FROM unnest(receipt_rows, receipt_events) AS c(events_id, stripe_event_id)
+            CROSS JOIN LATERAL (
+                SELECT l.created_at FROM webhook_logs AS l WHERE l.stripe_event_id = c.stripe_event_id OFFSET 0
+            ) AS w
+            GROUP BY c.events_id
+        ),
+        shown AS (
+            SELECT e.id, n.was_left, first.status, first.payment_id, receipt.received_at,
+                   before.is_there AS is_remembered, before.status AS status_before,
+                   before.object_id AS intent_before
+            FROM unnest(row_ids, was_left) AS n(events_id, was_left)
+            CROSS JOIN LATERAL (
+                SELECT v.id, v.stripe_account_id
+                FROM events AS v
+                WHERE v.id = sluice_event_key(n.events_id)
+                OFFSET 0
+            ) AS e
+            LEFT JOIN receipt ON receipt.events_id = n.events_id
+            LEFT JOIN LATERAL (
+                SELECT true AS is_there, f.status, f.object_id
+                FROM payment_fact AS f
+                WHERE n.was_left AND f.scope = 'events' AND f.payment_id = n.events_id
+                  AND f.stripe_event_id || '' = 'stored'
+                OFFSET 0
+            ) AS before ON true
+            LEFT JOIN LATERAL (
+                SELECT best.status, best.payment_id
+                FROM unnest(ARRAY['tenant:' || n.events_id, 'live:platform', 'test:platform',
+                                  'live:' || nullif(e.stripe_account_id, ''),
+                                  'test:' || nullif(e.stripe_account_id, '')]) AS s(scope)
+                CROSS JOIN LATERAL (
+                    SELECT p.status, p.rank, p.payment_id
+                    FROM payment AS p
+                    WHERE (p.events_id, p.scope) >= (n.events_id, s.scope) AND (p.events_id, p.scope) <= (n.events_id, s.scope)
+                      AND p.events_id IS NOT NULL AND p.rank IS NOT NULL
+                    ORDER BY p.events_id, p.scope, p.rank, p.payment_id
+                    LIMIT 1
+                ) AS best
+                ORDER BY best.rank, best.payment_id
+                LIMIT 1
+            ) AS first ON true
+        )
+        UPDATE events AS e
+        SET payment_status = CASE
+                WHEN s.status IS NOT NULL THEN s.status
+                WHEN s.was_left AND s.is_remembered THEN s.status_before
+                WHEN s.was_left THEN 'pending'
+                ELSE e.payment_status
+            END,
+            stripe_payment_intent_id = CASE
+                WHEN s.status IS NOT NULL THEN s.payment_id
+                WHEN s.was_left THEN s.intent_before
+                ELSE e.stripe_payment_intent_id
+            END,
+            last_webhook_received = greatest(e.last_webhook_received, s.received_at)
+        FROM shown AS s
+        WHERE e.id = ANY (ARRAY[s.id]);
+    END IF;
+END
+$function$;
+
+-- Where each function finds its tables, whose rights it has, and who may call it. A function is listed here by its name.
+DO $rights$
+DECLARE
+    -- Sluice's own schema first, should the user's events be in another.
+    own_schema text := quote_ident(current_schema());
+    schemas text := (SELECT concat_ws(', ', own_schema, nullif(quote_ident(nspname), own_schema))
+                     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = 'events'::regclass);
+    owner regrole := (SELECT relowner FROM pg_class WHERE oid = 'webhook_logs'::regclass);
+    callers jsonb := $${
+        "sluice_add_facts": ["sluice_processor"],
+        "sluice_bigint_key": ["sluice_ingest", "sluice_processor", "sluice_migrator"],
+        "sluice_body_json": ["sluice_processor", "sluice_migrator"],
+        "sluice_claim_batch": ["sluice_processor"],
+        "sluice_connected_accounts": ["sluice_reconciler", "sluice_migrator"],
+        "sluice_count_due": ["sluice_healthd", "sluice_migrator"],
+        "sluice_event_key": ["sluice_ingest", "sluice_processor", "sluice_migrator"],
+        "sluice_fill_webhooks": ["sluice_ingest"],
+        "sluice_integer_key": ["sluice_ingest", "sluice_processor", "sluice_migrator"],
+        "sluice_lease_webhooks": ["sluice_processor"],
+        "sluice_note_death": [],
+        "sluice_payment_scopes": ["sluice_processor", "sluice_migrator"],
+        "sluice_postpone_webhook": ["sluice_processor"],
+        "sluice_revive_webhook": ["sluice_ingest"],
+        "sluice_schema_findings": ["sluice_healthd", "sluice_migrator"],
+        "sluice_settle_batch": ["sluice_processor"],
+        "sluice_settle_thin": ["sluice_reconciler", "sluice_migrator"],
+        "sluice_shown_scopes": ["sluice_processor", "sluice_migrator"],
+        "sluice_store_payments": ["sluice_processor"],
+        "sluice_text_key": ["sluice_ingest", "sluice_processor", "sluice_migrator"],
+        "sluice_uuid_key": ["sluice_ingest", "sluice_processor", "sluice_migrator"]
+    }$$;
+    retired text[] := ARRAY['sluice_append_facts', 'sluice_claim_webhooks', 'sluice_settle_webhooks',
+                            'sluice_show_payments'];
+    item record;
+BEGIN
+    FOR item IN SELECT oid::regprocedure AS name FROM pg_proc
+                WHERE pronamespace = current_schema()::regnamespace AND proname = ANY (retired)
+    LOOP
+        EXECUTE format('DROP FUNCTION %s', item.name);
+    END LOOP;
+
+    FOR item IN SELECT oid::regprocedure AS name, prosecdef, prosqlbody IS NOT NULL AS is_bound FROM pg_proc
+                WHERE pronamespace = current_schema()::regnamespace AND callers ? proname::text
+    LOOP
+        -- A body after RETURN found its names when the function was made.
+        IF NOT item.is_bound THEN
+            EXECUTE format('ALTER FUNCTION %s SET search_path = pg_catalog, %s, pg_temp', item.name,
+                           CASE WHEN item.prosecdef THEN own_schema ELSE schemas END);
+        END IF;
+        -- It has the rights of the table's owner, and so have the table's triggers: nobody else's, should a superuser
+        -- run this. Whoever may alter the table has the owner's rights already.
+        IF item.prosecdef AND owner <> current_user::regrole THEN
+            BEGIN
+                EXECUTE format('ALTER FUNCTION %s OWNER TO %s', item.name, owner);
+            EXCEPTION WHEN insufficient_privilege THEN NULL;
+            END;
+        END IF;
+    END LOOP;
+
+    FOR item IN
+        SELECT format('REVOKE ALL ON FUNCTION %s FROM %s', f.oid::regprocedure, visitor.name) AS command
+        FROM pg_proc f, (SELECT 'PUBLIC' UNION ALL
+                         SELECT quote_ident(rolname) FROM pg_roles WHERE rolname IN ('anon', 'authenticated')) AS visitor (name)
+        WHERE f.pronamespace = current_schema()::regnamespace AND callers ? f.proname::text
+        UNION ALL
+        SELECT format('GRANT EXECUTE ON FUNCTION %s TO %I', f.oid::regprocedure, r.rolname)
+        FROM pg_proc f JOIN pg_roles r ON callers -> f.proname::text ? r.rolname::text
+        WHERE f.pronamespace = current_schema()::regnamespace
+    LOOP
+        EXECUTE item.command;
+    END LOOP;
+
+    IF NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = 'webhook_logs'::regclass AND tgname = 'sluice_death') THEN
+        CREATE TRIGGER sluice_death AFTER UPDATE OF dead_at ON webhook_logs FOR EACH ROW
+            WHEN (NEW.dead_at IS NOT NULL AND NEW.dead_at IS DISTINCT FROM OLD.dead_at)
+            EXECUTE FUNCTION sluice_note_death();
+    END IF;
+
+    FOR item IN SELECT * FROM sluice_schema_findings() LOOP
+        RAISE WARNING E'%: %\n%', item.name, item.finding, item.cure;
+    END LOOP;
+END
+$rights$;
+
+COMMIT;

@@ -1,0 +1,23 @@
+-- The last statement before the commit that makes the effects true. Where a handler ended the transaction that claimed,
+-- the effects of others are gone or stand already, and processed = true would be a lie: it raises instead.
+CREATE OR REPLACE FUNCTION sluice_settle_batch(event_ids text[], outcomes text[], claimed_in text)
+    RETURNS TABLE (stripe_event_id text, delay_seconds double precision)
+    LANGUAGE plpgsql VOLATILE
+    SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $function$
+#variable_conflict use_column
+BEGIN
+    IF pg_current_xact_id_if_assigned()::text IS DISTINCT FROM claimed_in THEN
+        RAISE EXCEPTION 'A handler ended the transaction that its event was claimed in.';
+    END IF;
+    RETURN QUERY
+    UPDATE webhook_logs AS w
+    SET processed = true,
+        processed_at = clock_timestamp(),
+        outcome = settled.outcome,
+        published_at = NULL,
+        solo_starts = 0
+    FROM unnest(event_ids, outcomes) AS settled(stripe_event_id, outcome)
+    WHERE w.stripe_event_id = ANY (ARRAY[settled.stripe_event_id])
+    RETURNING w.stripe_event_id::text, extract(epoch FROM clock_timestamp() - w.created_at)::double precision;
+END
+$function$;

@@ -1,0 +1,32 @@
+"""What `make schema` writes stands in the tree as it would be written now."""
+
+from pathlib import Path
+
+import pytest
+
+from devstack import schema_files
+from sluice.postgres.migration_files import CORE_FOLDER
+
+ADVICE = "run `make schema`"
+FUNCTION_FILES = sorted((CORE_FOLDER / "functions").glob("sluice_*.sql"))
+
+
+def test_functions_sql_holds_the_functions_of_today() -> None:
+    """All files of functions/, between the begin and the rights."""
+    assert (CORE_FOLDER / "functions.sql").read_text() == schema_files.functions(), ADVICE
+
+
+def test_the_foundation_holds_the_preflight_of_today() -> None:
+    """Word for word."""
+    assert (CORE_FOLDER / "sprint1_database_foundation.sql").read_text() == schema_files.foundation(), ADVICE
+
+
+async def test_schema_sql_shows_the_tables_of_today(empty_database_url: str) -> None:
+    """As the migrations make them of an empty database."""
+    assert (CORE_FOLDER / "schema.sql").read_text() == await schema_files.schema(empty_database_url), ADVICE
+
+
+@pytest.mark.parametrize("file", FUNCTION_FILES, ids=lambda path: path.stem)
+def test_a_file_of_functions_is_named_after_one_of_them(file: Path) -> None:
+    """So that a name leads to its file."""
+    assert f"FUNCTION {file.stem}(" in file.read_text()
