@@ -12,7 +12,7 @@ from tests.migrations.conftest import Connection
 from tests.migrations.databases import ALL, FOUNDATION, FUNCTIONS, KINDS, add_sluice, psql
 
 ROOT = Path(__file__).parents[2]
-ERRORS = ROOT / "sluice" / "runtime" / "error_log.sql"
+ERRORS = ROOT / "sluice" / "error_log" / "error_log.sql"
 INBOX = [ROOT / "sluice" / "inbox" / "record.sql"]
 SERVICES = {
     "sluice_ingest": [*sorted((ROOT / "ingest").rglob("*.sql")), *INBOX, ERRORS],

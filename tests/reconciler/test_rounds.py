@@ -44,12 +44,14 @@ async def made(database: Database) -> AsyncIterator[Reconciling]:
 
 
 async def test_every_account_that_the_database_knows_is_listed(made: Reconciling) -> None:
-    """Accounts of events rows and of payments, not those of organisers with a secret of their own."""
+    """Accounts of events rows and of payments, not those of organisers with a URL of their own."""
     await made.database.execute("INSERT INTO events (name, stripe_account_id) VALUES ('a', 'acct_row'), ('b', NULL)")
-    await made.database.execute(
+    (organiser,) = await made.database.fetch(
         "INSERT INTO events (name, stripe_account_id, webhook_secret) VALUES ('c', 'acct_organiser', 'whsec_1')"
+        " RETURNING id::text"
     )
-    scopes = ["live:acct_paid", "test:acct_tried", "test:platform", "tenant:7", "live:platform", "live:acct_other"]
+    tenant = f"tenant:{organiser['id']}"
+    scopes = ["live:acct_paid", "test:acct_tried", "test:platform", tenant, "live:platform", "live:acct_other"]
     await made.database.execute(
         "INSERT INTO payment (scope, payment_id) SELECT s, 'pi_1' FROM unnest($1::text[]) s", scopes
     )
