@@ -57,11 +57,12 @@ recovery: $(BIN)/sluice $(VENV)/.test
 proto: $(VENV)/.test
 	@$(BIN)/python -m grpc_tools.protoc -Iproto --python_out=. --pyi_out=. proto/sluice/contract/v1/event.proto
 
-## docs: write docs/settings.md from the settings, and the types in docs/event-types.md from sluice/payments
+## docs: write docs/settings.md, docs/state-machine.md, and the types in docs/event-types.md, from the code
 .PHONY: docs
 docs: $(VENV)/.stack
 	@$(BIN)/python -m devstack.settings_page
 	@$(BIN)/python -m devstack.event_types_page
+	@$(BIN)/python -m devstack.state_machine_page
 
 ## schema: write functions.sql, schema.sql and the foundation's preflight in sluice/migrations/ from their sources
 .PHONY: schema

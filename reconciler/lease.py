@@ -1,8 +1,8 @@
 """
-Which of several reconcilers works: the one whose name stands in ``reconcile_lease``, as long as it goes on saying so.
+Let one of several reconcilers work: the one whose name stands in ``reconcile_lease``, as long as it renews that.
 
-A lease in a row, not a lock of a session: that would not last behind a pooler in transaction mode. A reconciler that lost it and
-does not know yet writes nothing that matters: each step of a pass is kept only in the name of the holder.
+A lease in a row, not a lock of a session: that would not last behind a pooler in transaction mode. A reconciler that
+lost it and does not know yet writes nothing that matters: each step of a pass is kept in the name of the holder alone.
 """
 
 import asyncio

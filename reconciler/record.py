@@ -7,7 +7,7 @@ import asyncpg
 
 from reconciler.listed import Refused
 from sluice.contract.event import StripeEvent
-from sluice.inbox.record import RECORD_NEW, columns
+from sluice.inbox.recorder import record_listed
 from sluice.postgres.pool import Connection
 from sluice.postgres.sql import load_queries
 
@@ -15,7 +15,16 @@ QUERIES = load_queries(__file__, "record.sql")
 VERIFIED_BY = "api"
 """Value of ``webhook_logs.verified_by``: no secret signed it, Stripe's API gave it."""
 RECONCILE, THIN = "reconcile", "thin"
+_SECONDS = 5.0
 _ROW_AT_FAULT = frozenset({"22", "23", "54", "P0"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """An event as the inbox takes it."""
+
+    event: StripeEvent
+    verified_by: str = VERIFIED_BY
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +67,12 @@ async def missing(tx: Connection, events: Sequence[StripeEvent]) -> Sequence[Str
 async def _insert(tx: Connection, events: Sequence[StripeEvent], source: str) -> tuple[StripeEvent, ...]:
     """In a savepoint, so that the transaction outlives a refusal; sorted, as ingest does, so that no two deadlock."""
     by_id = {event.stripe_event_id: event for event in sorted(events, key=lambda event: event.stripe_event_id)}
-    ordered = list(by_id.values())
     async with tx.transaction():
-        rows = await tx.fetch(RECORD_NEW, *columns(ordered, [VERIFIED_BY] * len(ordered)), False)
-        new = tuple(by_id[row["stripe_event_id"]] for row in rows)
-        if new:
-            await tx.execute(QUERIES["note_found"], [event.stripe_event_id for event in new], source)
-    return new
+        found = [_Listed(event) for event in by_id.values()]
+        ids = await record_listed(tx, found, within_seconds=_SECONDS)
+        if ids:
+            await tx.execute(QUERIES["note_found"], ids, source)
+    return tuple(by_id[event_id] for event_id in ids)
 
 
 def _is_about_a_row(error: Exception) -> bool:

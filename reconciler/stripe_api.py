@@ -48,7 +48,7 @@ logging.getLogger("stripe").setLevel(logging.WARNING)  # it tells of each reques
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer of Stripe's, and its time by Stripe's clock."""
+    """Stripe's answer, and its time by Stripe's clock."""
 
     document: JsonObject
     said_at: int
@@ -210,6 +210,6 @@ def _moment(headers: Mapping[str, str]) -> int:
 
 
 def _kind(path: str) -> str:
-    """Name a request's subject for a metric: ``events``, ``webhook_endpoints``, …; never an id."""
+    """Name the kind of a request, for a metric: ``events``, ``webhook_endpoints``, …; never an id."""
     parts = path.strip("/").split("?")[0].split("/")
     return parts[2] if parts[0] == "v2" else parts[1]

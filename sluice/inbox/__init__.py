@@ -1,1 +1,1 @@
-"""The table ``webhook_logs``: webhooks as they are received."""
+"""``webhook_logs`` as an inbox and a queue: its states, and every statement that writes it."""

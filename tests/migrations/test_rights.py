@@ -13,15 +13,18 @@ from tests.migrations.databases import ALL, FOUNDATION, FUNCTIONS, KINDS, add_sl
 
 ROOT = Path(__file__).parents[2]
 ERRORS = ROOT / "sluice" / "error_log" / "error_log.sql"
-INBOX = [ROOT / "sluice" / "inbox" / "record.sql"]
 SERVICES = {
-    "sluice_ingest": [*sorted((ROOT / "ingest").rglob("*.sql")), *INBOX, ERRORS],
+    "sluice_ingest": [
+        *sorted((ROOT / "ingest").rglob("*.sql")),
+        *(ROOT / "sluice" / "inbox" / name for name in ("recorder.sql", "publications.sql")),
+        ERRORS,
+    ],
     "sluice_processor": [  # a rebuild is run by an operator
         *(path for path in sorted((ROOT / "processor").rglob("*.sql")) if path.parent.name != "rebuild"),
         ERRORS,
     ],
     "sluice_healthd": [*sorted((ROOT / "healthd").rglob("*.sql")), ERRORS],
-    "sluice_reconciler": [*sorted((ROOT / "reconciler").rglob("*.sql")), *INBOX, ERRORS],
+    "sluice_reconciler": [*sorted((ROOT / "reconciler").rglob("*.sql")), ERRORS],
 }
 ALLOWED = {
     "sluice_ingest": [
@@ -235,7 +238,7 @@ FILL = """
 
 @pytest.mark.parametrize("owner", ["postgres", "earlier_owner"])
 async def test_ingest_fills_what_was_left_and_no_other_row(earlier_url: str, db: Connection, owner: str) -> None:
-    """Not one that has a body, not one that was processed; with the rights of whoever owns the table."""
+    """Not one that has a body, not one that was processed; with the rights of the table's owner."""
     await db.execute(
         f"DROP ROLE IF EXISTS earlier_owner; CREATE ROLE earlier_owner; ALTER TABLE webhook_logs OWNER TO {owner}"
     )

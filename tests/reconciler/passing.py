@@ -10,14 +10,23 @@ from reconciler.lease import Lease
 from reconciler.standing import Pass, Standings
 from reconciler.stripe_api import StripeApi
 from sluice.contract.envelope import read_event
+from sluice.contract.event import StripeEvent
 from sluice.error_log.error_log import ErrorLog
-from sluice.inbox.record import RECORD_NEW, columns
+from sluice.inbox.recorder import record_new
 from sluice.postgres.pool import Database
 from sluice.simulator.stripe_api.offline_stripe import OfflineStripe
 from tests.reconciler.asking import PLENTY, asking
 
 PLATFORM = Account(livemode=False, account=None)
 HOUR = 3600
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """A webhook as ingest records it."""
+
+    event: StripeEvent
+    verified_by: str = "platform:1a2b3c4d"
 
 
 @dataclass
@@ -63,8 +72,10 @@ async def reconciling(
 
 async def deliver(database: Database, *bodies: bytes) -> None:
     """Record webhooks as ingest does, signed."""
-    events = [read_event(body) for body in sorted(bodies)]
-    await database.fetch(RECORD_NEW, *columns(events, ["platform:1a2b3c4d"] * len(events)), True)
+    deliveries = [Delivered(read_event(body)) for body in bodies]
+    async with database.acquire() as connection:
+        deliveries.sort(key=lambda delivery: delivery.event.stripe_event_id)
+        await record_new(connection, deliveries, within_seconds=5)
 
 
 async def logged(database: Database) -> Collection[str]:

@@ -1,4 +1,4 @@
-"""Each answer of Stripe's has its meaning to the reconciler."""
+"""Each answer of Stripe's becomes the reconciler's failure or value for it."""
 
 import asyncio
 import time

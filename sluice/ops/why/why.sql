@@ -48,8 +48,7 @@ WITH RECURSIVE row AS (
 ), found AS (
     SELECT best.scope, best.payment_id, best.rank, best.parent_id
     FROM row
-    CROSS JOIN unnest(ARRAY['tenant:' || row.id, 'live:platform', 'test:platform', 'live:' || row.account,
-                            'test:' || row.account]) AS s(scope)
+    CROSS JOIN unnest(sluice_shown_scopes(row.id, row.account)) AS s(scope)
     CROSS JOIN LATERAL (
         SELECT p.scope, p.payment_id, p.rank, p.parent_id
         FROM payment AS p

@@ -1,4 +1,4 @@
-"""Faults at Stripe, or on the way there, for tests to call up."""
+"""Faults at Stripe, or on the way there, that a test asks for."""
 
 from collections import deque
 from collections.abc import Callable, Iterable

@@ -1,4 +1,4 @@
-"""Lists as Stripe pages them: newest first, a page at a time, by the id of the last one seen."""
+"""Page through a list: newest first, a page at a time, by the id of the last one seen."""
 
 import bisect
 import itertools

@@ -108,7 +108,7 @@ async def _spoil(fault: Fault, request: web.Request) -> web.StreamResponse | Non
 
 
 class _Answers:
-    """The answer of each path."""
+    """Answers each path."""
 
     def __init__(self, stripe: OfflineStripe) -> None:
         self._stripe = stripe
