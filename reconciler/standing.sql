@@ -60,7 +60,7 @@ WHERE NOT EXISTS (SELECT FROM unnest($1::boolean[], $2::text[]) AS wanted (livem
   AND EXISTS (SELECT FROM reconcile_lease WHERE holder = $3 AND until > now());
 
 -- connected_accounts --
-SELECT account FROM sluice_connected_accounts() AS known (account);
+SELECT known.account FROM sluice_connected_accounts() AS known (account);
 
 -- newest_trouble --
 -- When healthd last saw that webhooks were not taken in; NULL: not in the last hour.
