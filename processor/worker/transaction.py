@@ -117,7 +117,7 @@ class Processor:
             QUERIES["claim"],
             [work.event_id for work in works],
             [work.attempt for work in works],
-            [digest_of(work.event) for work in works],
+            _digests(works),
             alone,
             self.patience.patience_seconds,
             _milliseconds(self.limits.transaction_seconds * 0.95),  # the server gives up first and says why
@@ -191,8 +191,8 @@ async def _look(tx: Connection, works: Sequence[Work], alone: bool) -> Mapping[s
     """Why the rest could not be claimed; the rows are not locked, so this is what they say at this moment."""
     if not works:
         return {}
-    ids, digests = [work.event_id for work in works], [digest_of(work.event) for work in works]
-    rows = {row["stripe_event_id"]: row for row in await tx.fetch(QUERIES["look"], ids, digests)}
+    found = await tx.fetch(QUERIES["look"], [work.event_id for work in works], _digests(works))
+    rows = {row["stripe_event_id"]: row for row in found}
     return {work.event_id: _unclaimed(work, rows.get(work.event_id), alone) for work in works}
 
 
@@ -226,6 +226,12 @@ async def _settle_unsupported(
     reasons = [_reason(outcome.reason) for outcome in dead.values()]
     rows = await tx.fetch(QUERIES["settle_unsupported"], list(dead), reasons, claimed_in)
     return {row["stripe_event_id"]: Settled(dead[row["stripe_event_id"]], row["is_dead"]) for row in rows}
+
+
+def _digests(works: Sequence[Work]) -> Sequence[bytes | None]:
+    """For ``unnest``, which fills an empty column up with NULL: nearly always no body is large."""
+    digests = [digest_of(work.event) for work in works]
+    return digests if any(digests) else ()
 
 
 def _attempts(works: Sequence[Work]) -> Mapping[str, int]:

@@ -58,29 +58,24 @@ class Saying:
         """
         if next(self._counted) > FACTS_MAX:
             raise _too_many(self.event)
+        thing = self.thing
         return Fact(
             payment_id=payment_id,
             kind=kind,
             said_at=self.event.created,
             stripe_event_id=self.event.stripe_event_id,
-            object_id=identifier(self.thing, "id"),
+            object_id=identifier(thing, "id"),
             status=status,
             amount=amount,
             amount_captured=amount_captured,
             amount_released=amount_released,
-            currency=text(self.thing, "currency"),
-            object_created=moment(self.thing, "created"),
+            currency=text(thing, "currency"),
+            object_created=moment(thing, "created"),
             parent_id=parent_id,
             claims=self._tenant_claim or claims,
-            destination=self._destination,
-            on_behalf_of=identifier(self.thing, "on_behalf_of", "acct_"),
+            destination=_destination(thing),
+            on_behalf_of=identifier(thing, "on_behalf_of", "acct_"),
         )
-
-    @property
-    def _destination(self) -> str | None:
-        """Charges of before 2017 named it in a field of their own."""
-        transferred = identifier(child(self.thing, "transfer_data"), "destination", "acct_")
-        return transferred or identifier(self.thing, "destination", "acct_")
 
     @property
     def metadata_claim(self) -> tuple[Claim, ...]:
@@ -96,6 +91,12 @@ def _too_many(event: StripeEvent) -> TooManyFacts:
     failure = TooManyFacts(f"it makes more than {FACTS_MAX} facts, and one event may not")
     failure.stripe_event_id = event.stripe_event_id
     return failure
+
+
+def _destination(thing: JsonObject) -> str | None:
+    """Charges of before 2017 named it in a field of their own."""
+    transferred = identifier(child(thing, "transfer_data"), "destination", "acct_")
+    return transferred or identifier(thing, "destination", "acct_")
 
 
 def claim_in(metadata: JsonObject) -> tuple[Claim, ...]:
