@@ -24,6 +24,7 @@ check: $(VENV)/.test
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/codespell
+	@$(BIN)/sqlfluff lint --processes 1 --disable-progress-bar .
 	@$(BIN)/python -m devstack.prose_check
 
 ## fix: format and repair what can be repaired automatically
@@ -57,11 +58,12 @@ recovery: $(BIN)/sluice $(VENV)/.test
 proto: $(VENV)/.test
 	@$(BIN)/python -m grpc_tools.protoc -Iproto --python_out=. --pyi_out=. proto/sluice/contract/v1/event.proto
 
-## docs: write docs/settings.md from the settings, and the types in docs/event-types.md from sluice/payments
+## docs: write docs/settings.md, docs/state-machine.md, and the types in docs/event-types.md, from the code
 .PHONY: docs
 docs: $(VENV)/.stack
 	@$(BIN)/python -m devstack.settings_page
 	@$(BIN)/python -m devstack.event_types_page
+	@$(BIN)/python -m devstack.state_machine_page
 
 ## schema: write functions.sql, schema.sql and the foundation's preflight in sluice/migrations/ from their sources
 .PHONY: schema

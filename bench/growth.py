@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.ground import prepare
+from sluice.inbox.publications import QUERIES as PUBLICATIONS
 from sluice.ops.status.snapshot import MOST
 from sluice.ops.status.snapshot import QUERIES as STATUS
 from sluice.ops.why.lookup import tell
@@ -24,7 +25,6 @@ Look: TypeAlias = "Callable[[Connection], Awaitable[object]]"
 
 _ROOT = Path(__file__).parents[1]
 _HEALTHD = load_queries(str(_ROOT / "healthd" / "database.py"), "poll.sql")
-_RELAY = load_queries(str(_ROOT / "ingest" / "relay.py"), "relay.sql")
 _DUE = (_ROOT / "charts" / "sluice" / "files" / "due.sql").read_text(encoding="utf-8")
 _PART = 50_000
 _TIMES = 15
@@ -110,9 +110,9 @@ async def _fill(connection: Connection, rows: int, events_id: str) -> None:
 
 
 def _looks(events_id: str, rows: int) -> Mapping[str, Look]:
-    untried = _RELAY["claim_untried"].replace("$3", "now()")
+    untried = PUBLICATIONS["claim_untried"].replace("$3", "now()")
     return {
-        "relay, due": lambda db: _as_ingest(db, _RELAY["claim_due"], 500, False),
+        "relay, due": lambda db: _as_ingest(db, PUBLICATIONS["claim_due"], 500, False),
         "relay, untried": lambda db: _as_ingest(db, untried, 500, False),
         "healthd": lambda db: _in_order(db, _HEALTHD["count_webhooks"], 10_000),
         "KEDA": lambda db: db.fetch(_DUE),

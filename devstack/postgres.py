@@ -26,6 +26,7 @@ from devstack.files import read_or_none, size_of, tail, write_private
 from devstack.home import PostgresHome, find_home
 from devstack.ports import LOOPBACK, free_port
 from devstack.problems import StackProblem, explain
+from devstack.server import Server
 
 SUPERUSER = "postgres"
 LOGIN_ROLES = ("ingest", "processor", "healthd")
@@ -35,19 +36,17 @@ _POLL_SECONDS = 0.02
 _ENVIRONMENT = {"LC_ALL": "C", "PATH": os.defpath, "TZ": "UTC"}  # nothing of the shell's, whose locale may be broken
 
 
-class PostgresServer:
-    """One running server. ``kill`` and ``restart`` are for those who test what happens then."""
+class PostgresServer(Server):
+    """One running server."""
+
+    name = "PostgreSQL"
+    stopped_by = signal.SIGINT  # as ``pg_ctl stop -m fast``
 
     def __init__(self, folder: Path, home: PostgresHome, port: int, settings: Mapping[str, str]) -> None:
-        self.folder = folder
+        super().__init__(folder, folder / "postgres.log", port)
         self.home = home
-        self.port = port
         self._settings = settings
         self._passwords = _passwords(folder / "passwords.json")
-        self._log = folder / "postgres.log"
-        self._child: Child | None = None
-        self.is_wanted = True
-        self._turn = asyncio.Lock()
 
     @classmethod
     async def start(
@@ -65,7 +64,7 @@ class PostgresServer:
         data_dir.mkdir(parents=True, exist_ok=True)
         server = cls(data_dir, find_home(data_dir), port or free_port(), settings)
         try:
-            await end_leftovers(server.home.data)
+            await server._end_leftovers()
             await asyncio.to_thread(server._initialise)
             await server._launch()
             await server._create_database(DEFAULT_DATABASE)
@@ -73,21 +72,6 @@ class PostgresServer:
             await server.stop()
             raise
         return server
-
-    @property
-    def pid(self) -> int:
-        """The postmaster's process id."""
-        return self._running().pid
-
-    @property
-    def exit_code(self) -> int | None:
-        """How the postmaster ended, or None while it runs."""
-        return self._running().exit_code
-
-    @property
-    def log(self) -> Path:
-        """Where it writes what it has to say."""
-        return self._log
 
     def url(self, database: str = DEFAULT_DATABASE, user: str | None = None) -> str:
         """Address of a database for the superuser, or for one of the services' login roles."""
@@ -98,28 +82,8 @@ class PostgresServer:
         """The generated password of the superuser or of a login role."""
         return self._passwords[user]
 
-    async def stop(self, *, within_seconds: float = 8) -> None:
-        """End it as ``pg_ctl stop -m fast`` does; past its time it is killed, and recovers at the next start."""
-        self.is_wanted = False
-        if self._child is not None:
-            await self._child.stop(by=signal.SIGINT, within_seconds=within_seconds)
-
-    def kill(self) -> None:
-        """SIGKILL the postmaster, as a fault would; a stack starts it again unless ``stop`` follows."""
-        self._running().kill()
-
-    async def restart(self) -> None:
-        """Start again on the same port and data, stopping it first where it still runs."""
-        async with self._turn:
-            await self.stop()
-            await end_leftovers(self.home.data)
-            await self._launch()
-            self.is_wanted = True
-
-    def _running(self) -> Child:
-        if self._child is None:
-            raise StackProblem("PostgreSQL was not started.")
-        return self._child
+    async def _end_leftovers(self) -> None:
+        await end_leftovers(self.home.data)
 
     def _initialise(self) -> None:
         """Make the data folder whole or not at all; a folder of another version stays as it is."""
@@ -168,18 +132,18 @@ class PostgresServer:
 
     async def _launch(self) -> None:
         for _ in range(3):
-            start_byte = size_of(self._log)
+            start_byte = size_of(self.log)
             self._child = Child.spawn(self._command())
             if await self._is_ready():
                 return
-            output = tail(self._log, start_byte=start_byte)
+            output = tail(self.log, start_byte=start_byte)
             if "pre-existing shared memory" in output:  # a killed postmaster's last children are still leaving
-                await end_leftovers(self.home.data)
+                await self._end_leftovers()
             elif "Address already in use" not in output:
-                raise explain("PostgreSQL", self.folder, output)
+                raise explain(self.name, self.folder, output)
             else:
                 self.port = free_port()
-        raise explain("PostgreSQL", self.folder, tail(self._log))
+        raise explain(self.name, self.folder, tail(self.log))
 
     def _command(self) -> Command:
         settings = {
@@ -197,13 +161,13 @@ class PostgresServer:
         }
         flags = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         return Command(
-            name="PostgreSQL",
+            name=self.name,
             argv=[self.home.program("postgres"), "-D", str(self.home.data), *flags],
             env=_ENVIRONMENT,
-            log=self._log,
+            log=self.log,
             identity=self.home.identity,
             folder=Path("/"),
-            orphan_signal=signal.SIGINT,
+            orphan_signal=self.stopped_by,
         )
 
     async def _is_ready(self) -> bool:
@@ -213,7 +177,7 @@ class PostgresServer:
             if _postmaster_status(self.home.data, child.pid) == "ready":
                 return True
             if time.monotonic() > deadline:
-                await child.stop(by=signal.SIGINT)
+                await child.stop(by=self.stopped_by)
                 return False
             await asyncio.sleep(_POLL_SECONDS)
         return False
@@ -248,7 +212,7 @@ def _processes_in(data: Path) -> Sequence[psutil.Process]:
 
 
 def _postmaster_status(data: Path, pid: int) -> str:
-    """What postmaster.pid says in its eighth line of the state of this very process."""
+    """Read the eighth line of postmaster.pid: the state of this very process."""
     lines = (read_or_none(data / "postmaster.pid") or "").splitlines()
     if len(lines) < 8 or lines[0].strip() != str(pid):  # noqa: PLR2004 - the number of lines of a complete file
         return ""

@@ -1,4 +1,4 @@
-"""PostgreSQL and NATS under one roof: started together, kept alive, ended together; or those of somebody else."""
+"""Start PostgreSQL and NATS together, keep them alive, end them together; or use existing ones."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -7,6 +7,7 @@ from devstack.folder import StackFolder
 from devstack.nats import NatsServer
 from devstack.postgres import LOGIN_ROLES, PostgresServer
 from devstack.problems import StackProblem
+from devstack.server import Server
 from devstack.together import together
 from devstack.wiring import SERVICES, Addresses
 
@@ -45,7 +46,7 @@ class Servers:
         return self.nats.url if self._wants_nats else ""
 
     @property
-    def running(self) -> Sequence[PostgresServer | NatsServer]:
+    def running(self) -> Sequence[Server]:
         """Whichever was started."""
         return [server for server in (self._postgres, self._nats) if server is not None]
 
@@ -70,7 +71,7 @@ class Servers:
 
     async def keep_alive(self, on_restart: Callable[[str], None]) -> None:
         """For ever: start again what died without being asked to."""
-        await together(*(_keep_alive(_name(server), server, on_restart) for server in self.running))
+        await together(*(_keep_alive(server, on_restart) for server in self.running))
 
     async def _start_postgres(self) -> None:
         self._postgres = await PostgresServer.start(self._folder.postgres)
@@ -79,27 +80,23 @@ class Servers:
         self._nats = await NatsServer.start(self._folder.nats)
 
 
-def _name(server: PostgresServer | NatsServer) -> str:
-    return "NATS" if isinstance(server, NatsServer) else "PostgreSQL"
-
-
-def _is_missing(server: PostgresServer | NatsServer) -> bool:
+def _is_missing(server: Server) -> bool:
     return server.exit_code is not None and server.is_wanted
 
 
-async def _keep_alive(name: str, server: PostgresServer | NatsServer, on_restart: Callable[[str], None]) -> None:
+async def _keep_alive(server: Server, on_restart: Callable[[str], None]) -> None:
     while True:
         await asyncio.sleep(_LOOK_SECONDS)
         if not _is_missing(server):
             continue
-        await asyncio.sleep(_GRACE_SECONDS)  # whoever killed it on purpose says so now
+        await asyncio.sleep(_GRACE_SECONDS)  # a stop on purpose is announced within this time
         if not _is_missing(server):
             continue
         try:
             await server.restart()
         except StackProblem as problem:
             server.is_wanted = True
-            on_restart(f"{name} died and cannot be started again yet: {problem}")
+            on_restart(f"{server.name} died and cannot be started again yet: {problem}")
             await asyncio.sleep(_RETRY_SECONDS)
         else:
-            on_restart(f"{name} died and was started again.")
+            on_restart(f"{server.name} died and was started again.")

@@ -95,7 +95,9 @@ async def _receiving(
         is_draining=service.stop.is_set,
         answer_seconds=settings.answer_seconds,
     )
-    fast_path = FastPath(authenticator=authenticator, journal=journal, bodies=bodies)
+    fast_path = (
+        FastPath(authenticator=authenticator, journal=journal, bodies=bodies) if settings.http_fast_path else None
+    )
     metrics.JOURNAL_QUEUE_ROWS.set_function(lambda: journal.waiting_rows)
     metrics.JOURNAL_QUEUE_BYTES.set_function(lambda: journal.waiting_bytes)
     service.probes.add_status("journal", lambda: {"rows": journal.waiting_rows, "bytes": journal.waiting_bytes})

@@ -41,6 +41,7 @@ class IngestSettings(StreamSettings):
     head_seconds: Seconds = Field(10, description="seconds from connecting to a first request")
     keepalive_seconds: Seconds = Field(75, description="seconds that an idle connection stays open")
     write_seconds: Seconds = Field(5, description="seconds that a client may leave its answers unread")
+    http_fast_path: bool = Field(True, description="false leaves every request to aiohttp's own loop, which is slower")
 
     body_bytes_max: int = Field(2 * MEBIBYTE, ge=1024, description="largest body, in bytes")
     body_seconds: Seconds = Field(5, description="seconds to read a body in")

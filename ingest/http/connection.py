@@ -1,8 +1,8 @@
 """
 One client's connection: aiohttp's low-level server, with what it leaves out.
 
-A request that the express lane takes is answered from there; for all others aiohttp's own loop makes a task, as for
-any server. Answers keep the order of their requests: while the express lane has one of a connection, the next waits.
+A request that the fast path takes is answered from there; for all others aiohttp's own loop makes a task, as for
+any server. Answers keep the order of their requests: while the fast path has one of a connection, the next waits.
 
 aiohttp has no limit on connections, none on the time to a first request, and none on the time that a client leaves its
 answers unread; and its own error pages quote the request. Here a client that is silent or deaf is cut off, and idle
@@ -20,6 +20,7 @@ from aiohttp.http_parser import RawRequestMessage
 
 from ingest import metrics
 from ingest.errors import BadRequest, TooMuchAtOnce
+from ingest.http.fast_path import FastPath
 from ingest.http.idle_connections import Wait, address_of
 from ingest.http.responses import Answer, Response, refusal
 from ingest.rate_limited_log import RATE_LIMITED_LOG
@@ -51,7 +52,7 @@ class ConnectionLimits:
 class GuardedConnection(web.RequestHandler):
     """One client's connection, with deadlines on its first request and on its reading."""
 
-    __slots__ = ("_deaf", "_fast_path", "_is_on_express", "_limits", "_public_server", "_silent", "address")
+    __slots__ = ("_deaf", "_fast_path", "_is_on_fast_path", "_limits", "_public_server", "_silent", "address")
 
     def __init__(self, server: "PublicServer", limits: ConnectionLimits, *, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(
@@ -68,7 +69,7 @@ class GuardedConnection(web.RequestHandler):
         self._limits = limits
         self._public_server = server
         self._fast_path = server.fast_path
-        self._is_on_express = False
+        self._is_on_fast_path = False
         self.address = ""
         self._silent: asyncio.TimerHandle | None = None
         self._deaf: asyncio.TimerHandle | None = None
@@ -88,7 +89,7 @@ class GuardedConnection(web.RequestHandler):
         for deadline in (self._silent, self._deaf):
             if deadline is not None:
                 deadline.cancel()
-        if exc is not None or self._is_on_express or self._request_in_progress or self._messages:
+        if exc is not None or self._is_on_fast_path or self._request_in_progress or self._messages:
             metrics.CLIENTS_LEFT.inc()
         super().connection_lost(exc)
 
@@ -109,7 +110,7 @@ class GuardedConnection(web.RequestHandler):
         request = self._current_request
         if request is not None:
             return Wait.OURS if request.content.is_eof() else Wait.UNFINISHED
-        if self._is_on_express or self._request_in_progress or self._messages:
+        if self._is_on_fast_path or self._request_in_progress or self._messages:
             return Wait.OURS
         return Wait.IDLE
 
@@ -172,33 +173,36 @@ class GuardedConnection(web.RequestHandler):
             RATE_LIMITED_LOG.failed("http_connection_broke", error)
 
     def _begin_next(self) -> None:
-        """Give the next request to the express lane, or wake aiohttp's loop for it; it sleeps only while it is idle."""
+        """Give the next request to the fast path, or wake aiohttp's loop for it; it sleeps only while it is idle."""
         waiter = self._waiter
-        if self._is_on_express or not self._messages or waiter is None or waiter.done():
+        if self._is_on_fast_path or not self._messages or waiter is None or waiter.done():
             return
         head, content = self._messages[0]
-        if isinstance(head, RawRequestMessage) and self._may_go_express(head, content):
+        if isinstance(head, RawRequestMessage) and (fast_path := self._fast_path_for(head, content)) is not None:
             self._messages.popleft()
-            self._go_express(head, content)
+            self._take_fast_path(fast_path, head, content)
         else:
             self._next_keepalive_close_time = self._loop.time() + self._limits.keepalive_seconds
             waiter.set_result(None)
 
-    def _may_go_express(self, head: RawRequestMessage, content: StreamReader) -> bool:
+    def _fast_path_for(self, head: RawRequestMessage, content: StreamReader) -> FastPath | None:
+        """The fast path, if it is on and may take this request now."""
         is_busy = self._paused or self._buffer_paused or self._public_server.is_draining()
-        return not is_busy and self._fast_path.may_take(head, content)
+        if is_busy or self._fast_path is None or not self._fast_path.may_take(head, content):
+            return None
+        return self._fast_path
 
-    def _go_express(self, head: RawRequestMessage, content: StreamReader) -> None:
+    def _take_fast_path(self, fast_path: FastPath, head: RawRequestMessage, content: StreamReader) -> None:
         """As aiohttp's own loop does it: the parser may go on, a shutdown waits, an idle timer does not strike."""
         if self._parser is not None:
             self._parser.message_consumed()
-        self._is_on_express = self._request_in_progress = True
+        self._is_on_fast_path = self._request_in_progress = True
         self._next_keepalive_close_time = self._loop.time() + self._limits.keepalive_seconds
-        self._fast_path.take(head, content, self._answer)
+        fast_path.take(head, content, self._answer)
 
     def _answer(self, answer: Answer) -> None:
-        """Write an answer of the express lane, if anybody is there to read it, and go on."""
-        self._is_on_express = self._request_in_progress = False
+        """Write an answer of the fast path, if anybody is there to read it, and go on."""
+        self._is_on_fast_path = self._request_in_progress = False
         if self.transport is not None and not self.transport.is_closing():
             is_last = self._public_server.is_draining()
             self.transport.write(answer.to_bytes(keep_alive=not is_last))

@@ -1,5 +1,5 @@
 """
-The express lane: a webhook that arrives whole at the platform's URL, as nearly all do, needs no task.
+The fast path: a webhook that arrives whole at the platform's URL, as nearly all do, needs no task.
 
 Between its bytes and its answer it waits for nothing but the journal. So it is admitted as it is parsed, queued, and
 answered by the commit itself. What is less plain goes the way of ``endpoint``; both give the same answers.

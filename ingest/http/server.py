@@ -23,11 +23,12 @@ class PublicServer(web.Server):
     Makes a guarded connection for each client.
 
     Args:
+        fast_path: answers the plainest webhooks in the handler's stead; None: the handler answers all.
         is_draining: whether we are about to end; connections are then closed after their answer.
     """
 
     def __init__(
-        self, handler: Handler, fast_path: FastPath, limits: ConnectionLimits, *, is_draining: Callable[[], bool]
+        self, handler: Handler, fast_path: FastPath | None, limits: ConnectionLimits, *, is_draining: Callable[[], bool]
     ) -> None:
         super().__init__(handler)
         self.fast_path = fast_path

@@ -1,12 +1,11 @@
 """What one write of the journal takes: pure values, no I/O."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple, TypeAlias
 
 from ingest.journal.receipt import Promise
 from sluice.contract.event import StripeEvent
 from sluice.failures import Unavailable
-from sluice.postgres.pool import Record
 
 
 class Waiting(NamedTuple):
@@ -33,29 +32,12 @@ def firsts_of(batch: Batch) -> dict[str, Waiting]:
     return firsts
 
 
-def others(batch: Batch, recorded: Sequence[Record], firsts: Mapping[str, Waiting]) -> Batch:
+def others(batch: Batch, recorded: Sequence[Waiting]) -> Batch:
     """Those of a batch whose own delivery was not recorded as new."""
     if len(recorded) == len(batch):
         return ()
-    new = {id(firsts[row["stripe_event_id"]]) for row in recorded}
+    new = {id(waiting) for waiting in recorded}
     return by_id([waiting for waiting in batch if id(waiting) not in new])
-
-
-def columns(batch: Batch) -> Sequence[Sequence[object]]:
-    """The arguments that every statement takes, in the order of the batch."""
-    events = [waiting.event for waiting in batch]
-    return (
-        [event.stripe_event_id for event in events],
-        [event.type for event in events],
-        [event.created for event in events],
-        [event.livemode for event in events],
-        [event.account for event in events],
-        [event.api_version for event in events],
-        [event.object_id for event in events],
-        [event.tenant for event in events],
-        [waiting.verified_by for waiting in batch],
-        [event.body for event in events],
-    )
 
 
 def differs(batch: Batch) -> Sequence[bool | None]:

@@ -16,7 +16,7 @@ import asyncpg
 
 from ingest import metrics
 from ingest.errors import NotRecorded, OutOfTime, TooMuchAtOnce
-from ingest.journal.batch import Batch, Waiting, columns, firsts_of, others, refuse, without_receipt
+from ingest.journal.batch import Batch, Waiting, firsts_of, others, refuse, without_receipt
 from ingest.journal.fair_queue import FairQueue
 from ingest.journal.receipt import ALREADY_RECORDED, RECORDED, Promise, Receipt
 from ingest.journal.repeats import record_repeats
@@ -25,12 +25,11 @@ from ingest.journal.suspended_tenants import SuspendedTenants
 from ingest.rate_limited_log import RATE_LIMITED_LOG
 from sluice.contract.event import StripeEvent
 from sluice.failures import DatabaseUnavailable
+from sluice.inbox import recorder
 from sluice.postgres.pool import DATABASE_ERRORS, Connection, Database, is_transient
-from sluice.postgres.sql import load_queries
 from sluice.postgres.sticky_connection import Hold
 from sluice.runtime.endless import turn
 
-QUERIES = load_queries(__file__, "journal.sql")
 _LEAST_RETRY_SECONDS = 0.3
 _HOLD_SECONDS = 1.0
 _IDLE_SECONDS = 10.0
@@ -189,11 +188,12 @@ class Journal:
         connection: Connection
         firsts = firsts_of(batch)
         async with self._hold.use(within_seconds=seconds_left(deadline)) as connection:
-            recorded = await connection.fetch(
-                QUERIES["record_new"], *columns(list(firsts.values())), timeout=seconds_left(deadline)
+            new_ids = await recorder.record_new(
+                connection, list(firsts.values()), within_seconds=seconds_left(deadline)
             )
-            self._give([firsts[row["stripe_event_id"]] for row in recorded], RECORDED)
-            if rest := others(batch, recorded, firsts):
+            new = [firsts[event_id] for event_id in new_ids]
+            self._give(new, RECORDED)
+            if rest := others(batch, new):
                 await self._insert_repeats(connection, rest, deadline)
 
     async def _insert_repeats(self, connection: Connection, batch: Batch, deadline: float) -> None:

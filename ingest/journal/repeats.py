@@ -15,13 +15,13 @@ from typing import NamedTuple
 
 from ingest import metrics
 from ingest.errors import NotRecorded
-from ingest.journal.batch import Batch, Waiting, by_id, columns, differs, firsts_of, refuse
+from ingest.journal.batch import Batch, Waiting, by_id, differs, firsts_of, refuse
 from ingest.journal.shared_deadline import seconds_left
 from ingest.rate_limited_log import RATE_LIMITED_LOG
-from sluice.postgres.pool import Connection, Record
-from sluice.postgres.sql import load_queries
+from sluice.inbox import recorder
+from sluice.inbox.recorder import RecordedDelivery
+from sluice.postgres.pool import Connection
 
-QUERIES = load_queries(__file__, "repeats.sql")
 _ZEROS = re.compile(r"evt_0{8,}(?:@.*)?")
 _DIGEST_CHARACTERS = 16
 
@@ -41,16 +41,16 @@ async def record_repeats(connection: Connection, batch: Batch, deadline: float) 
         deadline: by the monotonic clock.
     """
     batch = by_id(batch)
-    rows = await connection.fetch(QUERIES["record"], *columns(batch), differs(batch), timeout=seconds_left(deadline))
+    rows = await recorder.record(connection, batch, differs(batch), within_seconds=seconds_left(deadline))
     pairs = list(zip(batch, rows, strict=True))
     await _fill(connection, batch, rows, deadline)
-    refuse([waiting for waiting, row in pairs if row["life"] == "held"], NotRecorded)
+    refuse([waiting for waiting, row in pairs if row.life == "held"], NotRecorded)
     _note(rows)
     done = Committed(
-        new=[waiting for waiting, row in pairs if row["is_new"]],
-        repeats=[waiting for waiting, row in pairs if not row["is_new"] and not row["is_other"]],
+        new=[waiting for waiting, row in pairs if row.is_new],
+        repeats=[waiting for waiting, row in pairs if not row.is_new and not row.is_other],
     )
-    others = [_renamed(waiting) for waiting, row in pairs if row["is_other"]]
+    others = [_renamed(waiting) for waiting, row in pairs if row.is_other]
     if not others:
         return done
     rest = await record_repeats(connection, others, deadline)
@@ -67,27 +67,26 @@ def _renamed(waiting: Waiting) -> Waiting:
     return waiting._replace(event=replace(event, stripe_event_id=f"{event_id}~{own}{at}{tenant}"))
 
 
-async def _fill(connection: Connection, batch: Batch, rows: Sequence[Record], deadline: float) -> None:
+async def _fill(connection: Connection, batch: Batch, rows: Sequence[RecordedDelivery], deadline: float) -> None:
     """Fill the rows that an earlier application left; refuse who finds one held, since a 200 would lose the webhook."""
-    unfilled = {row["stripe_event_id"] for row in rows if row["is_unfilled"]}
+    unfilled = {row.stripe_event_id for row in rows if row.is_unfilled}
     if not unfilled:
         return
     waiting = [waiting for waiting in batch if waiting.event.stripe_event_id in unfilled]
-    filled = await connection.fetch(
-        QUERIES["fill"], *columns(list(firsts_of(waiting).values())), timeout=seconds_left(deadline)
-    )
-    held = unfilled - {row["stripe_event_id"] for row in filled}
+    firsts = list(firsts_of(waiting).values())
+    filled = await recorder.fill(connection, firsts, within_seconds=seconds_left(deadline))
+    held = unfilled.difference(filled)
     refuse([one for one in waiting if one.event.stripe_event_id in held], NotRecorded)
 
 
-def _note(rows: Sequence[Record]) -> None:
+def _note(rows: Sequence[RecordedDelivery]) -> None:
     for row in rows:
-        if row["body_differs"]:
+        if row.body_differs:
             metrics.BODY_DIFFERS.inc()
-            _warn("webhook_body_differs", row["stripe_event_id"])
-        if row["life"] == "revived":
+            _warn("webhook_body_differs", row.stripe_event_id)
+        if row.life == "revived":
             metrics.REVIVED.inc()
-            _warn("webhook_revived", row["stripe_event_id"])
+            _warn("webhook_revived", row.stripe_event_id)
 
 
 def _warn(name: str, event_id: str) -> None:

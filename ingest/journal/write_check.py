@@ -1,8 +1,6 @@
 """Whether PostgreSQL would take webhooks from this process: the journal's own statements, without a webhook in them."""
 
-from ingest.journal.batch import columns, differs
-from ingest.journal.journal import QUERIES as JOURNAL
-from ingest.journal.repeats import QUERIES as REPEATS
+from sluice.inbox import recorder
 from sluice.postgres.pool import DATABASE_ERRORS, Database
 from sluice.postgres.reasons import reason_of
 
@@ -11,12 +9,11 @@ _SECONDS = 3.0
 
 async def what_prevents_writing(database: Database) -> str | None:
     """Why nothing could be recorded now (no connection, no schema, no right, a standby); None: nothing prevents it."""
-    nothing = columns(())
     try:
         async with database.acquire(within_seconds=_SECONDS) as connection:
-            await connection.fetch(JOURNAL["record_new"], *nothing, timeout=_SECONDS)
-            await connection.fetch(REPEATS["record"], *nothing, differs(()), timeout=_SECONDS)
-            await connection.fetch(REPEATS["fill"], *nothing, timeout=_SECONDS)
+            await recorder.record_new(connection, (), within_seconds=_SECONDS)
+            await recorder.record(connection, (), (), within_seconds=_SECONDS)
+            await recorder.fill(connection, (), within_seconds=_SECONDS)
     except DATABASE_ERRORS as error:
         return reason_of(error)
     return None

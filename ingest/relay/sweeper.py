@@ -10,24 +10,27 @@ commits, and only then publishes.
 import asyncio
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
+from typing import TypeAlias
 
 from ingest import metrics
 from ingest.rate_limited_log import RATE_LIMITED_LOG
+from ingest.relay.parts import parts
 from ingest.relay.publisher import Publication, Publisher
 from sluice.contract.event import StripeEvent
 from sluice.contract.subjects import CONSUMER
 from sluice.failures import StreamUnavailable
+from sluice.inbox import publications
+from sluice.inbox.publications import Claimed, Clock
 from sluice.nats.jetstream import ConsumerState, JetStream
-from sluice.postgres.pool import DATABASE_ERRORS, Database, Record
-from sluice.postgres.sql import load_queries
+from sluice.postgres.pool import DATABASE_ERRORS, Database
 from sluice.runtime.endless import turn
 
 _IDLE_SECONDS = 10.0
-_QUERIES = load_queries(__file__, "sweeper.sql")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +63,7 @@ class Swept:
     overdue: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Clock:
-    passed_before: datetime | None
-    overdue_before: datetime
+_Claim: TypeAlias = Callable[[], Awaitable[Sequence[Claimed]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,14 +121,14 @@ class Relay:
         state = await self._stream.consumer_state(self._consumer)
         clock = await self._read_clock(state)
         is_whole = self._reads_all()
-        due = await self._drain("claim_due", "due", is_whole)
-        failed_publications = await self._publish_unsent()
+        due = await self._drain(self._claim_due(is_whole), "due")
+        failed_publications = await self._publish_failed()
         passed = 0
         if clock.passed_before is not None:
-            passed = await self._drain("claim_untried", "passed", is_whole, clock.passed_before)
-        overdue = await self._claim_and_publish(
-            "claim_untried", "overdue", self._limits.overdue_per_second, is_whole, clock.overdue_before
-        )
+            claim = self._claim_untried(self._limits.batch_rows, clock.passed_before, is_whole)
+            passed = await self._drain(claim, "passed")
+        claim = self._claim_untried(self._limits.overdue_per_second, clock.overdue_before, is_whole)
+        overdue = await self._claim_and_publish(claim, "overdue")
         return Swept(due=due, failed_publications=failed_publications, passed=passed, overdue=overdue.published)
 
     def _reads_all(self) -> bool:
@@ -139,13 +139,35 @@ class Relay:
         self._whole_at = now + self._limits.whole_every_seconds
         return True
 
-    async def _publish_unsent(self) -> int:
+    def _claim_due(self, is_whole: bool) -> _Claim:
+        return partial(
+            publications.claim_due,
+            self._database,
+            self._limits.batch_rows,
+            is_whole=is_whole,
+            within_seconds=self._limits.query_seconds,
+        )
+
+    def _claim_untried(self, rows_at_most: int, published_before: datetime, is_whole: bool) -> _Claim:
+        return partial(
+            publications.claim_untried,
+            self._database,
+            rows_at_most,
+            published_before,
+            is_whole=is_whole,
+            within_seconds=self._limits.query_seconds,
+        )
+
+    async def _publish_failed(self) -> int:
         """Fresh rows whose publication failed here; one batch in each sweep, since whatever made it fail may go on."""
         limits = self._limits
         ids = self._publisher.failed_publications.take(limits.batch_rows, older_than_seconds=limits.margin_seconds)
-        return (await self._claim_and_publish("claim_unsent", "unsent", ids)).published if ids else 0
+        if not ids:
+            return 0
+        claim = partial(publications.claim_unpublished, self._database, ids, within_seconds=limits.query_seconds)
+        return (await self._claim_and_publish(claim, "unsent")).published
 
-    async def _read_clock(self, state: ConsumerState) -> _Clock:
+    async def _read_clock(self, state: ConsumerState) -> Clock:
         """
         Before which moment the consumer has passed everything; the state must have been read first.
 
@@ -154,78 +176,61 @@ class Relay:
         within = self._limits.in_flight_seconds if state.ack_pending else 0
         idle = None if state.pending else timedelta(seconds=within + self._limits.margin_seconds)
         floor = state.ack_floor_stored_at
-        rows = await self._database.fetch(
-            _QUERIES["read_clock"],
-            idle,
-            None if floor is None else floor - timedelta(seconds=self._limits.margin_seconds),
-            timedelta(seconds=self._limits.overdue_seconds),
+        return await publications.read_clock(
+            self._database,
+            passed_before=idle,
+            floor=None if floor is None else floor - timedelta(seconds=self._limits.margin_seconds),
+            overdue=timedelta(seconds=self._limits.overdue_seconds),
             within_seconds=self._limits.query_seconds,
         )
-        return _Clock(rows[0]["passed_before"], rows[0]["overdue_before"])
 
-    async def _drain(self, query: str, reason: str, *which: object) -> int:
+    async def _drain(self, claim: _Claim, reason: str) -> int:
         """Batch after batch, not faster than the limit, until there is no more or JetStream goes away."""
         total = 0
         pause = self._limits.batch_rows / self._limits.rows_per_second
         while True:
             turn()
             began = time.monotonic()
-            batch = await self._claim_and_publish(query, reason, self._limits.batch_rows, *which)
+            batch = await self._claim_and_publish(claim, reason)
             total += batch.published
             if batch.claimed < self._limits.batch_rows or not batch.published:
                 return total
             await asyncio.sleep(max(0.0, began + pause - time.monotonic()))
 
-    async def _claim_and_publish(self, query: str, reason: str, *which: object) -> _Batch:
+    async def _claim_and_publish(self, claim: _Claim, reason: str) -> _Batch:
         """Claim these rows, commit, publish them."""
-        claimed = await self._database.fetch(_QUERIES[query], *which, within_seconds=self._limits.query_seconds)
+        claimed = await claim()
         if claimed and reason != "due":
             metrics.RELAY_REPAIRS.labels(reason).inc(len(claimed))
         published = 0
         too_late = time.monotonic() + self._limits.margin_seconds
-        for part in self._parts(claimed):
+        for part in parts(claimed, self._travelling_bytes, most_bytes=self._limits.batch_bytes):
             left = too_late - time.monotonic()
             if left > 0:
                 published += await self._publish(part, reason, within_seconds=left)
         return _Batch(len(claimed), published)
 
-    def _parts(self, claimed: Sequence[Record]) -> Iterator[Sequence[Record]]:
-        """Rows whose bodies may be in memory together."""
-        part: list[Record] = []
-        held = 0
-        for row in claimed:
-            body_bytes = self._travelling_bytes(row)
-            if part and held + body_bytes > self._limits.batch_bytes:
-                yield part
-                part, held = [], 0
-            part.append(row)
-            held += body_bytes
-        if part:
-            yield part
+    async def _publish(self, rows: Sequence[Claimed], reason: str, *, within_seconds: float) -> int:
+        wanted = [row.stripe_event_id for row in rows if self._travelling_bytes(row)]
+        bodies = await publications.read_bodies(self._database, wanted, within_seconds=self._limits.query_seconds)
+        messages = [_publication(row, bodies.get(row.stripe_event_id, b""), reason) for row in rows]
+        return await self._publisher.publish_all(messages, within_seconds=within_seconds)
 
-    async def _publish(self, rows: Sequence[Record], reason: str, *, within_seconds: float) -> int:
-        wanted = [row["stripe_event_id"] for row in rows if self._travelling_bytes(row)]
-        found = await self._database.fetch(_QUERIES["read_bodies"], wanted, within_seconds=self._limits.query_seconds)
-        bodies = {row["stripe_event_id"]: row["body"] for row in found}
-        publications = [_publication(row, bodies.get(row["stripe_event_id"], b""), reason) for row in rows]
-        return await self._publisher.publish_all(publications, within_seconds=within_seconds)
-
-    def _travelling_bytes(self, row: Record) -> int:
+    def _travelling_bytes(self, row: Claimed) -> int:
         """The length of a body that travels with its message; 0 where it stays in PostgreSQL."""
-        body_bytes: int = row["body_bytes"]
-        return body_bytes if body_bytes <= self._publisher.body_bytes_max else 0
+        return row.body_bytes if row.body_bytes <= self._publisher.body_bytes_max else 0
 
 
-def _publication(row: Record, body: bytes, reason: str) -> Publication:
+def _publication(row: Claimed, body: bytes, reason: str) -> Publication:
     event = StripeEvent(
-        stripe_event_id=row["stripe_event_id"],
-        type=row["webhook_type"],
-        created=row["created"],
-        livemode=bool(row["livemode"]),
-        account=row["stripe_account_id"],
-        api_version=row["api_version"],
-        object_id=row["object_id"],
-        tenant=row["tenant"],
+        stripe_event_id=row.stripe_event_id,
+        type=row.webhook_type,
+        created=row.created,
+        livemode=bool(row.livemode),
+        account=row.stripe_account_id,
+        api_version=row.api_version,
+        object_id=row.object_id,
+        tenant=row.tenant,
         body=body,
     )
-    return Publication(event, attempt=row["processing_attempts"], publication=row["publications"], reason=reason)
+    return Publication(event, attempt=row.processing_attempts, publication=row.publications, reason=reason)

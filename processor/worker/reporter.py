@@ -10,7 +10,8 @@ from processor.failures.retries import Blame
 from processor.failures.token_bucket import TokenBucket
 from processor.outcome import Duplicate, Failed, Forged, Missing, Postponed, Settled, Verdict, Work, word
 from processor.worker.batch import Batch
-from sluice.error_log.error_log import ErrorLog, Severity
+from sluice.error_log.entry import Severity
+from sluice.error_log.error_log import ErrorLog
 from sluice.failures import Defect, MalformedEvent
 from sluice.nats.jetstream import IncomingMessage
 from sluice.payments.mentions import Mentions, mentions

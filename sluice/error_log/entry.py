@@ -4,13 +4,17 @@ import time
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Literal, TypeAlias, TypedDict, Unpack, get_args
 
 import orjson
 
 from sluice.runtime.redact import redact
 
-SEVERITIES: Final = ("error", "warning", "critical", "high", "info")
+Severity: TypeAlias = Literal["error", "warning", "critical", "high", "info"]
+Kind: TypeAlias = Literal["general", "database", "webhook", "api"]
+
+SEVERITIES: Final = get_args(Severity)
+KINDS: Final = get_args(Kind)
 _MESSAGE_CHARACTERS = 2_000
 _TRACE_CHARACTERS = 16_000
 _VALUE_CHARACTERS = 200
@@ -28,9 +32,24 @@ ALLOWED_REQUEST_KEYS: Final = frozenset(
 )  # fmt: skip
 
 
+class Circumstances(TypedDict, total=False):
+    """Optional fields of a report, beside its message."""
+
+    severity: Severity
+    """By default ``error``."""
+    error: BaseException | None
+    user_id: object
+    event_id: object
+    """``events.id``."""
+    stripe_event_id: object
+    """Key in ``webhook_logs``."""
+    request_data: Mapping[str, object] | None
+    """Only known keys are kept, without their secrets."""
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What went wrong, ready to be stored."""
+    """A failure, ready to be stored."""
 
     severity: str
     kind: str
@@ -45,27 +64,18 @@ class Entry:
     happened_at: float = field(default_factory=time.monotonic)
 
 
-def make_entry(
-    kind: str,
-    message: str,
-    *,
-    severity: str,
-    error: BaseException | None,
-    user_id: object,
-    event_id: object,
-    request_data: Mapping[str, object] | None,
-    stripe_event_id: object = None,
-) -> Entry:
+def make_entry(kind: Kind, message: str, **about: Unpack[Circumstances]) -> Entry:
     """An entry without secrets; an unknown severity becomes ``error``."""
+    severity, error, request_data = about.get("severity", "error"), about.get("error"), about.get("request_data")
     return Entry(
         severity=severity if severity in SEVERITIES else "error",
         kind=kind,
         message=redact(str(message), limit=_MESSAGE_CHARACTERS),
         stack_trace=None if error is None else _trace(error),
-        user_id=_short(user_id, _ID_CHARACTERS),
-        event_id=_short(event_id, _ID_CHARACTERS),
+        user_id=_short(about.get("user_id"), _ID_CHARACTERS),
+        event_id=_short(about.get("event_id"), _ID_CHARACTERS),
         request_data=None if request_data is None else _allowed(request_data),
-        stripe_event_id=_short(stripe_event_id, _STRIPE_ID_CHARACTERS),
+        stripe_event_id=_short(about.get("stripe_event_id"), _STRIPE_ID_CHARACTERS),
     )
 
 

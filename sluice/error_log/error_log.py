@@ -7,18 +7,17 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Literal, TypeAlias, get_args
+from typing import TypeAlias, Unpack
 
 import asyncpg
 
-from sluice.error_log.entry import Entry, make_entry
+from sluice.error_log.entry import KINDS, SEVERITIES, Circumstances, Entry, Kind, make_entry
 from sluice.postgres.connect import Connector
 from sluice.postgres.connect_options import connect_arguments, keep_alive
 from sluice.postgres.sql import load_queries
 from sluice.runtime import logs, metrics
 from sluice.runtime.endless import run_endless, tell_to_end, turn
 
-Severity: TypeAlias = Literal["error", "warning", "critical", "high", "info"]
 _Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 _QUERIES = load_queries(__file__, "error_log.sql")
@@ -36,8 +35,8 @@ _FALLBACKS = metrics.counter(
 )
 
 # An increase from nothing is no increase to Prometheus.
-for _kind in ("general", "database", "webhook", "api"):
-    for _severity in get_args(Severity):
+for _kind in KINDS:
+    for _severity in SEVERITIES:
         _ENTRIES.labels(_kind, _severity)
 
 
@@ -71,58 +70,21 @@ class ErrorLog:
         """Count a report that its caller left out, since there were too many."""
         self._lost += 1
 
-    def general(
-        self,
-        message: str,
-        *,
-        severity: Severity = "error",
-        error: BaseException | None = None,
-        user_id: object = None,
-        event_id: object = None,
-        request_data: Mapping[str, object] | None = None,
-    ) -> None:
-        """Report an error of no other kind; only known keys of ``request_data`` are kept, without their secrets."""
-        self._report("general", message, severity, error, user_id, event_id, request_data)
+    def general(self, message: str, **about: Unpack[Circumstances]) -> None:
+        """Report an error of no other kind."""
+        self._report("general", message, about)
 
-    def database(
-        self,
-        message: str,
-        *,
-        severity: Severity = "error",
-        error: BaseException | None = None,
-        user_id: object = None,
-        event_id: object = None,
-        request_data: Mapping[str, object] | None = None,
-    ) -> None:
+    def database(self, message: str, **about: Unpack[Circumstances]) -> None:
         """Report an error of PostgreSQL."""
-        self._report("database", message, severity, error, user_id, event_id, request_data)
+        self._report("database", message, about)
 
-    def webhook(
-        self,
-        message: str,
-        *,
-        severity: Severity = "error",
-        error: BaseException | None = None,
-        user_id: object = None,
-        event_id: object = None,
-        stripe_event_id: object = None,
-        request_data: Mapping[str, object] | None = None,
-    ) -> None:
-        """Report an error in receiving or processing a webhook; ``event_id`` is ``events.id``, the other Stripe's."""
-        self._report("webhook", message, severity, error, user_id, event_id, request_data, stripe_event_id)
+    def webhook(self, message: str, **about: Unpack[Circumstances]) -> None:
+        """Report an error in receiving or processing a webhook."""
+        self._report("webhook", message, about)
 
-    def api(
-        self,
-        message: str,
-        *,
-        severity: Severity = "error",
-        error: BaseException | None = None,
-        user_id: object = None,
-        event_id: object = None,
-        request_data: Mapping[str, object] | None = None,
-    ) -> None:
+    def api(self, message: str, **about: Unpack[Circumstances]) -> None:
         """Report an error of an HTTP interface, ours or one that we call."""
-        self._report("api", message, severity, error, user_id, event_id, request_data)
+        self._report("api", message, about)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Store entries until ``stop``, then what is left, within 1.5 seconds."""
@@ -136,28 +98,9 @@ class ErrorLog:
             self._spill("shutdown")
             await self._disconnect()
 
-    def _report(
-        self,
-        kind: str,
-        message: str,
-        severity: str,
-        error: BaseException | None,
-        user_id: object,
-        event_id: object,
-        request_data: Mapping[str, object] | None,
-        stripe_event_id: object = None,
-    ) -> None:
+    def _report(self, kind: Kind, message: str, about: Circumstances) -> None:
         try:
-            entry = make_entry(
-                kind,
-                message,
-                severity=severity,
-                error=error,
-                user_id=user_id,
-                event_id=event_id,
-                request_data=request_data,
-                stripe_event_id=stripe_event_id,
-            )
+            entry = make_entry(kind, message, **about)
             if len(self._waiting) == self._waiting.maxlen:
                 _DROPPED.inc()
                 self._lost += 1

@@ -1,11 +1,11 @@
-"""What the pages say is so."""
+"""The pages agree with the code."""
 
 import re
 from pathlib import Path
 
 import pytest
 
-from devstack import event_types_page
+from devstack import event_types_page, state_machine_page
 from devstack.settings_page import PAGE, page
 from sluice.postgres.migration_files import core_migrations
 
@@ -25,6 +25,11 @@ def test_the_page_of_types_is_what_the_families_say() -> None:
     assert page == event_types_page.with_types(page)
 
 
+def test_the_page_of_states_is_what_the_states_say() -> None:
+    """`make docs` was run after a state or a transition was changed."""
+    assert (ROOT / state_machine_page.PAGE).read_text(encoding="utf-8") == state_machine_page.page()
+
+
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_link_leads_somewhere(path: Path) -> None:
     """A link from one page to a file of ours finds it."""
@@ -41,6 +46,6 @@ def test_the_readme_names_only_targets_that_make_knows() -> None:
 
 
 def test_the_readme_lists_every_migration_in_order() -> None:
-    """Who applies them with psql forgets none."""
+    """A person who applies them with psql misses none."""
     listed = re.findall(r"-f migrations/((?!preflight)\w+\.sql)", (ROOT / "README.md").read_text(encoding="utf-8"))
     assert listed == [file.file_name for file in core_migrations()]

@@ -48,7 +48,7 @@ def _message(number: int, payload: bytes = b"x") -> OutgoingMessage:
 
 @asynccontextmanager
 async def _operator(url: str) -> AsyncIterator[nats.js.JetStreamContext]:
-    """Somebody else with a client of their own."""
+    """An operator with a client of their own."""
     client = await nats.connect(url)
     try:
         yield client.jetstream()
@@ -99,7 +99,7 @@ async def test_what_is_there_is_given_at_once_not_when_the_batch_is_full(nats_ur
 
 
 async def test_a_fetch_that_waits_is_woken_by_a_message(nats_url: str) -> None:
-    """The bell rings while somebody waits."""
+    """A waiting consumer is woken."""
     async with _opened(nats_url) as jetstream, _operator(nats_url) as operator:
         waiting = asyncio.create_task(jetstream.fetch(10, within_seconds=5))
         await until(lambda: _fetch_waits(operator))
@@ -297,14 +297,14 @@ async def test_a_fetch_that_is_refused_at_once_still_takes_its_time(nats_url: st
 
 
 async def test_a_publisher_alone_finds_a_deleted_stream_again(nats_url: str) -> None:
-    """Nobody fetches here: it is the unanswered publication that makes us look, long before the next regular look."""
+    """No consumer fetches here: the unanswered publication makes us look, long before the next regular look."""
     async with _opened(nats_url, consumer=None) as jetstream, _operator(nats_url) as operator:
         await operator.delete_stream("STRIPE")
         await until(lambda: _published(jetstream, 1))
 
 
 async def test_a_stream_that_is_not_ours_is_left_as_it_is(nats_url: str) -> None:
-    """Whoever only watches creates nothing and changes nothing."""
+    """A connection that only watches creates nothing and changes nothing."""
     watched = StreamSpec("STRIPE", ["stripe.>"], is_ours=False)
     async with _opened(nats_url, stream=watched, consumer=None) as jetstream, _operator(nats_url) as operator:
         assert await operator.streams_info() == []
@@ -354,7 +354,7 @@ async def test_whoever_answers_in_jetstreams_stead_is_not_believed(nats_url: str
 
 
 async def test_silence_ends_when_time_is_up_and_when_the_connection_is_lost(nats_server: NatsServer) -> None:
-    """Nobody waits for an answer that cannot come any more, and nobody longer than was said."""
+    """No caller waits for an answer that cannot come any more, nor longer than its deadline."""
     async with _opened(nats_server.url) as jetstream:
         listener = await nats.connect(nats_server.url, allow_reconnect=False)
         silent = await listener.subscribe("silent.>")
@@ -395,7 +395,7 @@ async def test_it_ends_at_any_moment_of_a_failing_connection(turns: int) -> None
 
 
 async def test_an_ack_after_a_reconnection_still_counts(nats_server: NatsServer) -> None:
-    """It goes out over whatever connection there is; over none, nobody is troubled."""
+    """It goes out over whatever connection there is; over none, no error is raised."""
     async with _opened(nats_server.url) as jetstream:
         await jetstream.publish(_message(1))
         (message,) = await jetstream.fetch(1, within_seconds=2)
@@ -409,7 +409,7 @@ async def test_an_ack_after_a_reconnection_still_counts(nats_server: NatsServer)
 
 
 async def test_the_end_is_quick_with_messages_still_buffered(nats_url: str) -> None:
-    """What nats-py's drain would wait for, we leave to redelivery."""
+    """Buffered messages, which nats-py's drain would wait for, are left to redelivery."""
     started = 0.0
     async with _opened(nats_url) as jetstream, _operator(nats_url) as operator:
         waiting = asyncio.create_task(jetstream.fetch(100, within_seconds=5))

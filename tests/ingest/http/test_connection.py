@@ -1,10 +1,12 @@
 """The public port against slow, silent, deaf and many clients, and against what is no HTTP."""
 
 import asyncio
+from unittest.mock import patch
 
 import asyncpg
 import pytest
 
+from ingest.http.fast_path import FastPath
 from tests.ingest.raw import raw, request, status
 from tests.ingest.running import NOWHERE, Ingest, running
 from tests.ingest.webhooks import webhook
@@ -107,6 +109,13 @@ async def test_what_is_no_http_gets_400_and_is_not_quoted(
             assert b'"error": {"code": ' in answer
             assert b"canary" not in answer
             assert "canary" not in capfd.readouterr().err
+
+
+async def test_without_its_fast_path_ingest_answers_all_the_same(database_url: str, nats_url: str) -> None:
+    """HTTP_FAST_PATH=false, for an incident: a whole plain webhook takes aiohttp's own loop."""
+    async with running(database_url, nats_url, http_fast_path=False) as ingest:
+        with patch.object(FastPath, "take", side_effect=AssertionError):
+            assert (await ingest.deliver(webhook())).status == 200
 
 
 async def test_an_upgrade_is_not_followed(ingest: Ingest) -> None:

@@ -280,7 +280,7 @@ async def test_the_look_up_of_known_ids_uses_the_index_even_when_nothing_is_know
     postgres: Postgres,
 ) -> None:
     """A plan made while the table is new must not read all of it when it has grown."""
-    from ingest.journal.repeats import QUERIES  # noqa: PLC0415
+    from sluice.inbox.recorder import QUERIES  # noqa: PLC0415
 
     await postgres.execute("SET plan_cache_mode = force_generic_plan")
     types = "text[],text[],bigint[],boolean[],text[],text[],text[],text[],text[],bytea[],boolean[]"

@@ -418,14 +418,14 @@ async def test_without_nats_webhooks_are_acknowledged_and_published_later(
 
 async def test_the_queries_of_the_relay_use_their_indexes(postgres: Postgres) -> None:
     """A million settled rows cost a sweep nothing."""
-    from ingest.relay.sweeper import _QUERIES  # noqa: PLC0415
+    from sluice.inbox.publications import QUERIES  # noqa: PLC0415
 
     await insert(postgres, 5_000, processed="true")
     await insert(postgres, 5)
     await postgres.execute("VACUUM ANALYZE webhook_logs")
     for name, arguments in (("claim_due", "500, false"), ("claim_untried", "500, false, now()")):
         types = "bigint, boolean" if name == "claim_due" else "bigint, boolean, timestamptz"
-        await postgres.execute(f"PREPARE {name} ({types}) AS {_QUERIES[name]}")
+        await postgres.execute(f"PREPARE {name} ({types}) AS {QUERIES[name]}")
         plan = "\n".join(row[0] for row in await postgres.fetch(f"EXPLAIN EXECUTE {name} ({arguments})"))
         assert "Seq Scan on webhook_logs" not in plan
 

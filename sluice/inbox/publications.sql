@@ -25,7 +25,8 @@ RETURNING
     coalesce(octet_length(body), 0) AS body_bytes;
 
 -- claim_untried --
--- $1 rows at most  $2 whether to read the whole index  $3 published before. Rows that were published then and never tried; the claim is as above.
+-- $1 rows at most  $2 whether to read the whole index  $3 published before. Rows that were published
+-- then and never tried; the claim is as above.
 UPDATE webhook_logs
 SET publications = publications + 1,
     published_at = now(),
@@ -45,8 +46,8 @@ RETURNING
     publications, coalesce(extract(epoch FROM stripe_created_at), 0)::bigint AS created,
     coalesce(octet_length(body), 0) AS body_bytes;
 
--- claim_unsent --
--- $1 stripe_event_ids. Fresh rows whose first publication failed, unless another sweep was quicker; the claim is as above.
+-- claim_unpublished --
+-- $1 stripe_event_ids. New rows whose first publication failed, unless another sweep was quicker; the claim is as above.
 UPDATE webhook_logs
 SET publications = publications + 1,
     published_at = now(),
@@ -54,7 +55,7 @@ SET publications = publications + 1,
 WHERE id = ANY (ARRAY(
     SELECT id
     FROM webhook_logs
-    WHERE stripe_event_id = ANY ($1::text[]) AND publications = 1
+    WHERE stripe_event_id = ANY ($1::text[]) AND publications = 1 AND published_at IS NOT NULL
         AND NOT processed AND dead_at IS NULL AND next_attempt_at <= now()
     FOR UPDATE SKIP LOCKED
 ))
