@@ -7,7 +7,7 @@ from sluice.payments.status import PaymentStatus
 
 
 class FactKind(StrEnum):
-    """What kind of Stripe object is speaking."""
+    """Kind of the Stripe object that a fact comes from."""
 
     INTENT = "intent"
     SESSION = "session"
@@ -56,7 +56,7 @@ class Claim(NamedTuple):
 
 class Fact(NamedTuple):
     """
-    What one event says of one payment, or of an invoice or subscription on the way to one.
+    One event's statement about one payment, or about an invoice or subscription on the way to one.
 
     Amounts are in the currency's smallest unit, times are whole seconds since the Unix epoch.
     """

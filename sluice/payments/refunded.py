@@ -15,7 +15,7 @@ from sluice.payments.words import by_object, newest_of
 
 
 class _Release(NamedTuple):
-    """What a capture let go; sorted, the one that was told of first comes first."""
+    """Amount that a capture released; sorted, the one that was told of first comes first."""
 
     amount: int
     told_at: int

@@ -130,7 +130,7 @@ async def test_all_that_the_chart_runs_works(pods: Pods, postgres_server: Postgr
             "sluice",
             "send",
             f"--to=http://127.0.0.1:{pods.public}",
-            "--story=checkout_paid",
+            "--scenario=checkout_paid",
             "--in-order",
             "--wait",
         ]
