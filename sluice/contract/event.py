@@ -43,6 +43,11 @@ class StripeEvent:
         """``live`` or ``test``."""
         return "live" if self.livemode else "test"
 
+    @property
+    def verb(self) -> str:
+        """The last word of the type: ``payment_intent.succeeded`` says ``succeeded``."""
+        return self.type.rpartition(".")[2]
+
     @cached_property
     def payload(self) -> JsonObject:
         """

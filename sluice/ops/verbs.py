@@ -12,7 +12,7 @@ from sluice.inbox import operations
 from sluice.inbox.operations import AnyConnection, Decision
 from sluice.inbox.states import State
 from sluice.ops.connection import connected
-from sluice.ops.environment import look_around
+from sluice.ops.environment import detect_environment
 from sluice.runtime.printable import printable_lines
 
 Operation: TypeAlias = Callable[[AnyConnection, Collection[str], Decision], Awaitable[Collection[str]]]
@@ -23,7 +23,7 @@ _REASON = click.option("--reason", required=True, help="Kept with your name in e
 
 @dataclass(frozen=True)
 class Result:
-    """What became of the webhooks that an operator named."""
+    """Outcome of an operation on the webhooks that an operator named."""
 
     changed: Collection[str]
     states: Mapping[str, State]
@@ -72,7 +72,7 @@ def _run(operation: Operation, event_ids: Sequence[str], reason: str, done: str)
     if not reason.strip() or any("\0" in text for text in (reason, *event_ids)):
         raise click.UsageError("Say why: --reason must be a text.")
     decision = Decision(_user(), reason.strip())
-    result = asyncio.run(_operate(look_around().database_url(), operation, event_ids, decision))
+    result = asyncio.run(_operate(detect_environment().database_url(), operation, event_ids, decision))
     for event_id in event_ids:
         click.echo(printable_lines(f"{event_id}: {_told(event_id, result, done)}"))
     if not set(event_ids).issubset(result.changed):

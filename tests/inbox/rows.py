@@ -22,6 +22,7 @@ EVENT = read_event(
 COMPANION = "evt_companion"
 """Key of a second row, always published: a transaction that claims it may settle."""
 ATTEMPT = 1
+LATER = "now() + interval '1 hour'"
 _LONG_AGO = "now() - interval '1 hour'"
 _OVERDUE = timedelta(minutes=5)
 
@@ -77,6 +78,9 @@ class Delivered(NamedTuple):
     verified_by: str = "platform:0a1b2c3d"
 
 
+Writer: TypeAlias = tuple[str, str]
+"""A query and the login that runs it."""
+
 Run: TypeAlias = Callable[[Database, int], Awaitable[object]]
 """Makes a transition of ``EVENT`` as far as it is legal; takes the attempt that the caller believes in."""
 
@@ -108,6 +112,11 @@ async def insert(connection: Connection, columns: Columns) -> None:
 async def _record_new(database: Database, attempt: int) -> None:
     async with database.acquire() as connection:
         await recorder.record_new(connection, [Delivered(EVENT)], within_seconds=5)
+
+
+async def _record_listed(database: Database, attempt: int) -> None:
+    async with database.acquire() as connection:
+        await recorder.record_listed(connection, [Delivered(EVENT, "api")], within_seconds=5)
 
 
 async def _record(database: Database, attempt: int) -> None:
@@ -208,29 +217,32 @@ def _operating(operation: Callable[..., Awaitable[object]]) -> Run:
     return run
 
 
-TRIALS: Mapping[str, Sequence[Trial]] = MappingProxyType(
+TRIALS: Mapping[Writer, Sequence[Trial]] = MappingProxyType(
     {
-        "recorder.record_new": [Trial(_record_new)],
-        "recorder.record": [Trial(_record)],
-        "recorder.fill": [Trial(_fill)],
-        "publications.claim_due": [Trial(_claim_due)],
-        "publications.claim_untried": [Trial(_claim_untried)],
-        "publications.claim_unpublished": [Trial(_claim_unpublished)],
-        "claims.begin_isolated_run": [Trial(_begin)],
-        "claims.end_isolated_runs": [Trial(_end, {"solo_starts": "1"})],
-        "claims.settle_processed": [Trial(_settling(_settle_processed))],
-        "claims.settle_parked": [Trial(_settling(_settle_parked))],
-        "claims.settle_unsupported": [Trial(_settling(_settle_unsupported))],
-        "failures.record_failure": [
+        ("recorder.record_new", "ingest"): [Trial(_record_new)],
+        ("recorder.record_new", "reconciler"): [Trial(_record_listed)],
+        ("recorder.record", "ingest"): [Trial(_record)],
+        ("recorder.fill", "ingest"): [Trial(_fill)],
+        ("publications.claim_due", "ingest"): [Trial(_claim_due)],
+        ("publications.claim_untried", "ingest"): [Trial(_claim_untried)],
+        ("publications.claim_unpublished", "ingest"): [Trial(_claim_unpublished)],
+        ("claims.begin_isolated_run", "processor"): [Trial(_begin)],
+        ("claims.end_isolated_runs", "processor"): [Trial(_end, {"solo_starts": "1"})],
+        ("claims.settle_processed", "processor"): [Trial(_settling(_settle_processed))],
+        ("claims.settle_parked", "processor"): [Trial(_settling(_settle_parked))],
+        ("claims.settle_unsupported", "processor"): [Trial(_settling(_settle_unsupported))],
+        ("failures.record_failure", "processor"): [
             Trial(_failing(is_last=False)),
             Trial(_failing(is_last=True, patience_seconds=60)),
         ],
-        "failures.dead_letter": [Trial(_dead_letter)],
-        "failures.postpone": [Trial(_postponing(86_400)), Trial(_postponing(60))],
-        "failures.defer": [Trial(_defer)],
-        "operations.retry": [Trial(_operating(operations.retry), {"next_attempt_at": "now() + interval '1 hour'"})],
-        "operations.replay": [Trial(_operating(operations.replay))],
-        "operations.write_off": [Trial(_operating(operations.write_off))],
+        ("failures.dead_letter", "processor"): [Trial(_dead_letter)],
+        ("failures.postpone", "processor"): [Trial(_postponing(86_400)), Trial(_postponing(60))],
+        ("failures.defer", "processor"): [Trial(_defer)],
+        ("operations.retry", "processor"): [
+            Trial(_operating(operations.retry), {"next_attempt_at": "now() + interval '1 hour'"})
+        ],
+        ("operations.replay", "processor"): [Trial(_operating(operations.replay))],
+        ("operations.write_off", "processor"): [Trial(_operating(operations.write_off))],
     }
 )
-"""How each query is tried, by its name in ``states.py``."""
+"""How each query is tried, by its name in ``states.py`` and the login of the service that runs it."""

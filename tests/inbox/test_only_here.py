@@ -22,6 +22,9 @@ EXEMPT = (
     "migrations",  # the same files
 )
 
+NOT_CALLED_YET = {"sluice_settle_thin"}
+"""Functions that the schema has before the release that calls them; who calls one names its transition."""
+
 
 def test_nothing_else_writes_the_log() -> None:
     """No statement in Python, SQL or a page for operators goes around the inbox."""
@@ -32,7 +35,8 @@ def test_each_function_that_writes_the_log_belongs_to_a_transition() -> None:
     """The SQL functions of the schema are named where the states are."""
     files = (CORE_FOLDER / "functions").glob("sluice_*.sql")
     writing = {path.stem for path in files if WRITE.search(path.read_text(encoding="utf-8"))}
-    assert writing == {transition.function for transition in TRANSITIONS if transition.function is not None}
+    named = {transition.function for transition in TRANSITIONS if transition.function is not None}
+    assert writing - NOT_CALLED_YET == named
 
 
 @pytest.mark.parametrize(

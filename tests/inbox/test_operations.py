@@ -1,4 +1,4 @@
-"""What operators decide: who and why are on record, and rows in other hands are left alone."""
+"""Operations of people: who and why are on record, and rows in other hands are left alone."""
 
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
