@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sluice.registry import Transaction
 
 QUERIES = load_queries(__file__, "locked_payments.sql")
+_CLAIMED_BY = {by.value: by for by in ClaimedBy}
 
 
 class Entry(NamedTuple):
@@ -149,7 +150,9 @@ def _told(entry: Entry) -> tuple[object, ...]:
         fact.currency,
         fact.object_created,
         fact.parent_id,
-        *(_claimed(fact, by) for by in (ClaimedBy.TENANT, ClaimedBy.METADATA, ClaimedBy.REFERENCE)),
+        _claimed(fact, ClaimedBy.TENANT),
+        _claimed(fact, ClaimedBy.METADATA),
+        _claimed(fact, ClaimedBy.REFERENCE),
         fact.amount_released,
         fact.destination,
         fact.on_behalf_of,
@@ -157,7 +160,10 @@ def _told(entry: Entry) -> tuple[object, ...]:
 
 
 def _claimed(fact: Fact, by: ClaimedBy) -> str | None:
-    return next((claim.events_id for claim in fact.claims if claim.by is by), None)
+    for claim in fact.claims:
+        if claim.by is by:
+            return claim.events_id
+    return None
 
 
 async def _fetch_nodes(tx: "Transaction", query: str, nodes: Collection[Node]) -> set[Node]:
@@ -172,7 +178,7 @@ def _named(entries: Sequence[Entry]) -> set[Node]:
 def _fact(row: "Record") -> Fact:
     return Fact(
         payment_id=row["payment_id"],
-        kind=FactKind(row["kind"]),
+        kind=FactKind.known(row["kind"]),
         said_at=row["said_at"],
         stripe_event_id=row["stripe_event_id"],
         object_id=row["object_id"],
@@ -191,6 +197,6 @@ def _fact(row: "Record") -> Fact:
 
 def _claims(row: "Record") -> Iterator[Claim]:
     if row["named_by"] is not None:
-        yield Claim(row["names_event"], ClaimedBy(row["named_by"]))
+        yield Claim(row["names_event"], _CLAIMED_BY[row["named_by"]])
     if row["refers_to"] is not None:
         yield Claim(row["refers_to"], ClaimedBy.REFERENCE)

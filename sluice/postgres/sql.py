@@ -23,13 +23,19 @@ def load_queries(module_file: str, name: str) -> Mapping[str, str]:
 
 def columns(rows: Iterable[Sequence[object]], width: int) -> Sequence[list[object]]:
     """
-    Arrays for ``unnest``, one for each column of these rows.
+    Arrays for ``unnest``, one for each column of these rows; empty where it is None throughout.
+
+    PostgreSQL fills up what is shorter with NULL, so such a column costs nothing; one column at least must hold values.
 
     Args:
         width: how many columns each row has; so many empty arrays where there is no row.
     """
-    found = [list(column) for column in zip(*rows, strict=True)]
+    found = [_filled(column) for column in zip(*rows, strict=True)]
     return found or [[] for _ in range(width)]
+
+
+def _filled(column: tuple[object, ...]) -> list[object]:
+    return [] if column[0] is None and column.count(None) == len(column) else list(column)
 
 
 def _parse(text: str, name: str) -> dict[str, str]:

@@ -35,6 +35,11 @@ def test_no_rows_are_as_many_empty_arrays_as_a_row_has_columns() -> None:
     assert columns([], 3) == [[], [], []]
 
 
+def test_a_column_that_is_none_throughout_is_empty() -> None:
+    """PostgreSQL fills it up; nobody encodes it."""
+    assert columns([(1, None, None), (2, None, "b")], 3) == [[1, 2], [], [None, "b"]]
+
+
 def test_rows_of_different_widths_are_refused() -> None:
     """Else a value would stand in another row."""
     with pytest.raises(ValueError, match="shorter"):
