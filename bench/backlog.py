@@ -39,7 +39,7 @@ class Processing:
 
     @property
     def times_one_by_one(self) -> float:
-        """What batches are worth."""
+        """The factor that batches gain over one event at a time."""
         return self.batched.per_second / self.one_by_one.per_second
 
 

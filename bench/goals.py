@@ -1,4 +1,4 @@
-"""What we want, each a ratio or a limit, and whether a run reached it."""
+"""Goals, each a ratio or a limit, and whether a run reached it."""
 
 import statistics
 from collections.abc import Iterator, Sequence

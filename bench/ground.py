@@ -28,7 +28,7 @@ SELECT count(*) AS rows, count(*) FILTER (WHERE processed) AS processed,
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What PostgreSQL holds after a run."""
+    """The contents of PostgreSQL after a run."""
 
     rows: int
     processed: int
@@ -47,7 +47,7 @@ class Ground:
     """The first serial of each run: one that JetStream saw within two minutes would wait for the relay's repair."""
 
     def environment(self, **more: str) -> Mapping[str, str]:
-        """What a candidate's process is given, and nothing of ours besides."""
+        """The environment of a candidate's process, and nothing of ours besides."""
         return {
             "PATH": os.environ["PATH"],
             "DATABASE_URL": self.database_url,
@@ -87,7 +87,7 @@ class Ground:
             return int(await connection.fetchval(f"SELECT count(*) FROM {table}"))  # noqa: S608
 
     async def account(self) -> Account:
-        """What Sluice's tables hold now."""
+        """Count what Sluice's tables hold now."""
         async with self.connected() as connection:
             return Account(**dict(await connection.fetchrow(_ACCOUNT) or {}))
 

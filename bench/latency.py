@@ -19,7 +19,7 @@ FROM webhook_logs WHERE processed
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """What a steady rate met; milliseconds from the moment that a request was due."""
+    """Latencies at a steady rate; milliseconds from the moment that a request was due."""
 
     per_second: float
     sent: int

@@ -26,7 +26,7 @@ _EVENT_ID = re.compile(rb'"id": "(evt_\w+)"')
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What to send where."""
+    """Requests to send, and where."""
 
     port: int
     secret: str
@@ -36,14 +36,14 @@ class Order:
     prepared: int
     """How many requests to sign beforehand; the run ends when they are used up."""
     again: bool = False
-    """Whether to begin with the first again, where that matters to nobody."""
+    """Whether to begin with the first again, where repeats do no harm."""
     per_second: float = 0
     """A fixed rate, whatever becomes of the answers; 0: each connection sends as soon as it has its answer."""
 
 
 @dataclass(slots=True)
 class Tally:
-    """What came back; times in seconds."""
+    """Answers that came back; times in seconds."""
 
     latencies: list[float] = field(default_factory=list)
     started: dict[str, float] = field(default_factory=dict)

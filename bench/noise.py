@@ -1,4 +1,4 @@
-"""What else the machine was doing: without it no figure means anything."""
+"""Measure the machine's other load: without it no figure means anything."""
 
 import os
 import statistics

@@ -24,5 +24,5 @@ class Plan:
 
     @classmethod
     def proper(cls, rounds: int, seconds: float, rows: int) -> Self:
-        """What a sentence about speed may rest on."""
+        """A run long enough for a sentence about speed."""
         return cls(rounds, seconds, 1, max(10.0, seconds), rows // 5, rows // 50, rows, 5)

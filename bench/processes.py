@@ -70,7 +70,7 @@ async def _ready(admin_port: str) -> None:
 
 
 async def listening(port: int, process: asyncio.subprocess.Process) -> None:
-    """Wait until somebody accepts connections on a port."""
+    """Wait until a process accepts connections on a port."""
     async with asyncio.timeout(_START_SECONDS):
         while process.returncode is None:
             try:
@@ -109,7 +109,7 @@ async def send(order: Order) -> dict[str, float]:
 
 
 def memory_mebibytes(process: asyncio.subprocess.Process) -> float:
-    """What a process has in memory (RSS); 0 where there is no /proc."""
+    """Memory of a process (RSS); 0 where there is no /proc."""
     try:
         status = Path(f"/proc/{process.pid}/status").read_text(encoding="ascii")
     except OSError:
@@ -119,7 +119,7 @@ def memory_mebibytes(process: asyncio.subprocess.Process) -> float:
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody uses now."""
+    """A free port of 127.0.0.1."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return int(sock.getsockname()[1])

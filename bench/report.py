@@ -1,4 +1,4 @@
-"""What was found out: tables for a person, JSON for a program, figures for docs/performance.md."""
+"""The report: tables for a person, JSON for a program, figures for docs/performance.md."""
 
 import json
 import re

@@ -18,7 +18,7 @@ WHERE id > $1 AND processed
 
 @dataclass(frozen=True, slots=True)
 class Through:
-    """What ingest and processor reached together; webhooks for each second until the last had its effect."""
+    """Throughput of ingest and processor together; webhooks for each second until the last had its effect."""
 
     per_second: float
     lost_nothing: bool

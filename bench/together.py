@@ -26,7 +26,7 @@ FROM window_of_both
 
 @dataclass(frozen=True, slots=True)
 class Together:
-    """What both reached in the seconds in which both worked; webhooks for each second."""
+    """Throughput of both in the seconds in which both worked; webhooks for each second."""
 
     backlog: int
     seconds: float

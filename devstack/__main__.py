@@ -28,7 +28,7 @@ PLAIN_COLUMNS = 140
 def main() -> int:
     """Run it; the exit code: 0 after Ctrl-C or SIGTERM, 1 after a problem, which is one sentence on stderr."""
     arguments = _arguments()
-    if "MAKELEVEL" in os.environ:  # whoever kills `make` means us
+    if "MAKELEVEL" in os.environ:  # a signal that kills `make` is meant for us
         end_with_parent()
     try:
         options = read_options(os.environ, folder=arguments.folder, env_file=arguments.env_file)
@@ -79,7 +79,7 @@ def _end_on_signal(stack: Stack, screen: Screen) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, end)
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # else somebody said nohup
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # else it was started by nohup
         loop.add_signal_handler(signal.SIGHUP, end)
 
 

@@ -38,7 +38,7 @@ class Identity:
 
 @dataclass(frozen=True)
 class Command:
-    """What to run: least environment, output appended to ``log``, ``record`` names it to later runs."""
+    """A program to run: least environment, output appended to ``log``, ``record`` names it to later runs."""
 
     name: str
     argv: Sequence[str]
@@ -85,7 +85,7 @@ class Child:
 
     @property
     def name(self) -> str:
-        """What people call it."""
+        """The program's name for people."""
         return self.command.name
 
     @property

@@ -34,7 +34,7 @@ class StackFolder:
 
     @property
     def environment(self) -> Path:
-        """What a stack tells other shells while it runs."""
+        """The file of variables for other shells, there while a stack runs."""
         return self.root / "stack.env"
 
     def log(self, name: str) -> Path:
@@ -77,7 +77,7 @@ class StackFolder:
         write_private(self.environment, "".join(lines))
 
     def trim_logs(self) -> None:
-        """Put aside what has grown too large; whoever writes a log appends, so it goes on in the emptied file."""
+        """Put aside logs that have grown too large; writers append, so they go on in the emptied file."""
         for log in [*(self.root / "log").glob("*.log"), self.postgres / "postgres.log", self.nats / "nats.log"]:
             if size_of(log) > LOG_BYTES:
                 shutil.copyfile(log, log.with_suffix(".log.old"))

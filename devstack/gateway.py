@@ -179,7 +179,7 @@ async def _bind(runner: web.ServerRunner, port: int) -> int:
         raise port_problem(port, error) from error
     try:
         await web.TCPSite(runner, "::1", port).start()
-    except OSError as error:  # a machine without IPv6 is fine; somebody else answering half of `localhost` is not
+    except OSError as error:  # a machine without IPv6 is fine; another program answering half of `localhost` is not
         if error.errno == errno.EADDRINUSE:
             raise port_problem(port, error) from error
     return port

@@ -139,7 +139,7 @@ def _copy_programs(programs: Path, place: Path) -> Path:
     """
     Copy the programs, and the libraries that they find by a path relative to them.
 
-    Whoever built the wheel has put those beside the package (Linux) or inside it (macOS).
+    The wheel has those beside the package (Linux) or inside it (macOS).
     """
     package = programs.parent
     wanted = [programs, package.with_name(f"{package.name}.libs"), package / ".dylibs"]
@@ -164,7 +164,7 @@ def _copy_programs(programs: Path, place: Path) -> Path:
 
 
 def _open_to_readers(copy: Path) -> None:
-    """Let everybody read our copy, and run what we could run: a strict umask has closed the original."""
+    """Let every user read our copy, and run what we could run: a strict umask has closed the original."""
     for path in (copy, *copy.rglob("*")):
         if not path.is_symlink():
             mode = path.stat().st_mode

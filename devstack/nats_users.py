@@ -1,4 +1,4 @@
-"""Who may publish and subscribe to what on our NATS: each service what it calls, a person everything."""
+"""NATS users: each service may publish and subscribe to what it calls, a person to everything."""
 
 from collections.abc import Mapping, Sequence
 
@@ -34,7 +34,7 @@ SERVICES: Mapping[str, tuple[Sequence[str], Sequence[str]]] = {
 
 
 def users(passwords: Mapping[str, str]) -> Sequence[Mapping[str, object]]:
-    """The users of the server's configuration; nobody else is let in."""
+    """The users of the server's configuration; it lets no other user in."""
     return [{"user": name, "password": password, **_limits(name)} for name, password in passwords.items()]
 
 

@@ -1,5 +1,5 @@
 """
-What a person may ask of ``make run``, from the environment and from ``.env``.
+Options of ``make run``, from the environment and from ``.env``.
 
 Ambient DATABASE_URL, NATS_URL, APP_ENV and NODE_ENV count for nothing unless EXTERNAL=1: a laptop's shell may point at
 production.
@@ -40,7 +40,7 @@ class External:
 
     @property
     def hosts(self) -> str:
-        """Whom we are about to talk to, without any password."""
+        """The hosts that it will talk to, without any password."""
         nats = f"NATS at {_host(self.nats_url)}" if self.nats_url else "no NATS"
         return f"PostgreSQL at {_host(self.database_url)}, {nats}"
 

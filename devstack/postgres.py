@@ -212,7 +212,7 @@ def _processes_in(data: Path) -> Sequence[psutil.Process]:
 
 
 def _postmaster_status(data: Path, pid: int) -> str:
-    """What postmaster.pid says in its eighth line of the state of this very process."""
+    """Read the eighth line of postmaster.pid: the state of this very process."""
     lines = (read_or_none(data / "postmaster.pid") or "").splitlines()
     if len(lines) < 8 or lines[0].strip() != str(pid):  # noqa: PLR2004 - the number of lines of a complete file
         return ""

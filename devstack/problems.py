@@ -1,4 +1,4 @@
-"""What can stand in the way of a start, said in one sentence with its fix."""
+"""Problems that prevent a start, each said in one sentence with its fix."""
 
 
 class StackProblem(Exception):

@@ -8,7 +8,7 @@ from devstack.postgres import LOGIN_ROLES
 
 
 class Passwords(Protocol):
-    """What knows the password of a login role; a PostgresServer does."""
+    """Knows the password of each login role; a PostgresServer does."""
 
     def password(self, user: str) -> str:
         """The password of one role."""

@@ -1,4 +1,4 @@
-"""What a person sees: steps with a spinner, messages, one status line; plain lines where there is no terminal."""
+"""The screen: steps with a spinner, messages, one status line; plain lines where there is no terminal."""
 
 import time
 from collections.abc import Callable, Iterator

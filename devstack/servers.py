@@ -1,4 +1,4 @@
-"""PostgreSQL and NATS under one roof: started together, kept alive, ended together; or those of somebody else."""
+"""Start PostgreSQL and NATS together, keep them alive, end them together; or use existing ones."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -89,7 +89,7 @@ async def _keep_alive(server: Server, on_restart: Callable[[str], None]) -> None
         await asyncio.sleep(_LOOK_SECONDS)
         if not _is_missing(server):
             continue
-        await asyncio.sleep(_GRACE_SECONDS)  # whoever killed it on purpose says so now
+        await asyncio.sleep(_GRACE_SECONDS)  # a stop on purpose is announced within this time
         if not _is_missing(server):
             continue
         try:

@@ -74,7 +74,7 @@ class Service:
             deaths = 0 if time.monotonic() - child.started_at > CALM_SECONDS else deaths
             await asyncio.sleep(BACKOFF_SECONDS[min(deaths, len(BACKOFF_SECONDS) - 1)])
             deaths += 1
-            if self._is_settled(child):
+            if self._is_decided(child):
                 continue
             self.restarts += 1
             self._spawn()
@@ -113,8 +113,8 @@ class Service:
             raise StackProblem(f"{self.name} was not started.")
         return self._child
 
-    def _is_settled(self, dead: Child) -> bool:
-        """Whether somebody else decided meanwhile what becomes of it."""
+    def _is_decided(self, dead: Child) -> bool:
+        """Whether another task has decided meanwhile what becomes of it."""
         return not self._wanted or self._child is not dead
 
     def _spawn(self) -> int:

@@ -1,4 +1,4 @@
-"""What to do when a webhook was refused for its signature: the first thing that goes wrong for everybody."""
+"""A hint for the most common first fault: a webhook refused for its signature."""
 
 import time
 from collections.abc import Callable, Mapping

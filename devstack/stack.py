@@ -73,7 +73,7 @@ class Stack:
         return external.nats_url if external else self.servers.nats_url
 
     def environment(self) -> Mapping[str, str]:
-        """What other shells may know: the content of ``stack.env``."""
+        """The content of ``stack.env``, for other shells."""
         values = {
             "DATABASE_URL": self.database_url,
             "NATS_URL": self.nats_url,

@@ -1,4 +1,4 @@
-"""What each service is told: its addresses, and files that hold its secrets. Nobody gets what it has no use for."""
+"""Wire each service: its addresses, and files with its secrets. No service gets what it has no use for."""
 
 import os
 import sys

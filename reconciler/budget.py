@@ -1,4 +1,4 @@
-"""How many requests a second go to Stripe, in one mode; whoever asks waits for their turn."""
+"""Limit the requests a second to Stripe, in one mode; a caller waits for its turn."""
 
 import asyncio
 import time
@@ -10,7 +10,7 @@ class Budget:
     A token bucket: one request for each token, in the order of asking.
 
     Args:
-        burst: tokens that gather while nobody asks.
+        burst: tokens that gather while no request is made.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What the reconciler counts; only the replica that works shows an account's figures."""
+"""Metrics of the reconciler; only the replica that works shows an account's figures."""
 
 from sluice.runtime import metrics
 

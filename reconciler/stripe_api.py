@@ -48,7 +48,7 @@ logging.getLogger("stripe").setLevel(logging.WARNING)  # it tells of each reques
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What Stripe said, and when by its own clock."""
+    """Stripe's answer, and its time by Stripe's clock."""
 
     document: JsonObject
     said_at: int
@@ -160,7 +160,7 @@ async def http_client(*, request_seconds: float) -> AsyncIterator[stripe.AIOHTTP
 
 
 def _failure_of(error: stripe.StripeError) -> Failure:
-    """What an error of Stripe's means; none of its text is kept but the name of a right."""
+    """Translate an error of Stripe's; none of its text is kept but the name of a right."""
     status = error.http_status
     if isinstance(error, stripe.APIConnectionError) or status is None or status >= _OURS:
         return StripeUnavailable(f"Stripe did not answer as it should ({status or type(error).__name__}).")
@@ -210,6 +210,6 @@ def _moment(headers: Mapping[str, str]) -> int:
 
 
 def _kind(path: str) -> str:
-    """What a request is about, for a metric: ``events``, ``webhook_endpoints``, …; never an id."""
+    """Name the kind of a request, for a metric: ``events``, ``webhook_endpoints``, …; never an id."""
     parts = path.strip("/").split("?")[0].split("/")
     return parts[2] if parts[0] == "v2" else parts[1]

@@ -1,5 +1,5 @@
 """
-What went wrong, sorted by what the caller must do about it.
+Failures, sorted by what the caller must do.
 
     Failure
     ├── Rejected      never try again    HTTP 400 or 413    dead at once

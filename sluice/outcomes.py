@@ -1,4 +1,4 @@
-"""What a handler made of an event; anything but a return is a failure."""
+"""Outcomes that a handler may return; anything but a return is a failure."""
 
 from dataclasses import dataclass
 from typing import TypeAlias

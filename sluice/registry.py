@@ -94,7 +94,7 @@ class Registry:
 
     @property
     def types(self) -> frozenset[str]:
-        """Every type that somebody handles."""
+        """Every type that has a handler."""
         return frozenset(self._by_type)
 
 

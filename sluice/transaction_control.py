@@ -102,7 +102,7 @@ def _beginnings(sql: str) -> Iterator[tuple[str, ...]]:
 
 
 def _tokens(sql: str) -> Iterator[tuple[str, str]]:
-    """What PostgreSQL would see, without white space and comments."""
+    """Tokens as PostgreSQL would see them, without white space and comments."""
     place = 0
     while (token := _TOKEN.match(sql, place)) is not None:
         place = token.end()

@@ -38,7 +38,7 @@ def fault_of(secret: str) -> str | None:
 
 def configured_faults(name: str, environment: Mapping[str, str]) -> Sequence[str]:
     """
-    What is wrong with the secrets of ``NAME``, or of the file that ``NAME_FILE`` names, each told by its place.
+    Find the faults of the secrets of ``NAME``, or of the file that ``NAME_FILE`` names, each told by its place.
 
     A file that cannot be read is no fault: it may appear later.
     """

@@ -1,4 +1,4 @@
-"""What this process has counted so far, read as Prometheus would."""
+"""Read this process's counters as Prometheus would."""
 
 import re
 

@@ -69,7 +69,7 @@ class Proxy:
             await _end(writer)
 
     async def passes(self, data: bytes, *, is_answer: bool) -> bytes | None:
-        """What is left of a piece, once it may go on; None ends the connection."""
+        """Return the rest of a piece, once it may go on; None ends the connection."""
         await self._flows.wait()
         wait = self.delay_seconds + (len(data) / self.bytes_per_second if self.bytes_per_second else 0)
         if wait:

@@ -31,7 +31,7 @@ async def until(condition: Callable[[], bool | Awaitable[bool]], *, within_secon
 
 
 async def listens(port: int) -> bool:
-    """Whether somebody accepts connections on this port of 127.0.0.1."""
+    """Whether a process accepts connections on this port of 127.0.0.1."""
     try:
         _, writer = await asyncio.open_connection("127.0.0.1", port)
     except OSError:

@@ -15,7 +15,7 @@ class Wire:
         self.port = 0
 
     def cut(self) -> None:
-        """From now on nothing arrives, and nobody is told."""
+        """From now on nothing arrives, and no side is told."""
         self._whole.clear()
 
     def mend(self) -> None:

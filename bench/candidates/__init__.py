@@ -1,4 +1,4 @@
-"""Who takes part: a command that serves webhooks on LISTEN_PORT, and the table its rows land in."""
+"""Candidates: each a command that serves webhooks on LISTEN_PORT, and the table its rows land in."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

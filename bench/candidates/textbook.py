@@ -1,5 +1,5 @@
 """
-What most tutorials write: verify with the library, insert, publish, answer; one after the other for each request.
+The handler of most tutorials: verify with the library, insert, publish, answer; one after the other for each request.
 
 It is correct in calm weather (the row is committed before the 200), which makes it a fair thing to be compared with.
 """

@@ -111,8 +111,8 @@ AT_A_GLANCE = Row(
         ),
         Figure(
             title="Parked",
-            description="Webhooks that name a row of events that does not exist yet. Many for long: somebody writes "
-            "wrong ids into Stripe's metadata.",
+            description="Webhooks that name a row of events that does not exist yet. Many for long: an application "
+            "writes wrong ids into Stripe's metadata.",
             runbook="parked-rows",
             queries=(Query(newest("healthd_webhooks_parked"), "parked"),),
             unit="short",

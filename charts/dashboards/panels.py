@@ -1,4 +1,4 @@
-"""What a dashboard is made of, said without Grafana's words; sizes are in its grid of 24 columns."""
+"""The parts of a dashboard, without Grafana's words; sizes are in its grid of 24 columns."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ PODS = f'{ONE}, pod=~"$pod"'
 
 
 class Colour(Enum):
-    """What a figure means."""
+    """A figure's meaning, as a colour."""
 
     GOOD = "green"
     NEUTRAL = "blue"
@@ -38,7 +38,7 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What a value stands for."""
+    """A value's meaning, in words."""
 
     value: int
     text: str
@@ -115,7 +115,7 @@ def each_minute(metric: str, *, where: str = ONE, by: str = "") -> str:
 
 
 def quantile(share: float, histogram: str, *, where: str = ONE, by: str = "") -> str:
-    """What this share of the values stayed below."""
+    """The query for the value that this share of the values stayed below."""
     buckets = rate(f"{histogram}_bucket", where=where, by=f"{by}, le" if by else "le")
     return f"histogram_quantile({share}, {buckets})"
 

@@ -13,11 +13,13 @@ from typing import NamedTuple
 from ingest import metrics
 from ingest.rate_limited_log import RATE_LIMITED_LOG
 from ingest.relay.failed_publications import FailedPublications
+from ingest.relay.parts import parts
 from sluice.contract.codec import Envelope, cloudevents_headers, encode
 from sluice.contract.event import StripeEvent
 from sluice.contract.subjects import message_id, subject_for
 from sluice.failures import StreamUnavailable
-from sluice.nats.jetstream import JetStream, OutgoingMessage, Published
+from sluice.nats.broker import Broker, Published
+from sluice.nats.types import OutgoingMessage
 
 HEADROOM_BYTES = 8 * 1024
 """What a message needs beside its body: the envelope's fields and the headers, all of bounded length."""
@@ -47,6 +49,10 @@ class Publication(NamedTuple):
     """``fresh``, or why the sweep sends it: due, passed, overdue."""
 
 
+def _body_bytes(publication: Publication) -> int:
+    return len(publication.event.body)
+
+
 class _Fresh(NamedTuple):
     publications: Sequence[Publication]
     since: float
@@ -60,7 +66,7 @@ class Publisher:
     in ``failed_publications``, and the sweep publishes it after a few seconds.
     """
 
-    def __init__(self, stream: JetStream, *, limits: PublisherLimits | None = None) -> None:
+    def __init__(self, stream: Broker, *, limits: PublisherLimits | None = None) -> None:
         self._stream = stream
         self._limits = limits or PublisherLimits()
         self._fresh: deque[_Fresh] = deque()
@@ -90,11 +96,11 @@ class Publisher:
 
     async def publish_all(self, publications: Sequence[Publication], *, within_seconds: float) -> int:
         """Publish these, many at a time; how many were stored. Stops early when JetStream goes away or time is up."""
-        parts = list(self._parts(publications))
-        lanes = _Lanes(iter(parts))
+        together = list(self._parts(publications))
+        lanes = _Lanes(iter(together))
         try:
             async with asyncio.timeout(within_seconds), asyncio.TaskGroup() as group:
-                for _ in range(min(self._limits.lanes, len(parts))):
+                for _ in range(min(self._limits.lanes, len(together))):
                     group.create_task(self._publish_some(lanes))
         except TimeoutError:
             metrics.RELAY_UNPUBLISHED.labels("too_late").inc()
@@ -110,17 +116,8 @@ class Publisher:
 
     def _parts(self, publications: Sequence[Publication]) -> Iterator[Sequence[Publication]]:
         """What is sent in one piece each."""
-        part: list[Publication] = []
-        held = 0
-        for publication in publications:
-            body_bytes = len(publication.event.body)
-            if part and (len(part) >= self._limits.together_rows or held + body_bytes > self._limits.together_bytes):
-                yield part
-                part, held = [], 0
-            part.append(publication)
-            held += body_bytes
-        if part:
-            yield part
+        limits = self._limits
+        return parts(publications, _body_bytes, most_bytes=limits.together_bytes, most_items=limits.together_rows)
 
     def _send_fresh(self) -> None:
         """Send what waits, as far as there are lanes."""

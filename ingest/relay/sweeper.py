@@ -10,7 +10,7 @@ commits, and only then publishes.
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,13 +19,15 @@ from typing import TypeAlias
 
 from ingest import metrics
 from ingest.rate_limited_log import RATE_LIMITED_LOG
+from ingest.relay.parts import parts
 from ingest.relay.publisher import Publication, Publisher
 from sluice.contract.event import StripeEvent
 from sluice.contract.subjects import CONSUMER
 from sluice.failures import StreamUnavailable
 from sluice.inbox import publications
 from sluice.inbox.publications import Claimed, Clock
-from sluice.nats.jetstream import ConsumerState, JetStream
+from sluice.nats.broker import Broker
+from sluice.nats.types import ConsumerState
 from sluice.postgres.pool import DATABASE_ERRORS, Database
 from sluice.runtime.endless import turn
 
@@ -77,7 +79,7 @@ class Relay:
     def __init__(
         self,
         database: Database,
-        stream: JetStream,
+        stream: Broker,
         publisher: Publisher,
         *,
         limits: RelayLimits | None = None,
@@ -203,25 +205,11 @@ class Relay:
             metrics.RELAY_REPAIRS.labels(reason).inc(len(claimed))
         published = 0
         too_late = time.monotonic() + self._limits.margin_seconds
-        for part in self._parts(claimed):
+        for part in parts(claimed, self._travelling_bytes, most_bytes=self._limits.batch_bytes):
             left = too_late - time.monotonic()
             if left > 0:
                 published += await self._publish(part, reason, within_seconds=left)
         return _Batch(len(claimed), published)
-
-    def _parts(self, claimed: Sequence[Claimed]) -> Iterator[Sequence[Claimed]]:
-        """Rows whose bodies may be in memory together."""
-        part: list[Claimed] = []
-        held = 0
-        for row in claimed:
-            body_bytes = self._travelling_bytes(row)
-            if part and held + body_bytes > self._limits.batch_bytes:
-                yield part
-                part, held = [], 0
-            part.append(row)
-            held += body_bytes
-        if part:
-            yield part
 
     async def _publish(self, rows: Sequence[Claimed], reason: str, *, within_seconds: float) -> int:
         wanted = [row.stripe_event_id for row in rows if self._travelling_bytes(row)]

@@ -15,7 +15,7 @@ class Fault(enum.Enum):
     """In which way a handler holds others up."""
 
     SLOW = "slow"
-    """It used up its time budget while it waited for something."""
+    """It used up its time budget while it waited for something, or left a task at work on its transaction."""
     BLOCKING = "blocking"
     """It kept the event loop from turning."""
 

@@ -10,7 +10,7 @@ from processor.bulkhead.quarantine import Fault, Quarantine
 from processor.bulkhead.side_worker import SideWorker, is_heavy, party_of
 from processor.failures.retries import HandlerFailed
 from processor.outcome import Work
-from processor.worker.handler_call import HandlerEscaped
+from processor.worker.handler_call import HandlerEscaped, TaskLeftBehind
 from processor.worker.reporter import Reporter
 from sluice.contract.event import StripeEvent
 from sluice.registry import Registry, name_of
@@ -96,9 +96,14 @@ class Routing:
         return rest
 
     def accuse(self, error: Exception) -> None:
-        """Let a handler run apart that used up its time; one that held the loop was noted as it did."""
-        if isinstance(error, HandlerFailed) and isinstance(error.__cause__, TimeoutError | HandlerEscaped):
-            self._accuse(error.handler, Fault.SLOW, "used up its time budget")
+        """Let a handler run apart that used up its time or left a task at work; one that held the loop was noted."""
+        if not isinstance(error, HandlerFailed):
+            return
+        match error.__cause__:
+            case TimeoutError() | HandlerEscaped():
+                self._accuse(error.handler, Fault.SLOW, "used up its time budget")
+            case TaskLeftBehind():
+                self._accuse(error.handler, Fault.SLOW, "left a task at work on its transaction")
 
     def blocked(self, handler: str, seconds: float) -> None:
         """Let a handler run apart that kept the event loop from turning."""

@@ -21,8 +21,10 @@ FUNCTIONS = (
     "sluice_claim_batch",
     "sluice_event_key",
     "sluice_lease_webhooks",
+    "sluice_payment_scopes",
     "sluice_postpone_webhook",
     "sluice_settle_batch",
+    "sluice_shown_scopes",
     "sluice_store_payments",
 )
 """Those of the schema that the processor calls; without one of them each event would fail, one after the other."""

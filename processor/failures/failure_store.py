@@ -5,10 +5,9 @@ from dataclasses import dataclass, field
 from processor.failures.error_summary import describe
 from processor.failures.retries import Blame, Patience, Schedule
 from processor.outcome import Duplicate, Failed, Postponed, Work
+from sluice.inbox import failures
+from sluice.inbox.failures import NextAttempt
 from sluice.postgres.pool import Database
-from sluice.postgres.sql import load_queries
-
-QUERIES = load_queries(__file__, "failure_store.sql")
 
 
 @dataclass(frozen=True)
@@ -37,31 +36,32 @@ class FailureStore:
         if blame in (Blame.COLLISION, Blame.CONTENTION):
             return await self._postpone(work, error)
         if blame is Blame.HOPELESS:
-            return await self._write(work, "bury", describe(error))
-        attempt = work.attempt + 1
-        return await self._write(
-            work,
-            "record_failure",
-            describe(error),
-            self.schedule.delay_seconds(attempt),
-            self.schedule.is_last(attempt),
-            self.patience.patience_seconds,
-            starts,
-        )
+            return await self._dead_letter(work, describe(error))
+        return await self._record_failure(work, describe(error), starts)
 
     async def _postpone(self, work: Work, error: BaseException) -> Failed | Postponed | Duplicate:
         text = f"postponed: {describe(error)}"
-        over_seconds = self.schedule.over_seconds
-        rows = await self.database.fetch(QUERIES["postpone"], work.event_id, work.attempt, text, over_seconds)
-        if not rows:
+        postponed = await failures.postpone(
+            self.database, work.event_id, work.attempt, text, patience_seconds=self.schedule.over_seconds
+        )
+        if postponed is None:
             return Duplicate()
-        if rows[0]["is_dead"]:
-            since = rows[0]["postponed_since"]
-            return Failed(error=f"{text} (since {since:%Y-%m-%d %H:%M} UTC)", attempt=work.attempt + 1, is_dead=True)
-        return Postponed(text, is_first=rows[0]["is_first"])
+        if postponed.is_dead:
+            since = f"{postponed.postponed_since:%Y-%m-%d %H:%M} UTC"
+            return Failed(error=f"{text} (since {since})", attempt=work.attempt + 1, is_dead=True)
+        return Postponed(text, is_first=postponed.is_first)
 
-    async def _write(self, work: Work, query: str, text: str, *more: float) -> Failed | Duplicate:
-        rows = await self.database.fetch(QUERIES[query], work.event_id, work.attempt, text, *more)
-        if not rows:
-            return Duplicate()
-        return Failed(error=text, attempt=work.attempt + 1, is_dead=rows[0]["is_dead"])
+    async def _dead_letter(self, work: Work, text: str) -> Failed | Duplicate:
+        is_dead = await failures.dead_letter(self.database, work.event_id, work.attempt, text)
+        return Failed(error=text, attempt=work.attempt + 1, is_dead=True) if is_dead else Duplicate()
+
+    async def _record_failure(self, work: Work, text: str, starts: int) -> Failed | Duplicate:
+        attempt = work.attempt + 1
+        following = NextAttempt(
+            delay_seconds=self.schedule.delay_seconds(attempt),
+            is_last=self.schedule.is_last(attempt),
+            patience_seconds=self.patience.patience_seconds,
+            starts=starts,
+        )
+        is_dead = await failures.record_failure(self.database, work.event_id, work.attempt, text, following)
+        return Duplicate() if is_dead is None else Failed(error=text, attempt=attempt, is_dead=is_dead)

@@ -11,10 +11,8 @@ from dataclasses import dataclass, field
 from processor.failures.error_summary import describe
 from processor.outcome import Work
 from sluice.failures import Defect, Rejected
+from sluice.inbox import claims
 from sluice.postgres.pool import Database
-from sluice.postgres.sql import load_queries
-
-QUERIES = load_queries(__file__, "isolated_runs.sql")
 
 
 class KilledItsProcess(Rejected):
@@ -49,21 +47,7 @@ class IsolatedRuns:
             DatabaseUnavailable: the start may be committed or not; call ``end``.
         """
         await self.flush()
-        event = work.event
-        rows = await self.database.fetch(
-            QUERIES["begin"],
-            event.stripe_event_id,
-            work.attempt,
-            event.type,
-            event.account,
-            event.livemode,
-            event.api_version,
-            event.object_id,
-            event.created,
-            event.tenant,
-            event.body,
-        )
-        starts: int = rows[0]["solo_starts"] if rows else 0
+        starts = await claims.begin_isolated_run(self.database, work.event, work.attempt)
         if starts <= self.most_starts:
             return starts
         if lost:
@@ -79,8 +63,7 @@ class IsolatedRuns:
         Raises:
             DatabaseUnavailable: nobody knows.
         """
-        rows = await self.database.fetch(QUERIES["begun"], [work.event_id for work in works]) if works else []
-        return {row["stripe_event_id"] for row in rows}
+        return await claims.read_unended(self.database, [work.event_id for work in works]) if works else ()
 
     def end(self, work: Work) -> None:
         """The run ended without a result, and this process lives; goes on record when PostgreSQL answers."""
@@ -107,5 +90,5 @@ class IsolatedRuns:
             if not self._ended:
                 return
             ended = sorted(self._ended)
-            await self.database.execute(QUERIES["end"], ended)
+            await claims.end_isolated_runs(self.database, ended)
             self._ended.difference_update(ended)

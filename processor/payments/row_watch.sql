@@ -29,7 +29,7 @@ CROSS JOIN LATERAL (
     WHERE q.scope = n.scope AND q.payment_id = n.payment_id
     OFFSET 0
 ) AS p
-WHERE (p.awaits IS NULL AND (p.events_id IS NOT NULL OR p.payment_id ^@ 'in_' OR p.payment_id ^@ 'sub_'))
+WHERE (p.awaits IS NULL AND (p.events_id IS NOT NULL OR starts_with(p.payment_id, 'in_') OR starts_with(p.payment_id, 'sub_')))
    OR EXISTS (
        SELECT
        FROM string_to_array(p.awaits, E'\n') AS keys, unnest(keys) AS k(key)
@@ -37,7 +37,7 @@ WHERE (p.awaits IS NULL AND (p.events_id IS NOT NULL OR p.payment_id ^@ 'in_' OR
            SELECT e.id::text AS id, coalesce(nullif(e.stripe_account_id, ''), 'platform') AS account
            FROM events AS e WHERE e.id = sluice_event_key(k.key) OFFSET 0
        ) AS row
-       WHERE p.scope IN ('tenant:' || row.id, 'live:' || row.account, 'test:' || row.account)
+       WHERE p.scope = ANY (sluice_payment_scopes(row.id, row.account))
           OR (p.scope IN ('live:platform', 'test:platform') AND EXISTS (
               SELECT FROM payment_fact AS f
               WHERE f.scope = p.scope AND row.account IN (f.destination, f.on_behalf_of)
@@ -45,13 +45,14 @@ WHERE (p.awaits IS NULL AND (p.events_id IS NOT NULL OR p.payment_id ^@ 'in_' OR
                     SELECT q.parent_id FROM payment AS q WHERE q.scope = p.scope AND q.payment_id = p.parent_id))
           ))
    )
-   OR ((p.events_id IS NULL OR p.awaits_event) AND NOT p.payment_id ^@ 'in_' AND NOT p.payment_id ^@ 'sub_' AND EXISTS (
+   OR ((p.events_id IS NULL OR p.awaits_event) AND NOT starts_with(p.payment_id, 'in_')
+       AND NOT starts_with(p.payment_id, 'sub_') AND EXISTS (
        SELECT
        FROM (
            SELECT e.id::text AS id, coalesce(nullif(e.stripe_account_id, ''), 'platform') AS account
            FROM events AS e WHERE e.stripe_payment_intent_id = p.payment_id OFFSET 0
        ) AS row
-       WHERE (p.scope IN ('live:' || row.account, 'test:' || row.account)
+       WHERE (p.scope = ANY (sluice_payment_scopes(NULL, row.account))
               OR (p.scope IN ('live:platform', 'test:platform') AND EXISTS (
                   SELECT FROM payment_fact AS f
                   WHERE f.scope = p.scope AND row.account IN (f.destination, f.on_behalf_of)
@@ -61,8 +62,7 @@ WHERE (p.awaits IS NULL AND (p.events_id IS NOT NULL OR p.payment_id ^@ 'in_' OR
          AND NOT EXISTS (
              SELECT FROM payment AS other
              WHERE other.payment_id = p.payment_id AND other.events_id = row.id AND NOT other.awaits_event
-               AND other.scope IN ('tenant:' || row.id, 'live:platform', 'test:platform', 'live:' || row.account,
-                                   'test:' || row.account)
+               AND other.scope = ANY (sluice_shown_scopes(row.id, row.account))
          )
    ));
 
@@ -98,10 +98,9 @@ WHERE row.id IS NULL
    OR (row.payment_status = 'pending' AND p.status <> 'pending' AND EXISTS (  -- an id that is new to us is left to stand
        SELECT FROM payment AS own
        WHERE own.payment_id = row.shown AND own.events_id = row.id AND NOT own.awaits_event
-         AND own.scope IN ('tenant:' || row.id, 'live:platform', 'test:platform', 'live:' || row.account,
-                           'test:' || row.account)
+         AND own.scope = ANY (sluice_shown_scopes(row.id, row.account))
    ))
-   OR NOT (p.scope IN ('tenant:' || row.id, 'live:' || row.account, 'test:' || row.account)
+   OR NOT (p.scope = ANY (sluice_payment_scopes(row.id, row.account))
            OR (p.scope IN ('live:platform', 'test:platform') AND EXISTS (
                SELECT FROM payment_fact AS f
                WHERE f.scope = p.scope AND row.account IN (f.destination, f.on_behalf_of)

@@ -5,11 +5,9 @@ from dataclasses import dataclass
 
 from processor import metrics
 from processor.outcome import Work
+from sluice.inbox import failures
 from sluice.nats.jetstream import acknowledge
 from sluice.postgres.pool import DATABASE_ERRORS, Database
-from sluice.postgres.sql import load_queries
-
-QUERIES = load_queries(__file__, "deferral.sql")
 
 
 @dataclass(frozen=True)
@@ -24,7 +22,7 @@ class Deferral:
             return
         attempts = {work.event_id: work.attempt for work in works}
         try:
-            await self.database.execute(QUERIES["defer"], list(attempts), list(attempts.values()))
+            await failures.defer(self.database, attempts)
         except DATABASE_ERRORS:
             return
         metrics.DEFERRED.inc(len(works))

@@ -1,7 +1,7 @@
 """Which handlers an event gets, and what they say together, within one time budget."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import partial
@@ -10,7 +10,7 @@ from processor import metrics
 from processor.failures.retries import HandlerFailed, may_be_foreign
 from processor.outcome import Handled, Unmatched, Unsupported
 from processor.worker.blocked_loop import BlockedLoop
-from processor.worker.handler_call import HandlerEscaped, call_within
+from processor.worker.handler_call import HandlerEscaped, TaskLeftBehind, call_within
 from sluice.contract.event import StripeEvent
 from sluice.outcomes import Applied, Ignored, Outcome, Parked, combine
 from sluice.postgres.pool import DATABASE_ERRORS, Connection
@@ -50,7 +50,7 @@ class Dispatcher:
         """
         screened = {event.stripe_event_id: self._screen(event) for event in events}
         wanted = [event for event in events if screened[event.stripe_event_id] is None]
-        answers = await self._ask(wanted, HandlersTransaction(tx), tx.terminate, last_looks)
+        answers = await self._ask(wanted, tx, last_looks)
         ended = {event_id: _ended(answers[event_id]) for event_id in last_looks & answers.keys()}
         return {event_id: verdict or ended.get(event_id) or answers[event_id] for event_id, verdict in screened.items()}
 
@@ -63,7 +63,7 @@ class Dispatcher:
         return None if self.registry.handlers_of(event) else NO_HANDLER
 
     async def _ask(
-        self, events: Sequence[StripeEvent], tx: Transaction, close: Callable[[], None], last_looks: AbstractSet[str]
+        self, events: Sequence[StripeEvent], tx: Connection, last_looks: AbstractSet[str]
     ) -> Mapping[str, Outcome]:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self.handler_seconds
@@ -73,7 +73,7 @@ class Dispatcher:
             if self.registry.is_patient(handler):
                 waiting = {event_id for event_id, answer in answers.items() if isinstance(answer, Parked)} - last_looks
                 asked = [event for event in concerned if event.stripe_event_id not in waiting]
-            for event_id, outcome in (await self._call(handler, asked, tx, close, deadline)).items():
+            for event_id, outcome in (await self._call(handler, asked, tx, deadline)).items():
                 known = answers.get(event_id)
                 answers[event_id] = outcome if known is None else combine(known, outcome)
         return answers
@@ -90,8 +90,7 @@ class Dispatcher:
         self,
         handler: BatchHandler,
         events: Sequence[StripeEvent],
-        tx: Transaction,
-        close: Callable[[], None],
+        tx: Connection,
         deadline: float,
     ) -> Mapping[str, Outcome]:
         """Let one handler handle its events; whatever it raises leaves the transaction as HandlerFailed."""
@@ -99,27 +98,42 @@ class Dispatcher:
             return {}
         name = name_of(handler)
         ids = frozenset(event.stripe_event_id for event in events)
+        own_tx = HandlersTransaction(tx)
         try:
             with metrics.timed_handler(name):
                 answers = await call_within(
                     handler,
                     events,
-                    tx,
-                    close=close,
+                    own_tx,
+                    close=tx.terminate,
                     deadline=deadline,
                     grace_seconds=self.handler_seconds * _GRACE_SHARE,
                     note_step=partial(self.holds.note, name, ids),
                 )
+            await self._end(own_tx, tx)
             return {event.stripe_event_id: _checked(answers.get(event.stripe_event_id, Applied())) for event in events}
         except asyncio.CancelledError:  # we ourselves; a handler's own is another error by now
             raise
         except HandlerEscaped as error:  # we closed its connection
             metrics.ESCAPED.labels(name).inc()
             raise HandlerFailed(name, events=ids) from error
+        except TaskLeftBehind as error:  # we may have closed its connection
+            raise HandlerFailed(name, events=ids) from error
         except BaseException as error:
             is_foreign = may_be_foreign(error) and await _is_sound(tx)
             is_lost = _is_lost(tx)
             raise HandlerFailed(name, events=ids, connection_lost=is_lost, is_foreign=is_foreign) from error
+        finally:
+            own_tx.end()
+
+    async def _end(self, own_tx: HandlersTransaction, tx: Connection) -> None:
+        """Close a handler's transaction to the tasks that it left behind; their statement is cancelled."""
+        own_tx.end()
+        if not own_tx.is_in_use:
+            return
+        if not await own_tx.is_freed(within_seconds=self.handler_seconds * _GRACE_SHARE):
+            tx.terminate()
+        raise TaskLeftBehind
 
 
 def _ended(outcome: Outcome) -> Handled:

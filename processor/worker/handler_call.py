@@ -32,6 +32,10 @@ class HandlerEscaped(Defect):
     """It went on after its time budget was used up and it was cancelled; its connection was closed."""
 
 
+class TaskLeftBehind(Defect):
+    """When it returned, a task that it had begun was at work on its transaction."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Raised:
     error: BaseException

@@ -31,11 +31,11 @@ from processor.outcome import (
 from processor.worker.dispatcher import Dispatcher
 from processor.worker.row_match import differences, digest_of, with_body
 from sluice.failures import Defect
+from sluice.inbox import claims
+from sluice.inbox.claims import Parking, TransactionLimits
 from sluice.outcomes import Parked
 from sluice.postgres.pool import DATABASE_ERRORS, Connection, Database, Record
-from sluice.postgres.sql import load_queries
 
-QUERIES = load_queries(__file__, "transaction.sql")
 _LONGEST_REASON = 300
 
 
@@ -113,16 +113,19 @@ class Processor:
         return {**unclaimed, **claim.forged, **settled}
 
     async def _claim(self, tx: Connection, works: Sequence[Work], alone: bool, lock_seconds: float) -> Claim:
-        rows = await tx.fetch(
-            QUERIES["claim"],
-            [work.event_id for work in works],
-            [work.attempt for work in works],
+        rows = await claims.claim(
+            tx,
+            _attempts(works),
             [digest_of(work.event) for work in works],
-            alone,
-            self.patience.patience_seconds,
-            _milliseconds(self.limits.transaction_seconds * 0.95),  # the server gives up first and says why
-            _milliseconds(lock_seconds),
-            _milliseconds(self.limits.transaction_seconds * 2),
+            is_isolated=alone,
+            patience_seconds=self.patience.patience_seconds,
+            limits=TransactionLimits(
+                statement=_milliseconds(
+                    self.limits.transaction_seconds * 0.95
+                ),  # the server gives up first and says why
+                lock=_milliseconds(lock_seconds),
+                idle=_milliseconds(self.limits.transaction_seconds * 2),
+            ),
         )
         return _claim_of(rows, works)
 
@@ -146,14 +149,14 @@ class Processor:
     ) -> Mapping[str, Settled]:
         if not parked:
             return {}
-        rows = await tx.fetch(
-            QUERIES["settle_parked"],
-            list(parked),
-            [_reason(f"waits for {outcome.waiting_for}") for outcome in parked.values()],
-            [self.patience.delay_seconds(attempts[event_id] + 1) for event_id in parked],
-            claimed_in,
-        )
-        return {row["stripe_event_id"]: Settled(parked[row["stripe_event_id"]]) for row in rows}
+        parkings = {
+            event_id: Parking(
+                _reason(f"waits for {outcome.waiting_for}"), self.patience.delay_seconds(attempts[event_id] + 1)
+            )
+            for event_id, outcome in parked.items()
+        }
+        settled = await claims.settle_parked(tx, parkings, claimed_in)
+        return {event_id: Settled(parked[event_id]) for event_id in settled}
 
 
 @asynccontextmanager
@@ -192,7 +195,7 @@ async def _look(tx: Connection, works: Sequence[Work], alone: bool) -> Mapping[s
     if not works:
         return {}
     ids, digests = [work.event_id for work in works], [digest_of(work.event) for work in works]
-    rows = {row["stripe_event_id"]: row for row in await tx.fetch(QUERIES["look"], ids, digests)}
+    rows = await claims.look(tx, ids, digests)
     return {work.event_id: _unclaimed(work, rows.get(work.event_id), alone) for work in works}
 
 
@@ -210,12 +213,9 @@ def _unclaimed(work: Work, row: "Record | None", alone: bool) -> Unclaimed:
 async def _settle_processed(tx: Connection, done: Mapping[str, Handled], claimed_in: str) -> Mapping[str, Settled]:
     if not done:
         return {}
-    words = [word(outcome) for outcome in done.values()]
-    rows = await tx.fetch(QUERIES["settle_processed"], list(done), words, claimed_in)
-    return {
-        row["stripe_event_id"]: Settled(done[row["stripe_event_id"]], delay_seconds=row["delay_seconds"])
-        for row in rows
-    }
+    words = {event_id: word(outcome) for event_id, outcome in done.items()}
+    delays = await claims.settle_processed(tx, words, claimed_in)
+    return {event_id: Settled(done[event_id], delay_seconds=delay) for event_id, delay in delays.items()}
 
 
 async def _settle_unsupported(
@@ -223,9 +223,9 @@ async def _settle_unsupported(
 ) -> Mapping[str, Settled]:
     if not dead:
         return {}
-    reasons = [_reason(outcome.reason) for outcome in dead.values()]
-    rows = await tx.fetch(QUERIES["settle_unsupported"], list(dead), reasons, claimed_in)
-    return {row["stripe_event_id"]: Settled(dead[row["stripe_event_id"]], row["is_dead"]) for row in rows}
+    reasons = {event_id: _reason(outcome.reason) for event_id, outcome in dead.items()}
+    settled = await claims.settle_unsupported(tx, reasons, claimed_in)
+    return {event_id: Settled(dead[event_id], is_dead=True) for event_id in settled}
 
 
 def _attempts(works: Sequence[Work]) -> Mapping[str, int]:

@@ -1,1 +1,1 @@
-"""What the services say to one another: pure values and their bytes, no I/O and no settings."""
+"""The contract between the services: pure values and their bytes, no I/O and no settings."""

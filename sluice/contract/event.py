@@ -14,7 +14,7 @@ class StripeEvent:
     """
     One verified Stripe event: the envelope's fields, and the bytes that Stripe signed.
 
-    The body is decoded only when somebody asks for ``payload`` or ``object``.
+    The body is decoded when ``payload`` or ``object`` is read for the first time.
     """
 
     stripe_event_id: str
@@ -42,6 +42,11 @@ class StripeEvent:
     def mode(self) -> str:
         """``live`` or ``test``."""
         return "live" if self.livemode else "test"
+
+    @property
+    def verb(self) -> str:
+        """The last word of the type: ``payment_intent.succeeded`` says ``succeeded``."""
+        return self.type.rpartition(".")[2]
 
     @cached_property
     def payload(self) -> JsonObject:

@@ -1,7 +1,7 @@
 """
 Names on the stream.
 
-An organiser's event has a token of its own: whoever subscribes to the platform's account, or to a connected one, gets
+An organiser's event has a token of its own: a subscriber to the platform's account, or to a connected one, gets
 nothing that the organiser has signed.
 """
 

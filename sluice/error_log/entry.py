@@ -33,7 +33,7 @@ ALLOWED_REQUEST_KEYS: Final = frozenset(
 
 
 class Circumstances(TypedDict, total=False):
-    """What a report may say beside its message."""
+    """Optional fields of a report, beside its message."""
 
     severity: Severity
     """By default ``error``."""
@@ -49,7 +49,7 @@ class Circumstances(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What went wrong, ready to be stored."""
+    """A failure, ready to be stored."""
 
     severity: str
     kind: str

@@ -57,7 +57,7 @@ WITH incoming AS (
     LEFT JOIN LATERAL (
         SELECT
             log.id, log.body, log.webhook_type, log.livemode, NOT log.processed AND log.dead_at IS NULL AS is_open,
-            NOT log.processed AND log.dead_at IS NOT NULL AND log.outcome IS DISTINCT FROM 'unsupported' AS is_dead
+            NOT log.processed AND log.dead_at IS NOT NULL AND (log.outcome IS DISTINCT FROM 'unsupported') AS is_dead
         FROM webhook_logs AS log
         WHERE log.stripe_event_id = webhook.stripe_event_id
         LIMIT 1
@@ -98,7 +98,7 @@ ORDER BY place;
 -- and never relayed: the redelivery fills it and makes it due; the sweep does the rest. What somebody holds is left out,
 -- for a batch waits for nobody. Seldom used, so it costs nothing to be a statement of its own; and ingest itself may
 -- change no body.
-SELECT stripe_event_id
+SELECT filled.stripe_event_id
 FROM sluice_fill_webhooks(
     $1::text[], $2::text[], $3::bigint[], $4::boolean[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
     $10::bytea[]

@@ -1,4 +1,4 @@
-"""What a service says of itself on its admin port."""
+"""Read a service's own report from its admin port."""
 
 import asyncio
 import math

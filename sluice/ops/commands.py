@@ -31,7 +31,7 @@ Examples:
 
 
 class _OnDemand(click.Group):
-    """A group whose commands are imported when somebody names them."""
+    """A group whose commands are imported when they are named."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """In the order in which an operator needs them."""

@@ -39,7 +39,7 @@ class Surroundings:
         Where the database is.
 
         Raises:
-            click.UsageError: nobody says it; with the fix.
+            click.UsageError: no setting says it; with the fix.
         """
         url = self.get(DATABASE_URL)
         if url is None:
@@ -63,7 +63,7 @@ def look_around(environment: Mapping[str, str] | None = None, *, folder: Path | 
 
 
 def local_stack(*, folder: Path | None = None) -> Surroundings | None:
-    """What ``make run`` left in this folder or one above, whatever the environment says."""
+    """Find what ``make run`` left in this folder or one above, whatever the environment says."""
     here = (folder or Path.cwd()).resolve()
     for candidate in (here, *here.parents):
         path = candidate / STACK_FILE

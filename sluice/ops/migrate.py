@@ -14,7 +14,7 @@ from sluice.postgres.migrator import Conflict, ConflictsFound, migrate, pending,
 from sluice.runtime.printable import printable_lines
 
 T = TypeVar("T")
-EXIT_LATER = 75  # EX_TEMPFAIL of sysexits.h: whoever starts us may try again
+EXIT_LATER = 75  # EX_TEMPFAIL of sysexits.h: the caller may try again
 _SETTLED = frozenset({"28", "3D"})  # the login, the database: no waiting makes them right
 EXAMPLES = """\b
 Examples:
@@ -36,7 +36,7 @@ def command(*, check: bool) -> None:
     Applies every migration that is not applied yet, those of installed packages too; many at once are safe, and a
     second run changes nothing. It needs PostgreSQL itself or a pooler in session mode. With --check it only reads:
     what would be applied, and each conflict with the tables that are there, with the statement that cures it; exit
-    code 1 when there is one. Exit code 75: PostgreSQL does not answer, or somebody else migrates; try again.
+    code 1 when there is one. Exit code 75: PostgreSQL does not answer, or another migration runs; try again.
     """
     url = look_around().database_url()
     if check:
@@ -83,7 +83,7 @@ def _run(url: str, work: Coroutine[object, object, T]) -> T:
 
 
 def _may_pass(failure: Failure) -> bool:
-    """The same command may succeed later, with nobody having mended anything of ours."""
+    """The same command may succeed later, without a change on our side."""
     cause = failure.__cause__
     settled = isinstance(cause, asyncpg.PostgresError) and (cause.sqlstate or "")[:2] in _SETTLED
     return isinstance(failure, Unavailable) and not settled

@@ -1,7 +1,7 @@
 """How an event's words become facts: what all families share."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from sluice.contract.document import JsonObject
@@ -31,7 +31,7 @@ class Saying:
     @property
     def verb(self) -> str:
         """The last word of the event's type: ``payment_intent.succeeded`` says ``succeeded``."""
-        return self.event.type.rpartition(".")[2]
+        return self.event.verb
 
     @property
     def tells_releases_as_refunds(self) -> bool:
@@ -75,6 +75,21 @@ class Saying:
             destination=self._destination,
             on_behalf_of=identifier(self.thing, "on_behalf_of", "acct_"),
         )
+
+    def each(self, ids: Iterable[str | None]) -> Collection[str]:
+        """
+        Those of some ids that are there, once each and sorted; no more are read than an event may make facts of.
+
+        Raises:
+            TooManyFacts: there are more.
+        """
+        found: set[str] = set()
+        for one in ids:
+            if one is not None:
+                found.add(one)
+            if len(found) > FACTS_MAX:
+                raise _too_many(self.event)
+        return sorted(found)
 
     @property
     def _destination(self) -> str | None:

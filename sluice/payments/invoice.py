@@ -1,6 +1,6 @@
 """``invoice.*``: a link between a subscription and its payments, with a state of its own."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from sluice.contract.document import JsonObject
@@ -65,7 +65,7 @@ def facts(saying: Saying) -> tuple[Fact, ...]:
         amount=whole(saying.thing, "amount_due"),
         parent_id=subscription,
     )
-    payments = (saying.of(one, FactKind.LINK, parent_id=invoice_id) for one in sorted(_payments(saying.thing)))
+    payments = (saying.of(one, FactKind.LINK, parent_id=invoice_id) for one in saying.each(_payments(saying.thing)))
     return (own, *payments, *_subscription_claim(saying, subscription))
 
 
@@ -94,11 +94,11 @@ def _subscription(invoice: JsonObject) -> str | None:
     return identifier(_details(invoice), "subscription", "sub_") or identifier(invoice, "subscription", "sub_")
 
 
-def _payments(invoice: JsonObject) -> set[str]:
+def _payments(invoice: JsonObject) -> Iterator[str | None]:
     """The intent itself until Basil; since then the list of payments, where Stripe expanded it."""
-    listed = (identifier(child(one, "payment"), "payment_intent") for one in children(invoice, "payments"))
-    found = {identifier(invoice, "payment_intent"), *listed}
-    return {one for one in found if one is not None}
+    yield identifier(invoice, "payment_intent")
+    for one in children(invoice, "payments"):
+        yield identifier(child(one, "payment"), "payment_intent")
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +144,7 @@ def _row_status(event: StripeEvent) -> str | None:
 
     Until 2018-11-08 an invoice had no status, but said whether it was paid.
     """
-    verb, word = event.type.rpartition(".")[2], text(event.object, "status")
+    verb, word = event.verb, text(event.object, "status")
     if verb == _DELETED:
         return _DELETED
     if word in PRECEDENCE:

@@ -37,7 +37,7 @@ class Word(NamedTuple):
         return cls(
             stripe_event_id=event.stripe_event_id,
             status=status,
-            verb=event.type.rpartition(".")[2],
+            verb=event.verb,
             shows=event.object,
             replaces=child(event.payload, "data", "previous_attributes"),
         )

@@ -90,7 +90,7 @@ def state(event: StripeEvent) -> SubscriptionState | None:
 def _status(event: StripeEvent) -> str | None:
     """Stripe's word; where it is unknown, what the event's type says, if that says anything."""
     word = text(event.object, "status")
-    return word if word in PRECEDENCE else _BY_VERB.get(event.type.rpartition(".")[2], word)
+    return word if word in PRECEDENCE else _BY_VERB.get(event.verb, word)
 
 
 def _current_period_end(event: StripeEvent) -> int | None:

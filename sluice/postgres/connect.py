@@ -24,7 +24,7 @@ _LOOKS = 3
 
 
 class Connector:
-    """Connects as ``asyncpg.connect`` does, and remembers that somebody in between refuses our startup parameters."""
+    """Connects as ``asyncpg.connect`` does, and remembers that a pooler in between refuses our startup parameters."""
 
     def __init__(self) -> None:
         self._is_refused = False

@@ -13,7 +13,7 @@ _NOTICE_MILLISECONDS = 20_000
 
 
 class ConnectArguments(TypedDict, total=False):
-    """What ``asyncpg.connect`` and ``create_pool`` take alike."""
+    """Arguments that ``asyncpg.connect`` and ``create_pool`` take alike."""
 
     dsn: str
     timeout: float
@@ -28,7 +28,8 @@ def connect_arguments(
     """
     Arguments for asyncpg; TLS is as the DSN says (``sslmode=verify-full&sslrootcert=…``).
 
-    Behind a pooler in transaction mode a session belongs to nobody: no prepared statements, no startup parameters.
+    A pooler in transaction mode changes the session with each transaction, so prepared statements and startup
+    parameters do not work.
 
     Args:
         keeps_plans: PostgreSQL plans each statement once and never again. Only for statements whose plan cannot depend

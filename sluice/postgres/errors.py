@@ -1,4 +1,4 @@
-"""What an error of PostgreSQL or asyncpg means for the work that met it."""
+"""Sort the errors of PostgreSQL and asyncpg by what they mean for the work that met them."""
 
 from typing import Final
 
@@ -55,7 +55,7 @@ def is_of_another_session(error: BaseException) -> bool:
 
 
 def is_in_use(error: BaseException) -> bool:
-    """Somebody else is using the same connection at this moment; asyncpg has no class of its own for it."""
+    """Another task is using the same connection at this moment; asyncpg has no class of its own for it."""
     return isinstance(error, asyncpg.InterfaceError) and "another operation is in progress" in str(error)
 
 

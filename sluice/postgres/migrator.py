@@ -30,13 +30,13 @@ _AWAY = (
     asyncpg.CannotConnectNowError,
 )
 
-_LOCK_SECONDS = 3  # how long a busy table may keep everybody who comes after us waiting
+_LOCK_SECONDS = 3  # while a statement waits for a lock, all later ones wait behind it
 _TRIES = 10
 _TURN_SECONDS = 900
 _TURN_POLL_SECONDS = 0.1
 _READ_SECONDS = 30
 _FILE_SECONDS = 600
-_INDEX_SECONDS = 6 * 3600  # a concurrent index on a big table, while everybody works
+_INDEX_SECONDS = 6 * 3600  # a concurrent index on a big table, beside ordinary work
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class AppliedMigration:
 
 @dataclass(frozen=True)
 class Conflict:
-    """What is in the way of Sluice's schema, and the statement that cures it."""
+    """An obstacle to Sluice's schema, and the statement that cures it."""
 
     problem: str
     cure: str
@@ -86,7 +86,7 @@ class MigrationFailed(Rejected):
 
 
 class MigrationBusy(Unavailable):
-    """Somebody else holds what a migration needs; try again."""
+    """Another session holds what a migration needs; try again."""
 
     code = "migration_busy"
 
@@ -154,7 +154,7 @@ async def _turn(session: Session) -> AsyncIterator[None]:
 
 
 async def _checksums(session: Session) -> Mapping[tuple[str, str], str]:
-    """What is applied, by set and file."""
+    """Read the checksums of the applied migrations, by set and file."""
     if not await session.fetchval(_QUERIES["has_record"], timeout=_READ_SECONDS):
         return {}
     rows = await session.fetch(_QUERIES["read_applied"], timeout=_READ_SECONDS)
@@ -174,7 +174,7 @@ def _missing(wanted: Sequence[MigrationFile], applied: Mapping[tuple[str, str], 
 
 
 async def _apply_when_free(session: Session, file: MigrationFile) -> AppliedMigration:
-    """Try a few times where a busy table is in the way; between the tries everybody else gets through."""
+    """Try a few times where a busy table is in the way; between the tries other sessions go on."""
     for attempt in range(1, _TRIES + 1):
         started = time.monotonic()
         try:
@@ -187,7 +187,7 @@ async def _apply_when_free(session: Session, file: MigrationFile) -> AppliedMigr
         else:
             return AppliedMigration(file.name, file.checksum, time.monotonic() - started)
     raise MigrationBusy(
-        f"{file.name} waited {_TRIES} times for a table that somebody holds locked, and changed nothing. "
+        f"{file.name} waited {_TRIES} times for a table that another session holds locked, and changed nothing. "
         "Look in pg_stat_activity for the oldest xact_start, then try again."
     )
 
@@ -221,7 +221,7 @@ async def _record(session: Session, file: MigrationFile) -> None:
 
 
 def _explained(error: BaseException, what: str) -> Failure:
-    """What a person must do about an error of PostgreSQL's or of the way there."""
+    """Say what a person must do about an error of PostgreSQL's or of the way there."""
     if isinstance(error, _AWAY):
         return MigrationBusy(
             f"The connection was lost during {what} ({str(error) or type(error).__name__}): migrate again."

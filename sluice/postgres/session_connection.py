@@ -26,7 +26,7 @@ _LOST = (
 
 class PoolerRefused(Rejected):
     """
-    This address leads to a pooler in transaction mode, where a session belongs to nobody.
+    This address leads to a pooler in transaction mode, which shares one session among clients.
 
     Use the direct address of PostgreSQL, or the pooler's session mode.
     """
@@ -41,7 +41,7 @@ async def direct_connection(dsn: str) -> AsyncIterator[Session]:
 
     Raises:
         PoolerRefused: statements of one connection reach different sessions.
-        DatabaseUnavailable: nobody answers at this address, or it lets us in no more.
+        DatabaseUnavailable: nothing answers at this address, or PostgreSQL no longer lets us in.
     """
     async with connection_to(dsn) as connection:
         await _refuse_pooler(connection, dsn)

@@ -23,7 +23,7 @@ async def leave_mark(connection: Session) -> str:
 
 
 async def read_mark(connection: Session) -> str | None:
-    """What the session that answers is marked with; in a transaction, which no pooler can tear apart."""
+    """Read the mark of the session that answers; in a transaction, which no pooler can tear apart."""
     async with connection.transaction():
         query = "SELECT current_setting('sluice.session', true)"
         found: str | None = await connection.fetchval(query, timeout=_STATEMENT_SECONDS)

@@ -1,4 +1,4 @@
-"""What an attempt that was given up still came to: a line, and no traceback of a future that nobody awaits."""
+"""Log in one line how an abandoned attempt ended, without a traceback of a future that was never awaited."""
 
 import asyncio
 from typing import Any
@@ -13,8 +13,8 @@ class Abandoned:
     The event loop's exception handler.
 
     uvloop, asyncpg and nats-py give a connection up by their deadline while the resolver or the peer is still asked.
-    Each reason is told once; what waits for such an attempt tells of its own failure. Everything else that nobody
-    caught is a defect, and keeps its traceback.
+    Each reason is told once; what waits for such an attempt tells of its own failure. Every other uncaught error is a
+    defect, and keeps its traceback.
     """
 
     def __init__(self) -> None:

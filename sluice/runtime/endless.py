@@ -123,7 +123,7 @@ class EndlessTasks:
         """
         Look once a second until cancelled.
 
-        While the event loop itself is blocked nobody looks: then a timer of the operating system ends the process, and
+        A blocked event loop cannot look: then a timer of the operating system ends the process, and
         writes to stderr where it stood. Kubernetes' liveness probe is quicker; elsewhere there may be none.
         """
         try:
@@ -188,9 +188,9 @@ async def _run_to_its_end(task: EndlessTask, tasks: EndlessTasks, run: Run) -> N
     except asyncio.CancelledError as error:
         if tasks.may_end(task):
             raise
-        raise TaskEnded(f"The task {task.name} was cancelled, though nobody told it to end.") from error
+        raise TaskEnded(f"The task {task.name} was cancelled, though it was not told to end.") from error
     if not tasks.may_end(task):
-        raise TaskEnded(f"The task {task.name} returned, though nobody told it to end.")
+        raise TaskEnded(f"The task {task.name} returned, though it was not told to end.")
 
 
 def tell_to_end(task: asyncio.Task[Any]) -> None:

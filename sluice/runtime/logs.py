@@ -121,7 +121,7 @@ def _redact_object(value: object) -> object:
 
 
 class _LibraryHandler(logging.Handler):
-    """What libraries say through the standard library, in our format."""
+    """Writes what libraries log through the standard library, in our format."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:

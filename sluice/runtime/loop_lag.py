@@ -21,7 +21,7 @@ _due_at: list[float] = []
 
 
 def late_seconds(*, since: float) -> float:
-    """For about how many seconds the loop has not turned since then; 0 where nobody watches it. Monotonic clock."""
+    """For about how many seconds the loop has not turned since then; 0 where it is not watched. Monotonic clock."""
     overdue = max((time.monotonic() - due_at for due_at in _due_at), default=0.0)
     known = sum(min(late, woke_at - since) for woke_at, late in _LATE if woke_at > since)
     return known + (overdue if overdue > _LATE_SECONDS else 0.0)

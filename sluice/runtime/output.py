@@ -62,7 +62,7 @@ class LineWriter:
 
     @property
     def is_losing(self) -> bool:
-        """Lines were dropped and the log does not say so yet, or nobody has read for five seconds."""
+        """Lines were dropped and the log does not say so yet, or the log was not read for five seconds."""
         since = self._writing_since
         is_stalled = since is not None and time.monotonic() - since > _STALLED_SECONDS
         return is_stalled or self.dropped > self._said
@@ -142,7 +142,7 @@ class LineWriter:
 
 
 class LineStream(io.TextIOBase):
-    """What stands as ``sys.stdout`` or ``sys.stderr``: hands whole lines to a ``LineWriter``."""
+    """Stands as ``sys.stdout`` or ``sys.stderr`` and hands whole lines to a ``LineWriter``."""
 
     encoding = "utf-8"
     errors = "backslashreplace"

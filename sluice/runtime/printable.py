@@ -2,7 +2,7 @@
 Text from elsewhere, fit for a terminal.
 
 A signed body, a row or an error may carry whatever its sender likes: escape sequences that rewrite the screen, set the
-clipboard or the title, marks that turn the order of letters round, characters that nobody sees. None of them may reach
+clipboard or the title, marks that turn the order of letters round, invisible characters. None of them may reach
 a terminal as it is. Shown instead is the escape by which Python and JSON write the character.
 """
 
@@ -22,7 +22,7 @@ _NAMES = {"\t": r"\t", "\n": r"\n", "\r": r"\r"}
 
 
 def printable(text: str) -> str:
-    """One line of text; newlines are escaped too, so that nobody can add a line of their own."""
+    """Make one printable line of a text; newlines are escaped too, so that it cannot add a line of its own."""
     return _ONE_LINE.sub(_escape, text)
 
 

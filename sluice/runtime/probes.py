@@ -45,7 +45,7 @@ class Probes:
         self._reports: dict[str, Callable[[], Mapping[str, JsonValue]]] = {}
         self._pages: dict[str, Page] = {}
         self._started_at = time.monotonic()
-        self.has_started = False  # whoever is ready takes work: the service says so once its ports are open
+        self.has_started = False  # a ready service is sent work: it becomes ready once its ports are open
         self.is_draining = False
         self.port = 0  # the port in use, once ``serve`` listens
 
@@ -69,7 +69,7 @@ class Probes:
         return {_STARTED: self.has_started, **checks, _DRAINING: not self.is_draining}
 
     def status(self) -> dict[str, JsonValue]:
-        """What ``/status`` answers."""
+        """The answer to ``/status``."""
         checks = self.results()
         return {
             "service": self._service,

@@ -1,4 +1,4 @@
-"""What must never be written down: secrets, card numbers, and the values that PostgreSQL quotes in its DETAIL."""
+"""Redact what must never be written: secrets, card numbers, and the values that PostgreSQL quotes in its DETAIL."""
 
 import re
 

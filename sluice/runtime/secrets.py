@@ -50,7 +50,7 @@ class RotatingSecret:
         return self._values
 
     def values_afresh(self) -> tuple[str, ...]:
-        """The same, looked up again before somebody is refused for them; at most a hundred times a second."""
+        """Look the secrets up again before a request is refused for them; at most a hundred times a second."""
         if self._path is not None and self._clock() >= self._look_again_at - _LOOK_EVERY_SECONDS + _AFRESH_SECONDS:
             self._look(self._path)
         return self._values

@@ -1,4 +1,4 @@
-"""What a setting accepts, in the words of whoever deploys."""
+"""Types of settings, with error messages in the words of a deployment."""
 
 import types
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ _LONGEST = 60
 
 
 def is_secret(field: FieldInfo) -> bool:
-    """Whether nobody may see what the setting was given."""
+    """Whether the setting's value must not be shown."""
     return any(isinstance(kind, type) and issubclass(kind, _SECRETS) for kind in _kinds(field.annotation))
 
 
@@ -24,7 +24,7 @@ def accepted(field: FieldInfo) -> str | None:
 
 
 def shown(given: str) -> str:
-    """What was given, in quotes and never long."""
+    """Quote a given value, shortened."""
     return f"'{given[:_LONGEST]}…'" if len(given) > _LONGEST else repr(given)
 
 

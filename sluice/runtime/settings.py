@@ -31,7 +31,7 @@ BeyondRollouts = Annotated[float, Field(gt=600, le=86_400)]
 
 
 class ServiceSettings(BaseSettings):
-    """What every service can be told; a service adds its own in ``<service>/settings.py``."""
+    """Settings of every service; a service adds its own in ``<service>/settings.py``."""
 
     model_config = SettingsConfigDict(
         frozen=True, extra="ignore", env_ignore_empty=True, populate_by_name=True, hide_input_in_errors=True
@@ -101,7 +101,7 @@ class ServiceSettings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """What the caller says, then files, then the environment; no ``.env``."""
+        """Order of sources: the caller's arguments, then files, then the environment; no ``.env``."""
         del dotenv_settings, file_secret_settings
         return init_settings, _FileSource(settings_cls), env_settings
 

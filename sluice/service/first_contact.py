@@ -37,7 +37,7 @@ class FirstContact:
     Holds readiness back until PostgreSQL took this process's first question; from then on it never looks again.
 
     A new release with a wrong password or an older schema therefore never gets ready, and its rollout stops. After
-    ``limit_seconds`` it is over all the same: whoever was started in a long outage answers 503 for itself.
+    ``limit_seconds`` it is over all the same: a service that starts in a long outage answers 503 for itself.
 
     Args:
         ask: gives None when all is well, else why not, in fixed words.
@@ -65,7 +65,7 @@ class FirstContact:
         return self._reason or ""
 
     def status(self) -> Mapping[str, JsonValue]:
-        """What ``/status`` tells: ``reached``, and ``problem`` as long as it was not."""
+        """The report for ``/status``: ``reached``, and ``problem`` as long as it was not."""
         return {"reached": self._reason is None, "problem": self._reason}
 
     async def run(self) -> None:

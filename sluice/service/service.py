@@ -33,7 +33,7 @@ _CLOSE_SECONDS = 1.0  # an event loop waits for what its threads ask a resolver,
 
 class Service:
     """
-    What a service's ``main`` gets.
+    The running service, given to its ``main``.
 
     ``stop`` is set by SIGTERM and SIGINT, and when ``main`` returns; readiness is red from then on, and everything
     must have ended ``drain_seconds`` later. A task of ``group`` that raises ends the service, and so does one of
@@ -108,7 +108,7 @@ async def _live(name: str, settings: ServiceSettings, main: Main) -> int:
 
 
 def _end_by_force_after(seconds: float) -> None:
-    """End a process that failed and in which something swallows its cancellation; half alive it helps nobody."""
+    """End a process that failed and in which something swallows its cancellation, instead of leaving it half alive."""
     asyncio.get_running_loop().call_later(seconds, _end_by_force)
 
 
@@ -144,7 +144,7 @@ async def _work_to_an_end(service: Service, main: Main) -> int:
         return _CRASHED
     except asyncio.CancelledError as error:
         log.critical("service_crashed", error=type(error).__name__, exc_info=error)
-        service.errors.general(f"{service.name} was cancelled, though nobody told it to end", severity="critical")
+        service.errors.general(f"{service.name} was cancelled, though it was not told to end", severity="critical")
         raise
     except Exception as error:
         causes = _causes(error)
@@ -191,14 +191,14 @@ async def _wind_down(service: Service, deadline: asyncio.Timeout) -> None:
 
 
 def _calm_the_collector() -> None:
-    """What is imported by now lives as long as we do, and what comes mostly dies by its count: look seldom."""
+    """Make the collector look seldom: imported objects live to the end, and most others die by their count."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
 
 
 def _causes(error: BaseException) -> Sequence[BaseException]:
-    """What went wrong, without the endless tasks that ended of it."""
+    """The errors that went wrong, without the endless tasks that ended of them."""
     leaves = list(_leaves(error))
     return [leaf for leaf in leaves if not isinstance(leaf, TaskEnded)] or leaves
 

@@ -34,7 +34,7 @@ class SimulatedEvent:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What a payment is for, and in whose Stripe account."""
+    """The buyer's purchase: what is paid, and in which Stripe account."""
 
     title: str
     events_id: str | None = None
@@ -58,7 +58,7 @@ class Telling:
 
     @property
     def metadata(self) -> JsonObject:
-        """What the application wrote on its objects so that a webhook finds the way back."""
+        """The metadata that the application writes on its objects, so that a webhook finds its row."""
         return {"event_id": self.subject.events_id} if self.subject.events_id else {}
 
     def new_id(self, kind: str) -> str:

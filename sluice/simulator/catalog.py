@@ -39,7 +39,7 @@ class Story:
 
     @property
     def sentence(self) -> str:
-        """What happens, in one sentence."""
+        """The scenario in one sentence."""
         return (self.plot.__doc__ or "").strip()
 
 

@@ -18,7 +18,7 @@ _ANSWER_SECONDS = 10.0
 _USER_AGENT = "Stripe/1.0 (+https://stripe.com/docs/webhooks)"
 _LONGEST_EXPLANATION = 400
 FORGERY_HEADER = "Sluice-Simulator-Forgery"
-"""Marks what is forged on purpose, so that nobody who watches the refusals looks for a fault."""
+"""Marks forgeries made on purpose, so that a person who watches refusals looks for no fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of one delivery, after all its attempts."""
+    """The end of one delivery, after all its attempts."""
 
     delivery: Delivery
     attempts: tuple[Attempt, ...]

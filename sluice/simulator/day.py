@@ -12,7 +12,7 @@ from sluice.simulator.demo import DemoEvent
 
 @dataclass(frozen=True, slots=True)
 class DayReport:
-    """What was sent and what was answered; ``report`` adds what became of it in the database."""
+    """Deliveries and answers; ``report`` adds what became of them in the database."""
 
     events: Sequence[DemoEvent]
     answers: Sequence[Answer]

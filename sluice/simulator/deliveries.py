@@ -30,7 +30,7 @@ class Reason(Enum):
     ANSWER_LOST = "answer lost"
     """Sluice answered, the answer never arrived, so Stripe sends it again after its first pause."""
     LATE = "late redelivery"
-    """Somebody presses Resend when all is long over."""
+    """A person presses Resend when all is long over."""
     FORGERY = "forgery"
     """Not Stripe at all: a free ticket, signed with a guessed secret."""
 
@@ -52,7 +52,7 @@ class Delivery:
 
     @property
     def expected_http_status(self) -> int:
-        """What Sluice must answer."""
+        """The status that Sluice must answer with."""
         return REFUSED if self.reason is Reason.FORGERY else ACCEPTED
 
     @property

@@ -36,14 +36,14 @@ class DemoEvent:
 
     @property
     def subject(self) -> Subject:
-        """What the story's payment is for; a tenant's account sends no ``account``, for the endpoint is its own."""
+        """The scenario's purchase; a tenant's account sends no ``account``, for the endpoint is its own."""
         story = STORIES[self.story]
         account = self.stripe_account_id if story.account is Account.CONNECTED else None
         return Subject(self.name, self.id, account)
 
 
 def demo_name(story: Story) -> str:
-    """The name of a story's row: nobody takes it for one of their own, and nothing else is ever touched."""
+    """The name of a scenario's row, which no application would use; no other row is ever touched."""
     return f"{story.title} (Sluice demo)"
 
 

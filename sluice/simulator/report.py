@@ -1,4 +1,4 @@
-"""What became of a simulated day: each demo row, what was sent about it, and what the database says now."""
+"""Report a simulated day: each demo row, what was sent about it, and what the database says now."""
 
 import asyncio
 from collections.abc import Mapping, Sequence

@@ -9,7 +9,7 @@ from bench.plan import Plan
 
 
 async def test_the_first_run_begins_without_a_stream_and_counts_answers() -> None:
-    """Whoever makes the stream comes before whoever follows it."""
+    """The stream is made before its consumer starts."""
     plan = replace(Plan.short(), seconds=0.2, warm_up_seconds=0.1)
     async with prepare() as ground, aclosing(rounds(ground, plan)) as runs:
         first = await anext(runs)

@@ -1,4 +1,4 @@
-"""What a run leaves behind."""
+"""The report of a run."""
 
 import json
 from pathlib import Path

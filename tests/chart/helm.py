@@ -64,7 +64,7 @@ def render(values: Values, *, release: str = RELEASE, namespace: str = NAMESPACE
 
 
 def notes(values: Values) -> str:
-    """What Helm tells after an installation; always from the library, for ``helm template`` leaves it out."""
+    """The notes after an installation; always from the library, for ``helm template`` leaves them out."""
     with Chart.load(CHART) as chart:
         return chart.render(dict(values), name=RELEASE, namespace=NAMESPACE)["sluice/templates/NOTES.txt"]
 

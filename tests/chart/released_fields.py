@@ -1,4 +1,4 @@
-"""What an upgrade cannot change; ``python -m tests.chart.released_fields`` records it, once for each version."""
+"""Fields that an upgrade cannot change; ``python -m tests.chart.released_fields`` records them, once a version."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +19,7 @@ def version() -> str:
 
 
 def values_of(released: str) -> Values:
-    """What somebody had set who upgrades from there."""
+    """The values of a user who upgrades from there."""
     return read(CHART / "ci" / f"upgrade-from-{released}-values.yaml")
 
 

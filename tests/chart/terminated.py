@@ -99,7 +99,7 @@ async def terminate(
     async with asyncio.timeout(30):
         while (seen := await status(session, pod.probe)) == READY:
             await asyncio.sleep(_LOOK_SECONDS)
-        assert seen == UNREADY, f"{pod.name} was gone before anybody could know"
+        assert seen == UNREADY, f"{pod.name} was gone before it was seen to be unready"
         await when_unready()
         while process.returncode is None:
             assert await status(session, pod.probe) != READY, f"{pod.name} was ready again"
@@ -109,7 +109,7 @@ async def terminate(
 
 
 async def status(session: aiohttp.ClientSession, url: str) -> int:
-    """The HTTP status of a GET; 0 when nobody answers."""
+    """The HTTP status of a GET; 0 when nothing answers."""
     try:
         async with session.get(url, timeout=aiohttp.ClientTimeout(total=_ANSWER_SECONDS)) as answer:
             return answer.status

@@ -1,4 +1,4 @@
-"""What the chart asks of PostgreSQL, with the roles that it gives to whom asks."""
+"""The chart's queries of PostgreSQL run, with the roles that it gives to each."""
 
 import json
 from collections.abc import Callable
@@ -82,7 +82,7 @@ def test_the_scaled_object_asks_exactly_that(everything: Values) -> None:
 async def test_helm_test_waits_for_the_effect_as_the_processor(
     database_url: str, role_url: Callable[[str], str]
 ) -> None:
-    """What is not processed is named; what is, is found, with the rights of sluice_processor."""
+    """Unprocessed webhooks are named; processed ones are found, with the rights of sluice_processor."""
     life = Life.of("checkout_paid", Subject("A test"), secret="whsec")
     deliveries = in_order(life, seed="1", ends_at=1_800_000_000)
     answers = [Answer(one, (Attempt(200, 0.01),)) for one in deliveries]

@@ -1,4 +1,4 @@
-"""What the chart makes of the files under alerts/ and dashboards/, whatever they are."""
+"""The chart turns the files under alerts/ and dashboards/, whatever they are, into resources."""
 
 import json
 import re

@@ -69,13 +69,13 @@ def test_arrivals_are_those_of_the_design(policies: Mapping[str, Manifest]) -> N
 
 
 def test_departures_are_those_of_the_design(policies: Mapping[str, Manifest]) -> None:
-    """DNS, PostgreSQL and NATS; Stripe for the processor; the admin ports for healthd; nothing for anybody else."""
+    """DNS, PostgreSQL and NATS; Stripe for the processor; the admin ports for healthd; nothing else."""
     found = {(part, peer, port) for part in PARTS for peer, port in _rules(policies[part], "egress", "to")}
     assert found == DEPARTURES
 
 
 def test_an_external_database_can_be_pinned_to_addresses() -> None:
-    """A policy knows no host names; whoever has fixed addresses says them."""
+    """A policy knows no host names; a user with fixed addresses sets them."""
     pinned = {"networkPolicy": {"databaseTo": [{"ipBlock": {"cidr": "203.0.113.0/24"}}], "databasePort": 6543}}
     policies = of_kind(render(merge(MINIMAL, pinned)), "NetworkPolicy")
     for part in PARTS:
@@ -84,7 +84,7 @@ def test_an_external_database_can_be_pinned_to_addresses() -> None:
 
 
 def test_no_peers_means_nobody() -> None:
-    """A rule without peers would let everybody in; so there is none."""
+    """A rule without peers would let every client in; so there is none."""
     nobody: Values = {"networkPolicy": {"ingressFrom": [], "monitoringFrom": []}}
     policies = of_kind(render(merge(MINIMAL, nobody)), "NetworkPolicy")
     found = {(peer, part, port) for part in PARTS for peer, port in _rules(policies[part], "ingress", "from")}
@@ -108,7 +108,7 @@ def _rules(policy: Manifest, direction: str, peers: str) -> set[tuple[str, Any]]
 
 
 def _names(peers: Sequence[Manifest] | None, port: object) -> Sequence[str]:
-    """Who is meant: a part of ours, a namespace we know, or, at any address, whoever has that port."""
+    """Name the peers: a part of ours, a namespace we know, or, at any address, the owner of that port."""
     if peers is None:
         return [PORTS[port]] if isinstance(port, int) else ["anybody"]
     return [_name(peer, port) for peer in peers]

@@ -1,4 +1,4 @@
-"""What clusters have of their own: meshes, clouds' identities, OpenShift, scalers, and Helm's own ways."""
+"""Special features of clusters: meshes, clouds' identities, OpenShift, scalers, and Helm's own ways."""
 
 from collections.abc import Mapping
 from typing import Any

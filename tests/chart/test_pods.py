@@ -1,4 +1,4 @@
-"""What runs: hardened, probed where there is an answer, and ended without dropping a request."""
+"""Pods are hardened, probed where there is an answer, and ended without dropping a request."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -77,7 +77,7 @@ def test_grace_outlasts_pre_stop_and_drain(values: Values) -> None:
 
 
 def test_public_pods_wait_for_load_balancers(everything: Values) -> None:
-    """The native sleep, so that no shell is needed; the processor has nobody to wait for."""
+    """The native sleep, so that no shell is needed; the processor needs no such pause."""
     for name, spec in _deployed(everything).items():
         lifecycle = spec["containers"][0].get("lifecycle")
         assert lifecycle == ({"preStop": {"sleep": {"seconds": 5}}} if name in PUBLIC else None)

@@ -111,12 +111,12 @@ async def _one_round(
 
 @dataclass(frozen=True)
 class Facts:
-    """The payments' facts, which whoever processes must write to."""
+    """The payments' facts, which a processor must write to."""
 
     connection: "asyncpg.Connection[asyncpg.Record]"
 
     async def lock(self) -> None:
-        """Whoever writes waits from now on."""
+        """Make writers wait from now on."""
         await self.connection.execute("BEGIN; LOCK TABLE payment_fact IN SHARE MODE")
 
     async def is_waited_for(self) -> bool:

@@ -28,7 +28,7 @@ def test_each_value_of_then_is_still_known(released: str) -> None:
 
 
 def test_the_version_of_today_is_a_contract_too() -> None:
-    """Every value that is documented stands in its file, so that whoever takes one away meets this test next time."""
+    """Every value that is documented stands in its file, so that removing one fails this test."""
     set_then = {
         ".".join(path[:depth]) for path, _ in _leaves(values_of(version())) for depth in range(1, len(path) + 1)
     }

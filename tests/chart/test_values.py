@@ -1,4 +1,4 @@
-"""What a person may say, and the sentences for what cannot work."""
+"""The chart's values, and the sentences for what cannot work."""
 
 import json
 from typing import Any
@@ -42,7 +42,7 @@ def test_what_cannot_work_is_refused_with_a_sentence(values: Values, words: list
 
 
 def test_all_faults_are_told_at_once() -> None:
-    """Nobody mends one fault to meet the next."""
+    """All faults are told at once."""
     told = refusal({"liveUpdate": True, "ingest": {"minReplicas": 9}, "gateway": {"enabled": True}})
     assert told.count("\n- ") == 3
 
@@ -141,7 +141,7 @@ def test_names_fit_whatever_the_release_is_called(release: str) -> None:
 
 
 def test_long_releases_that_begin_alike_do_not_collide() -> None:
-    """What is cut off is told by a hash."""
+    """A hash tells apart what is cut off."""
     one, other = ("x" * 50 + ending for ending in ("-a", "-b"))
     first, second = (
         {(manifest["kind"], manifest["metadata"]["name"]) for manifest in render(MINIMAL, release=release)}

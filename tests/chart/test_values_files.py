@@ -162,7 +162,7 @@ def _subjects(users: Sequence[Mapping[str, Any]]) -> Mapping[str, object]:
 
 
 def test_the_users_of_nats_may_what_those_of_make_run_may() -> None:
-    """What each service calls is tried there on the real server; so both have the same."""
+    """Both have the same users; each service's calls are tried there on the real server."""
     assert _subjects(read(FOLDER / "nats.yaml")["config"]["merge"]["accounts"]["sluice"]["users"]) == SERVICES
 
 

@@ -93,7 +93,7 @@ def test_the_token_of_an_organiser_is_written_so(tenant: str, token: str) -> Non
 
 @pytest.mark.parametrize("tenant", ["x" * 250, "=" * 70, "=sha256=" + "0" * 64])
 def test_a_long_id_has_a_short_token(tenant: str) -> None:
-    """A line of NATS is bounded, and what stands for a long id is nobody's own id."""
+    """A line of NATS is bounded, and the substitute for a long id cannot be an id of Stripe's."""
     assert len(tenant_token(tenant)) <= 210
     assert tenant_token(tenant) != tenant_token(tenant_token(tenant).removeprefix("tenant_"))
 
@@ -120,7 +120,7 @@ def test_headers_follow_cloudevents() -> None:
 
 
 def test_the_generated_code_is_what_the_proto_says(tmp_path: Path) -> None:
-    """Nobody edits the generated code, and nobody forgets `make proto`."""
+    """The generated code matches proto/: it was not edited, and `make proto` was run."""
     proto = "proto/sluice/contract/v1/event.proto"
     command = [
         sys.executable,

@@ -104,7 +104,7 @@ def test_a_strange_account_is_refused_and_never_the_platforms(name: str, value: 
     "context", ["/", "/acct_1", "acct_1/", "acct_1//acct_2", "acct_1/platform", "acct_1/acct.2", " ", "a/" * 10 + "a"]
 )
 def test_a_context_that_is_no_path_of_accounts_is_refused(context: str) -> None:
-    """Whose event it is cannot be told."""
+    """The event's account cannot be told."""
     with pytest.raises(MalformedEvent):
         read_event(body(context=context))
 

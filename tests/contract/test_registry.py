@@ -24,7 +24,7 @@ NO_DATABASE = cast("Transaction", None)  # no handler here touches it
 
 
 async def test_a_handler_of_one_event_runs_once_for_each_of_a_batch() -> None:
-    """What is written for one event serves a whole batch, and None means Applied."""
+    """A handler of one event serves a whole batch, and None means Applied."""
     registry = Registry()
     seen: list[str] = []
 
@@ -92,7 +92,7 @@ def test_a_registry_knows_whether_anybody_asks_stripe() -> None:
 
     @handles("a", registry=registry)
     async def quiet(event: StripeEvent, tx: "Transaction") -> None:
-        """Ask nobody."""
+        """Call no handler."""
 
     assert not registry.asks_stripe
 

@@ -84,7 +84,7 @@ def test_the_same_words_elsewhere_are_harmless(sql: str) -> None:
 @pytest.mark.parametrize("prefix", [sql for sql in HARMLESS if not sql.endswith("COMMIT")])
 @pytest.mark.parametrize("control", ["COMMIT", "rollback", "/**/ End", "-- x\n begin"])
 def test_after_any_harmless_statement_it_is_still_seen(prefix: str, control: str) -> None:
-    """What is skipped ends where PostgreSQL says that it ends."""
+    """Skipped text ends where PostgreSQL says that it ends."""
     with pytest.raises(TransactionControl):
         refuse_transaction_control(f"{prefix}\n;{control}")
 

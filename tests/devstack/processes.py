@@ -1,10 +1,10 @@
-"""Whether a process still runs."""
+"""Look whether a process still runs."""
 
 import psutil
 
 
 def has_ended(pid: int) -> bool:
-    """Gone, or a zombie that nobody has reaped yet."""
+    """Gone, or a zombie that was not reaped yet."""
     try:
         return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:

@@ -24,7 +24,7 @@ Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @dataclass
 class Upstream:
-    """What the service behind the gateway got, and how it answers."""
+    """The service behind the gateway: records requests, answers as told."""
 
     answer: Answer
     paths: list[str] = field(default_factory=list)
@@ -34,7 +34,7 @@ class Upstream:
 
 @asynccontextmanager
 async def _gateway(upstream: Upstream | None) -> AsyncIterator[str]:
-    """A gateway in front of this service, or of a port where nobody listens."""
+    """A gateway in front of this service, or of a port where nothing listens."""
     port = free_port()
 
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
@@ -81,7 +81,7 @@ async def test_a_body_arrives_and_returns_byte_for_byte(client: aiohttp.ClientSe
 
 
 async def test_a_packed_body_stays_packed(client: aiohttp.ClientSession) -> None:
-    """What is gzip for the sender is gzip for the service, which refuses it itself."""
+    """A body of gzip for the sender is gzip for the service, which refuses it itself."""
     packed, upstream = gzip.compress(b"{}"), Upstream(_echo)
     headers = {"Content-Encoding": "gzip", "Stripe-Signature": "t=1,v1=ab"}
     async with _gateway(upstream) as url, client.post(f"{url}/api/hook", data=packed, headers=headers) as answer:
@@ -219,7 +219,7 @@ async def test_it_listens_on_ipv6_too(client: aiohttp.ClientSession) -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 async def test_a_taken_port_gets_one_sentence_with_its_fix(host: str) -> None:
-    """Whoever runs something else there, on either half of localhost, learns how to go round it."""
+    """The message tells how to go round a program that holds either half of localhost."""
     try:
         taken = await asyncio.start_server(lambda _reader, _writer: None, host, 0)
     except OSError as error:

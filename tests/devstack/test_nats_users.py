@@ -1,4 +1,4 @@
-"""Three users of NATS, each with what its service calls; and nobody reads another's answers."""
+"""Three users of NATS, each with what its service calls; none reads another's answers."""
 
 import asyncio
 import json
@@ -26,7 +26,7 @@ MESSAGE = OutgoingMessage("stripe.test.platform.a", "evt_1:1", b"{}", {})
 
 @asynccontextmanager
 async def service(server: NatsServer, name: str) -> AsyncIterator[JetStream]:
-    """What a service opens, as its own user."""
+    """The connection that a service opens, as its own user."""
     stream, consumer = {
         "ingest": (OURS, None),
         "processor": (PROCESSORS, ConsumerSpec(CONSUMER)),
@@ -127,7 +127,7 @@ async def test_nobody_hears_what_is_said_to_others(nats_server: NatsServer, user
 
 
 async def test_a_person_may_do_everything(nats_server: NatsServer) -> None:
-    """The address in stack.env opens the stream to whoever works on it."""
+    """The address in stack.env opens the stream to a person."""
     async with _person(nats_server, "sluice") as (client, refusals):
         stream = client.jetstream()
         await stream.add_stream(name="MINE", subjects=["mine.>"])

@@ -1,4 +1,4 @@
-"""What `make run` reads, and what it does not."""
+"""The settings that `make run` reads, and those it ignores."""
 
 from pathlib import Path
 
@@ -74,7 +74,7 @@ def test_the_env_file_gives_secrets_and_settings(tmp_path: Path) -> None:
 
 
 def test_the_shell_wins_over_the_env_file(tmp_path: Path) -> None:
-    """What was typed last counts."""
+    """A variable typed in the shell wins."""
     assert _read(tmp_path, {"PORT": "3200"}, "PORT=3100").port == 3200
 
 

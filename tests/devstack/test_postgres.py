@@ -65,7 +65,7 @@ async def test_what_was_committed_is_there_after_a_kill_and_a_restart(folder: Pa
 
 
 async def test_it_is_durable_and_private(folder: Path) -> None:
-    """Every durability switch is on, and nobody outside this machine can knock."""
+    """Every durability switch is on, and no other machine can connect."""
     expected = {
         "fsync": "on",
         "synchronous_commit": "on",
@@ -88,7 +88,7 @@ async def test_a_wrong_password_is_refused(postgres_server: PostgresServer) -> N
 
 
 async def test_its_passwords_are_readable_by_us_alone(postgres_server: PostgresServer) -> None:
-    """The generated passwords and the data are nobody else's to read."""
+    """Only our user may read the generated passwords and the data."""
     passwords = postgres_server.folder / "passwords.json"
     assert stat.S_IMODE(passwords.stat().st_mode) == 0o600
     assert stat.S_IMODE(postgres_server.home.data.stat().st_mode) == 0o700
@@ -142,7 +142,7 @@ async def test_a_broken_locale_does_not_matter(folder: Path, monkeypatch: pytest
 
 
 async def test_a_port_taken_meanwhile_is_exchanged_for_a_free_one(folder: Path) -> None:
-    """Somebody may take the port between our choice and PostgreSQL's bind."""
+    """Another process may take the port between our choice and PostgreSQL's bind."""
     taken = await asyncio.start_server(lambda _reader, _writer: None, "127.0.0.1", 0)
     port = taken.sockets[0].getsockname()[1]
     async with taken:
@@ -165,7 +165,7 @@ async def test_data_of_another_version_is_left_alone_and_named(folder: Path) -> 
 
 
 async def test_a_start_that_was_interrupted_leaves_no_half_of_a_data_folder(folder: Path) -> None:
-    """What an interrupted initdb left behind is thrown away, and the next start makes it whole."""
+    """A half-made folder of an interrupted initdb is thrown away, and the next start makes it whole."""
     half = find_home(folder).data.with_name("data.new")
     half.mkdir()
     (half / "PG_VERSION").write_text("18\n")
@@ -178,7 +178,7 @@ async def test_a_start_that_was_interrupted_leaves_no_half_of_a_data_folder(fold
 
 
 def test_a_full_disk_gets_one_sentence_with_its_fix() -> None:
-    """What PostgreSQL says of a full disk is turned into what to do."""
+    """PostgreSQL's message about a full disk becomes one that says what to do."""
     said = 'PANIC:  could not write to file "pg_wal/xlogtemp.1": No space left on device'
     assert str(explain("PostgreSQL", "/here", said)) == (
         "The disk is full: free some space (the data is under /here) and start again."
@@ -186,5 +186,5 @@ def test_a_full_disk_gets_one_sentence_with_its_fix() -> None:
 
 
 def test_an_unknown_complaint_shows_the_last_lines() -> None:
-    """Nobody has to look for a log first."""
+    """The reason is in the message, without a search in the log."""
     assert "FATAL:  something new" in str(explain("PostgreSQL", "/here", "FATAL:  something new\n"))

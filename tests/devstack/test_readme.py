@@ -1,4 +1,4 @@
-"""What the README tells people to type is there after `make run` or `make test`."""
+"""The commands of the README exist after `make run` or `make test`."""
 
 import re
 import sys

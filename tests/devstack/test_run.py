@@ -138,7 +138,7 @@ def test_a_second_run_in_the_same_folder_says_so_and_stops(folder: Path) -> None
 
 
 def test_ctrl_c_while_starting_ends_it_cleanly(folder: Path) -> None:
-    """Nobody has to wait for a start that they no longer want."""
+    """A start that is no longer wanted ends at once."""
     with running(folder) as run:
         run.wait_for(re.compile(r"(Starting ingest)"))
         family = _family(run)

@@ -1,4 +1,4 @@
-"""What a person reads while the stack runs, and the one hint that everybody needs once."""
+"""The screen shows what runs, and the hint about a wrong signature once."""
 
 import io
 
@@ -53,7 +53,7 @@ def test_a_refused_signature_is_explained_at_most_once_a_minute() -> None:
 
 
 def test_other_refusals_and_expected_forgeries_are_not_explained() -> None:
-    """Only a signature that nobody knows, and not the simulator's own forgery."""
+    """Only an unknown signature, and not the simulator's own forgery."""
     said: list[str] = []
     hint = SignatureHint(said.append)
     hint.on_refused("ingest", 413, b'{"error": {"code": "body_too_large"}}', {})

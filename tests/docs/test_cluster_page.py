@@ -30,7 +30,7 @@ BROUGHT = ("hooks.crt", "hooks.key", "prod-ca-2021.crt")
 
 @dataclass(frozen=True)
 class Followed:
-    """What has happened when somebody followed the page."""
+    """The cluster's state after a person followed the page."""
 
     calls: Sequence[Sequence[str]]
     secrets: Mapping[str, Mapping[str, str]]
@@ -99,7 +99,7 @@ def _of_the_chart(*files: Path) -> Iterator[tuple[str, str]]:
 
 
 def _of_manifests() -> Iterator[tuple[str, str]]:
-    """What the files for the other engines name, wherever it stands in them."""
+    """Names in the files for the other engines, wherever they stand."""
     for path in VALUES.glob("*.yaml"):
         for document in yaml.safe_load_all(path.read_text()):
             namespace = document.get("metadata", {}).get("namespace") or {"keda.yaml": "keda"}.get(

@@ -1,4 +1,4 @@
-"""What the pages say is so."""
+"""The pages agree with the code."""
 
 import re
 from pathlib import Path
@@ -46,6 +46,6 @@ def test_the_readme_names_only_targets_that_make_knows() -> None:
 
 
 def test_the_readme_lists_every_migration_in_order() -> None:
-    """Who applies them with psql forgets none."""
+    """A person who applies them with psql misses none."""
     listed = re.findall(r"-f migrations/((?!preflight)\w+\.sql)", (ROOT / "README.md").read_text(encoding="utf-8"))
     assert listed == [file.file_name for file in core_migrations()]

@@ -19,7 +19,7 @@ def _block(words: str, page: str = "README.md") -> Block:
 
 
 async def _type(block: Block, folder: Path, **environment: str) -> str:
-    """What a shell says to it; the first command that fails ends it."""
+    """Run the block in a shell and return its output; the first command that fails ends it."""
     path = f"{POSTGRES_PROGRAMS}:{os.environ['PATH']}"
     done = await asyncio.to_thread(
         subprocess.run,

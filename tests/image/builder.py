@@ -28,7 +28,7 @@ class Image:
 
 @contextmanager
 def building(folder: Path) -> "Iterator[Builder]":
-    """A builder with its base image, all in memory: thousands of small files, which nobody wants to keep."""
+    """A builder with its base image, all in memory: thousands of small files that are not worth keeping."""
     builder = Builder(folder)
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"mode=711,size={_BYTES}", "tmpfs", folder], check=True)
     try:

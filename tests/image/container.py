@@ -1,4 +1,4 @@
-"""What a container runtime does for a pod of the chart, by the kernel's own means: a process in an image's files."""
+"""Start a process in an image's files, as a container runtime starts a pod of the chart, by the kernel's own means."""
 
 import os
 import shlex

@@ -1,5 +1,5 @@
 # ruff: noqa: S608 - the parts of these queries are constants
-"""What PostgreSQL's catalog says of a schema, so that two databases can be compared."""
+"""Read a schema from PostgreSQL's catalog, so that two databases can be compared."""
 
 import asyncpg
 

@@ -81,7 +81,7 @@ class TransactionPooler:
                 server.writer.write(message)
 
     async def _answer(self, server: Peer, client: Peer) -> None:
-        """Pass on what the session says until it is out of its transaction; then it is anybody's again."""
+        """Pass on the session's bytes until it is out of its transaction; then any client may have it."""
         while True:
             kind, message = await server.message()
             client.writer.write(message)

@@ -104,7 +104,7 @@ async def test_a_number_is_read_as_people_write_it(
 async def test_white_space_around_a_text_key_is_not_the_key(
     empty_database_url: str, db: Connection, around: str
 ) -> None:
-    """What stands within it is; nothing but white space names no row."""
+    """White space within the key counts; nothing but white space names no row."""
     await db.execute("CREATE TABLE events (id varchar(40) PRIMARY KEY, name text, created_at timestamp)")
     add_sluice(empty_database_url)
     assert await db.fetchval("SELECT sluice_event_key($1)", around.format("gala 24")) == "gala 24"
@@ -165,7 +165,7 @@ async def test_the_schema_at_a_glance_is_what_the_migrations_make(empty_database
 
 
 async def test_bodies_are_json_where_jsonb_takes_them(empty_database_url: str, db: Connection) -> None:
-    """What Stripe may send and jsonb refuses is NULL, never an error."""
+    """Bodies that Stripe may send and jsonb refuses become NULL, never an error."""
     add_sluice(empty_database_url)
     query = "SELECT sluice_body_json($1)::text"
     assert await db.fetchval(query, b'{"a": [1, "x"]}') == '{"a": [1, "x"]}'
@@ -217,7 +217,7 @@ async def test_functions_do_not_follow_a_callers_search_path(empty_database_url:
 
 
 async def test_an_unfinished_index_is_built_anew(empty_database_url: str, db: Connection) -> None:
-    """What a cut-off CREATE INDEX CONCURRENTLY left behind does not count as the index."""
+    """The rest of a cut-off CREATE INDEX CONCURRENTLY does not count as the index."""
     add_sluice(empty_database_url)
     await db.execute(
         "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'events_stripe_payment_intent_id'::regclass"

@@ -1,4 +1,4 @@
-"""What a later question needs of the past: deaths outlive their cure."""
+"""The past stays on record: deaths outlive their cure."""
 
 import asyncpg
 import pytest

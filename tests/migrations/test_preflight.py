@@ -161,7 +161,7 @@ CONFLICTS = {
 
 @pytest.mark.parametrize("kind", CONFLICTS)
 async def test_each_conflict_is_named_and_its_cure_cures_it(kind: str, empty_database_url: str, db: Connection) -> None:
-    """What the preflight tells to run makes the preflight silent, and the migrations succeed."""
+    """The statements that the preflight prints make it silent, and the migrations succeed."""
     setup, told = CONFLICTS[kind]
     await db.execute(setup)
     conflicts = await preflight(empty_database_url)
@@ -185,7 +185,7 @@ async def test_who_follows_the_cure_for_unknown_rows_gives_none_a_second_effect(
 
 
 async def test_all_conflicts_come_at_once(empty_database_url: str, db: Connection) -> None:
-    """Nobody cures one to meet the next."""
+    """All conflicts are told at once."""
     await db.execute("CREATE TABLE events (id numeric, webhook_secret varchar(3)); CREATE TABLE payment (a int)")
     told = [conflict.problem.split(":")[0] for conflict in await preflight(empty_database_url)]
     assert told == ["payment", "events.id", "events.name", "events.created_at", "events.webhook_secret", "events.id"]
@@ -234,7 +234,7 @@ async def test_who_may_not_alter_the_tables_is_told(empty_database_url: str, db:
 
 
 def test_a_conflict_reads_as_two_lines() -> None:
-    """What `sluice migrate --check` prints."""
+    """`sluice migrate --check` prints it so."""
     assert (
         str(Conflict("events.name: the column is missing.", "ALTER …;"))
         == "events.name: the column is missing.\n   ALTER …;"

@@ -12,9 +12,13 @@ from tests.migrations.conftest import Connection
 from tests.migrations.databases import ALL, FOUNDATION, FUNCTIONS, KINDS, add_sluice, psql
 
 ROOT = Path(__file__).parents[2]
-ERRORS = ROOT / "sluice" / "runtime" / "error_log.sql"
+ERRORS = ROOT / "sluice" / "error_log" / "error_log.sql"
 SERVICES = {
-    "sluice_ingest": [*sorted((ROOT / "ingest").rglob("*.sql")), ERRORS],
+    "sluice_ingest": [
+        *sorted((ROOT / "ingest").rglob("*.sql")),
+        *(ROOT / "sluice" / "inbox" / name for name in ("recorder.sql", "publications.sql")),
+        ERRORS,
+    ],
     "sluice_processor": [  # a rebuild is run by an operator
         *(path for path in sorted((ROOT / "processor").rglob("*.sql")) if path.parent.name != "rebuild"),
         ERRORS,
@@ -202,7 +206,7 @@ FILL = """
 
 @pytest.mark.parametrize("owner", ["postgres", "earlier_owner"])
 async def test_ingest_fills_what_was_left_and_no_other_row(earlier_url: str, db: Connection, owner: str) -> None:
-    """Not one that has a body, not one that was processed; with the rights of whoever owns the table."""
+    """Not one that has a body, not one that was processed; with the rights of the table's owner."""
     await db.execute(
         f"DROP ROLE IF EXISTS earlier_owner; CREATE ROLE earlier_owner; ALTER TABLE webhook_logs OWNER TO {owner}"
     )

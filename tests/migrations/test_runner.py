@@ -1,4 +1,4 @@
-"""``sluice migrate``: each migration once, whoever else runs, and never through a pooler."""
+"""``sluice migrate``: each migration once, even with others running, and never through a pooler."""
 
 import asyncio
 import socket
@@ -120,7 +120,7 @@ async def test_a_direct_connection_is_one_session(empty_database_url: str) -> No
 
 
 async def test_a_changed_migration_is_refused(empty_database_url: str, db: Connection) -> None:
-    """What was applied must be what is there; the message says what to do."""
+    """The applied file and the present one must agree; the message says what to do."""
     await migrate(empty_database_url, files=[*core_migrations(), BONUS])
     changed = MigrationFile(BONUS.set_name, BONUS.file_name, f"{BONUS.text}-- more\n")
     with pytest.raises(
@@ -130,7 +130,7 @@ async def test_a_changed_migration_is_refused(empty_database_url: str, db: Conne
 
 
 async def test_a_failing_migration_leaves_nothing_of_itself(empty_database_url: str, db: Connection) -> None:
-    """What came before it stays applied; run again when it is mended, it goes on there."""
+    """Earlier files stay applied; run again when it is mended, it goes on there."""
     broken = MigrationFile("bonus", "0002.sql", "CREATE TABLE half (id int);\nSELECT 1 / 0;\n")
     with pytest.raises(MigrationFailed, match=r"bonus/0002.sql: PostgreSQL refused it .22012.: division by zero"):
         await migrate(empty_database_url, files=[*core_migrations(), BONUS, broken])
@@ -217,7 +217,7 @@ def test_installed_packages_bring_migrations(tmp_path: Path, monkeypatch: pytest
 
 
 async def test_a_database_that_is_away_is_told_as_such() -> None:
-    """Nobody listens there; the same call may succeed later."""
+    """Nothing listens there; the same call may succeed later."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         with pytest.raises(DatabaseUnavailable):

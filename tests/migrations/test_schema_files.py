@@ -1,4 +1,4 @@
-"""What `make schema` writes stands in the tree as it would be written now."""
+"""The files that `make schema` writes stand in the tree as it would write them now."""
 
 from pathlib import Path
 

@@ -48,7 +48,7 @@ async def test_an_upgrade_comes_to_the_schema_of_a_new_installation(
 
 
 async def test_an_upgrade_keeps_every_row(before_the_squash: str, db: Connection) -> None:
-    """What is dead stays dead, what is closed stays closed; only the record of the files changes."""
+    """Dead rows stay dead, closed ones stay closed; only the record of the files changes."""
     await db.execute(ROWS)
     before = await read_rows(before_the_squash)
     await migrate(before_the_squash)

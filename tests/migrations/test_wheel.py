@@ -1,4 +1,4 @@
-"""What the built wheel brings along."""
+"""The built wheel contains all that it needs."""
 
 import subprocess
 import sys

@@ -95,7 +95,7 @@ async def test_row_security_decides_who_may_write(
 async def test_each_way_to_a_column_is_seen_and_cured(
     supabase_url: str, supabase: Connection, grant: str, expected: set[tuple[str, str]]
 ) -> None:
-    """Of the table or the column, to everybody, to a role, or to one whose rights it inherits."""
+    """Of the table or the column, to PUBLIC, to a role, or to one whose rights it inherits."""
     await supabase.execute(EVENTS + "REVOKE ALL ON events FROM anon, authenticated")
     add(supabase_url)
     await supabase.execute("DROP ROLE IF EXISTS above; CREATE ROLE above")

@@ -74,7 +74,7 @@ def _message(number: int, payload: bytes = b"x") -> OutgoingMessage:
 
 @asynccontextmanager
 async def _operator(url: str) -> AsyncIterator[nats.js.JetStreamContext]:
-    """Somebody else with a client of their own."""
+    """An operator with a client of their own."""
     client = await nats.connect(url)
     try:
         yield client.jetstream()
@@ -125,7 +125,7 @@ async def test_what_is_there_is_given_at_once_not_when_the_batch_is_full(opened:
 
 
 async def test_a_fetch_that_waits_is_woken_by_a_message(opened: Open, nats_url: str) -> None:
-    """The bell rings while somebody waits."""
+    """A waiting consumer is woken."""
     async with opened(nats_url) as broker, _operator(nats_url) as operator:
         waiting = asyncio.create_task(broker.fetch(10, within_seconds=5))
         await until(lambda: _fetch_waits(operator))
@@ -323,14 +323,14 @@ async def test_a_fetch_that_is_refused_at_once_still_takes_its_time(opened: Open
 
 
 async def test_a_publisher_alone_finds_a_deleted_stream_again(opened: Open, nats_url: str) -> None:
-    """Nobody fetches here: it is the unanswered publication that makes us look, long before the next regular look."""
+    """No consumer fetches here: the unanswered publication makes us look, long before the next regular look."""
     async with opened(nats_url, consumer=None) as broker, _operator(nats_url) as operator:
         await operator.delete_stream("STRIPE")
         await until(lambda: _published(broker, 1))
 
 
 async def test_a_stream_that_is_not_ours_is_left_as_it_is(opened: Open, nats_url: str) -> None:
-    """Whoever only watches creates nothing and changes nothing."""
+    """A connection that only watches creates nothing and changes nothing."""
     watched = StreamSpec("STRIPE", ["stripe.>"], is_ours=False)
     async with opened(nats_url, stream=watched, consumer=None) as broker, _operator(nats_url) as operator:
         assert await operator.streams_info() == []
@@ -382,7 +382,7 @@ async def test_whoever_answers_in_jetstreams_stead_is_not_believed(opened: Open,
 async def test_silence_ends_when_time_is_up_and_when_the_connection_is_lost(
     opened: Open, nats_server: NatsServer
 ) -> None:
-    """Nobody waits for an answer that cannot come any more, and nobody longer than was said."""
+    """No caller waits for an answer that cannot come any more, nor longer than its deadline."""
     async with opened(nats_server.url) as broker:
         listener = await nats.connect(nats_server.url, allow_reconnect=False)
         silent = await listener.subscribe("silent.>")
@@ -423,7 +423,7 @@ async def test_it_ends_at_any_moment_of_a_failing_connection(opened: Open, turns
 
 
 async def test_an_ack_after_a_reconnection_still_counts(opened: Open, nats_server: NatsServer) -> None:
-    """It goes out over whatever connection there is; over none, nobody is troubled."""
+    """It goes out over whatever connection there is; over none, no error is raised."""
     async with opened(nats_server.url) as broker:
         await broker.publish(_message(1))
         (message,) = await broker.fetch(1, within_seconds=2)
@@ -437,7 +437,7 @@ async def test_an_ack_after_a_reconnection_still_counts(opened: Open, nats_serve
 
 
 async def test_the_end_is_quick_with_messages_still_buffered(opened: Open, nats_url: str) -> None:
-    """What nats-py's drain would wait for, we leave to redelivery."""
+    """Buffered messages, which nats-py's drain would wait for, are left to redelivery."""
     started = 0.0
     async with opened(nats_url) as broker, _operator(nats_url) as operator:
         waiting = asyncio.create_task(broker.fetch(100, within_seconds=5))

@@ -31,7 +31,7 @@ async def test_nats_pys_client_has_the_private_name(name: str) -> None:
 @pytest.mark.parametrize("name", OF_TRANSPORT)
 def test_nats_pys_transport_has_the_private_name(name: str) -> None:
     """Where what is written goes out."""
-    assert hasattr(TcpTransport(), name)
+    assert hasattr(TcpTransport(), name)  # type: ignore[no-untyped-call]
 
 
 def test_nats_pys_parser_keeps_what_came_in_a_buffer() -> None:

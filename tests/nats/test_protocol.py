@@ -71,14 +71,14 @@ def test_what_is_no_message_stays_for_the_library(sent: list[Message]) -> None:
 
 
 def test_a_subject_that_is_no_text_does_not_end_the_connection() -> None:
-    """Whoever may publish to the stream may have written it; the message is set aside further on."""
+    """Any publisher may have written it; the message is set aside further on."""
     (message,) = take_messages(bytearray(b"MSG stripe.\xff 1 $JS.ACK.1 2\r\nab\r\n"))
     assert (message.subject, message.reply, message.payload) == ("stripe.\ufffd", "$JS.ACK.1", b"ab")
 
 
 @pytest.mark.parametrize("line", [b"MSG a\r\n", b"HMSG a 1 b 2 3 4 5\r\n", b"MSG a 1 many\r\n"])
 def test_words_that_nobody_knows_end_the_connection(line: bytes) -> None:
-    """Better than to read on at a place of which nobody knows what it is."""
+    """Better than to read on at an unknown place of the stream."""
     with pytest.raises(ValueError):
         take_messages(bytearray(line))
 

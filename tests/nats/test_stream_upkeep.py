@@ -43,7 +43,7 @@ async def opened(url: str, stream: StreamSpec) -> AsyncIterator[JetStream]:
 
 @asynccontextmanager
 async def operator(url: str) -> AsyncIterator[nats.js.JetStreamContext]:
-    """Somebody else with a client of their own."""
+    """An operator with a client of their own."""
     client = await nats.connect(url)
     try:
         yield client.jetstream()
@@ -100,7 +100,7 @@ async def test_with_less_disk_than_wanted_a_smaller_stream_is_made(tmp_path: Pat
 
 
 async def test_a_frozen_stream_is_named_and_made_anew(nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A full disk freezes it for good; with room again messages are taken, and nobody had to do anything."""
+    """A full disk freezes it for good; with room again messages are taken, without a person's help."""
     monkeypatch.setattr(jetstream, "_FROZEN_SECONDS", 3)
     monkeypatch.setattr("sluice.nats.stream_upkeep._YOUNG_SECONDS", 0)
     async with opened(nats_server.url, STREAM) as client:

@@ -62,7 +62,7 @@ class Services:
         }
 
     def admin_url(self, name: str, host: str) -> str:
-        """Whether a service is ready, at one of its addresses."""
+        """The address that answers whether a service is ready."""
         return f"http://{host}:{self.admin[name]}/readyz"
 
     @asynccontextmanager
@@ -123,7 +123,7 @@ async def _send(to: str, database_url: str) -> int:
 
 
 def _has_hung_up(port: int) -> bool:
-    """Nobody is connected any more; were an address gone before a farewell arrives, its client would live on."""
+    """All are disconnected; were an address gone before a farewell arrives, its client would live on."""
     connected = {psutil.CONN_ESTABLISHED, psutil.CONN_CLOSE_WAIT}
     seen = psutil.net_connections("tcp")
     return not any(one.laddr and one.laddr.port == port and one.status in connected for one in seen)
@@ -142,7 +142,7 @@ async def _nats(folder: Path) -> AsyncIterator[int]:
 
 
 async def main(folder: Path) -> Mapping[str, object]:
-    """What each family shows; PostgreSQL and NATS start once, while there are both."""
+    """Try each family; PostgreSQL and NATS start once, while there are both."""
     configure("both")
     server = await PostgresServer.start(folder / "postgres", settings={"listen_addresses": "*"})
     try:

@@ -21,7 +21,7 @@ ALL = sorted([*(f"{name} admin" for name in LOGIN_ROLES), "healthd"])
 
 @pytest.fixture(scope="module")
 def found() -> Mapping[str, Any]:
-    """What each family showed."""
+    """The results of each family."""
     unshare = program("unshare", "util-linux")
     program("ip", "iproute2")
     if os.geteuid() != 0:
@@ -37,7 +37,7 @@ def found() -> Mapping[str, Any]:
 
 @pytest.mark.parametrize("family", list(FAMILIES))
 def test_every_port_answers_wherever_there_is_an_address(found: Mapping[str, Any], family: str) -> None:
-    """By default, with no setting for it; where there is no address of a family, nobody is in trouble."""
+    """By default, with no setting for it; a machine without an address of a family works too."""
     answers = {host: ALL if host in FAMILIES[family] else [] for host in FAMILIES["both"]}
     assert found[family]["answers"] == answers
 

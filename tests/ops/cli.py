@@ -15,7 +15,7 @@ async def cli(*arguments: str, **environment: str) -> Result:
 
 
 async def cli_json(*arguments: str, **environment: str) -> Any:
-    """What ``sluice … --json`` prints, decoded; the command must end well."""
+    """Decode the output of ``sluice … --json``; the command must end well."""
     result = await cli(*arguments, "--json", **environment)
     assert result.exit_code == 0, result.output
     return orjson.loads(result.stdout)

@@ -40,7 +40,7 @@ async def watched(
     pool_timeouts: int = 0,
     errors_lost: int = 0,
 ) -> None:
-    """What healthd recorded from so long ago until so long ago."""
+    """Record a verdict of healthd's from so long ago until so long ago."""
     counts = (pool_timeouts, errors_lost)
     await db.execute(RECORD, healthd, _now() - began, _now() - ended, status, list(reasons), *counts)
 

@@ -9,7 +9,7 @@ from tests.ops.cli import cli
 
 
 def a_stack(folder: Path, url: str = "postgresql://local/sluice") -> Path:
-    """What `make run` leaves."""
+    """Lay out the files that `make run` leaves."""
     (folder / ".local").mkdir()
     (folder / ".local" / "stack.env").write_text(f"DATABASE_URL='{url}'\nINGEST_ADMIN_URL=http://127.0.0.1:1\n")
     return folder

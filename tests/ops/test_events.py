@@ -89,7 +89,7 @@ async def test_types_of_a_preview_are_written_only_on_request(monkeypatch: pytes
 
 
 def test_types_of_other_packages_are_among_them() -> None:
-    """Whoever handles a type needs it sent."""
+    """A type that has a handler must be sent."""
     registry = Registry()
 
     @handles("charge.succeeded", "topup.created", registry=registry)

@@ -1,4 +1,4 @@
-"""What the commands print fits a terminal of 80 columns, and breaks neither a word nor an id."""
+"""The output of each command fits a terminal of 80 columns, and breaks neither a word nor an id."""
 
 import io
 from collections.abc import Callable

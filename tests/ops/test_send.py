@@ -67,7 +67,7 @@ async def test_one_story_is_sent_to_any_gateway(nowhere: Path) -> None:
 
 
 async def test_without_a_row_nothing_is_named(nowhere: Path) -> None:
-    """Sent to somebody else's system, no object names a row that does not exist there."""
+    """Sent to a system that is not ours, no object names a row that does not exist there."""
     async with gateway() as fake:
         result = await cli("send", "--to", fake.url, "--secret-file", "secret", "--in-order", "--count", "2")
     assert result.exit_code == 0

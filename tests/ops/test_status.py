@@ -57,7 +57,7 @@ def admin_port(aiohttp_server: AiohttpServer) -> AdminPort:
 
 
 async def test_an_empty_database_is_calm(database_url: str) -> None:
-    """Zeros, and services whose addresses nobody said are unknown, not broken."""
+    """Zeros; services without a configured address are unknown, not broken."""
     told = await cli_json("status", DATABASE_URL=database_url)
     assert {name: told[name] for name in EMPTY} == EMPTY
     assert told["connections"] >= 1
@@ -77,7 +77,7 @@ async def test_least_privilege_is_enough_to_see_how_it_stands(database_url: str,
 
 
 async def test_each_kind_of_webhook_is_counted_where_it_belongs(database_url: str) -> None:
-    """Waiting, failing, parked, dead, processed, and an earlier application's row, which is nobody's backlog."""
+    """Waiting, failing, parked, dead, processed, and an earlier application's row, which is no backlog."""
     now = datetime.now(UTC)
     async with connected(database_url) as connection:
         await insert_webhook(connection, "evt_waiting", created_at=now - timedelta(minutes=5))
@@ -119,12 +119,12 @@ async def test_pools_come_from_the_admin_ports(database_url: str, admin_port: Ad
 
 
 def test_samples_are_summed_over_their_labels() -> None:
-    """What is no number does not count."""
+    """A value that is no number does not count."""
     assert summed(METRICS) == {"postgres_pool_acquire_timeouts_total": 3.0}
 
 
 async def test_an_unknown_criterion_is_no_failure(database_url: str) -> None:
-    """Of an empty system nothing is known, except that nobody died in silence; exit code 0."""
+    """Of an empty system nothing is known, except that no webhook died; exit code 0."""
     url = f"{database_url}?options=-crole%3Dsluice_migrator"
     result = await cli("status", "--since", "48h", DATABASE_URL=url)
     assert result.exit_code == 0

@@ -82,7 +82,7 @@ async def test_a_load_test_passes_and_the_status_is_calm(stack: "Stack", target:
 
 
 async def test_one_can_wait_for_the_effect_without_demo_rows(stack: "Stack", target: list[str]) -> None:
-    """What `helm test` does: it ends well once PostgreSQL says that all of it is processed."""
+    """`helm test` waits so: it ends well once PostgreSQL says that all of it is processed."""
     options = [*target, "--story", "checkout_paid", "--in-order", "--wait"]
     result = await cli("send", *options, DATABASE_URL=stack.database_url)
     assert result.exit_code == 0, result.output

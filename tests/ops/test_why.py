@@ -88,7 +88,7 @@ async def test_repeats_secrets_attempts_and_errors_are_told(refunded: str) -> No
 
 
 async def test_the_screen_tells_it_in_words(refunded: str) -> None:
-    """What a person reads; brackets in an error are no markup, and the row's secret is not shown."""
+    """The words for a person; brackets in an error are no markup, and the row's secret is not shown."""
     result = await cli("why", ROW, DATABASE_URL=refunded)
     assert result.exit_code == 0
     for words in (

@@ -8,7 +8,7 @@ from sluice.contract.document import Json, JsonObject
 from sluice.contract.envelope import read_event
 from sluice.contract.event import StripeEvent
 from sluice.failures import TooManyFacts
-from sluice.payments.fact_builder import FACTS_MAX
+from sluice.payments.fact_builder import FACTS_MAX, Saying
 from sluice.payments.facts import Claim, ClaimedBy, Fact, FactKind
 from sluice.payments.reading import facts_of
 from tests.payments.history import (
@@ -212,6 +212,15 @@ def test_an_event_that_makes_too_many_facts_is_refused_by_name() -> None:
     with pytest.raises(TooManyFacts) as refused:
         facts_of(_invoice_of(FACTS_MAX))
     assert refused.value.stripe_event_id == "evt_many"
+
+
+def test_an_event_that_makes_too_many_facts_is_not_read_to_its_end() -> None:
+    """Its payments are read one by one, and no further than to the first that is too many."""
+    saying = Saying(_invoice_of(1))
+    rest = iter(map(str, range(2 * FACTS_MAX)))
+    with pytest.raises(TooManyFacts):
+        saying.each(rest)
+    assert next(rest) == str(FACTS_MAX + 1)
 
 
 def _invoice_of(payments: int) -> StripeEvent:

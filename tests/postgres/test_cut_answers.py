@@ -1,4 +1,4 @@
-"""PostgreSQL is killed in the middle of an answer, at each byte of it: everybody who asked survives."""
+"""PostgreSQL is killed in the middle of an answer, at each byte of it: every caller survives."""
 
 import socket
 from collections.abc import Awaitable, Callable
@@ -99,7 +99,7 @@ async def test_a_pools_question_fails_as_unavailable(database_url: str, last_wor
 async def test_each_error_of_a_lost_answer_is_one_of_the_list(
     error: Exception, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who catches by that list catches it; the work may be tried again; the status line shows no numbers."""
+    """A caller that catches by that list catches it; the work may be tried again; the status line shows no numbers."""
 
     async def fail(*_: object, **__: object) -> None:
         raise error
@@ -120,7 +120,7 @@ async def test_each_error_of_a_lost_answer_is_one_of_the_list(
     ],
 )
 async def test_a_name_that_is_not_found_is_told_as_such(dsn: str, told: str) -> None:
-    """Nobody looks for a wrong password when the resolver is at fault."""
+    """A wrong password is not blamed when the resolver is at fault."""
     with pytest.raises(DatabaseUnavailable, match=told):
         async with connection_to(dsn):
             pass

@@ -1,4 +1,4 @@
-"""The pool behind a real PgBouncer, in both of its modes, as PgBouncer is configured when nobody has changed it."""
+"""The pool behind a real PgBouncer, in both of its modes, with PgBouncer's default configuration."""
 
 import asyncio
 from collections.abc import Callable
@@ -73,7 +73,7 @@ async def test_ingest_takes_webhooks_through_transaction_mode(role_url: Callable
 
 
 async def test_transaction_mode_is_named_where_prepared_statements_are_wanted(empty_database_url: str) -> None:
-    """No statement of anybody's is lost half-way: there is no connection, and the reason says what to set."""
+    """No statement is lost half-way: there is no connection, and the reason says what to set."""
     async with (
         pgbouncer(empty_database_url, "transaction") as url,
         Database.connect(url, application_name="test") as database,

@@ -103,7 +103,7 @@ async def test_a_service_starts_without_postgresql() -> None:
 
 
 async def test_a_statement_that_was_killed_is_unavailable_and_the_pool_goes_on(empty_database_url: str) -> None:
-    """A backend ended by its administrator takes nobody else with it."""
+    """Ending one backend by hand breaks no other connection."""
     async with Database.connect(empty_database_url, application_name="victim", max_size=2) as database:
         victim = asyncio.create_task(database.fetch("SELECT pg_sleep(5)"))
         kill = (
@@ -132,7 +132,7 @@ async def test_a_read_only_server_makes_every_connection_anew(empty_database_url
 
 
 async def test_a_dead_wire_costs_a_caller_its_deadline_and_no_more(empty_database_url: str, wire: type[Wire]) -> None:
-    """A host that says nothing, not even goodbye, blocks neither the caller nor, once it is back, anybody else."""
+    """A host that says nothing, not even goodbye, blocks neither this caller nor, once it is back, another."""
     parts = urlsplit(empty_database_url)
     assert parts.hostname
     assert parts.port
@@ -212,7 +212,7 @@ def test_behind_a_transaction_pooler_nothing_is_set_for_a_session() -> None:
 
 
 async def test_without_a_statement_cache_statements_still_work(empty_database_url: str) -> None:
-    """What a pooler in transaction mode gets."""
+    """The settings for a pooler in transaction mode."""
     async with Database.connect(empty_database_url, application_name="test", statement_cache=False) as database:
         assert (await database.fetch("SELECT $1::int + 1 AS two", 1))[0]["two"] == 2
 

@@ -46,7 +46,7 @@ async def test_a_bad_handler_is_its_own_events_trouble(stage: Stage, types: Sequ
             await until(partial(_is_known, stage, one))
         storm = await _go_through(stage, bad)
         assert process.returncode is None
-    assert types == list(STRAYING) or await _have_no_effect(stage, [*first, *bad])
+    assert await _have_no_effect(stage, [*first, *bad])
     _compare(" ".join(types), calm, storm)
 
 
@@ -126,9 +126,10 @@ async def _go_through(stage: Stage, bad: Sequence[StripeEvent], *, innocents: in
     fine = [event() for _ in range(innocents)]
     companions = iter(bad)
     for group in (fine[start : start + TOGETHER] for start in range(0, len(fine), TOGETHER)):
-        together = [*group, *islice(companions, 1)]
-        await stage.workshop.record(*together)
-        await stage.relay.publish(*together)
+        companion = tuple(islice(companions, 1))
+        await stage.workshop.record(*companion)  # by itself: a large body takes PostgreSQL its time
+        await stage.workshop.record(*group)
+        await stage.relay.publish(*group, *companion)
     await until(lambda: stage.are_settled(fine), within_seconds=90, what="every innocent processed")
     effects = await stage.workshop.effects()
     assert {one.stripe_event_id: effects.get(one.stripe_event_id) for one in fine} == {

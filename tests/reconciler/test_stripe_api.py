@@ -1,4 +1,4 @@
-"""What each answer of Stripe's means to the reconciler."""
+"""Each answer of Stripe's becomes the reconciler's failure or value for it."""
 
 import asyncio
 import time

@@ -70,7 +70,7 @@ async def test_a_loop_that_is_blocked_for_good_ends_the_process_and_tells_where_
     "cancel", ["for every in asyncio.all_tasks(): every.cancel()", "asyncio.current_task().cancel()"]
 )
 async def test_a_cancellation_of_everything_or_of_the_service_itself_ends_it(cancel: str) -> None:
-    """Whoever cancels all that there is leaves no half-dead process behind."""
+    """Cancelling every task leaves no half-dead process behind."""
     after = f"await asyncio.sleep(0)\n    {cancel}"
     async with _service("main", defines=ENDS.format(body="await asyncio.sleep(60)", after=after)) as process:
         code, _, err = await _end(process)
@@ -100,7 +100,7 @@ def test_looks_count_and_not_seconds() -> None:
 
 
 def test_a_turn_begins_the_count_anew() -> None:
-    """What goes round stays."""
+    """A task that goes on turning is not stuck."""
     tasks = EndlessTasks()
     task = tasks.add("work", within_seconds=1.5)
     for _ in range(5):

@@ -58,7 +58,7 @@ async def test_a_machine_without_ipv6_is_listened_on_by_ipv4(
 
 
 async def test_half_a_port_is_refused(runner: web.ServerRunner) -> None:
-    """Somebody else who answers IPv6 on it would get half of the requests."""
+    """Another process that answers IPv6 on it would get half of the requests."""
     with socket.socket(socket.AF_INET6) as taken:
         taken.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         taken.bind(("::", 0))

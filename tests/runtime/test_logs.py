@@ -12,7 +12,7 @@ Lines = Callable[[], list[dict[str, object]]]
 
 @pytest.fixture
 def lines(capsys: pytest.CaptureFixture[str]) -> Iterator[Lines]:
-    """What was logged since, as objects."""
+    """The lines logged since, as objects."""
     before = logging.root.handlers[:]
     logs.configure("ingest", "info")
     yield lambda: [json.loads(line) for line in capsys.readouterr().err.splitlines()]
@@ -30,7 +30,7 @@ def test_a_line_is_one_json_object_with_service_time_and_level(lines: Lines) -> 
 
 
 def test_less_than_the_level_is_not_logged(lines: Lines) -> None:
-    """Debug costs nothing where nobody wants it."""
+    """Debug costs nothing while it is off."""
     logs.get_logger().debug("noise")
     assert lines() == []
 

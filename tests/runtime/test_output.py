@@ -1,4 +1,4 @@
-"""What is written to stdout and stderr goes through a thread: it never waits, never raises, and keeps its order."""
+"""A thread writes to stdout and stderr: callers never wait, nothing is raised, and lines keep their order."""
 
 import errno
 import json
@@ -47,7 +47,7 @@ class Pipe:
 
 @pytest.fixture
 def pipe() -> Iterator[Pipe]:
-    """A pipe that nobody reads yet."""
+    """A pipe that is not read yet."""
     read_fd, write_fd = os.pipe()
     with os.fdopen(read_fd, "rb") as reader:
         yield Pipe(reader, write_fd)
@@ -103,7 +103,7 @@ async def test_a_reader_that_reads_nothing_costs_lines_and_no_time(pipe: Pipe) -
 
 
 async def test_a_reader_that_is_gone_is_noticed_and_a_new_one_is_told(tmp_path: Path) -> None:
-    """EPIPE: dropped, counted; and once somebody reads again, with no line of ours needed, it is said."""
+    """EPIPE: dropped, counted; and once it is read again, with no line of ours needed, the loss is logged."""
     path = tmp_path / "log"
     os.mkfifo(path)
     read_fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
@@ -172,7 +172,7 @@ def test_the_last_lines_are_written_before_the_process_ends() -> None:
 
 
 def test_a_forked_child_writes_its_own_lines_and_not_its_parents() -> None:
-    """Neither is lost, neither is there twice, and nobody waits for a lock that a thread of the parent held."""
+    """Neither is lost, neither is there twice, and no thread waits for a lock that a thread of the parent held."""
     done = _run(
         "for n in range(100): print('parent', n, file=sys.stderr)\n"
         "if not (child := os.fork()):\n"

@@ -53,7 +53,7 @@ async def test_a_check_can_be_excluded_by_name(probes: Probes) -> None:
 
 
 async def test_a_service_that_has_not_said_that_it_started_is_unready_and_alive(probes: Probes) -> None:
-    """Its public port may not be open yet: whoever is sent there now is turned away."""
+    """Its public port may not be open yet: a client sent there now is turned away."""
     probes.has_started = False
     assert await _get(probes, "/readyz") == (
         503,
@@ -79,7 +79,7 @@ async def test_a_check_that_breaks_has_failed(probes: Probes) -> None:
 
 
 async def test_status_is_one_json_object_with_each_report_under_its_name(probes: Probes) -> None:
-    """What healthd reads; a report that breaks hides none of the others."""
+    """The answer is read by healthd; a report that breaks hides none of the others."""
     probes.add_readiness("configured", lambda: True)
     probes.add_status("pool", lambda: {"size": 2, "max": 10})
     probes.add_status("odd", lambda: {"x": _broken()})
@@ -111,7 +111,7 @@ async def test_metrics_are_in_prometheus_format(probes: Probes) -> None:
 
 
 async def test_a_taken_port_is_said_in_one_sentence_with_the_fix(probes: Probes) -> None:
-    """Whoever starts a second service learns which setting to change."""
+    """The message of a second service names the setting to change."""
     with pytest.raises(
         AdminPortTaken, match=rf"cannot listen on its admin port 127\.0\.0\.1:{probes.port} .*ADMIN_PORT"
     ):

@@ -66,5 +66,5 @@ def test_a_text_cannot_forge_lines_or_break_the_database() -> None:
 
 
 def test_a_long_text_is_cut() -> None:
-    """Somebody who sends us a megabyte does not fill our disk with it."""
+    """A sender of a megabyte does not fill our disk."""
     assert len(redact("x" * 10**6, limit=100)) == 100

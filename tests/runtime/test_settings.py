@@ -80,7 +80,7 @@ def test_every_fault_is_reported_at_once_with_its_fix(
 def test_a_fault_is_a_sentence_with_what_was_given_and_what_is_accepted(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, given: str, told: str
 ) -> None:
-    """In the words of whoever deploys, not in those of a library."""
+    """The message names settings as a person deploys them, not as a library does."""
     monkeypatch.setenv("DATABASE_URL", URL)
     monkeypatch.setenv(name, given)
     with pytest.raises(SystemExit):
@@ -94,14 +94,14 @@ def test_a_fault_of_a_secret_says_nothing_of_its_value(
     """Whatever kind of fault it is."""
 
     class Numbered(ServiceSettings):
-        pin: Secret[int] = Field(default=Secret(0), description="a number that nobody may see")
+        pin: Secret[int] = Field(default=Secret(0), description="a number that stays secret")
 
     monkeypatch.setenv("DATABASE_URL", URL)
     monkeypatch.setenv("PIN", "hunter2")
     with pytest.raises(SystemExit):
         load(Numbered)
     told = capsys.readouterr().err
-    assert "  PIN: it cannot be read. Set PIN or PIN_FILE (a number that nobody may see)." in told
+    assert "  PIN: it cannot be read. Set PIN or PIN_FILE (a number that stays secret)." in told
     assert "hunter2" not in told
 
 
@@ -137,7 +137,7 @@ def test_a_file_stands_for_a_variable(monkeypatch: pytest.MonkeyPatch, tmp_path:
 def test_a_variable_and_its_file_together_are_a_fault(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Nobody has to guess which of the two counts."""
+    """The message says which of the two counts."""
     (tmp_path / "url").write_text(URL)
     monkeypatch.setenv("DATABASE_URL", URL)
     monkeypatch.setenv("DATABASE_URL_FILE", str(tmp_path / "url"))

@@ -29,7 +29,7 @@ def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_other_arguments_are_refused() -> None:
-    """Nothing can be set on the command line, where everybody would see it."""
+    """Nothing can be set on the command line, which every user of the machine can read."""
     with pytest.raises(SystemExit) as ended:
         explain("sluice-x", "Do x.", ServiceSettings, arguments=["--port=1"])
     assert ended.value.code == 2

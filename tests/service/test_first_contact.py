@@ -97,7 +97,7 @@ def test_an_error_that_is_its_own_cause_has_a_reason() -> None:
 
 
 async def test_a_pool_says_why_it_gets_no_connection_and_forgets_it_when_it_does(empty_database_url: str) -> None:
-    """By its own looking: nobody has to ask it for a connection. That ours are all taken is no such reason."""
+    """It looks by itself, without a caller that asks for a connection. That ours are all taken is no such reason."""
     wrong = empty_database_url.replace("postgres:", "nobody:", 1)
     async with Database.connect(wrong, application_name="test", min_size=1) as database:
         await until(lambda: database.problem == "it refuses this user or password")

@@ -44,7 +44,7 @@ def test_the_same_seed_tells_the_same_bytes(name: str) -> None:
 
 @EVERY_STORY
 def test_a_story_without_a_row_names_none(name: str) -> None:
-    """Sent to a system whose rows nobody knows, no object names one, so nothing is parked."""
+    """Sent to a system whose rows are not known, no object names one, so nothing is parked."""
     for event in told(name, subject=Subject("Night")):
         assert event.object.get("metadata", {}) == {}
         assert event.object.get("client_reference_id") is None

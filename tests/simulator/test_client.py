@@ -62,7 +62,7 @@ async def test_a_person_sees_a_refusal_at_once() -> None:
 
 
 async def test_an_absent_gateway_is_an_answer_not_an_error() -> None:
-    """Nobody listens: no exception, no status, and the reason in words."""
+    """Nothing listens: no exception, no status, and the reason in words."""
     async with gateway() as fake:
         url = fake.url
     [answer] = await send(at_once(url), deliveries()[:1])

@@ -21,7 +21,7 @@ KEYS = {
 
 
 async def an_events_table(connection: Connection, column: str, key_type: str) -> None:
-    """A business table of somebody's own, and the function that the migration makes for it."""
+    """A business table of an application's, and the function that the migration makes for it."""
     await connection.execute(
         f"CREATE TABLE events (id {column}, {NEEDED});"
         f"CREATE FUNCTION sluice_event_key(key text) RETURNS {key_type} LANGUAGE sql STRICT RETURN key::{key_type};"
@@ -81,7 +81,7 @@ async def a_day(connection: Connection) -> DayReport:
 
 
 async def log_all(connection: Connection, day: DayReport) -> None:
-    """What ingest and processor would have written."""
+    """Write what ingest and processor would have written."""
     for answer in day.answers:
         one = answer.delivery
         if one.reason is Reason.FORGERY:

@@ -63,7 +63,7 @@ def _ports(objects: object, workload: str) -> set[int]:
 
 
 def test_every_resource_is_reachable(asked_with_stripe: Asked) -> None:
-    """Names are unique, those waited for exist, and nobody waits for himself in a circle."""
+    """Names are unique, those waited for exist, and none waits for itself in a circle."""
     names = asked_with_stripe.names
     assert len(set(names)) == len(names)
     order = list(TopologicalSorter(asked_with_stripe.waits).static_order())

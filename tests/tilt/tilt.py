@@ -18,7 +18,7 @@ TRIGGER_MODE_MANUAL = "manual"
 
 @dataclass
 class Asked:
-    """What a Tiltfile asked for."""
+    """The calls that a Tiltfile made."""
 
     yaml: list[str | Mapping[str, Any]] = field(default_factory=list)
     images: list[Mapping[str, Any]] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""What is wrong inside? From the outside in, and then the processes themselves."""
+"""The dashboard "what is wrong inside?": from the outside in, and then the processes themselves."""
 
 from charts.dashboards.inside.connections import CONNECTIONS
 from charts.dashboards.inside.ingest import INGEST

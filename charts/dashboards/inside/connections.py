@@ -42,7 +42,7 @@ CONNECTIONS = Row(
         ),
         Graph(
             title="Connections of the whole server",
-            description="All clients of PostgreSQL, Sluice or not, against max_connections. Above 85%: whoever "
+            description="All clients of PostgreSQL, Sluice or not, against max_connections. Above 85%: the client that "
             "connects next may be refused; end what is idle, or lower pools, before you add replicas.",
             runbook="a-pool-is-exhausted",
             queries=(

@@ -1,4 +1,4 @@
-"""What ingest takes in, writes and refuses."""
+"""Panels of ingest: webhooks received, written and refused."""
 
 from charts.dashboards.panels import PODS, Colour, Graph, Level, Query, Row, each_minute, half_and_most, newest, rate
 

@@ -1,4 +1,4 @@
-"""What the processor makes of it."""
+"""Panels of the processor: outcomes, attempts, batches."""
 
 from charts.dashboards.panels import (
     PODS,
@@ -73,7 +73,7 @@ PROCESSOR = Row(
         Graph(
             title="Lost, unreadable and forged",
             description="Lost: the stream has a webhook that PostgreSQL has not, as after a failover to a standby that "
-            "was behind; restore it within 72 hours. Unreadable, forged: somebody else publishes on stripe.>; no such "
+            "was behind; restore it within 72 hours. Unreadable, forged: another client publishes on stripe.>; no such "
             "message is run.",
             runbook="postgresql-lost-webhooks",
             queries=(

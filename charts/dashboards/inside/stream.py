@@ -1,4 +1,4 @@
-"""What JetStream holds, and what the relay does about it."""
+"""Panels of JetStream and of the relay that fills it."""
 
 from charts.dashboards.panels import PODS, Colour, Graph, Query, Row, State, Timeline, each_minute, newest, rate
 

@@ -83,7 +83,7 @@ total: {{ add $ingest $processor $healthd 2 $keda 1 }}
 - gateway.enabled needs gateway.parentRefs: the Gateway that the route hangs on.
 {{- end }}
 {{- if and .Values.networkPolicy.enabled $isPublic (not .Values.networkPolicy.ingressFrom) }}
-- networkPolicy.ingressFrom is empty: nobody could reach the public ports. Name your ingress controller's pods or namespace.
+- networkPolicy.ingressFrom is empty: no client could reach the public ports. Name your ingress controller's pods or namespace.
 {{- end }}
 {{- if and $isProduction $isPublic .Values.healthd.details }}
 - healthd.details in production would tell the world of backlog and replicas: leave it false; the admin port has them.

@@ -6,8 +6,8 @@ policyTypes: [Ingress, Egress]
 {{- end -}}
 
 {{- /*
-One arrival: .from (peers from values), .part (a part of ours, or none), .port. No rule at all where that is nobody, for
-a rule without peers would let everybody in.
+One arrival: .from (peers from values), .part (a part of ours, or none), .port. No rule at all where both are empty, for
+a rule without peers would let every client in.
 */ -}}
 {{- define "sluice.arrival" -}}
 {{- if or .from .part -}}

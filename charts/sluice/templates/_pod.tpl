@@ -18,7 +18,7 @@ imagePullSecrets:
 {{- end }}
 {{- end -}}
 
-{{- /* Labels and annotations of a pod: ours, everybody's, then those of .values alone; ours cannot be taken away. */ -}}
+{{- /* Labels and annotations of a pod: ours, those of all pods, then those of .values alone; ours cannot be taken away. */ -}}
 {{- define "sluice.podLabels" -}}
 {{- $ours := include "sluice.labels" . | fromYaml -}}
 {{- toYaml (merge $ours (deepCopy (.podLabels | default dict)) (deepCopy .root.Values.pods.labels)) -}}

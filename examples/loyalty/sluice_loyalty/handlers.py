@@ -1,4 +1,4 @@
-"""What a charge means for a customer's points."""
+"""Give and take back a customer's points as charges succeed and are refunded."""
 
 from sluice import Applied, Ignored, Outcome, StripeEvent, Transaction, handles
 

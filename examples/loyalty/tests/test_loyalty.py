@@ -18,7 +18,7 @@ BALANCE = "SELECT points FROM loyalty_balance WHERE customer_id = 'cus_1'"
 
 
 def charge(event_type: str, *, refunded: int = 0, customer: str | None = "cus_1") -> StripeEvent:
-    """What Stripe says of one charge of 42.00."""
+    """An event about one charge of 42.00."""
     about = {"id": "ch_1", "customer": customer, "amount_captured": 4200, "amount_refunded": refunded}
     event_id = f"evt_{event_type}_{refunded}".replace(".", "_")
     envelope = {"id": event_id, "object": "event", "type": event_type, "created": 1_790_000_000}

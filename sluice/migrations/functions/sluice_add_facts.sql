@@ -131,16 +131,13 @@ BEGIN
         WHERE (reads_rows OR p.events_id IS NULL OR p.awaits_event)
           AND NOT starts_with(n.payment_id, 'in_') AND NOT starts_with(n.payment_id, 'sub_')
           AND e.stripe_payment_intent_id = n.payment_id
-          AND (n.scope IN ('live:platform', 'test:platform')
-               OR n.scope IN ('live:' || nullif(e.stripe_account_id, ''), 'test:' || nullif(e.stripe_account_id, '')))
+          AND n.scope = ANY (sluice_shown_scopes(NULL, e.stripe_account_id))
           AND NOT EXISTS (
               SELECT
               FROM payment AS other
               WHERE other.payment_id = e.stripe_payment_intent_id
                 AND other.events_id = e.id::text
-                AND other.scope IN ('tenant:' || e.id::text, 'live:platform', 'test:platform',
-                                    'live:' || nullif(e.stripe_account_id, ''),
-                                    'test:' || nullif(e.stripe_account_id, ''))
+                AND other.scope = ANY (sluice_shown_scopes(e.id::text, e.stripe_account_id))
                 AND NOT other.awaits_event
           )
         OFFSET 0
@@ -197,9 +194,7 @@ BEGIN
                    e.payment_status::text AS row_status, e.stripe_payment_intent_id AS row_intent
             FROM events AS e
             WHERE e.id = sluice_event_key(wanted.key)
-              AND wanted.scope IN ('tenant:' || e.id::text,
-                                   'live:' || coalesce(nullif(e.stripe_account_id, ''), 'platform'),
-                                   'test:' || coalesce(nullif(e.stripe_account_id, ''), 'platform'))
+              AND wanted.scope = ANY (sluice_payment_scopes(e.id::text, e.stripe_account_id))
             FOR NO KEY UPDATE
         ) AS found_row;
         GET DIAGNOSTICS found = ROW_COUNT;

@@ -20,7 +20,7 @@ BEGIN
     IF cardinality(own_words) > 0 THEN
         WITH own_word AS (
             SELECT e.id::text AS events_id, e.payment_status AS status, e.stripe_payment_intent_id AS intent,
-                   coalesce(nullif(e.stripe_account_id, ''), 'platform') AS account
+                   e.stripe_account_id AS account
             FROM unnest(own_words) AS n(events_id)
             CROSS JOIN LATERAL (
                 SELECT v.id, v.payment_status, v.stripe_payment_intent_id, v.stripe_account_id
@@ -34,9 +34,7 @@ BEGIN
                   FROM payment AS p
                   WHERE p.payment_id = e.stripe_payment_intent_id
                     AND p.events_id = e.id::text
-                    AND p.scope IN ('tenant:' || e.id::text, 'live:platform', 'test:platform',
-                                    'live:' || nullif(e.stripe_account_id, ''),
-                                    'test:' || nullif(e.stripe_account_id, ''))
+                    AND p.scope = ANY (sluice_shown_scopes(e.id::text, e.stripe_account_id))
                     AND NOT p.awaits_event
               )
         )
@@ -46,18 +44,11 @@ BEGIN
         SELECT 'events', r.events_id, 'stored', timestamptz 'epoch', 'stored', r.status, r.intent, NULL, NULL
         FROM own_word AS r
         UNION ALL
-        SELECT m.mode || ':' || r.account, r.intent, 'stored:' || r.events_id, timestamptz 'epoch', 'stored', NULL,
-               NULL, r.events_id, 'stored'
+        -- of the row's account, and of the platform, whose own charge an application may store
+        SELECT s.scope, r.intent, 'stored:' || r.events_id, timestamptz 'epoch', 'stored', NULL, NULL, r.events_id, 'stored'
         FROM own_word AS r
-        CROSS JOIN (VALUES ('live'), ('test')) AS m(mode)
-        WHERE length(r.intent) BETWEEN 1 AND 255
-        UNION ALL
-        -- an application may store the platform's own charge, whose money goes to the row's account
-        SELECT m.mode || ':platform', r.intent, 'stored:' || r.events_id, timestamptz 'epoch', 'stored', NULL, NULL,
-               r.events_id, 'stored'
-        FROM own_word AS r
-        CROSS JOIN (VALUES ('live'), ('test')) AS m(mode)
-        WHERE r.account <> 'platform' AND length(r.intent) BETWEEN 1 AND 255
+        CROSS JOIN unnest(sluice_shown_scopes(NULL, r.account)) AS s(scope)
+        WHERE s.scope IS NOT NULL AND length(r.intent) BETWEEN 1 AND 255
         ORDER BY 1, 2, 3
         ON CONFLICT (scope, payment_id, stripe_event_id) DO NOTHING;
     END IF;
@@ -120,9 +111,7 @@ BEGIN
             ) AS before ON true
             LEFT JOIN LATERAL (
                 SELECT best.status, best.payment_id
-                FROM unnest(ARRAY['tenant:' || n.events_id, 'live:platform', 'test:platform',
-                                  'live:' || nullif(e.stripe_account_id, ''),
-                                  'test:' || nullif(e.stripe_account_id, '')]) AS s(scope)
+                FROM unnest(sluice_shown_scopes(n.events_id, e.stripe_account_id)) AS s(scope)
                 CROSS JOIN LATERAL (
                     SELECT p.status, p.rank, p.payment_id
                     FROM payment AS p

@@ -18,7 +18,7 @@ from sluice.simulator.report import Fate, await_fates
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a person wants to be sent."""
+    """The scenarios that a person chose, and how to send them."""
 
     stories: Sequence[str]
     count: int = 1
@@ -32,7 +32,7 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What was answered, and what became of it where the database is known."""
+    """The answers, and what became of the webhooks where the database is known."""
 
     answers: Sequence[Answer]
     fates: Sequence[Fate] = ()

@@ -1,4 +1,4 @@
-"""Whether what was sent has had its effect."""
+"""Wait until the webhooks that were sent have had their effect."""
 
 import asyncio
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What was sent and what was answered, for people."""
+"""Print what was sent and what was answered."""
 
 import json
 from collections import Counter

@@ -26,7 +26,7 @@ def command(*, since: float | None, as_json: bool) -> None:
     How it stands, in one screen.
 
     Backlog, age of the oldest, dead and parked webhooks, the pools of the services, the server's connections, errors
-    that nobody has resolved. Services are asked at INGEST_ADMIN_URL, PROCESSOR_ADMIN_URL and HEALTHD_ADMIN_URL.
+    that is unresolved. Services are asked at INGEST_ADMIN_URL, PROCESSOR_ADMIN_URL and HEALTHD_ADMIN_URL.
 
     With --since, the five criteria after a deployment as pass, fail or unknown; exit code 1 when one fails.
     """

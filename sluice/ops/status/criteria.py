@@ -1,7 +1,7 @@
 """
 The five criteria that the project's founding document sets for the time after a deployment.
 
-Each is pass, fail or unknown, judged by evidence that Sluice has; what nobody here can know is said to be unknown,
+Each is pass, fail or unknown, judged by evidence that Sluice has; what cannot be known here is said to be unknown,
 with the way to know it.
 """
 
@@ -23,7 +23,7 @@ _LOST = ("error_log_dropped_total", "error_log_stderr_total", "webhook_error_row
 
 
 class Verdict(StrEnum):
-    """Whether a criterion is fulfilled."""
+    """Judgement of one criterion: fulfilled, not fulfilled, or not known."""
 
     PASS = "pass"  # noqa: S105  a verdict, no password
     FAIL = "fail"

@@ -1,4 +1,4 @@
-"""What Sluice knows about the time since a deployment."""
+"""Gather the evidence about the time since a deployment."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class LoadTest:
 
 @dataclass(frozen=True, slots=True)
 class HealthRecord:
-    """What healthd put on record in the window (table ``health_verdict``)."""
+    """Healthd's verdicts in the window (table ``health_verdict``)."""
 
     red_seconds: float
     """How long the health endpoint answered 503."""
@@ -98,6 +98,6 @@ async def gather(connection: Connection, surroundings: Surroundings, *, window_s
 
 
 def health_url(surroundings: Surroundings) -> str | None:
-    """Where the public health endpoint is, when somebody says."""
+    """Address of the public health endpoint, where it is configured."""
     gateway = surroundings.get("GATEWAY_URL")
     return None if gateway is None else f"{gateway.rstrip('/')}/api/health"

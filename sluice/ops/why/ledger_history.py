@@ -1,4 +1,4 @@
-"""What a payment was after each row of its ledger."""
+"""Compute a payment's state after each row of its ledger."""
 
 from collections.abc import Sequence
 from datetime import datetime

@@ -1,1 +1,1 @@
-"""What happens in a payment's life, one file for each family; ``steps`` holds the single moves."""
+"""Scenarios of a payment's life, one file for each family; ``steps`` holds the single moves."""

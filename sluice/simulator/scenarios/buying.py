@@ -121,7 +121,7 @@ def authorized_then_captured(t: Telling) -> None:
 
 
 def canceled(t: Telling) -> None:
-    """The basket is emptied before anybody paid."""
+    """The basket is emptied before it was paid."""
     intent = start_intent(t, metadata=t.metadata)
     t.later(SECONDS_PER_HOUR)
     t.changed(
@@ -134,7 +134,7 @@ def canceled(t: Telling) -> None:
 
 
 def expired(t: Telling) -> None:
-    """A day later nobody has come back to Checkout."""
+    """A day later the buyer has not come back to Checkout."""
     session = open_session(t)
     t.later(23 * SECONDS_PER_HOUR)
     gone = fill(session, {"status": "expired", "url": None})

@@ -27,7 +27,7 @@ def dispute_lost(t: Telling) -> None:
 
 
 def dispute_open(t: Telling) -> None:
-    """Nobody knows yet."""
+    """The outcome is open."""
     _dispute(t)
 
 

@@ -1,4 +1,4 @@
-"""What says nothing of a payment, or is of no known kind."""
+"""Events that say nothing of a payment, or are of no known kind."""
 
 from sluice.contract.document import JsonObject
 from sluice.simulator.builder import Telling
@@ -15,7 +15,7 @@ def setup_only(t: Telling) -> None:
 
 
 def unknown_type(t: Telling) -> None:
-    """Stripe invents a type of event that nobody here has heard of."""
+    """Stripe invents a type of event that this release does not know."""
     about: JsonObject = {
         "id": t.new_id("wrist"),
         "object": "ticketing.wristband",

@@ -51,7 +51,7 @@ def complete_session(t: Telling, session: JsonObject, *, payment_status: str, **
 
 
 def start_intent(t: Telling, *, method: str = "card", **fields: Json) -> JsonObject:
-    """Somebody intends to pay."""
+    """A buyer intends to pay."""
     intent_id = t.new_id("pi")
     intent = t.make(
         "payment_intent",
@@ -67,7 +67,7 @@ def start_intent(t: Telling, *, method: str = "card", **fields: Json) -> JsonObj
 
 
 def charge_of(t: Telling, intent: JsonObject, *, method: str = "card", **fields: Json) -> JsonObject:
-    """A charge as one attempt at an intent makes it, before anybody announces it."""
+    """A charge as one attempt at an intent makes it, before it is announced."""
     charge_id = t.new_id("py" if method == SEPA else "ch")
     return t.make(
         "charge",

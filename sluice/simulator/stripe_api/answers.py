@@ -1,4 +1,4 @@
-"""What Stripe answers when it refuses, in its own words."""
+"""Stripe's refusals, in its own words."""
 
 from dataclasses import dataclass
 

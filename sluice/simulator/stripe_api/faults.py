@@ -1,4 +1,4 @@
-"""What goes wrong at Stripe, or on the way there, when somebody wants it to."""
+"""Faults at Stripe, or on the way there, that a test asks for."""
 
 from collections import deque
 from collections.abc import Callable, Iterable

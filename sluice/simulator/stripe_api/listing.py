@@ -1,4 +1,4 @@
-"""What a list gives: newest first, a page at a time, by the id of the last one seen."""
+"""Page through a list: newest first, a page at a time, by the id of the last one seen."""
 
 import bisect
 import itertools

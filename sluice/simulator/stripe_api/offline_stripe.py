@@ -1,7 +1,7 @@
 """
 One Stripe platform in memory: its keys, accounts, events of both kinds, objects and endpoints.
 
-Whoever tests puts in what happened; ``server`` answers from it. Nothing is delivered unless somebody pings.
+A test puts in what happened; ``server`` answers from it. Nothing is delivered without a ping.
 """
 
 import time
@@ -35,7 +35,7 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whose data one request is about."""
+    """The account whose data one request is about."""
 
     key: Key
     account: str | None
@@ -75,7 +75,7 @@ class OfflineStripe:
         self.destination_secrets: dict[str, str] = {}
 
     def caller(self, authorization: str, account: str | None) -> Caller:
-        """Whose request it is. Raises Refusal."""
+        """Find the account of a request. Raises Refusal."""
         text = authorization.removeprefix("Bearer ")
         key = self.keys.get(text)
         if key is None:

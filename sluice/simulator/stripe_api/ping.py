@@ -1,4 +1,4 @@
-"""What Stripe does when somebody pings a destination: a thin event, signed, to its address."""
+"""Ping a destination as Stripe does: a thin event, signed, sent to its address."""
 
 import time
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ _SECONDS = 5.0
 
 
 async def ping(stripe: OfflineStripe, destination: JsonObject) -> JsonObject:
-    """Send a ping, and wait for its answer, which Stripe tells nobody; the event."""
+    """Send a ping, and wait for its answer, which Stripe does not show; return the event."""
     now, name = int(stripe.clock()), str(destination["id"])
     event: JsonObject = {
         "id": Ids(f"{name}:{time.time_ns()}").make("evt"),
@@ -51,4 +51,4 @@ async def _deliver(url: str, body: bytes, secret: str) -> None:
         ):
             await response.read()
     except (aiohttp.ClientError, TimeoutError):
-        return  # it is tried again later; nobody here waits for that
+        return  # Stripe tries again later; this call does not wait for that

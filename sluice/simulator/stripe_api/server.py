@@ -108,7 +108,7 @@ async def _spoil(fault: Fault, request: web.Request) -> web.StreamResponse | Non
 
 
 class _Answers:
-    """What each path gives."""
+    """Answers each path."""
 
     def __init__(self, stripe: OfflineStripe) -> None:
         self._stripe = stripe

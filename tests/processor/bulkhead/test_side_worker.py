@@ -27,7 +27,7 @@ from sluice.contract.event import StripeEvent
 from sluice.failures import TooManyFacts
 from sluice.outcomes import Outcome
 from sluice.registry import Transaction, handles, handles_batch
-from tests.processor.misbehaving import hang
+from tests.processor.misbehaving import hang, leave_a_task_behind
 from tests.processor.workshop import Message, Workshop, event, with_effects, write_effect
 
 
@@ -96,6 +96,20 @@ def test_blocking_outweighs_slow_and_sluices_own_stay() -> None:
     assert quarantine.accuse("shop.pay", Fault.BLOCKING) > 0
     quarantine.accuse("shop.pay", Fault.SLOW)
     assert quarantine.fault_of(["processor.payments.ledger.apply_facts", "shop.pay"]) is Fault.BLOCKING
+
+
+async def test_a_handler_that_leaves_a_task_at_work_runs_apart(workshop: Workshop) -> None:
+    """It shares no transaction with others again."""
+    handles("test.leaves", registry=workshop.registry)(leave_a_task_behind)
+    isolation = isolation_of(workshop)
+    messages = await workshop.recorded(event("test.leaves"), event("test.leaves"))
+    turns = turns_of(workshop, isolation)
+    for message in messages:
+        await turns.take([message.incoming()])
+    assert list(isolation.status().values()) == ["slow"]
+    for _ in messages:
+        await isolation.slow.run_once()
+    assert [(await workshop.row(one.event))["processing_attempts"] for one in messages] == [1, 1]
 
 
 async def test_a_handler_that_hangs_costs_its_neighbours_one_time_limit_and_no_halving(workshop: Workshop) -> None:

@@ -20,6 +20,10 @@ from tests.processor.workshop import Workshop, event
 from tests.waiting import until
 
 ROOT = Path(__file__).parents[3]
+FILES = [
+    *(ROOT / "processor").rglob("*.sql"),
+    *(ROOT / "sluice" / "inbox" / name for name in ("claims.sql", "failures.sql")),
+]
 
 
 async def test_what_is_held_while_postgres_is_away_takes_effect_when_it_is_back(
@@ -85,7 +89,7 @@ async def test_a_column_that_is_not_yet_there_is_waited_for(database: Database) 
 
 def test_every_function_that_is_called_is_asked_for() -> None:
     """Else an event fails for want of it."""
-    called = (re.findall(r"\b(sluice_\w+)\(", file.read_text()) for file in (ROOT / "processor").rglob("*.sql"))
+    called = (re.findall(r"\b(sluice_\w+)\(", file.read_text()) for file in FILES)
     assert {name for names in called for name in names} == set(FUNCTIONS)
 
 

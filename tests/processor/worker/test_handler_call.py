@@ -7,7 +7,8 @@ import pytest
 from processor.failures.retries import Schedule
 from sluice.contract.event import StripeEvent
 from sluice.registry import Transaction, handles
-from tests.processor.misbehaving import FAILING, with_misbehaving
+from sluice.transaction import TransactionOver
+from tests.processor.misbehaving import FAILING, STRAYING, with_misbehaving
 from tests.processor.workshop import Workshop, event, flat, write_effect
 
 SAID = {
@@ -19,6 +20,7 @@ SAID = {
     "test.interrupt": "KeyboardInterrupt",
     "test.exit_a_generator": "GeneratorExit",
     "test.raise_a_group": "BaseExceptionGroup",
+    "test.leave_a_task_behind": "TaskLeftBehind",
 }
 
 
@@ -31,7 +33,7 @@ def misbehaving(workshop: Workshop) -> Workshop:
     return workshop
 
 
-@pytest.mark.parametrize("event_type", list(FAILING))
+@pytest.mark.parametrize("event_type", [*FAILING, *STRAYING])
 async def test_it_is_one_failed_attempt_of_that_event(misbehaving: Workshop, event_type: str) -> None:
     """Its neighbours take effect, it takes none, its row says why, and this very task goes on."""
     bad, *fine = await misbehaving.recorded(event(event_type), event(), event())
@@ -76,15 +78,50 @@ async def test_a_cancellation_of_the_consumer_itself_is_obeyed(misbehaving: Work
     assert await misbehaving.effects() == {}
 
 
-async def test_a_task_that_outlives_its_handler_harms_its_own_event_alone(misbehaving: Workshop) -> None:
-    """It uses the transaction while that is being settled; neighbours take effect, once."""
-    messages = await misbehaving.recorded(*(event() for _ in range(3)), event("test.leave_a_task_behind"))
+async def test_a_long_statement_that_a_handler_left_behind_is_cancelled(misbehaving: Workshop) -> None:
+    """It holds no row for longer than its transaction; the neighbours take effect at once."""
+    strays: list[asyncio.Task[str]] = []
+
+    @handles("test.leaves_a_long_one", registry=misbehaving.registry)
+    async def leave_a_long_one(of: StripeEvent, tx: Transaction) -> None:
+        await write_effect(of, tx)
+        strays.append(asyncio.ensure_future(tx.execute("SELECT pg_sleep(60)")))
+        await asyncio.sleep(0)
+
+    bad, fine = await misbehaving.recorded(event("test.leaves_a_long_one"), event())
     async with asyncio.timeout(30):
-        await misbehaving.take(*messages)
-    effects = await misbehaving.effects()
-    fine = {message.event.stripe_event_id for message in messages[:3]}
-    assert {event_id: times for event_id, times in effects.items() if event_id in fine} == dict.fromkeys(fine, 1)
-    assert [(await misbehaving.row(one.event))["processing_attempts"] for one in messages[:3]] == [0, 0, 0]
+        await misbehaving.take(bad, fine)
+    assert "TaskLeftBehind" in (await misbehaving.row(bad.event))["last_error"]
+    assert await misbehaving.effects() == {fine.event.stripe_event_id: 1}
+    assert {stray.cancelled() for stray in strays} == {True}
+
+
+async def test_a_task_that_begins_later_finds_the_transaction_closed(misbehaving: Workshop) -> None:
+    """It writes nothing, neither into its own event's transaction nor into another's, and harms nobody."""
+    may_begin, refused = asyncio.Event(), asyncio.Event()
+
+    @handles("test.leaves_one_for_later", registry=misbehaving.registry)
+    async def leave_one_for_later(of: StripeEvent, tx: Transaction) -> None:
+        await write_effect(of, tx)
+        strays.append(asyncio.create_task(write_later(of, tx)))
+
+    @handles("test.takes_a_moment", registry=misbehaving.registry)
+    async def let_it_begin(of: StripeEvent, tx: Transaction) -> None:
+        may_begin.set()
+        await refused.wait()
+        await write_effect(of, tx)
+
+    async def write_later(of: StripeEvent, tx: Transaction) -> None:
+        await may_begin.wait()
+        with pytest.raises(TransactionOver):
+            await write_effect(of, tx)
+        refused.set()
+
+    strays: list[asyncio.Task[None]] = []
+    messages = await misbehaving.recorded(event("test.leaves_one_for_later"), event("test.takes_a_moment"))
+    await misbehaving.take(*messages)
+    await asyncio.gather(*strays)
+    assert await misbehaving.effects() == {message.event.stripe_event_id: 1 for message in messages}
 
 
 @pytest.mark.parametrize("sqlstate", ["55P03", "57014", "40001", "40P01", "53300", "08006"])

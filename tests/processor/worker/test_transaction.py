@@ -8,8 +8,9 @@ import pytest
 
 from processor.failures.retries import Patience
 from processor.outcome import Claimed, Work
-from processor.worker.transaction import QUERIES, Processor
+from processor.worker.transaction import Processor
 from sluice.contract.event import StripeEvent
+from sluice.inbox.claims import TransactionLimits, claim
 from sluice.outcomes import Applied, Ignored, Outcome, Parked
 from sluice.postgres.pool import Connection
 from sluice.registry import Transaction, handles, handles_batch
@@ -60,13 +61,14 @@ async def test_a_claim_says_whether_patience_ends(workshop: Workshop, parked_at:
     assert isinstance(processor, Processor)
     work = Work(message.event, 0, message.incoming())
     async with workshop.database.acquire() as connection, connection.transaction():
-        claim = await processor._claim(connection, [work], alone=False, lock_seconds=1)
-    assert claim.rows == {message.event.stripe_event_id: Claimed(message.event, is_last_look)}
-    assert int(claim.transaction) > 0
+        claimed = await processor._claim(connection, [work], alone=False, lock_seconds=1)
+    assert claimed.rows == {message.event.stripe_event_id: Claimed(message.event, is_last_look)}
+    assert int(claimed.transaction) > 0
 
 
 async def _claim(tx: Connection, event_id: str) -> list[str]:
-    rows = await tx.fetch(QUERIES["claim"], [event_id], [0], [None], False, 60.0, "5000", "2000", "5000")
+    limits = TransactionLimits(statement="5000", lock="2000", idle="5000")
+    rows = await claim(tx, {event_id: 0}, [None], is_isolated=False, patience_seconds=60.0, limits=limits)
     return [row["stripe_event_id"] for row in rows]
 
 

@@ -14,7 +14,7 @@ SELECT scope, customer_id, sum(greatest(amount_captured - amount_refunded, 0) / 
 FROM loyalty_charge
 GROUP BY scope, customer_id;
 
--- Nobody but the processor writes here, and on Supabase nobody reads it through the public API.
+-- Only the processor writes here, and on Supabase the public API cannot read it.
 ALTER TABLE loyalty_charge ENABLE ROW LEVEL SECURITY;
 REVOKE ALL ON loyalty_charge, loyalty_balance FROM PUBLIC;
 DO $$

@@ -19,7 +19,7 @@ WHERE stripe_event_id = $1
   AND dead_at IS NULL
 RETURNING dead_at IS NOT NULL AS is_dead;
 
--- bury --
+-- dead_letter --
 -- $1 stripe_event_id  $2 attempt  $3 why no other attempt can succeed.
 UPDATE webhook_logs
 SET processing_attempts = processing_attempts + 1,
@@ -39,3 +39,16 @@ RETURNING true AS is_dead;
 -- counted: the relay brings the event back. No row returned: it is over, or on record already. See
 -- migrations/functions/sluice_postpone_webhook.sql.
 SELECT is_first, is_dead, postponed_since FROM sluice_postpone_webhook($1, $2, $3, $4);
+
+-- defer --
+-- $1 stripe_event_ids  $2 the attempt of each. These wait for their turn: the relay brings each back, a little later every
+-- time. Nothing failed, and last_error stays as it is.
+UPDATE webhook_logs AS w
+SET published_at = NULL,
+    next_attempt_at = now() + (0.85 + 0.3 * random())
+        * least(interval '5 minutes', interval '2 seconds' * 2 ^ least(w.publications, 8))
+FROM unnest($1::text[], $2::integer[]) AS deferred (stripe_event_id, attempt)
+WHERE w.stripe_event_id = ANY (ARRAY[deferred.stripe_event_id])
+  AND w.processing_attempts = deferred.attempt
+  AND NOT w.processed
+  AND w.dead_at IS NULL;
