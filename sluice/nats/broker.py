@@ -23,6 +23,10 @@ class Broker(Protocol):
         """Connected, with stream and consumer in place when last looked at."""
 
     @property
+    def generation(self) -> int:
+        """Connections made so far; it grows with each lost one."""
+
+    @property
     def max_payload(self) -> int:
         """The largest message with its headers, in bytes, that the server takes; as it last said."""
 
