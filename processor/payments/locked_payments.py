@@ -5,7 +5,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from processor.payments.projection import EventRow, columns, split_keys
+from processor.payments.projection import EventRow, columns, nullable, split_keys
 from sluice.outcomes import Parked
 from sluice.payments.facts import Claim, ClaimedBy, Fact, FactKind
 from sluice.payments.recompute import Node, NodeState, ancestors, paid_invoices, settle
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sluice.registry import Transaction
 
 QUERIES = load_queries(__file__, "locked_payments.sql")
+_CLAIMED_BY = {by.value: by for by in ClaimedBy}
 
 
 class Entry(NamedTuple):
@@ -141,22 +142,27 @@ def _fact_columns(entries: Sequence[Entry]) -> Sequence[Sequence[object]]:
         [fact.stripe_event_id for fact in facts],
         [fact.said_at for fact in facts],
         [fact.kind.value for fact in facts],
-        [fact.object_id for fact in facts],
-        [fact.status for fact in facts],
-        [fact.amount for fact in facts],
-        [fact.amount_captured for fact in facts],
-        [fact.currency for fact in facts],
-        [fact.object_created for fact in facts],
-        [fact.parent_id for fact in facts],
-        *([_claimed(fact, by) for fact in facts] for by in (ClaimedBy.TENANT, ClaimedBy.METADATA, ClaimedBy.REFERENCE)),
-        [fact.amount_released for fact in facts],
-        [fact.destination for fact in facts],
-        [fact.on_behalf_of for fact in facts],
+        nullable([fact.object_id for fact in facts]),
+        nullable([fact.status for fact in facts]),
+        nullable([fact.amount for fact in facts]),
+        nullable([fact.amount_captured for fact in facts]),
+        nullable([fact.currency for fact in facts]),
+        nullable([fact.object_created for fact in facts]),
+        nullable([fact.parent_id for fact in facts]),
+        nullable([_claimed(fact, ClaimedBy.TENANT) for fact in facts]),
+        nullable([_claimed(fact, ClaimedBy.METADATA) for fact in facts]),
+        nullable([_claimed(fact, ClaimedBy.REFERENCE) for fact in facts]),
+        nullable([fact.amount_released for fact in facts]),
+        nullable([fact.destination for fact in facts]),
+        nullable([fact.on_behalf_of for fact in facts]),
     )
 
 
 def _claimed(fact: Fact, by: ClaimedBy) -> str | None:
-    return next((claim.events_id for claim in fact.claims if claim.by is by), None)
+    for claim in fact.claims:
+        if claim.by is by:
+            return claim.events_id
+    return None
 
 
 async def _fetch_nodes(tx: "Transaction", query: str, nodes: Collection[Node]) -> set[Node]:
@@ -171,7 +177,7 @@ def _named(entries: Sequence[Entry]) -> set[Node]:
 def _fact(row: "Record") -> Fact:
     return Fact(
         payment_id=row["payment_id"],
-        kind=FactKind(row["kind"]),
+        kind=FactKind.known(row["kind"]),
         said_at=row["said_at"],
         stripe_event_id=row["stripe_event_id"],
         object_id=row["object_id"],
@@ -190,6 +196,6 @@ def _fact(row: "Record") -> Fact:
 
 def _claims(row: "Record") -> Iterator[Claim]:
     if row["named_by"] is not None:
-        yield Claim(row["names_event"], ClaimedBy(row["named_by"]))
+        yield Claim(row["names_event"], _CLAIMED_BY[row["named_by"]])
     if row["refers_to"] is not None:
         yield Claim(row["refers_to"], ClaimedBy.REFERENCE)

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from sluice.payments.recompute import Node, NodeState
 from sluice.payments.status import PaymentStatus
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 QUERIES = load_queries(__file__, "projection.sql")
 
 _SEPARATOR = "\n"
+_T = TypeVar("_T")
 
 Shown: TypeAlias = tuple[str, str]
 """An ``events.id`` and the payment that it shows."""
@@ -89,13 +90,13 @@ async def store_payments(
         QUERIES["store_payments"],
         sorted(row.events_id for row in display.speaking),
         *columns(payments),
-        [state.parent_id for state in states],
-        [state.events_id for state in states],
-        [state.bound_by for state in states],
-        [state.status for state in states],
-        [state.rank for state in states],
+        nullable([state.parent_id for state in states]),
+        nullable([state.events_id for state in states]),
+        nullable([state.bound_by for state in states]),
+        nullable([state.status for state in states]),
+        nullable([state.rank for state in states]),
         [state.awaits_event for state in states],
-        [_joined(state.awaits) for state in states],
+        nullable([_joined(state.awaits) for state in states]),
         [state.is_open for state in states],
         *columns(subscriptions),
         events_ids,
@@ -109,6 +110,11 @@ def columns(nodes: Iterable[Node]) -> tuple[list[str], list[str]]:
     """Scopes and payment ids, for ``unnest``."""
     pairs = list(nodes)
     return [node.scope for node in pairs], [node.payment_id for node in pairs]
+
+
+def nullable(column: list[_T | None]) -> list[_T | None]:
+    """A column for ``unnest``; one that is NULL throughout is empty, which ``unnest`` fills up and nobody encodes."""
+    return [] if column.count(None) == len(column) else column
 
 
 def split_keys(stored: str | None) -> tuple[str, ...]:

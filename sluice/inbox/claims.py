@@ -39,7 +39,7 @@ async def claim(
 
     Args:
         attempts: the attempt of each message, by ``stripe_event_id``.
-        digests: of each body; None of a small one, which is given back.
+        digests: of each body; None of a small one, which is given back. Empty where all are None.
         is_isolated: the start of this run is committed to its row.
         patience_seconds: how long a parked row may wait; after that, this is its last look.
     """

@@ -50,8 +50,22 @@ async def record_new(connection: Connection, deliveries: Sequence[Delivery], *, 
     Returns:
         The ids that were not in the log before; the others are for ``record``.
     """
-    rows = await connection.fetch(QUERIES["record_new"], *_columns(deliveries), timeout=within_seconds)
-    return [row["stripe_event_id"] for row in rows]
+    return await _record_new(connection, deliveries, publishes=True, within_seconds=within_seconds)
+
+
+async def record_listed(
+    connection: Connection, deliveries: Sequence[Delivery], *, within_seconds: float
+) -> Sequence[str]:
+    """
+    Record events that Stripe's API gave, due at once; the relay publishes them, and nothing that is there changes.
+
+    Args:
+        deliveries: each id once, sorted by id.
+
+    Returns:
+        The ids that were not in the log before.
+    """
+    return await _record_new(connection, deliveries, publishes=False, within_seconds=within_seconds)
 
 
 async def record(
@@ -81,6 +95,13 @@ async def fill(connection: Connection, deliveries: Sequence[Delivery], *, within
     """
     rows = await connection.fetch(QUERIES["fill"], *_columns(deliveries), timeout=within_seconds)
     return {row["stripe_event_id"] for row in rows}
+
+
+async def _record_new(
+    connection: Connection, deliveries: Sequence[Delivery], *, publishes: bool, within_seconds: float
+) -> Sequence[str]:
+    rows = await connection.fetch(QUERIES["record_new"], *_columns(deliveries), publishes, timeout=within_seconds)
+    return [row["stripe_event_id"] for row in rows]
 
 
 def _columns(deliveries: Sequence[Delivery]) -> Sequence[Sequence[object]]:
