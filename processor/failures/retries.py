@@ -18,7 +18,8 @@ _CRASH_SHUTDOWN = "57P02"
 _COLLISION = ("40",)
 _CONTENTION = ("55", "57014")
 _LONGEST_CHAIN = 20  # nothing keeps a chain of causes from being a circle
-_UNCLEAR = ("08", "25", _ADMIN_SHUTDOWN)
+_CUT = "08"
+_UNCLEAR = (_CUT, "25", _ADMIN_SHUTDOWN)
 _OUTAGE = ("26", "53", "57", "58")
 
 
@@ -48,6 +49,10 @@ class HandlerFailed(Defect):
         self.events = events
         self.connection_lost = connection_lost
         self.is_foreign = is_foreign
+
+
+class LostOutsideHandlers(ConnectionError):
+    """The connection went while no handler ran: before the first began, or after the last had returned."""
 
 
 class Blame(enum.Enum):
@@ -114,6 +119,12 @@ def hopeless_event(error: BaseException) -> str | None:
     """The one event that can never be applied, where the error names it."""
     cause = error.__cause__ if isinstance(error, HandlerFailed) else error
     return cause.stripe_event_id if isinstance(cause, Rejected) else None
+
+
+def is_cut(error: BaseException) -> bool:
+    """Whether the connection went without a word of PostgreSQL's: it did not stop, and nobody ended its session."""
+    code = sqlstate(error) or _CUT
+    return not isinstance(error, TimeoutError) and code.startswith(_CUT) and blame(error) is Blame.UNCLEAR
 
 
 def says_shutdown(error: BaseException) -> bool:
