@@ -24,6 +24,7 @@ check: $(VENV)/.test
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/codespell
+	@$(BIN)/sqlfluff lint --processes 1 --disable-progress-bar .
 	@$(BIN)/python -m devstack.prose_check
 
 ## fix: format and repair what can be repaired automatically

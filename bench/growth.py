@@ -17,7 +17,7 @@ from bench.ground import prepare
 from sluice.inbox.publications import QUERIES as PUBLICATIONS
 from sluice.ops.status.snapshot import MOST
 from sluice.ops.status.snapshot import QUERIES as STATUS
-from sluice.ops.why.lookup import tell
+from sluice.ops.why.lookup import look_up
 from sluice.postgres.sql import load_queries
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -117,10 +117,10 @@ def _looks(events_id: str, rows: int) -> Mapping[str, Look]:
         "healthd": lambda db: _in_order(db, _HEALTHD["count_webhooks"], 10_000),
         "KEDA": lambda db: db.fetch(_DUE),
         "status": lambda db: _in_order(db, STATUS["look"], MOST),
-        "why an event": lambda db: tell(db, f"evt_{rows:012d}", at_most=20),
-        "why a payment": lambda db: tell(db, f"pi_{rows}", at_most=20),
-        "why a row": lambda db: tell(db, events_id, at_most=20),
-        "why something unknown": lambda db: tell(db, "xx_unknown", at_most=20),
+        "why an event": lambda db: look_up(db, f"evt_{rows:012d}", at_most=20),
+        "why a payment": lambda db: look_up(db, f"pi_{rows}", at_most=20),
+        "why a row": lambda db: look_up(db, events_id, at_most=20),
+        "why something unknown": lambda db: look_up(db, "xx_unknown", at_most=20),
     }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import orjson
 
 from sluice.simulator.builder import SimulatedEvent, Subject
-from sluice.simulator.catalog import STORIES, tell
+from sluice.simulator.catalog import SCENARIOS, play
 from sluice.simulator.stripe_api.offline_stripe import Key, OfflineStripe
 
 TEST_KEY = "rk_test_offline"
@@ -21,7 +21,7 @@ def offline_stripe(*, now: float | None = None) -> OfflineStripe:
 def bare_event(
     number: int, *, created: int, event_type: str = "payment_intent.created", account: str | None = None
 ) -> bytes:
-    """One event of no story: ``evt_{number}`` about ``pi_{number}``, in test mode."""
+    """One event of no scenario: ``evt_{number}`` about ``pi_{number}``, in test mode."""
     return orjson.dumps(
         {
             "id": f"evt_{number}",
@@ -38,6 +38,6 @@ def bare_event(
     )
 
 
-def life(story: str, *, seed: str, ends_at: int, subject: Subject | None = None) -> Sequence[SimulatedEvent]:
-    """The events of one story."""
-    return tell(STORIES[story], subject or Subject("a title"), seed=seed, ends_at=ends_at)
+def run(scenario: str, *, seed: str, ends_at: int, subject: Subject | None = None) -> Sequence[SimulatedEvent]:
+    """The events of one scenario."""
+    return play(SCENARIOS[scenario], subject or Subject("a title"), seed=seed, ends_at=ends_at)

@@ -18,7 +18,8 @@ from sluice.contract.codec import Envelope, cloudevents_headers, encode
 from sluice.contract.event import StripeEvent
 from sluice.contract.subjects import message_id, subject_for
 from sluice.failures import StreamUnavailable
-from sluice.nats.jetstream import JetStream, OutgoingMessage, Published
+from sluice.nats.broker import Broker, Published
+from sluice.nats.types import OutgoingMessage
 
 HEADROOM_BYTES = 8 * 1024
 """What a message needs beside its body: the envelope's fields and the headers, all of bounded length."""
@@ -65,7 +66,7 @@ class Publisher:
     in ``failed_publications``, and the sweep publishes it after a few seconds.
     """
 
-    def __init__(self, stream: JetStream, *, limits: PublisherLimits | None = None) -> None:
+    def __init__(self, stream: Broker, *, limits: PublisherLimits | None = None) -> None:
         self._stream = stream
         self._limits = limits or PublisherLimits()
         self._fresh: deque[_Fresh] = deque()

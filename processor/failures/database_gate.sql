@@ -1,6 +1,6 @@
 -- look --
--- $1 functions  $2 columns, each with its table. Whether this server takes writes: not a standby, not the old primary after a failover; and what
--- it lacks.
+-- $1 functions  $2 columns, each with its table. Whether this server takes writes: not a standby, not the old primary after
+-- a failover; and what it lacks.
 SELECT NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off' AS is_writable,
        ARRAY(
            SELECT name

@@ -29,7 +29,7 @@ CROSS JOIN LATERAL (
     WHERE q.scope = n.scope AND q.payment_id = n.payment_id
     OFFSET 0
 ) AS p
-WHERE (p.awaits IS NULL AND (p.events_id IS NOT NULL OR p.payment_id ^@ 'in_' OR p.payment_id ^@ 'sub_'))
+WHERE (p.awaits IS NULL AND (p.events_id IS NOT NULL OR starts_with(p.payment_id, 'in_') OR starts_with(p.payment_id, 'sub_')))
    OR EXISTS (
        SELECT
        FROM string_to_array(p.awaits, E'\n') AS keys, unnest(keys) AS k(key)
@@ -45,7 +45,8 @@ WHERE (p.awaits IS NULL AND (p.events_id IS NOT NULL OR p.payment_id ^@ 'in_' OR
                     SELECT q.parent_id FROM payment AS q WHERE q.scope = p.scope AND q.payment_id = p.parent_id))
           ))
    )
-   OR ((p.events_id IS NULL OR p.awaits_event) AND NOT p.payment_id ^@ 'in_' AND NOT p.payment_id ^@ 'sub_' AND EXISTS (
+   OR ((p.events_id IS NULL OR p.awaits_event) AND NOT starts_with(p.payment_id, 'in_')
+       AND NOT starts_with(p.payment_id, 'sub_') AND EXISTS (
        SELECT
        FROM (
            SELECT e.id::text AS id, coalesce(nullif(e.stripe_account_id, ''), 'platform') AS account

@@ -16,7 +16,7 @@ from processor.payments.ledger import RowChange, apply_facts
 from processor.rebuild.run import count, rebuild
 from sluice.ops.connection import connected
 from sluice.ops.durations import Span
-from sluice.ops.environment import look_around
+from sluice.ops.environment import detect_environment
 from sluice.ops.output import print_json
 from sluice.ops.terminal import Terminal
 from sluice.registry import Registry, discover
@@ -70,7 +70,7 @@ def command(*, since: float | None, dry_run: bool, trusts_reference: bool, as_js
     nothing. It needs a role that may delete from payment_fact and update events, such as the owner of the tables.
     """
     report = asyncio.run(
-        _rebuild(look_around().database_url(), since, dry_run=dry_run, trusts_reference=trusts_reference)
+        _rebuild(detect_environment().database_url(), since, dry_run=dry_run, trusts_reference=trusts_reference)
     )
     if as_json:
         print_json({"dry_run": dry_run, **vars(report), "rows": [row._asdict() for row in report.rows.values()]})

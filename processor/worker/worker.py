@@ -30,6 +30,7 @@ from processor.worker.blocked_loop import BlockedLoop
 from processor.worker.reporter import Reporter
 from processor.worker.transaction import Transactions
 from sluice.contract import codec
+from sluice.contract.event import StripeEvent
 from sluice.failures import DatabaseUnavailable, Defect, UnknownContractVersion
 from sluice.nats.jetstream import IncomingMessage, acknowledge, give_back
 
@@ -94,6 +95,8 @@ class Worker:
     def _without_too_many_suspects(self, works: Sequence[Work]) -> Sequence[Work]:
         """The rest of them, given back, goes to whoever asks next."""
         suspects = [work for work in works if work.is_redelivered and not work.is_taken_directly]
+        if len(suspects) <= _MOST_SUSPECTS:
+            return works
         surplus = set(suspects[_MOST_SUSPECTS:])
         give_back([work.message for work in works if work in surplus], after_seconds=_SOON_SECONDS)
         return [work for work in works if work not in surplus]
@@ -141,8 +144,7 @@ class Worker:
 
     def _work(self, message: IncomingMessage) -> Work:
         event, attempt = codec.decode(message.payload)
-        texts = (event.stripe_event_id, event.type, event.account, event.api_version, event.object_id, event.tenant)
-        if any(text is not None and "\x00" in text for text in texts):  # no row holds it: PostgreSQL takes no such text
+        if b"\x00" in message.payload and _holds_nul(event):  # no row holds it: PostgreSQL takes no such text
             raise UnknownContractVersion
         return Work(event=event, attempt=attempt, message=message, known_deliveries=self.left.take(message))
 
@@ -294,3 +296,8 @@ def _parts(batch: Batch, error: Exception, whose: Blame) -> Sequence[Batch]:
         return batch.halves(has_waited=whose is Blame.CONTENTION)
     rest = replace(batch, works=tuple(work for work in batch.works if work.event_id in concerned))
     return (replace(batch, works=others), *(rest.halves() if len(rest.works) > 1 else (rest,)))
+
+
+def _holds_nul(event: StripeEvent) -> bool:
+    texts = (event.stripe_event_id, event.type, event.account, event.api_version, event.object_id, event.tenant)
+    return any(text is not None and "\x00" in text for text in texts)

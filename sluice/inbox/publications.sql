@@ -25,7 +25,8 @@ RETURNING
     coalesce(octet_length(body), 0) AS body_bytes;
 
 -- claim_untried --
--- $1 rows at most  $2 whether to read the whole index  $3 published before. Rows that were published then and never tried; the claim is as above.
+-- $1 rows at most  $2 whether to read the whole index  $3 published before. Rows that were published
+-- then and never tried; the claim is as above.
 UPDATE webhook_logs
 SET publications = publications + 1,
     published_at = now(),

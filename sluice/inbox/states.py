@@ -81,11 +81,14 @@ class Actor(StrEnum):
     INGEST = "ingest"
     RELAY = "relay"
     PROCESSOR = "processor"
+    RECONCILER = "reconciler"
     OPERATOR = "operator"
 
     @property
     def role(self) -> str:
         """Database role that has the rights for it."""
+        if self is Actor.RECONCILER:
+            return "sluice_reconciler"
         return "sluice_ingest" if self in (Actor.INGEST, Actor.RELAY) else "sluice_processor"
 
 
@@ -148,6 +151,14 @@ TRANSITIONS: Final = (
         "recorder.record",
         _arrows([None], State.PUBLISHED),
         "Keep a webhook that came together with repeats of others.",
+        "its id is not in the log",
+    ),
+    Transition(
+        "record what is listed",
+        Actor.RECONCILER,
+        "recorder.record_new",
+        _arrows([None], State.QUEUED),
+        "Keep an event that Stripe's API gave and no webhook had brought.",
         "its id is not in the log",
     ),
     Transition(

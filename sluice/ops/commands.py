@@ -23,9 +23,9 @@ EXAMPLES = """\b
 Examples:
   sluice status                    how it stands, in one screen
   sluice status --since 48h        the five criteria after a deployment
-  sluice why pi_3Qw9…              the whole story of one payment
+  sluice why pi_3Qw9…              the whole history of one payment
   sluice events                    the types that an endpoint must be subscribed to
-  sluice send --story refund_full  one payment's life, sent as Stripe would
+  sluice send --scenario refund_full  a payment's webhooks, as Stripe sends them
   sluice migrate --check           what a migration would meet
   sluice rebuild --dry-run         which rows this version would show otherwise"""
 

@@ -14,7 +14,7 @@ ADMIN_URLS = ("INGEST_ADMIN_URL", "PROCESSOR_ADMIN_URL", "HEALTHD_ADMIN_URL")
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class Environment:
     """Settings of one Sluice; never a mixture of two."""
 
     values: Mapping[str, str] = field(repr=False)
@@ -50,26 +50,26 @@ class Surroundings:
         return url
 
 
-def look_around(environment: Mapping[str, str] | None = None, *, folder: Path | None = None) -> Surroundings:
+def detect_environment(environment: Mapping[str, str] | None = None, *, folder: Path | None = None) -> Environment:
     """The environment's Sluice where it names a database, else the local stack's, which is said on stderr."""
     environment = os.environ if environment is None else environment
     if environment.get(DATABASE_URL) or environment.get(f"{DATABASE_URL}_FILE"):
-        return Surroundings(environment)
+        return Environment(environment)
     stack = local_stack(folder=folder)
     if stack is None:
-        return Surroundings(environment)
+        return Environment(environment)
     click.echo("DATABASE_URL is not set: this is about the stack that `make run` started here.", err=True)
     return stack
 
 
-def local_stack(*, folder: Path | None = None) -> Surroundings | None:
+def local_stack(*, folder: Path | None = None) -> Environment | None:
     """Find what ``make run`` left in this folder or one above, whatever the environment says."""
     here = (folder or Path.cwd()).resolve()
     for candidate in (here, *here.parents):
         path = candidate / STACK_FILE
         if path.is_file():
             values = {name: value for name, value in dotenv_values(path, interpolate=False).items() if value}
-            return Surroundings(values, path.parent)
+            return Environment(values, path.parent)
     return None
 
 

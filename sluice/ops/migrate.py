@@ -9,7 +9,7 @@ import click
 
 from sluice.failures import Failure, Unavailable
 from sluice.ops.connection import NOT_AN_ADDRESS, place_of
-from sluice.ops.environment import look_around
+from sluice.ops.environment import detect_environment
 from sluice.postgres.migrator import Conflict, ConflictsFound, migrate, pending, preflight
 from sluice.runtime.printable import printable_lines
 
@@ -38,7 +38,7 @@ def command(*, check: bool) -> None:
     what would be applied, and each conflict with the tables that are there, with the statement that cures it; exit
     code 1 when there is one. Exit code 75: PostgreSQL does not answer, or another migration runs; try again.
     """
-    url = look_around().database_url()
+    url = detect_environment().database_url()
     if check:
         _check(url)
         return

@@ -1,4 +1,4 @@
-"""What an event's ``api_version`` says of how to read it."""
+"""Read an event by its ``api_version``."""
 
 import re
 from datetime import date

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from sluice.contract.document import JsonObject
 from sluice.payments.event_type import EventType
-from sluice.payments.fact_builder import Saying
+from sluice.payments.fact_builder import FactBuilder
 from sluice.payments.facts import Fact, FactKind
 from sluice.payments.status import PaymentStatus
 from sluice.payments.values import identifier, let_go, text, whole
@@ -30,7 +30,7 @@ _WORDS: Mapping[str | None, str] = {
 }
 _BY_VERB = {
     "captured": _SUCCEEDED,
-    "expired": _SUCCEEDED,  # a hold that nobody captured
+    "expired": _SUCCEEDED,  # a hold that was not captured
     "failed": _FAILED,
     "pending": _PENDING,
     "refunded": _SUCCEEDED,
@@ -40,21 +40,21 @@ _BY_VERB = {
 _TELLS_OF_PROGRESS = frozenset({"succeeded", "pending", "failed", "captured"})
 
 
-def facts(saying: Saying) -> tuple[Fact, ...]:
-    """What the charge says of its intent, or of itself where it has none."""
-    charge = saying.thing
+def facts(builder: FactBuilder) -> tuple[Fact, ...]:
+    """Make the fact of a charge, about its intent or about itself where it has none."""
+    charge = builder.object
     payment_id = identifier(charge, "payment_intent") or identifier(charge, "id")
     if payment_id is None:
         return ()
-    word = _word(saying)
-    is_captured = word == _SUCCEEDED and _is_captured(saying)
+    word = _word(builder)
+    is_captured = word == _SUCCEEDED and _is_captured(builder)
     return (
-        saying.of(
+        builder.fact(
             payment_id,
             FactKind.CHARGE,
-            claims=saying.metadata_claim,
-            status=PaymentStatus.PAID if is_captured else _status_without_capture(charge, word, saying.verb),
-            amount=_went_back(saying) if is_captured else None,
+            claims=builder.metadata_claim,
+            status=PaymentStatus.PAID if is_captured else _status_without_capture(charge, word, builder.verb),
+            amount=_went_back(builder) if is_captured else None,
             amount_captured=_captured(charge) if is_captured else None,
             amount_released=_let_go(charge) if is_captured else None,
             parent_id=identifier(charge, "invoice", "in_"),  # until Basil
@@ -62,17 +62,17 @@ def facts(saying: Saying) -> tuple[Fact, ...]:
     )
 
 
-def _word(saying: Saying) -> str | None:
+def _word(builder: FactBuilder) -> str | None:
     """The charge's status; where its word is unknown, what the event's type says, of an update whether it was paid."""
-    known = _WORDS.get(text(saying.thing, "status")) or _BY_VERB.get(saying.verb)
-    return known or (_SUCCEEDED if saying.thing.get("paid") is True else None)
+    known = _WORDS.get(text(builder.object, "status")) or _BY_VERB.get(builder.verb)
+    return known or (_SUCCEEDED if builder.object.get("paid") is True else None)
 
 
-def _is_captured(saying: Saying) -> bool:
-    captured = saying.thing.get("captured")
+def _is_captured(builder: FactBuilder) -> bool:
+    captured = builder.object.get("captured")
     if isinstance(captured, bool):
         return captured
-    return saying.verb == "captured" or (whole(saying.thing, "amount_captured") or 0) > 0
+    return builder.verb == "captured" or (whole(builder.object, "amount_captured") or 0) > 0
 
 
 def _status_without_capture(charge: JsonObject, word: str | None, verb: str) -> PaymentStatus | None:
@@ -100,8 +100,8 @@ def _let_go(charge: JsonObject) -> int | None:
     return let_go(whole(charge, "amount"), _captured(charge))
 
 
-def _went_back(saying: Saying) -> int:
+def _went_back(builder: FactBuilder) -> int:
     """Until Basil ``amount_refunded`` also counts what a partial capture let go, once that is told as a refund."""
-    refunded, released = whole(saying.thing, "amount_refunded") or 0, _let_go(saying.thing) or 0
-    is_counted = saying.tells_releases_as_refunds and refunded >= released
+    refunded, released = whole(builder.object, "amount_refunded") or 0, _let_go(builder.object) or 0
+    is_counted = builder.tells_releases_as_refunds and refunded >= released
     return max(0, refunded - released if is_counted else refunded)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from sluice.payments.event_type import EventType
-from sluice.payments.fact_builder import Saying
+from sluice.payments.fact_builder import FactBuilder
 from sluice.payments.facts import Claim, ClaimedBy, Fact, FactKind
 from sluice.payments.status import PaymentStatus
 from sluice.payments.values import identifier, text, whole
@@ -31,62 +31,62 @@ _COMPLETED_WITH = {
 _MODES = frozenset({"payment", "setup", "subscription"})
 
 
-def facts(saying: Saying) -> tuple[Fact, ...]:
+def facts(builder: FactBuilder) -> tuple[Fact, ...]:
     """A ``setup`` session says nothing, a ``subscription`` one only links."""
-    match _mode(saying):
+    match _mode(builder):
         case "setup":
             return ()
         case "subscription":
-            return _links(saying)
+            return _links(builder)
         case _:
-            return _payment(saying)
+            return _payment(builder)
 
 
-def _mode(saying: Saying) -> str:
+def _mode(builder: FactBuilder) -> str:
     """Where the word is unknown, what the session has made tells: until 2019 there was none."""
-    mode = text(saying.thing, "mode")
+    mode = text(builder.object, "mode")
     if mode in _MODES:
         return mode
-    made = (name for name in ("payment_intent", "subscription", "setup_intent") if identifier(saying.thing, name))
+    made = (name for name in ("payment_intent", "subscription", "setup_intent") if identifier(builder.object, name))
     return next(made, "payment").removesuffix("_intent")
 
 
-def _payment(saying: Saying) -> tuple[Fact, ...]:
-    payment_id = identifier(saying.thing, "payment_intent") or identifier(saying.thing, "id")
+def _payment(builder: FactBuilder) -> tuple[Fact, ...]:
+    payment_id = identifier(builder.object, "payment_intent") or identifier(builder.object, "id")
     if payment_id is None:
         return ()
-    status = _status(saying)
+    status = _status(builder)
     return (
-        saying.of(
+        builder.fact(
             payment_id,
             FactKind.SESSION,
-            claims=_claims(saying),
+            claims=_claims(builder),
             status=status,
-            amount=whole(saying.thing, "amount_total"),
-            amount_captured=whole(saying.thing, "amount_total") if status is PaymentStatus.PAID else None,
+            amount=whole(builder.object, "amount_total"),
+            amount_captured=whole(builder.object, "amount_total") if status is PaymentStatus.PAID else None,
         ),
     )
 
 
-def _links(saying: Saying) -> tuple[Fact, ...]:
-    subscription = identifier(saying.thing, "subscription", "sub_")
-    invoice = identifier(saying.thing, "invoice", "in_")
-    claims = _claims(saying)
+def _links(builder: FactBuilder) -> tuple[Fact, ...]:
+    subscription = identifier(builder.object, "subscription", "sub_")
+    invoice = identifier(builder.object, "invoice", "in_")
+    claims = _claims(builder)
     links = []
     if subscription is not None:
-        links.append(saying.of(subscription, FactKind.LINK, claims=claims))
+        links.append(builder.fact(subscription, FactKind.LINK, claims=claims))
     if invoice is not None:
-        links.append(saying.of(invoice, FactKind.LINK, claims=claims, parent_id=subscription))
+        links.append(builder.fact(invoice, FactKind.LINK, claims=claims, parent_id=subscription))
     return tuple(links)
 
 
-def _status(saying: Saying) -> PaymentStatus | None:
-    if saying.verb == "completed":
-        return _COMPLETED_WITH.get(text(saying.thing, "payment_status") or "", PaymentStatus.PROCESSING)
-    return _BY_VERB.get(saying.verb)
+def _status(builder: FactBuilder) -> PaymentStatus | None:
+    if builder.verb == "completed":
+        return _COMPLETED_WITH.get(text(builder.object, "payment_status") or "", PaymentStatus.PROCESSING)
+    return _BY_VERB.get(builder.verb)
 
 
-def _claims(saying: Saying) -> tuple[Claim, ...]:
-    reference = text(saying.thing, "client_reference_id")
+def _claims(builder: FactBuilder) -> tuple[Claim, ...]:
+    reference = text(builder.object, "client_reference_id")
     referred = () if reference is None else (Claim(reference, ClaimedBy.REFERENCE),)
-    return saying.metadata_claim + referred
+    return builder.metadata_claim + referred

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from sluice.payments.event_type import EventType
-from sluice.payments.fact_builder import Saying
+from sluice.payments.fact_builder import FactBuilder
 from sluice.payments.facts import Fact, FactKind
 from sluice.payments.refund import charge_or_its_intent
 from sluice.payments.values import children, identifier, text, whole
@@ -37,44 +37,44 @@ PRECEDENCE = (
 """Within one second the later one wins."""
 
 
-def facts(saying: Saying) -> tuple[Fact, ...]:
-    """What the dispute says of the payment that it is about."""
-    payment_id = identifier(saying.thing, "payment_intent") or charge_or_its_intent(saying)
+def facts(builder: FactBuilder) -> tuple[Fact, ...]:
+    """Make the fact of a dispute, about the payment that it contests."""
+    payment_id = identifier(builder.object, "payment_intent") or charge_or_its_intent(builder)
     if payment_id is None:
         return ()
     return (
-        saying.of(
+        builder.fact(
             payment_id,
             FactKind.DISPUTE,
-            claims=saying.metadata_claim,
-            status=_status(saying),
-            amount=whole(saying.thing, "amount"),
+            claims=builder.metadata_claim,
+            status=_status(builder),
+            amount=whole(builder.object, "amount"),
         ),
     )
 
 
-def _status(saying: Saying) -> str | None:
+def _status(builder: FactBuilder) -> str | None:
     """
     Stripe's word; where it is unknown, what the event's type says.
 
     A dispute that is closed is lost if its balance transactions leave money gone, and leaves no trace if they do not;
     one whose funds are back leaves none. Of any other type an unknown word, or none, is that of an open dispute.
     """
-    word = text(saying.thing, "status")
+    word = text(builder.object, "status")
     if word in PRECEDENCE or is_inquiry(word):
         return word
-    match saying.verb:
+    match builder.verb:
         case "closed":
-            return LOST if _net(saying) < 0 else WON
+            return LOST if _net(builder) < 0 else WON
         case "funds_reinstated":
             return WON
         case _:
             return word
 
 
-def _net(saying: Saying) -> int:
-    """What the bank took and gave back, taken together."""
-    return sum(whole(one, "amount") or 0 for one in children(saying.thing, "balance_transactions"))
+def _net(builder: FactBuilder) -> int:
+    """Sum up what the bank took and gave back."""
+    return sum(whole(one, "amount") or 0 for one in children(builder.object, "balance_transactions"))
 
 
 def is_inquiry(status: str | None) -> bool:

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 
 class EventType(NamedTuple):
-    """What a type does, and who gets it."""
+    """One event type: its meaning, and which accounts get it."""
 
     effect: str
     """What its event says of a payment, in the words of docs/event-types.md."""

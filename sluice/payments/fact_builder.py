@@ -13,18 +13,18 @@ from sluice.payments.values import child, identifier, moment, text
 
 METADATA_KEY = "event_id"
 FACTS_MAX = 1_000
-"""Of one event. An invoice is paid by a handful of payments; thousands are somebody's attempt to stop us."""
+"""Of one event. An invoice is paid by a handful of payments; an event with thousands is an attack."""
 
 
 @dataclass(frozen=True, slots=True)
-class Saying:
+class FactBuilder:
     """One event about to be turned into facts."""
 
     event: StripeEvent
     _counted: Iterator[int] = field(default_factory=lambda: itertools.count(1), repr=False, compare=False)
 
     @property
-    def thing(self) -> JsonObject:
+    def object(self) -> JsonObject:
         """The API object that speaks."""
         return self.event.object
 
@@ -38,7 +38,7 @@ class Saying:
         """Whether a refund of this event may only have let go of a hold."""
         return tells_releases_as_refunds(self.event.api_version)
 
-    def of(
+    def fact(
         self,
         payment_id: str,
         kind: FactKind,
@@ -58,22 +58,23 @@ class Saying:
         """
         if next(self._counted) > FACTS_MAX:
             raise _too_many(self.event)
+        api_object = self.object
         return Fact(
             payment_id=payment_id,
             kind=kind,
             said_at=self.event.created,
             stripe_event_id=self.event.stripe_event_id,
-            object_id=identifier(self.thing, "id"),
+            object_id=identifier(api_object, "id"),
             status=status,
             amount=amount,
             amount_captured=amount_captured,
             amount_released=amount_released,
-            currency=text(self.thing, "currency"),
-            object_created=moment(self.thing, "created"),
+            currency=text(api_object, "currency"),
+            object_created=moment(api_object, "created"),
             parent_id=parent_id,
             claims=self._tenant_claim or claims,
-            destination=self._destination,
-            on_behalf_of=identifier(self.thing, "on_behalf_of", "acct_"),
+            destination=_destination(api_object),
+            on_behalf_of=identifier(api_object, "on_behalf_of", "acct_"),
         )
 
     def each(self, ids: Iterable[str | None]) -> Collection[str]:
@@ -92,15 +93,9 @@ class Saying:
         return sorted(found)
 
     @property
-    def _destination(self) -> str | None:
-        """Charges of before 2017 named it in a field of their own."""
-        transferred = identifier(child(self.thing, "transfer_data"), "destination", "acct_")
-        return transferred or identifier(self.thing, "destination", "acct_")
-
-    @property
     def metadata_claim(self) -> tuple[Claim, ...]:
         """The row that the object's ``metadata.event_id`` names."""
-        return claim_in(child(self.thing, "metadata"))
+        return claim_in(child(self.object, "metadata"))
 
     @property
     def _tenant_claim(self) -> tuple[Claim, ...]:
@@ -111,6 +106,12 @@ def _too_many(event: StripeEvent) -> TooManyFacts:
     failure = TooManyFacts(f"it makes more than {FACTS_MAX} facts, and one event may not")
     failure.stripe_event_id = event.stripe_event_id
     return failure
+
+
+def _destination(api_object: JsonObject) -> str | None:
+    """Charges of before 2017 named it in a field of their own."""
+    transferred = identifier(child(api_object, "transfer_data"), "destination", "acct_")
+    return transferred or identifier(api_object, "destination", "acct_")
 
 
 def claim_in(metadata: JsonObject) -> tuple[Claim, ...]:

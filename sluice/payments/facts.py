@@ -7,7 +7,7 @@ from sluice.payments.status import PaymentStatus
 
 
 class FactKind(StrEnum):
-    """What kind of Stripe object is speaking."""
+    """Kind of the Stripe object that a fact comes from."""
 
     INTENT = "intent"
     SESSION = "session"
@@ -23,9 +23,9 @@ class FactKind(StrEnum):
     """What an ``events`` row itself said before Sluice overwrote it."""
 
     @classmethod
-    def _missing_(cls, _value: object) -> "FactKind":
-        """A kind that a later release wrote: its links and claims count, the rest says nothing to this release."""
-        return cls.LINK
+    def known(cls, word: str) -> "FactKind":
+        """The kind of that name. One that a later release wrote: its links and claims count, the rest says nothing."""
+        return _BY_WORD.get(word, cls.LINK)
 
     @property
     def is_of_money(self) -> bool:
@@ -33,6 +33,7 @@ class FactKind(StrEnum):
         return self in _OF_MONEY
 
 
+_BY_WORD = {kind.value: kind for kind in FactKind}
 _OF_PROGRESS = frozenset({FactKind.INTENT, FactKind.SESSION, FactKind.CHARGE, FactKind.INVOICE_PAYMENT})
 _OF_MONEY = _OF_PROGRESS | {FactKind.REFUND, FactKind.DISPUTE}
 
@@ -55,7 +56,7 @@ class Claim(NamedTuple):
 
 class Fact(NamedTuple):
     """
-    What one event says of one payment, or of an invoice or subscription on the way to one.
+    One event's statement about one payment, or about an invoice or subscription on the way to one.
 
     Amounts are in the currency's smallest unit, times are whole seconds since the Unix epoch.
     """

@@ -19,7 +19,7 @@ from sluice.payments import (
     subscription,
 )
 from sluice.payments.event_type import EventType
-from sluice.payments.fact_builder import Saying
+from sluice.payments.fact_builder import FactBuilder
 from sluice.payments.facts import Fact
 
 
@@ -30,8 +30,8 @@ class Family(Protocol):
     def TYPES(self) -> Mapping[str, EventType]:  # noqa: N802  a constant of the module
         """Its event types by name."""
 
-    def facts(self, saying: Saying) -> tuple[Fact, ...]:
-        """What an event says."""
+    def facts(self, builder: FactBuilder) -> tuple[Fact, ...]:
+        """Make the facts of an event."""
 
 
 FAMILIES: Mapping[str, Family] = {

@@ -1,4 +1,4 @@
-"""What the facts known of a payment make of it: a pure function of the set of facts, not of their order or repeats."""
+"""Fold the known facts of a payment into its state: a pure function of their set, not of their order or repeats."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ _HOLDERS = frozenset({FactKind.INTENT, FactKind.CHARGE})
 
 @dataclass(frozen=True, slots=True)
 class PaymentState:
-    """What is known of a payment; amounts in the currency's smallest unit."""
+    """State of a payment; amounts in the currency's smallest unit."""
 
     status: PaymentStatus | None
     """None: no fact speaks of the payment itself."""

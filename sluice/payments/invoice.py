@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sluice.contract.document import JsonObject
 from sluice.contract.event import StripeEvent
 from sluice.payments.event_type import EventType
-from sluice.payments.fact_builder import Saying, claim_in
+from sluice.payments.fact_builder import FactBuilder, claim_in
 from sluice.payments.facts import Fact, FactKind
 from sluice.payments.values import child, children, identifier, text, whole
 
@@ -51,22 +51,24 @@ _BY_VERB: Mapping[str, str] = {
 _VERBS_OF_PAID = frozenset({"paid", "payment_succeeded"})
 
 
-def facts(saying: Saying) -> tuple[Fact, ...]:
+def facts(builder: FactBuilder) -> tuple[Fact, ...]:
     """Which subscription it belongs to, which payments belong to it, which row it names."""
-    invoice_id = identifier(saying.thing, "id", "in_")
+    invoice_id = identifier(builder.object, "id", "in_")
     if invoice_id is None:  # invoice.upcoming speaks of an invoice that does not exist yet
         return ()
-    subscription = _subscription(saying.thing)
-    own = saying.of(
+    subscription = _subscription(builder.object)
+    own = builder.fact(
         invoice_id,
         FactKind.INVOICE,
-        claims=saying.metadata_claim,
-        status=_status(saying),
-        amount=whole(saying.thing, "amount_due"),
+        claims=builder.metadata_claim,
+        status=_status(builder),
+        amount=whole(builder.object, "amount_due"),
         parent_id=subscription,
     )
-    payments = (saying.of(one, FactKind.LINK, parent_id=invoice_id) for one in saying.each(_payments(saying.thing)))
-    return (own, *payments, *_subscription_claim(saying, subscription))
+    payments = (
+        builder.fact(one, FactKind.LINK, parent_id=invoice_id) for one in builder.each(_payments(builder.object))
+    )
+    return (own, *payments, *_subscription_claim(builder, subscription))
 
 
 def says_paid(fact: Fact) -> bool:
@@ -74,16 +76,16 @@ def says_paid(fact: Fact) -> bool:
     return fact.kind is FactKind.INVOICE and fact.status == PAID
 
 
-def _status(saying: Saying) -> str | None:
+def _status(builder: FactBuilder) -> str | None:
     """Invoices of before 2018-11-08 have no status but ``paid``."""
-    is_paid = saying.verb in _VERBS_OF_PAID or saying.thing.get("paid") is True
-    return PAID if is_paid else text(saying.thing, "status")
+    is_paid = builder.verb in _VERBS_OF_PAID or builder.object.get("paid") is True
+    return PAID if is_paid else text(builder.object, "status")
 
 
-def _subscription_claim(saying: Saying, subscription: str | None) -> tuple[Fact, ...]:
+def _subscription_claim(builder: FactBuilder, subscription: str | None) -> tuple[Fact, ...]:
     """An invoice carries a copy of its subscription's metadata."""
-    claims = claim_in(child(_details(saying.thing), "metadata"))
-    return (saying.of(subscription, FactKind.LINK, claims=claims),) if subscription and claims else ()
+    claims = claim_in(child(_details(builder.object), "metadata"))
+    return (builder.fact(subscription, FactKind.LINK, claims=claims),) if subscription and claims else ()
 
 
 def _details(invoice: JsonObject) -> JsonObject:
@@ -103,7 +105,7 @@ def _payments(invoice: JsonObject) -> Iterator[str | None]:
 
 @dataclass(frozen=True, slots=True)
 class InvoiceState:
-    """What one event says of an invoice; amounts in the currency's smallest unit."""
+    """State of an invoice as one event tells it; amounts in the currency's smallest unit."""
 
     scope: str
     invoice_id: str

@@ -25,11 +25,14 @@ def mentions(payload: JsonObject, *, tenant: str | None = None) -> Mentions:
     Args:
         tenant: ``events.id`` of the organiser whose URL received the webhook.
     """
-    thing = child(payload, "data", "object")
-    own = child(thing, "metadata")
-    inherited = child(thing, "parent", "subscription_details", "metadata")
-    customer = identifier(thing, "customer", _CUSTOMER) or identifier(thing, "id", _CUSTOMER)
+    api_object = child(payload, "data", "object")
+    own = child(api_object, "metadata")
+    inherited = child(api_object, "parent", "subscription_details", "metadata")
+    customer = identifier(api_object, "customer", _CUSTOMER) or identifier(api_object, "id", _CUSTOMER)
     return Mentions(
         user_id=text(own, "user_id") or text(inherited, "user_id") or customer,
-        events_id=tenant or text(own, "event_id") or text(inherited, "event_id") or text(thing, "client_reference_id"),
+        events_id=tenant
+        or text(own, "event_id")
+        or text(inherited, "event_id")
+        or text(api_object, "client_reference_id"),
     )

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from sluice.payments.event_type import EventType
-from sluice.payments.fact_builder import Saying
+from sluice.payments.fact_builder import FactBuilder
 from sluice.payments.facts import Fact, FactKind
 from sluice.payments.status import PaymentStatus
 from sluice.payments.values import identifier, let_go, text, whole
@@ -47,28 +47,28 @@ _BY_VERB = {
 }
 
 
-def facts(saying: Saying) -> tuple[Fact, ...]:
-    """What the intent says of itself."""
-    payment_id = identifier(saying.thing, "id")
+def facts(builder: FactBuilder) -> tuple[Fact, ...]:
+    """Make the fact of an intent, about itself."""
+    payment_id = identifier(builder.object, "id")
     if payment_id is None:
         return ()
-    status = _status(text(saying.thing, "status"), saying.verb)
-    received = whole(saying.thing, "amount_received") if status is PaymentStatus.PAID else None
+    status = _status(text(builder.object, "status"), builder.verb)
+    received = whole(builder.object, "amount_received") if status is PaymentStatus.PAID else None
     return (
-        saying.of(
+        builder.fact(
             payment_id,
             FactKind.INTENT,
-            claims=saying.metadata_claim,
+            claims=builder.metadata_claim,
             status=status,
-            amount=whole(saying.thing, "amount"),
+            amount=whole(builder.object, "amount"),
             amount_captured=received,
-            amount_released=let_go(whole(saying.thing, "amount"), received),
-            parent_id=identifier(saying.thing, "invoice", "in_"),  # until Basil
+            amount_released=let_go(whole(builder.object, "amount"), received),
+            parent_id=identifier(builder.object, "invoice", "in_"),  # until Basil
         ),
     )
 
 
 def _status(own_word: str | None, verb: str) -> PaymentStatus | None:
-    """What the intent's own word says; where that is unknown, what the event's type does."""
+    """Map the intent's own status; where that is unknown, the event's type."""
     known = _FINAL.get(own_word or "") or _VERB_KNOWS_BETTER.get(verb)
     return known or (_PASSING[own_word] if own_word in _PASSING else _BY_VERB.get(verb))

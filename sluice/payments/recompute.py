@@ -28,7 +28,7 @@ class Node(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class NodeState:
-    """What the ledger makes of one node; the columns of ``payment``."""
+    """Recomputed state of one node; the columns of ``payment``."""
 
     parent_id: str | None = None
     events_id: str | None = None

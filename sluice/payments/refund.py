@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from sluice.payments.event_type import EventType
-from sluice.payments.fact_builder import Saying
+from sluice.payments.fact_builder import FactBuilder
 from sluice.payments.facts import Fact, FactKind
 from sluice.payments.values import child, identifier, text, whole
 
@@ -22,33 +22,33 @@ PRECEDENCE = ("pending", "requires_action", "succeeded", CANCELED, FAILED)
 """Within one second the later one wins; a refund that succeeded may still fail."""
 
 
-def facts(saying: Saying) -> tuple[Fact, ...]:
-    """What the refund says of the payment that it returns."""
-    refund = saying.thing
-    payment_id = identifier(refund, "payment_intent") or charge_or_its_intent(saying)
+def facts(builder: FactBuilder) -> tuple[Fact, ...]:
+    """Make the fact of a refund, about the payment that it returns."""
+    refund = builder.object
+    payment_id = identifier(refund, "payment_intent") or charge_or_its_intent(builder)
     if payment_id is None:
         return ()
     return (
-        saying.of(
+        builder.fact(
             payment_id,
             FactKind.REFUND,
-            claims=saying.metadata_claim,
-            status=_status(saying),
+            claims=builder.metadata_claim,
+            status=_status(builder),
             amount=whole(refund, "amount"),
-            amount_released=whole(refund, "amount") if saying.tells_releases_as_refunds else None,
+            amount_released=whole(refund, "amount") if builder.tells_releases_as_refunds else None,
         ),
     )
 
 
-def _status(saying: Saying) -> str | None:
+def _status(builder: FactBuilder) -> str | None:
     """Stripe's word, which stands for a refund that goes through unless it is known; ``refund.failed`` knows better."""
-    if saying.verb == "failed":
+    if builder.verb == "failed":
         return FAILED
-    word = text(saying.thing, "status")
-    has_failed = word not in PRECEDENCE and text(saying.thing, "failure_reason") is not None
+    word = text(builder.object, "status")
+    has_failed = word not in PRECEDENCE and text(builder.object, "failure_reason") is not None
     return FAILED if has_failed else word
 
 
-def charge_or_its_intent(saying: Saying) -> str | None:
+def charge_or_its_intent(builder: FactBuilder) -> str | None:
     """The payment behind the ``charge`` field: its intent, where Stripe expanded the charge and it has one."""
-    return identifier(child(saying.thing, "charge"), "payment_intent") or identifier(saying.thing, "charge")
+    return identifier(child(builder.object, "charge"), "payment_intent") or identifier(builder.object, "charge")

@@ -20,7 +20,7 @@ _NOTHING: JsonObject = {}
 
 
 class Word(NamedTuple):
-    """What one event says of an object, as far as it is compared with others of its second."""
+    """One event's word on an object, reduced to what is compared with others of its second."""
 
     stripe_event_id: str
     status: str
@@ -33,7 +33,7 @@ class Word(NamedTuple):
 
     @classmethod
     def of(cls, event: StripeEvent, status: str) -> "Word":
-        """What this event says; the status is what was made of its object's."""
+        """Take the word of an event; ``status`` is the one derived from its object."""
         return cls(
             stripe_event_id=event.stripe_event_id,
             status=status,

@@ -1,4 +1,4 @@
-"""Whose events may touch an ``events`` row: one account's never another's."""
+"""Scopes: which accounts' events may touch an ``events`` row; one account's never another's."""
 
 from sluice.contract.event import PLATFORM
 

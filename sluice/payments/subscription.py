@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sluice.contract.event import StripeEvent
 from sluice.payments.event_type import EventType
-from sluice.payments.fact_builder import Saying
+from sluice.payments.fact_builder import FactBuilder
 from sluice.payments.facts import Fact, FactKind
 from sluice.payments.values import children, identifier, moment, text
 
@@ -28,24 +28,24 @@ PRECEDENCE = ("incomplete", "trialing", "active", "past_due", "unpaid", "paused"
 _BY_VERB: Mapping[str, str] = {"deleted": "canceled", "paused": "paused", "resumed": "active"}
 
 
-def facts(saying: Saying) -> tuple[Fact, ...]:
+def facts(builder: FactBuilder) -> tuple[Fact, ...]:
     """Which row it names."""
-    subscription_id = identifier(saying.thing, "id", "sub_")
+    subscription_id = identifier(builder.object, "id", "sub_")
     if subscription_id is None:
         return ()
     return (
-        saying.of(
+        builder.fact(
             subscription_id,
             FactKind.SUBSCRIPTION,
-            claims=saying.metadata_claim,
-            status=text(saying.thing, "status"),
+            claims=builder.metadata_claim,
+            status=text(builder.object, "status"),
         ),
     )
 
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionState:
-    """What one event says of a subscription; times in whole seconds since the Unix epoch."""
+    """State of a subscription as one event tells it; times in whole seconds since the Unix epoch."""
 
     scope: str
     subscription_id: str
@@ -56,7 +56,7 @@ class SubscriptionState:
     cancel_at: int | None
     """When it will end; an end of the period among others."""
     canceled_at: int | None
-    """When somebody asked for its end, or when it ended."""
+    """When its end was requested, or when it ended."""
     ended_at: int | None
     trial_end: int | None
     said_at: int

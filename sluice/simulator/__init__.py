@@ -1,1 +1,1 @@
-"""Stripe, offline: it tells lives of payments, signs them, repeats, reorders and retries them as Stripe would."""
+"""Stripe, offline: it plays scenarios, signs their events, repeats, reorders and retries them as Stripe would."""

@@ -1,4 +1,4 @@
-"""One payment's life while it is being told: who it is about, what time it is, what Stripe has said of it."""
+"""Build a scenario's events: the buyer, the clock, and the events that Stripe has sent so far."""
 
 from dataclasses import dataclass, field
 
@@ -44,8 +44,8 @@ class Subject:
     livemode: bool = False
 
 
-class Telling:
-    """Builds the events of one life in the order in which they happen at Stripe."""
+class ScenarioBuilder:
+    """Builds the events of one payment in the order in which they happen at Stripe."""
 
     def __init__(self, subject: Subject, *, seed: str, begins_between: tuple[int, int]) -> None:
         self.subject = subject
@@ -78,7 +78,7 @@ class Telling:
             fields = {"livemode": self.subject.livemode, **fields}
         return shape(name, **fields)
 
-    def say(
+    def emit(
         self, event_type: str, about: JsonObject, *, before: JsonObject | None = None, by_request: bool = True
     ) -> None:
         """
@@ -109,5 +109,5 @@ class Telling:
         """Change an object, have Stripe send the event of it, and give back the new one."""
         new = fill(old, fields)
         before = {name: old[name] for name in fields} if event_type.endswith(".updated") else None
-        self.say(event_type, new, before=before)
+        self.emit(event_type, new, before=before)
         return new

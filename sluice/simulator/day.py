@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sluice.simulator.backoff import SECONDS_FOR_AN_HOUR
 from sluice.simulator.client import Answer, Endpoint, Progress, send
-from sluice.simulator.deliveries import Delivery, Life, Reason, as_stripe_sends
+from sluice.simulator.deliveries import Delivery, Reason, ScenarioRun, as_stripe_sends
 from sluice.simulator.demo import DemoEvent
 
 
@@ -43,8 +43,11 @@ def plan_day(
     seconds_for_an_hour: float = SECONDS_FOR_AN_HOUR,
 ) -> Sequence[Delivery]:
     """All deliveries of a day, the same ones for the same arguments."""
-    lives = [Life.of(event.story, event.subject, secret=secret, own_secret=event.webhook_secret) for event in events]
-    return as_stripe_sends(lives, seed=str(seed), ends_at=ends_at, first_pause_seconds=seconds_for_an_hour)
+    runs = [
+        ScenarioRun.of(event.scenario, event.subject, secret=secret, own_secret=event.webhook_secret)
+        for event in events
+    ]
+    return as_stripe_sends(runs, seed=str(seed), ends_at=ends_at, first_pause_seconds=seconds_for_an_hour)
 
 
 async def send_day(

@@ -1,4 +1,4 @@
-"""From lives to what arrives: repeats, disorder, late comers, and one forgery. Pure, and the same for the same seed."""
+"""Turn scenarios into deliveries: repeats, disorder, late comers, one forgery. Pure, the same for the same seed."""
 
 import random
 from collections.abc import Iterable, Sequence
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from sluice.simulator.builder import SimulatedEvent, Subject
-from sluice.simulator.catalog import STORIES, Account, tell
+from sluice.simulator.catalog import SCENARIOS, Account, play
 
 PLATFORM_PATH = "/api/stripe-webhook"
 REFUSED = 400
@@ -18,7 +18,7 @@ _TWICE_AT_ONCE = 0.10
 _ANSWER_LOST = 0.06
 _LATE = 0.04
 _BACKWARDS = "declined_then_paid"
-_FORGED_STORY = "checkout_paid"
+_FORGED_SCENARIO = "checkout_paid"
 _VICTIM = "declined"
 
 
@@ -45,9 +45,9 @@ class Delivery:
     event: SimulatedEvent
     secrets: tuple[str, ...] = field(repr=False)
     """Every secret that is active for the endpoint; each one signs."""
-    story: str
+    scenario: str
     name: str
-    """``events.name`` of the row that the story is about, or its title."""
+    """``events.name`` of the row that the scenario is about, or its title."""
     reason: Reason = Reason.FIRST
 
     @property
@@ -62,26 +62,26 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
-class Life:
-    """One story, the row that it is about, and where its account's webhooks go."""
+class ScenarioRun:
+    """One scenario, the row that it is about, and where its account's webhooks go."""
 
-    story: str
+    scenario: str
     subject: Subject
     secrets: tuple[str, ...] = field(repr=False)
     path: str = PLATFORM_PATH
 
     @classmethod
-    def of(cls, story: str, subject: Subject, *, secret: str, own_secret: str | None = None) -> "Life":
+    def of(cls, scenario: str, subject: Subject, *, secret: str, own_secret: str | None = None) -> "ScenarioRun":
         """
-        Where the webhooks of a story go.
+        Where the webhooks of a scenario go.
 
         Args:
             secret: of the platform's endpoint; several, comma-separated, while one is rolled.
-            own_secret: of the organiser's endpoint, for stories of a tenant that has a row.
+            own_secret: of the organiser's endpoint, for scenarios of a tenant that has a row.
         """
-        if STORIES[story].account is Account.TENANT and own_secret is not None and subject.events_id is not None:
-            return cls(story, subject, (own_secret,), f"{PLATFORM_PATH}/{subject.events_id}")
-        return cls(story, subject, split_secrets(secret))
+        if SCENARIOS[scenario].account is Account.TENANT and own_secret is not None and subject.events_id is not None:
+            return cls(scenario, subject, (own_secret,), f"{PLATFORM_PATH}/{subject.events_id}")
+        return cls(scenario, subject, split_secrets(secret))
 
 
 def split_secrets(secret: str) -> tuple[str, ...]:
@@ -89,18 +89,18 @@ def split_secrets(secret: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in secret.split(",") if part.strip())
 
 
-def in_order(life: Life, *, seed: str, ends_at: int) -> Sequence[Delivery]:
-    """One life as it would arrive in a perfect world: once, in order."""
-    events = tell(STORIES[life.story], life.subject, seed=seed, ends_at=ends_at)
+def in_order(run: ScenarioRun, *, seed: str, ends_at: int) -> Sequence[Delivery]:
+    """One scenario as it would arrive in a perfect world: once, in order."""
+    events = play(SCENARIOS[run.scenario], run.subject, seed=seed, ends_at=ends_at)
     pause = _DAY_SECONDS / (len(events) + 1)
     return [
-        Delivery((place + 1) * pause, life.path, event, life.secrets, life.story, life.subject.title)
+        Delivery((place + 1) * pause, run.path, event, run.secrets, run.scenario, run.subject.title)
         for place, event in enumerate(events)
     ]
 
 
 def as_stripe_sends(
-    lives: Iterable[Life], *, seed: str, ends_at: int, first_pause_seconds: float
+    runs: Iterable[ScenarioRun], *, seed: str, ends_at: int, first_pause_seconds: float
 ) -> Sequence[Delivery]:
     """
     A day as it really arrives: out of order, some of it twice, some of it late, and one forgery in between.
@@ -111,12 +111,12 @@ def as_stripe_sends(
     """
     chance = random.Random(f"deliveries:{seed}")
     day: list[Delivery] = []
-    for life in lives:
-        ordered = in_order(life, seed=seed, ends_at=ends_at)
-        shuffled = _backwards(ordered) if life.story == _BACKWARDS else _jostled(ordered, chance)
+    for run in runs:
+        ordered = in_order(run, seed=seed, ends_at=ends_at)
+        shuffled = _backwards(ordered) if run.scenario == _BACKWARDS else _jostled(ordered, chance)
         day += [*shuffled, *_repeats(shuffled, chance, first_pause_seconds)]
-        if life.story == _VICTIM:
-            day.append(_forgery(life, seed=seed, ends_at=ends_at))
+        if run.scenario == _VICTIM:
+            day.append(_forgery(run, seed=seed, ends_at=ends_at))
     return sorted(
         day, key=lambda delivery: (delivery.at_seconds, delivery.event.stripe_event_id, delivery.reason.value)
     )
@@ -144,10 +144,16 @@ def _repeats(deliveries: Sequence[Delivery], chance: random.Random, first_pause_
     return repeats
 
 
-def _forgery(victim: Life, *, seed: str, ends_at: int) -> Delivery:
-    forged = tell(STORIES[_FORGED_STORY], victim.subject, seed=f"forged:{seed}", ends_at=ends_at)
+def _forgery(victim: ScenarioRun, *, seed: str, ends_at: int) -> Delivery:
+    forged = play(SCENARIOS[_FORGED_SCENARIO], victim.subject, seed=f"forged:{seed}", ends_at=ends_at)
     session_completed = next(event for event in forged if event.type == "checkout.session.completed")
     guessed = "whsec_" + "guessed" * 4
     return Delivery(
-        _DAY_SECONDS / 2, victim.path, session_completed, (guessed,), victim.story, victim.subject.title, Reason.FORGERY
+        _DAY_SECONDS / 2,
+        victim.path,
+        session_completed,
+        (guessed,),
+        victim.scenario,
+        victim.subject.title,
+        Reason.FORGERY,
     )

@@ -1,4 +1,4 @@
-"""The demo's rows in the business table ``events``: one for each story, found again by name on the next day."""
+"""The demo's rows in the business table ``events``: one for each scenario, found again by name on the next day."""
 
 import secrets
 import uuid
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sluice.postgres.sql import load_queries
 from sluice.simulator.builder import Subject
-from sluice.simulator.catalog import STORIES, Account, Story
+from sluice.simulator.catalog import SCENARIOS, Account, Scenario
 from sluice.simulator.identity import Ids
 
 if TYPE_CHECKING:
@@ -23,35 +23,35 @@ _NAMESPACE = uuid.UUID("5ad1ce00-0000-4000-8000-000000000000")
 
 @dataclass(frozen=True, slots=True)
 class DemoEvent:
-    """One ``events`` row that a story is about."""
+    """One ``events`` row that a scenario is about."""
 
     id: str
     """``events.id`` as text, whatever its type."""
     name: str
     expected_status: str
-    story: str
+    scenario: str
     webhook_secret: str | None = field(default=None, repr=False)
-    """The organiser's own secret, for stories of a tenant."""
+    """The organiser's own secret, for scenarios of a tenant."""
     stripe_account_id: str | None = None
 
     @property
     def subject(self) -> Subject:
         """The scenario's purchase; a tenant's account sends no ``account``, for the endpoint is its own."""
-        story = STORIES[self.story]
-        account = self.stripe_account_id if story.account is Account.CONNECTED else None
+        scenario = SCENARIOS[self.scenario]
+        account = self.stripe_account_id if scenario.account is Account.CONNECTED else None
         return Subject(self.name, self.id, account)
 
 
-def demo_name(story: Story) -> str:
+def demo_name(scenario: Scenario) -> str:
     """The name of a scenario's row, which no application would use; no other row is ever touched."""
-    return f"{story.title} (Sluice demo)"
+    return f"{scenario.title} (Sluice demo)"
 
 
 async def create_demo_events(
-    connection: "AnyConnection", stories: Collection[str] = STORIES.keys()
+    connection: "AnyConnection", scenarios: Collection[str] = SCENARIOS.keys()
 ) -> Sequence[DemoEvent]:
     """
-    Make, or find again by name, an ``events`` row for each of these stories; ids may be uuid, bigint or text.
+    Make, or find again by name, an ``events`` row for each of these scenarios; ids may be uuid, bigint or text.
 
     Raises:
         asyncpg.PostgresError: the table asks for more than a name, or Sluice's migration has not run.
@@ -62,41 +62,41 @@ async def create_demo_events(
         if key is None:
             raise LookupError("There is no table events; run `sluice migrate` first.")
         return [
-            await _row_of(connection, story, key["type"], has_default=key["has_default"])
-            for story in STORIES.values()
-            if story.name in stories
+            await _row_of(connection, scenario, key["type"], has_default=key["has_default"])
+            for scenario in SCENARIOS.values()
+            if scenario.name in scenarios
         ]
 
 
-async def _row_of(connection: "AnyConnection", story: Story, key_type: str, *, has_default: bool) -> DemoEvent:
-    wanted_account = None if story.account is Account.PLATFORM else Ids(story.name).make("acct")
-    wanted_secret = f"whsec_{secrets.token_urlsafe(24)}" if story.account is Account.TENANT else None
-    found = await connection.fetchrow(_QUERIES["find"], demo_name(story))
+async def _row_of(connection: "AnyConnection", scenario: Scenario, key_type: str, *, has_default: bool) -> DemoEvent:
+    wanted_account = None if scenario.account is Account.PLATFORM else Ids(scenario.name).make("acct")
+    wanted_secret = f"whsec_{secrets.token_urlsafe(24)}" if scenario.account is Account.TENANT else None
+    found = await connection.fetchrow(_QUERIES["find"], demo_name(scenario))
     if found is None:
-        columns = (demo_name(story), wanted_account, wanted_secret)
+        columns = (demo_name(scenario), wanted_account, wanted_secret)
         if has_default:
             found = await connection.fetchrow(_QUERIES["create"], *columns)
         else:
             found = await connection.fetchrow(
-                _QUERIES["create_with_key"], *columns, await _key(connection, story, key_type)
+                _QUERIES["create_with_key"], *columns, await _key(connection, scenario, key_type)
             )
     elif (found["stripe_account_id"], found["webhook_secret"] is None) != (wanted_account, wanted_secret is None):
         found = await connection.fetchrow(_QUERIES["repair"], found["id"], wanted_account, wanted_secret)
     if found is None:
-        raise LookupError(f"The events row {demo_name(story)!r} vanished while it was made.")
+        raise LookupError(f"The events row {demo_name(scenario)!r} vanished while it was made.")
     return DemoEvent(
         id=found["id"],
-        name=demo_name(story),
-        expected_status=story.expected_status,
-        story=story.name,
+        name=demo_name(scenario),
+        expected_status=scenario.expected_status,
+        scenario=scenario.name,
         webhook_secret=found["webhook_secret"],
         stripe_account_id=found["stripe_account_id"],
     )
 
 
-async def _key(connection: "AnyConnection", story: Story, key_type: str) -> str:
+async def _key(connection: "AnyConnection", scenario: Scenario, key_type: str) -> str:
     if key_type == "uuid":
-        return str(uuid.uuid5(_NAMESPACE, story.name))
+        return str(uuid.uuid5(_NAMESPACE, scenario.name))
     if key_type == "text":
-        return f"demo-{story.name.replace('_', '-')}"
+        return f"demo-{scenario.name.replace('_', '-')}"
     return str(await connection.fetchval(_QUERIES["next_number"]))

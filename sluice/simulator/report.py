@@ -54,7 +54,7 @@ class Fate:
 
 
 async def learn_fates(connection: "AnyConnection", day: DayReport) -> Sequence[Fate]:
-    """Look up what became of the day's events, in the order of the stories."""
+    """Look up what became of the day's events, in the order of the scenarios."""
     logged = {
         row["stripe_event_id"]: row
         for row in await connection.fetch(_QUERIES["count_logged"], [_key(answer.delivery) for answer in day.answers])
@@ -77,16 +77,16 @@ async def await_fates(connection: "AnyConnection", day: DayReport, *, within_sec
 
 def build_table(fates: Sequence[Fate]) -> Group:
     """The table for people, in 80 columns; below it what is not as it must be, and in which row."""
-    table = Table(title="What became of each story", title_justify="left", header_style="bold", box=SIMPLE_HEAD)
+    table = Table(title="What became of each scenario", title_justify="left", header_style="bold", box=SIMPLE_HEAD)
     table.padding = (0, 0, 0, 1)
-    table.add_column("story", no_wrap=True)
+    table.add_column("scenario", no_wrap=True)
     for heading in ("sent", "forged", "rows", "repeats"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("payment_status", no_wrap=True)
     table.add_column("", no_wrap=True)
     for fate in fates:
         table.add_row(
-            fate.event.story,
+            fate.event.scenario,
             str(fate.deliveries),
             f"{fate.refused}" if fate.refused else "",
             f"{fate.rows_logged}" if fate.is_settled else f"{fate.rows_settled} of {fate.rows_expected}",
@@ -95,7 +95,7 @@ def build_table(fates: Sequence[Fate]) -> Group:
             "[green]ok[/]" if fate.is_well else "[bold red]NO[/]",
         )
     wrong = [
-        f"[bold red]NO[/] {fate.event.story}: {fate.event.expected_status} expected, in events row {fate.event.id}"
+        f"[bold red]NO[/] {fate.event.scenario}: {fate.event.expected_status} expected, in events row {fate.event.id}"
         for fate in fates
         if not fate.is_well
     ]
@@ -108,7 +108,7 @@ def _key(delivery: Delivery) -> str:
 
 
 def _fate(day: DayReport, event: DemoEvent, logged: "Mapping[str, Record]", actual_status: str | None) -> Fate:
-    answers = [answer for answer in day.answers if answer.delivery.story == event.story]
+    answers = [answer for answer in day.answers if answer.delivery.scenario == event.scenario]
     genuine = {_key(one.delivery) for one in answers if one.delivery.reason is not Reason.FORGERY}
     forged = [one for one in answers if one.delivery.reason is Reason.FORGERY]
     rows = [logged[key] for key in genuine & logged.keys()]

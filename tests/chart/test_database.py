@@ -8,7 +8,7 @@ import asyncpg
 from sluice.ops.send.effects import await_effects
 from sluice.simulator.builder import Subject
 from sluice.simulator.client import Answer, Attempt
-from sluice.simulator.deliveries import Life, in_order
+from sluice.simulator.deliveries import ScenarioRun, in_order
 from tests.chart.helm import CHART, Values, merge, of_kind, render
 
 MOST_BLOCKS = 60
@@ -83,8 +83,8 @@ async def test_helm_test_waits_for_the_effect_as_the_processor(
     database_url: str, role_url: Callable[[str], str]
 ) -> None:
     """Unprocessed webhooks are named; processed ones are found, with the rights of sluice_processor."""
-    life = Life.of("checkout_paid", Subject("A test"), secret="whsec")
-    deliveries = in_order(life, seed="1", ends_at=1_800_000_000)
+    run = ScenarioRun.of("checkout_paid", Subject("A test"), secret="whsec")
+    deliveries = in_order(run, seed="1", ends_at=1_800_000_000)
     answers = [Answer(one, (Attempt(200, 0.01),)) for one in deliveries]
     ids = sorted({one.event.stripe_event_id for one in deliveries})
     assert await await_effects(role_url("processor"), answers, within_seconds=0) == ids

@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL: where it lives, what it survives, what it says when it cannot start."""
+"""The embedded PostgreSQL: where it runs, what it survives, what it says when it cannot start."""
 
 import asyncio
 import json

@@ -48,7 +48,7 @@ def _checkout(folder: Path, **links: Path) -> Path:
 async def test_the_tour(stack: Stack, tmp_path: Path) -> None:
     """Health, one screen, a payment's life, and its rows; then a webhook signed by openssl, twice."""
     folder = _checkout(tmp_path, **{".local": stack.options.folder})
-    told = await _type(_block("--story refund_partial"), folder)
+    told = await _type(_block("--scenario refund_partial"), folder)
     assert '"status"' in told
     assert "charge.refunded" in told
     hello = _block("evt_hello_1")

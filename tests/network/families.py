@@ -114,7 +114,7 @@ async def _try(family: str, services: Services) -> Mapping[str, object]:
 
 async def _send(to: str, database_url: str) -> int:
     """`sluice send` of one payment's life, until it is processed; its exit code."""
-    arguments = ["send", f"--to={to}", "--story=checkout_paid", "--in-order", "--wait"]
+    arguments = ["send", f"--to={to}", "--scenario=checkout_paid", "--in-order", "--wait"]
     env = {**os.environ, "DATABASE_URL": database_url, "STRIPE_WEBHOOK_SECRET": SECRET}
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "sluice.ops", *arguments, cwd=ROOT, env=env, stdout=asyncio.subprocess.DEVNULL

@@ -4,7 +4,7 @@ from pathlib import Path
 import click
 import pytest
 
-from sluice.ops.environment import Surroundings, local_stack, look_around
+from sluice.ops.environment import Environment, detect_environment, local_stack
 from tests.ops.cli import cli
 
 
@@ -17,7 +17,7 @@ def a_stack(folder: Path, url: str = "postgresql://local/sluice") -> Path:
 
 def test_the_environment_wins_and_is_not_mixed_with_the_stack(tmp_path: Path) -> None:
     """A production database is never shown with the laptop's services."""
-    found = look_around({"DATABASE_URL": "postgresql://production/x"}, folder=a_stack(tmp_path))
+    found = detect_environment({"DATABASE_URL": "postgresql://production/x"}, folder=a_stack(tmp_path))
     assert found.database_url() == "postgresql://production/x"
     assert found.get("INGEST_ADMIN_URL") is None
 
@@ -28,7 +28,7 @@ def test_the_local_stack_is_found_from_a_folder_below_and_said(
     """Where nothing is set, the stack that runs here is meant, and stderr says so."""
     below = a_stack(tmp_path) / "docs"
     below.mkdir()
-    found = look_around({}, folder=below)
+    found = detect_environment({}, folder=below)
     assert found.database_url() == "postgresql://local/sluice"
     assert found.stack_folder == tmp_path / ".local"
     captured = capsys.readouterr()
@@ -40,13 +40,15 @@ def test_a_mounted_secret_is_read_from_its_file(tmp_path: Path) -> None:
     """DATABASE_URL_FILE works as everywhere in Sluice."""
     file = tmp_path / "url"
     file.write_text("postgresql://mounted/x\n")
-    assert look_around({"DATABASE_URL_FILE": str(file)}, folder=tmp_path).database_url() == "postgresql://mounted/x"
+    assert (
+        detect_environment({"DATABASE_URL_FILE": str(file)}, folder=tmp_path).database_url() == "postgresql://mounted/x"
+    )
 
 
 def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
     """The message says which variable and which file."""
     with pytest.raises(click.UsageError, match=r"DATABASE_URL_FILE names .*gone"):
-        Surroundings({"DATABASE_URL_FILE": str(tmp_path / "gone")}).database_url()
+        Environment({"DATABASE_URL_FILE": str(tmp_path / "gone")}).database_url()
 
 
 def test_no_stack_here(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ async def test_its_json_is_printable_and_means_the_same(poisoned: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [["why", f"pi_{NASTY}"], ["why", f"evt_{NASTY}"], ["send", "--story", NASTY], [NASTY]]
+    "command", [["why", f"pi_{NASTY}"], ["why", f"evt_{NASTY}"], ["send", "--history", NASTY], [NASTY]]
 )
 async def test_errors_quote_nothing_raw(database_url: str, command: list[str]) -> None:
     """Not what was asked either: ids are pasted from mails and tickets."""

@@ -10,15 +10,15 @@ from rich.console import Console
 
 from sluice.ops.admin import ServiceSeen
 from sluice.ops.send.chosen_scenarios import Sent
-from sluice.ops.send.screen import show_sent, show_stories
+from sluice.ops.send.screen import show_scenarios, show_sent
 from sluice.ops.status.criteria import Criterion, Verdict
 from sluice.ops.status.screen import show as show_status
 from sluice.ops.status.screen import show_criteria
 from sluice.ops.status.snapshot import Snapshot
+from sluice.ops.why.history import EventsRow, LoggedError, Payment, PaymentHistory, RecordedFact, Repeat, Webhook
 from sluice.ops.why.screen import show as show_why
-from sluice.ops.why.story import ErrorTold, EventsRow, FactTold, Payment, Repeat, Story, Webhook
 from sluice.simulator.builder import SimulatedEvent
-from sluice.simulator.catalog import STORIES
+from sluice.simulator.catalog import SCENARIOS
 from sluice.simulator.client import Answer, Attempt
 from sluice.simulator.deliveries import Delivery, Reason
 from sluice.simulator.demo import DemoEvent
@@ -30,7 +30,7 @@ EVENT = "evt_1rwQ0oAXyXir3D62jFlCrIBv"
 SESSION = "cs_test_a1KbJimaSDPBW2cBthd2yc3p2OQlvjitIc1ln34jyatdLtO7cXrultDK2mcF"
 INTENT = "pi_3Qw9rwQ0oAXyXir3D62jFlCr"
 TYPE = "checkout.session.async_payment_succeeded"
-LONGEST_STORY = max(STORIES, key=len)
+LONGEST_STORY = max(SCENARIOS, key=len)
 SECRET = "platform:438ec984"
 NOW = datetime(2026, 11, 25, 22, 31, 53, tzinfo=UTC)
 REFUSAL = '{"error": {"code": "invalid_signature", "message": "No secret of ours has signed this body."}}'
@@ -38,7 +38,7 @@ REFUSAL = '{"error": {"code": "invalid_signature", "message": "No secret of ours
 FATE = Fate(
     DemoEvent(ROW, "Library Late Opening", "partially_refunded", LONGEST_STORY), 100, 12, 80, 80, 80, 12, None, True
 )
-FACT = FactTold(EVENT, NOW, "session", SESSION, "paid", 4200, "usd", None, ROW, "metadata", "gala-24", "paid", True)
+FACT = RecordedFact(EVENT, NOW, "session", SESSION, "paid", 4200, "usd", None, ROW, "metadata", "gala-24", "paid", True)
 WEBHOOK = Webhook(
     stripe_event_id=f"{EVENT}@{ROW}",
     webhook_type=TYPE,
@@ -63,10 +63,10 @@ WEBHOOK = Webhook(
     revived_at=None,
     repeats=[Repeat(NOW, SECRET, body_differs=True)],
     errors=[
-        ErrorTold(NOW, "critical", "processor", f"{EVENT}@{ROW} is dead (unsupported): nobody can", resolved=False)
+        LoggedError(NOW, "critical", "processor", f"{EVENT}@{ROW} is dead (unsupported): nobody can", resolved=False)
     ],
 )
-STORY = Story(
+STORY = PaymentHistory(
     ROW,
     [EventsRow(ROW, "Library Late Opening (Sluice demo)", "partially_refunded", NOW, SESSION, "acct_1", None, 3)],
     [
@@ -130,7 +130,7 @@ SCREENS: dict[str, tuple[Callable[[Console], None], set[str]]] = {
         lambda console: show_sent(console, Sent(ANSWERS, [FATE, replace(FATE, actual_status="partially_refunded")])),
         {EVENT, TYPE, "late", "redelivery", LONGEST_STORY, "partially_refunded", "NO", "ok", "signed", "body."},
     ),
-    "stories": (show_stories, {*STORIES, "partially_refunded", "client_reference_id"}),
+    "stories": (show_scenarios, {*SCENARIOS, "partially_refunded", "client_reference_id"}),
 }
 
 
@@ -157,7 +157,7 @@ def test_a_webhook_of_a_first_try_does_not_read_as_never_tried() -> None:
         "1 try so far": replace(WEBHOOK, dead_at=None, processed=False, processing_attempts=1),
         "16 tries so far": replace(WEBHOOK, processed=False, processing_attempts=16),
     }
-    show_why(console, Story("evt_1", webhooks=list(tries.values())))
+    show_why(console, PaymentHistory("evt_1", webhooks=list(tries.values())))
     assert isinstance(console.file, io.StringIO)
     printed = " ".join(console.file.getvalue().split())
     for words in tries:

@@ -4,7 +4,7 @@ import orjson
 import pytest
 
 from sluice.ops.send.burst import plan_burst
-from sluice.simulator.catalog import STORIES
+from sluice.simulator.catalog import SCENARIOS
 from tests.ops.cli import cli
 from tests.ops.rows import connected
 from tests.simulator.gateway import Arrived, gateway
@@ -22,7 +22,7 @@ async def test_the_list_names_every_story(nowhere: Path) -> None:
     """Nothing is sent, nothing is needed."""
     result = await cli("send", "--list")
     assert result.exit_code == 0
-    assert all(name in result.stdout for name in STORIES)
+    assert all(name in result.stdout for name in SCENARIOS)
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ async def test_the_list_names_every_story(nowhere: Path) -> None:
         (["--to", "http://127.0.0.1:1"], "--secret-file"),
         (["--to", "http://127.0.0.1:1", "--secret-file", "gone"], "cannot be read"),
         (["--to", "http://127.0.0.1:1", "--secret-file", "secret", "--demo-rows"], "DATABASE_URL"),
-        (["--story", "no_such_story"], "checkout_paid"),
+        (["--scenario", "no_such_story"], "checkout_paid"),
     ],
 )
 async def test_what_is_missing_is_named(nowhere: Path, options: list[str], words: str) -> None:
@@ -51,7 +51,7 @@ async def test_one_story_is_sent_to_any_gateway(nowhere: Path) -> None:
             fake.url,
             "--secret-file",
             "secret",
-            "--story",
+            "--scenario",
             "refund_partial",
             "--in-order",
             "--event-id",
@@ -99,12 +99,12 @@ async def test_one_story_makes_its_own_row_and_no_other(
             f"export GATEWAY_URL={fake.url}\nSTRIPE_WEBHOOK_SECRET=whsec_local\nexport DATABASE_URL='{database_url}'\n"
         )
         (nowhere / ".local" / "stack.env").write_text(stack)
-        result = await cli("send", "--story", "expired", "--story", "declined", "--in-order")
+        result = await cli("send", "--scenario", "expired", "--scenario", "declined", "--in-order")
     assert result.exit_code == 1
     assert "expired" in result.stdout
     async with connected(database_url) as connection:
         rows = await connection.fetch("SELECT name FROM events ORDER BY name")
-    titles = [f"{STORIES[name].title} (Sluice demo)" for name in ("declined", "expired")]
+    titles = [f"{SCENARIOS[name].title} (Sluice demo)" for name in ("declined", "expired")]
     assert sorted(row["name"] for row in rows) == sorted(titles)
 
 

@@ -1,11 +1,11 @@
-"""The command line against the real system: what is sent by hand takes effect, and every id leads to its story."""
+"""The command line against the real system: what is sent by hand takes effect, and every id leads to its history."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from sluice.simulator.catalog import STORIES
+from sluice.simulator.catalog import SCENARIOS
 from tests.ops.cli import cli, cli_json
 from tests.ops.rows import connected
 
@@ -25,7 +25,7 @@ def target(stack: "Stack", tmp_path: Path) -> list[str]:
 
 
 async def test_a_whole_day_takes_effect_twice_over(stack: "Stack", target: list[str]) -> None:
-    """Every story ends as it says, the forgery is refused, and the next day joins the first one's rows."""
+    """Every scenario ends as it says, the forgery is refused, and the next day joins the first one's rows."""
     for _ in range(2):
         result = await cli("send", *target, "--demo-rows", DATABASE_URL=stack.database_url)
         assert result.exit_code == 0, result.output
@@ -35,14 +35,14 @@ async def test_a_whole_day_takes_effect_twice_over(stack: "Stack", target: list[
             "SELECT count(*) FROM webhook_logs WHERE NOT processed OR dead_at IS NOT NULL"
         )
     assert {row["name"]: row["payment_status"] for row in rows} == {
-        f"{story.title} (Sluice demo)": story.expected_status for story in STORIES.values()
+        f"{scenario.title} (Sluice demo)": scenario.expected_status for scenario in SCENARIOS.values()
     }
     assert undone == 0
 
 
 @pytest.mark.parametrize("kind", _KINDS)
 async def test_every_kind_of_id_leads_to_a_payment(stack: "Stack", kind: str) -> None:
-    """Ids as the pipeline wrote them: each one's story names a payment, its row and its webhooks."""
+    """Ids as the pipeline wrote them: each one's history names a payment, its row and its webhooks."""
     async with connected(stack.database_url) as connection:
         asked = await connection.fetchval(
             "SELECT max(ids.key) FROM payment JOIN payment_fact USING (scope, payment_id),"
@@ -83,7 +83,7 @@ async def test_a_load_test_passes_and_the_status_is_calm(stack: "Stack", target:
 
 async def test_one_can_wait_for_the_effect_without_demo_rows(stack: "Stack", target: list[str]) -> None:
     """`helm test` waits so: it ends well once PostgreSQL says that all of it is processed."""
-    options = [*target, "--story", "checkout_paid", "--in-order", "--wait"]
+    options = [*target, "--scenario", "checkout_paid", "--in-order", "--wait"]
     result = await cli("send", *options, DATABASE_URL=stack.database_url)
     assert result.exit_code == 0, result.output
     assert "All of it is processed." in result.stdout
@@ -93,7 +93,7 @@ async def test_a_wrong_secret_is_shown_and_fails(stack: "Stack", tmp_path: Path)
     """Exit code 1 at once, with the answer and what Sluice said."""
     secret = tmp_path / "wrong"
     secret.write_text("whsec_wrong")
-    options = ["--to", stack.gateway_url, "--secret-file", str(secret), "--story", "expired", "--in-order"]
+    options = ["--to", stack.gateway_url, "--secret-file", str(secret), "--scenario", "expired", "--in-order"]
     result = await cli("send", *options)
     assert result.exit_code == 1
     assert "400" in result.stdout

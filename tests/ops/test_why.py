@@ -186,7 +186,7 @@ async def test_what_can_be_no_id_is_a_wrong_call(database_url: str, asked: str) 
 
 
 async def test_the_role_that_may_not_read_secrets_can_ask_why(refunded: str) -> None:
-    """Sluice's own operator role gets the whole story; whether the row has a secret stays unknown."""
+    """Sluice's own operator role gets the whole history; whether the row has a secret stays unknown."""
     told = await cli_json("why", ROW, DATABASE_URL=f"{refunded}?options=-crole%3Dsluice_migrator")
     assert told["events_rows"][0]["has_own_secret"] is None
     assert len(told["payments"][0]["facts"]) == len(told["webhooks"]) == 3

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 import asyncpg
 import pytest_asyncio
 
-from tests.payments.desk import Desk, two_rows
+from tests.payments.harness import Harness, two_rows
 
 
 @pytest_asyncio.fixture
@@ -23,8 +23,8 @@ async def connect(database_url: str) -> AsyncIterator[Callable[[], Awaitable["as
 
 
 @pytest_asyncio.fixture
-async def desk(connect: Callable[[], Awaitable["asyncpg.Connection[asyncpg.Record]"]]) -> Desk:
+async def harness(connect: Callable[[], Awaitable["asyncpg.Connection[asyncpg.Record]"]]) -> Harness:
     """A ledger with two rows of the platform, each statement committed by itself."""
-    desk = Desk(await connect())
-    await two_rows(desk)
-    return desk
+    harness = Harness(await connect())
+    await two_rows(harness)
+    return harness

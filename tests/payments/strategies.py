@@ -8,13 +8,13 @@ from sluice.contract.event import StripeEvent
 from tests.payments.history import INVOICE, SUBSCRIPTION, charge, dispute, event, intent, names, parent, refund, session
 
 HARBOUR, CELLAR = "00000000-0000-4000-8000-00000000000a", "00000000-0000-4000-8000-00000000000b"
-NOBODY = "00000000-0000-4000-8000-0000000000ff"
+MISSING_ROW = "00000000-0000-4000-8000-0000000000ff"
 
 NEW_WORD = "a_new_word"
 
 times = st.integers(0, 4)
 amounts = st.sampled_from((0, 1900, 3000, 4900))
-metadata = st.sampled_from(({}, {}, names(HARBOUR), names(CELLAR), names("no-key"), names(NOBODY)))
+metadata = st.sampled_from(({}, {}, names(HARBOUR), names(CELLAR), names("no-key"), names(MISSING_ROW)))
 api_versions = st.sampled_from(("2026-10-28.endive", "2024-09-30.acacia"))
 references = st.sampled_from((None, None, HARBOUR, CELLAR))
 

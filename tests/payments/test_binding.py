@@ -31,7 +31,7 @@ def _bind(facts: Sequence[Fact]) -> Binding | None:
 
 
 def stored(events_id: str) -> Fact:
-    """What the ledger keeps of a row that had stored the intent's id."""
+    """The fact that the ledger keeps of a row that had stored the intent's id."""
     claims = (Claim(events_id, ClaimedBy.STORED),)
     return Fact(PI, FactKind.STORED, 0, f"stored:{events_id}", claims=claims)
 
@@ -58,7 +58,7 @@ def test_metadata_beat_the_reference() -> None:
 def test_a_row_of_the_account_that_the_platform_took_money_for(
     fact: Fact, scope: str, owner: str, is_satisfied: bool
 ) -> None:
-    """Only the platform's own word on it counts: whoever else names an account gets no row of that account."""
+    """Only the platform's own word on it counts: another sender that names an account gets no row of that account."""
     bound = bind(PI, scope, {PI: [fact]}, {"row": owner})
     assert bound is not None
     assert bound.is_satisfied is is_satisfied
@@ -84,7 +84,7 @@ def test_a_subscriptions_payment_inherits() -> None:
 
 
 def test_a_payments_own_name_beats_its_invoices() -> None:
-    """What stands nearest to the money counts, also as a mere reference."""
+    """The name nearest to the money counts, also as a mere reference."""
     invoice = event("invoice.paid", 1, metadata=names("of-invoice"))
     own = session("completed", 9, client_reference_id="own")
     assert binding([event("invoice_payment.paid", 2), invoice, own]) == Binding("own", "reference")

@@ -11,9 +11,9 @@ import pytest
 from processor.payments import projection
 from processor.payments.ledger import apply_facts
 from sluice.contract.event import StripeEvent
-from tests.payments.desk import Desk
+from tests.payments.harness import Harness
 from tests.payments.history import INVOICE, PI, SUBSCRIPTION, event, intent, names, refund, session
-from tests.payments.strategies import HARBOUR, NOBODY
+from tests.payments.strategies import HARBOUR, MISSING_ROW
 from tests.waiting import until
 
 if TYPE_CHECKING:
@@ -177,55 +177,57 @@ KNOWN_BEFORE = [
 
 @pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS)
 async def test_two_transactions_at_once_end_as_one_after_the_other(
-    desk: Desk, connect: Connect, pair: tuple[StripeEvent, StripeEvent]
+    harness: Harness, connect: Connect, pair: tuple[StripeEvent, StripeEvent]
 ) -> None:
-    """Held between insert and fold, neither loses what the other inserted, whoever was first."""
-    await _end_as_in_turn(desk, connect, pair, BETWEEN_INSERT_AND_FOLD)
+    """Held between insert and fold, neither loses what the other inserted, in either order."""
+    await _end_as_in_turn(harness, connect, pair, BETWEEN_INSERT_AND_FOLD)
 
 
-async def test_two_payments_of_one_row_are_projected_in_turn(desk: Desk, connect: Connect) -> None:
+async def test_two_payments_of_one_row_are_projected_in_turn(harness: Harness, connect: Connect) -> None:
     """Held when all is stored but the row, the second still sees the first one's payment."""
-    await _end_as_in_turn(desk, connect, PAIRS["one row"], BEFORE_PROJECTION)
+    await _end_as_in_turn(harness, connect, PAIRS["one row"], BEFORE_PROJECTION)
 
 
-async def _end_as_in_turn(desk: Desk, connect: Connect, pair: tuple[StripeEvent, StripeEvent], barrier: str) -> None:
+async def _end_as_in_turn(
+    harness: Harness, connect: Connect, pair: tuple[StripeEvent, StripeEvent], barrier: str
+) -> None:
     """In both orders, with payments that are new and with payments that were known before."""
     for (first, second), known in product((pair, pair[::-1]), ([], KNOWN_BEFORE)):
-        await desk.wipe()
-        await desk.apply_each(*known)
-        undo = desk.tx.transaction()
+        await harness.wipe()
+        await harness.apply_each(*known)
+        undo = harness.tx.transaction()
         await undo.start()
-        await desk.apply_each(*pair)
-        expected = _of_ledger(await desk.contents())
+        await harness.apply_each(*pair)
+        expected = _of_ledger(await harness.contents())
         await undo.rollback()
         await at_once(connect, first, second, barrier)
-        assert _of_ledger(await desk.contents()) == expected
+        assert _of_ledger(await harness.contents()) == expected
 
 
 @pytest.mark.parametrize("place", [BETWEEN_LOCK_AND_INSERT, BETWEEN_INSERT_AND_FOLD], ids=["inserting", "reading"])
-async def test_a_stored_intent_replaced_meanwhile_still_binds(desk: Desk, connect: Connect, place: str) -> None:
-    """Either the row still stores it when asked, or whoever replaced it has left the claim to be read."""
-    await desk.tx.execute("UPDATE events SET stripe_payment_intent_id = $1 WHERE id::text = $2", PI, HARBOUR)
+async def test_a_stored_intent_replaced_meanwhile_still_binds(harness: Harness, connect: Connect, place: str) -> None:
+    """Either the row still stores it when asked, or the transaction that replaced it has left the claim to be read."""
+    await harness.tx.execute("UPDATE events SET stripe_payment_intent_id = $1 WHERE id::text = $2", PI, HARBOUR)
     held = await Barrier.at(place, connect)
     async with asyncio.timeout(SECONDS), asyncio.TaskGroup() as group:
         group.create_task(held.run(intent("succeeded", 5)))
         await held.has_arrived()
-        await desk.apply(intent("payment_failed", 3, id="pi_0", metadata=names(HARBOUR)))
-        assert await desk.shown() == ("failed", "pi_0")
+        await harness.apply(intent("payment_failed", 3, id="pi_0", metadata=names(HARBOUR)))
+        assert await harness.shown() == ("failed", "pi_0")
         await held.let_go()
         held.may_commit.set()
-    assert await desk.shown() == ("paid", PI)
+    assert await harness.shown() == ("paid", PI)
 
 
-async def test_healing_does_not_wait_for_a_payment_in_other_hands(desk: Desk, connect: Connect) -> None:
-    """Whoever holds it projects it, or the next round does."""
-    await desk.apply(intent("succeeded", metadata=names(NOBODY)))
-    await desk.add_row(NOBODY)
+async def test_healing_does_not_wait_for_a_payment_in_other_hands(harness: Harness, connect: Connect) -> None:
+    """The transaction that holds it projects it, or the next round does."""
+    await harness.apply(intent("succeeded", metadata=names(MISSING_ROW)))
+    await harness.add_row(MISSING_ROW)
     holder = await connect()
     async with asyncio.timeout(SECONDS), holder.transaction():
         await holder.execute("SELECT FROM payment FOR UPDATE")
-        assert await desk.look() == 0
-    assert await desk.look() == 1
+        assert await harness.look() == 0
+    assert await harness.look() == 1
 
 
 def _of_ledger(contents: Any) -> Any:

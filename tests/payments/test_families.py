@@ -41,7 +41,7 @@ def sources() -> Iterator[Path]:
 
 
 def said(path: Path) -> str:
-    """What a file says to the machine: of Python its strings but the docstrings, of SQL all but the comments."""
+    """Return the code of a file: of Python its strings but the docstrings, of SQL all but the comments."""
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".sql":
         return re.sub(r"--.*", "", text)

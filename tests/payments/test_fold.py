@@ -54,7 +54,7 @@ def test_nothing_unpays_but_money_that_went_back(history: list[StripeEvent], lat
 
 @pytest.mark.parametrize("verb", ["payment_failed", "processing", "requires_action", "canceled", "created"])
 def test_a_late_word_never_unpays(verb: str) -> None:
-    """What comes after the money, or is said after it, is history."""
+    """An event after the money, or told after it, is history."""
     assert status(intent("succeeded", 1), intent(verb, 9)) == "paid"
 
 
@@ -145,7 +145,7 @@ def test_a_refund_that_failed_before_the_charge_spoke_is_not_taken_off_again() -
 
 
 def test_a_refund_made_after_the_charge_spoke_is_not_taken_off() -> None:
-    """What that charge counts is another refund."""
+    """That charge counts another refund."""
     failed = refund("failed", 9, created=NOON + 7)
     assert status(intent("succeeded"), charge("refunded", 5, back=1900), failed) == "partially_refunded"
 
@@ -206,7 +206,7 @@ def test_an_inquiry_changes_nothing(inquiry: str) -> None:
 
 
 def test_ranks_follow_the_order_of_an_events_row() -> None:
-    """What a row with several payments shows, from first to last."""
+    """A row with several payments shows them in this order."""
     assert sorted(PaymentStatus, key=lambda one: one.rank) == [
         "disputed", "paid", "partially_refunded", "charged_back", "refunded", "authorized", "processing",
         "requires_action", "failed", "canceled", "expired", "pending",
@@ -215,4 +215,4 @@ def test_ranks_follow_the_order_of_an_events_row() -> None:
 
 def test_a_kind_of_a_later_release_is_only_a_link() -> None:
     """During a rolling update an older processor meets facts that it does not know."""
-    assert FactKind("instalment") is FactKind.LINK
+    assert FactKind.known("instalment") is FactKind.LINK

@@ -7,13 +7,13 @@ from processor.payments.ledger import apply_facts
 from sluice.contract.event import StripeEvent
 from sluice.payments.families import EVENT_TYPES
 from sluice.registry import Registry, discover, handles_batch
-from tests.payments.desk import Desk
+from tests.payments.harness import Harness
 from tests.payments.history import PI, intent, names, session
 from tests.payments.strategies import CELLAR, HARBOUR
 
 
 def registry() -> Registry:
-    """What is registered once all handlers are found."""
+    """The registry once all handlers are found."""
     return discover(processor.handlers)
 
 
@@ -30,7 +30,7 @@ def test_every_handler_of_ours_takes_organisers_events() -> None:
         assert registry().handlers_of(told) == registry().handlers_for(name), name
 
 
-async def test_a_reference_names_no_row_where_it_is_not_trusted(desk: Desk) -> None:
+async def test_a_reference_names_no_row_where_it_is_not_trusted(harness: Harness) -> None:
     """The setting reaches every family's handler; what metadata name counts as ever."""
     registry = Registry()
     for event_type in ("checkout.session.completed", "payment_intent.succeeded"):
@@ -38,8 +38,8 @@ async def test_a_reference_names_no_row_where_it_is_not_trusted(desk: Desk) -> N
     ignore_references(registry)
     for told in (session("completed", client_reference_id=HARBOUR), intent("succeeded")):
         (handler,) = registry.handlers_for(told.type)
-        await handler([told], desk.tx)
-    assert await desk.shown() == ("pending", None)
+        await handler([told], harness.tx)
+    assert await harness.shown() == ("pending", None)
     (handler,) = registry.handlers_for("checkout.session.completed")
-    await handler([session("completed", 3, client_reference_id=CELLAR, metadata=names(HARBOUR))], desk.tx)
-    assert await desk.shown() == ("paid", PI)
+    await handler([session("completed", 3, client_reference_id=CELLAR, metadata=names(HARBOUR))], harness.tx)
+    assert await harness.shown() == ("paid", PI)

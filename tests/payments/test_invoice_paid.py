@@ -6,7 +6,7 @@ import pytest
 
 from sluice.contract.document import JsonObject
 from sluice.contract.event import StripeEvent
-from tests.payments.desk import Desk
+from tests.payments.harness import Harness
 from tests.payments.history import INVOICE, PI, event, intent, names, refund
 from tests.payments.strategies import HARBOUR
 
@@ -42,43 +42,43 @@ def _subsets(told: list[StripeEvent]) -> list[tuple[StripeEvent, ...]]:
 
 
 @pytest.mark.parametrize("way", WAYS)
-async def test_a_paid_invoice_pays_its_row_whichever_events_come(desk: Desk, way: str) -> None:
+async def test_a_paid_invoice_pays_its_row_whichever_events_come(harness: Harness, way: str) -> None:
     """In every order, and with any of the events of the payment missing."""
     for order in _subsets(WAYS[way]):
-        undo = desk.tx.transaction()
+        undo = harness.tx.transaction()
         await undo.start()
-        await desk.apply_each(*order)
-        assert (await desk.shown())[0] == "paid", [one.type for one in order]
-        shown = await desk.tx.fetchval("SELECT count(*) FROM payment WHERE rank = 1 AND events_id = $1", HARBOUR)
+        await harness.apply_each(*order)
+        assert (await harness.shown())[0] == "paid", [one.type for one in order]
+        shown = await harness.tx.fetchval("SELECT count(*) FROM payment WHERE rank = 1 AND events_id = $1", HARBOUR)
         assert shown == 1, [one.type for one in order]
         await undo.rollback()
 
 
-async def test_a_refunded_invoice_is_refunded(desk: Desk) -> None:
+async def test_a_refunded_invoice_is_refunded(harness: Harness) -> None:
     """The payment below speaks for the invoice, which says paid for ever."""
     told = [INVOICE_PAID, event("invoice_payment.paid", 2), intent("succeeded", 2), refund("created", 5, amount=4900)]
     for order in permutations(told):
-        undo = desk.tx.transaction()
+        undo = harness.tx.transaction()
         await undo.start()
-        await desk.apply_each(*order)
-        status, payment = await desk.shown()
+        await harness.apply_each(*order)
+        status, payment = await harness.shown()
         assert (status, payment) == ("refunded", PI)
         await undo.rollback()
 
 
-async def test_a_row_that_a_silent_invoice_leaves_gets_back_what_it_said(desk: Desk) -> None:
+async def test_a_row_that_a_silent_invoice_leaves_gets_back_what_it_said(harness: Harness) -> None:
     """The payment names another row, and speaks for the invoice from then on."""
-    await desk.apply(INVOICE_PAID)
-    assert await desk.shown() == ("paid", INVOICE)
-    await desk.add_row("00000000-0000-4000-8000-0000000000aa")
-    await desk.apply(
+    await harness.apply(INVOICE_PAID)
+    assert await harness.shown() == ("paid", INVOICE)
+    await harness.add_row("00000000-0000-4000-8000-0000000000aa")
+    await harness.apply(
         event("invoice_payment.paid", 2), intent("succeeded", metadata=names("00000000-0000-4000-8000-0000000000aa"))
     )
-    assert await desk.shown() == ("pending", None)
+    assert await harness.shown() == ("pending", None)
 
 
-async def test_an_invoice_that_is_only_open_pays_nothing(desk: Desk) -> None:
+async def test_an_invoice_that_is_only_open_pays_nothing(harness: Harness) -> None:
     """Finalised, sent, overdue, voided: a link and no payment."""
     for verb in ("finalized", "sent", "overdue", "voided", "payment_failed", "marked_uncollectible"):
-        await desk.apply(event(f"invoice.{verb}", 2, status="open", metadata=names(HARBOUR)))
-    assert await desk.shown() == ("pending", None)
+        await harness.apply(event(f"invoice.{verb}", 2, status="open", metadata=names(HARBOUR)))
+    assert await harness.shown() == ("pending", None)

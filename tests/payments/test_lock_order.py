@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 import asyncpg
 
-from tests.payments.desk import Desk
+from tests.payments.harness import Harness
 from tests.payments.history import intent
 from tests.waiting import until
 
@@ -20,10 +20,10 @@ NO_FACTS = ", ".join(["'{}'"] * 18)
 APPEND = f"SELECT count(*) FROM sluice_add_facts($1, $2, false, {NO_FACTS})"  # noqa: S608  constants
 
 
-async def test_a_batch_locks_its_payments_in_the_order_of_their_ids(desk: Desk, connect: Connect) -> None:
-    """Somebody holds the one in the middle: all before it are locked by then, and none behind it."""
+async def test_a_batch_locks_its_payments_in_the_order_of_their_ids(harness: Harness, connect: Connect) -> None:
+    """Another transaction holds the one in the middle: all before it are locked by then, and none behind it."""
     for payment_id in IDS:
-        await desk.apply(intent("created", id=payment_id))
+        await harness.apply(intent("created", id=payment_id))
     holder, batch, witness = [await connect() for _ in range(3)]
     async with asyncio.TaskGroup() as group:
         async with holder.transaction():

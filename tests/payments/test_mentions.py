@@ -1,4 +1,4 @@
-"""Whom and which row a webhook names, for the error that is about it."""
+"""Which user and which row a webhook names, for the error that is about it."""
 
 import json
 
@@ -32,12 +32,12 @@ def payload(**thing: object) -> JsonObject:
     ],
 )
 def test_a_webhook_names_its_person_and_its_row(thing: dict[str, object], named: Mentions) -> None:
-    """Your own user before Stripe's customer, metadata before the reference; other shapes name nobody."""
+    """Your own user before Stripe's customer, metadata before the reference; other shapes name no user."""
     assert mentions(payload(**thing)) == named
 
 
 def test_an_organisers_url_names_its_row_before_all_else() -> None:
-    """What the body says is the organiser's own word."""
+    """The body is the organiser's own word."""
     assert mentions(payload(metadata={"event_id": "8"}), tenant="7") == Mentions(None, "7")
 
 

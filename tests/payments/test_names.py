@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.payments.desk import Desk
+from tests.payments.harness import Harness
 from tests.payments.history import PI, intent, names, session
 from tests.payments.strategies import HARBOUR
 
@@ -17,15 +17,15 @@ SPELLINGS = [
 
 
 @pytest.mark.parametrize("written", SPELLINGS)
-async def test_metadata_name_a_row_in_any_spelling_of_its_key(desk: Desk, written: str) -> None:
+async def test_metadata_name_a_row_in_any_spelling_of_its_key(harness: Harness, written: str) -> None:
     """The ledger keeps the key as PostgreSQL writes it."""
-    await desk.apply(intent("succeeded", metadata=names(written)))
-    assert await desk.bound(PI) == (HARBOUR, "metadata")
-    assert await desk.shown() == ("paid", PI)
+    await harness.apply(intent("succeeded", metadata=names(written)))
+    assert await harness.bound(PI) == (HARBOUR, "metadata")
+    assert await harness.shown() == ("paid", PI)
 
 
 @pytest.mark.parametrize("written", SPELLINGS)
-async def test_a_reference_names_a_row_in_any_spelling_of_its_key(desk: Desk, written: str) -> None:
+async def test_a_reference_names_a_row_in_any_spelling_of_its_key(harness: Harness, written: str) -> None:
     """Even where the metadata say nothing but white space."""
-    await desk.apply(session("completed", metadata=names("  "), client_reference_id=written))
-    assert await desk.bound(PI) == (HARBOUR, "reference")
+    await harness.apply(session("completed", metadata=names("  "), client_reference_id=written))
+    assert await harness.bound(PI) == (HARBOUR, "reference")

@@ -1,4 +1,4 @@
-"""What each family of events says of a payment."""
+"""Each family of events becomes facts about a payment."""
 
 import json
 
@@ -8,7 +8,7 @@ from sluice.contract.document import Json, JsonObject
 from sluice.contract.envelope import read_event
 from sluice.contract.event import StripeEvent
 from sluice.failures import TooManyFacts
-from sluice.payments.fact_builder import FACTS_MAX, Saying
+from sluice.payments.fact_builder import FACTS_MAX, FactBuilder
 from sluice.payments.facts import Claim, ClaimedBy, Fact, FactKind
 from sluice.payments.reading import facts_of
 from tests.payments.history import (
@@ -216,10 +216,10 @@ def test_an_event_that_makes_too_many_facts_is_refused_by_name() -> None:
 
 def test_an_event_that_makes_too_many_facts_is_not_read_to_its_end() -> None:
     """Its payments are read one by one, and no further than to the first that is too many."""
-    saying = Saying(_invoice_of(1))
+    builder = FactBuilder(_invoice_of(1))
     rest = iter(map(str, range(2 * FACTS_MAX)))
     with pytest.raises(TooManyFacts):
-        saying.each(rest)
+        builder.each(rest)
     assert next(rest) == str(FACTS_MAX + 1)
 
 

@@ -18,7 +18,7 @@ HELD, TAKEN, LET_GO = 4900, 3000, 1900
 
 
 def state(*events: StripeEvent) -> PaymentState:
-    """What these events make of ``pi_1``."""
+    """Fold these events into the state of ``pi_1``."""
     return fold(fact for told in events for fact in facts_of(told) if fact.payment_id == PI)
 
 
@@ -159,13 +159,13 @@ def test_a_release_without_its_capture_counts_until_the_capture_is_known() -> No
 
 
 def test_a_release_hides_no_dispute() -> None:
-    """What a bank takes is told as ever."""
+    """Disputed money is counted as before."""
     assert state(captured(1, LET_GO), returned("re_0", LET_GO, 1), dispute("created", 5)).status == "disputed"
 
 
 @dataclass(frozen=True)
 class Life:
-    """What really happened to a charge, and the events that tell of it, each in the version of some endpoint."""
+    """A charge's true history, and the events that tell of it, each in the version of some endpoint."""
 
     back: int
     capture: Sequence[StripeEvent]

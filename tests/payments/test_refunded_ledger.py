@@ -2,14 +2,14 @@
 
 from itertools import permutations
 
-from tests.payments.desk import Desk
+from tests.payments.harness import Harness
 from tests.payments.history import NOON, PI, charge, intent, names, refund
 from tests.payments.strategies import HARBOUR
 
 OLD = "2025-02-24.acacia"
 
 
-async def test_a_release_is_no_refund_whichever_event_comes_last(desk: Desk) -> None:
+async def test_a_release_is_no_refund_whichever_event_comes_last(harness: Harness) -> None:
     """Each event in a batch of its own, so that the others are read from the ledger."""
     told = [
         intent("created", 0, metadata=names(HARBOUR)),
@@ -18,8 +18,8 @@ async def test_a_release_is_no_refund_whichever_event_comes_last(desk: Desk) -> 
     ]
     real = refund("created", 5, refund_id="re_1", amount=500, created=NOON + 5, api_version=OLD)
     for order in permutations(told):
-        await desk.wipe()
-        await desk.apply_each(*order)
-        assert await desk.shown() == ("paid", PI)
-        await desk.apply_each(real)
-        assert await desk.shown() == ("partially_refunded", PI)
+        await harness.wipe()
+        await harness.apply_each(*order)
+        assert await harness.shown() == ("paid", PI)
+        await harness.apply_each(real)
+        assert await harness.shown() == ("partially_refunded", PI)

@@ -13,7 +13,7 @@ from processor.payments.row_watch import RowWatch
 from sluice.contract.event import StripeEvent
 from sluice.outcomes import Applied, Parked
 from sluice.payments.recompute import Node
-from tests.payments.desk import ACCOUNT, Desk
+from tests.payments.harness import ACCOUNT, Harness
 from tests.payments.history import (
     INVOICE,
     PI,
@@ -26,7 +26,7 @@ from tests.payments.history import (
     refund,
     session,
 )
-from tests.payments.strategies import CELLAR, HARBOUR, NOBODY, any_event, metadata, references, times
+from tests.payments.strategies import CELLAR, HARBOUR, MISSING_ROW, any_event, metadata, references, times
 
 ORGANISER = "00000000-0000-4000-8000-00000000000c"
 BUYER = "7d1c0a52-51c8-4b8f-9d5e-0a4f6a1b2c3d"
@@ -42,16 +42,16 @@ class Row:
     events_id: str
     columns: Mapping[str, str] | None
 
-    async def happen(self, desk: Desk) -> None:
+    async def happen(self, harness: Harness) -> None:
         """Insert, update or delete it, as an application does."""
         if self.columns is None:
-            await desk.tx.execute("DELETE FROM events WHERE id = sluice_event_key($1)", self.events_id)
+            await harness.tx.execute("DELETE FROM events WHERE id = sluice_event_key($1)", self.events_id)
             return
-        await desk.tx.execute(
+        await harness.tx.execute(
             "INSERT INTO events (id) VALUES (sluice_event_key($1)) ON CONFLICT DO NOTHING", self.events_id
         )
         for column, value in self.columns.items():
-            await desk.tx.execute(
+            await harness.tx.execute(
                 f"UPDATE events SET {column} = $2 WHERE id = sluice_event_key($1)",  # noqa: S608
                 self.events_id,
                 value,
@@ -60,8 +60,8 @@ class Row:
 
 @st.composite
 def lives(draw: st.DrawFn) -> list[Row]:
-    """What one row goes through: it may come late, store an id or get an account later, vanish, and come again."""
-    events_id = draw(st.sampled_from((HARBOUR, CELLAR, NOBODY, ORGANISER)))
+    """Draw one row's history: it may come late, store an id or get an account later, vanish, and come again."""
+    events_id = draw(st.sampled_from((HARBOUR, CELLAR, MISSING_ROW, ORGANISER)))
     account = {"stripe_account_id": ACCOUNT} if events_id == ORGANISER else {}
     stored = {"stripe_payment_intent_id": PI} if events_id == CELLAR else {}
     steps = [{}, account, {**account, **stored}][draw(st.integers(0, 2)) :]
@@ -83,7 +83,7 @@ foreign = st.builds(
     lambda at, own, reference: session("completed", at, metadata=own, client_reference_id=reference),
     times,
     metadata,
-    st.one_of(references, st.sampled_from((BUYER, NOBODY, ORGANISER))),
+    st.one_of(references, st.sampled_from((BUYER, MISSING_ROW, ORGANISER))),
 )
 
 
@@ -111,31 +111,31 @@ def _last(steps: Sequence[Row]) -> Row:
     return Row(steps[0].events_id, columns)
 
 
-async def settle(desk: Desk) -> None:
+async def settle(harness: Harness) -> None:
     """Let the watch look until it finds nothing."""
     for _ in range(_MOST_LOOKS):
-        if await desk.look() == 0:
+        if await harness.look() == 0:
             return
     raise AssertionError("the watch finds the same payments again and again")
 
 
-async def statuses(desk: Desk) -> Mapping[str, str]:
-    """What each row says."""
-    return {row[0]: row[1] for row in await desk.tx.fetch("SELECT id::text, payment_status FROM events ORDER BY id")}
+async def statuses(harness: Harness) -> Mapping[str, str]:
+    """The status of each row."""
+    return {row[0]: row[1] for row in await harness.tx.fetch("SELECT id::text, payment_status FROM events ORDER BY id")}
 
 
-async def after(desk: Desk, happened: Sequence[StripeEvent | Row], *, looks: bool) -> Mapping[str, str]:
+async def after(harness: Harness, happened: Sequence[StripeEvent | Row], *, looks: bool) -> Mapping[str, str]:
     """The statuses after all this; nothing of it stays."""
-    undo = desk.tx.transaction()
+    undo = harness.tx.transaction()
     await undo.start()
     try:
-        await desk.tx.execute("DELETE FROM events WHERE id <> sluice_event_key($1)", HARBOUR)
+        await harness.tx.execute("DELETE FROM events WHERE id <> sluice_event_key($1)", HARBOUR)
         for one in happened:
-            await (one.happen(desk) if isinstance(one, Row) else desk.apply(one))
+            await (one.happen(harness) if isinstance(one, Row) else harness.apply(one))
             if looks:
-                await desk.look()
-        await settle(desk)
-        return await statuses(desk)
+                await harness.look()
+        await settle(harness)
+        return await statuses(harness)
     finally:
         await undo.rollback()
 
@@ -145,28 +145,28 @@ async def after(desk: Desk, happened: Sequence[StripeEvent | Row], *, looks: boo
 )
 @given(day=days(), looks=st.booleans())
 async def test_rows_and_webhooks_in_any_order_end_in_the_same_status(
-    desk: Desk, day: tuple[list[StripeEvent], list[Row], list[StripeEvent | Row]], *, looks: bool
+    harness: Harness, day: tuple[list[StripeEvent], list[Row], list[StripeEvent | Row]], *, looks: bool
 ) -> None:
     """As if the rows had been there from the beginning as they are in the end, and no other."""
     told, rows, happened = day
-    assert await after(desk, happened, looks=looks) == await after(desk, [*rows, *told], looks=False)
+    assert await after(harness, happened, looks=looks) == await after(harness, [*rows, *told], looks=False)
 
 
-async def test_a_reference_to_no_row_leaves_the_stored_binding(desk: Desk) -> None:
+async def test_a_reference_to_no_row_leaves_the_stored_binding(harness: Harness) -> None:
     """A buyer's own id is no row's key: whichever comes first, the row that stores the intent stays paid."""
-    await desk.tx.execute("UPDATE events SET stripe_payment_intent_id = $1 WHERE id::text = $2", PI, HARBOUR)
+    await harness.tx.execute("UPDATE events SET stripe_payment_intent_id = $1 WHERE id::text = $2", PI, HARBOUR)
     told = [intent("succeeded", 1), session("completed", 2, client_reference_id=BUYER)]
     for order in permutations(told):
-        undo = desk.tx.transaction()
+        undo = harness.tx.transaction()
         await undo.start()
-        outcomes = [(await desk.apply(one))[one.stripe_event_id] for one in order]
+        outcomes = [(await harness.apply(one))[one.stripe_event_id] for one in order]
         assert outcomes == [Applied(), Applied()]
-        assert await desk.shown() == ("paid", PI)
+        assert await harness.shown() == ("paid", PI)
         await undo.rollback()
 
 
-async def test_a_reference_to_no_row_leaves_what_a_subscription_named(desk: Desk) -> None:
-    """What stands above the payment names a row that exists; that is the strongest claim that is satisfied."""
+async def test_a_reference_to_no_row_leaves_what_a_subscription_named(harness: Harness) -> None:
+    """The invoice or subscription above the payment names a row that exists: the strongest claim that is satisfied."""
     told = [
         event("customer.subscription.created", 1, metadata=names(HARBOUR)),
         event("invoice.paid", 2, parent=parent()),
@@ -176,63 +176,63 @@ async def test_a_reference_to_no_row_leaves_what_a_subscription_named(desk: Desk
             client_reference_id=BUYER,
         ),
     ]  # fmt: skip
-    await desk.apply_each(*told)
-    assert await desk.shown() == ("paid", PI)
-    await desk.add_row(BUYER)
-    await settle(desk)
-    assert await desk.shown(BUYER) == ("paid", PI)
-    assert await desk.shown() == ("pending", None)
+    await harness.apply_each(*told)
+    assert await harness.shown() == ("paid", PI)
+    await harness.add_row(BUYER)
+    await settle(harness)
+    assert await harness.shown(BUYER) == ("paid", PI)
+    assert await harness.shown() == ("pending", None)
 
 
-async def test_an_event_that_names_a_row_of_another_account_is_applied(desk: Desk) -> None:
+async def test_an_event_that_names_a_row_of_another_account_is_applied(harness: Harness) -> None:
     """The row exists, so nothing is waited for; the payment stays with the row that may show it."""
-    await desk.add_row(ORGANISER, stripe_account_id=ACCOUNT)
-    await desk.tx.execute("UPDATE events SET stripe_payment_intent_id = $1 WHERE id::text = $2", PI, HARBOUR)
+    await harness.add_row(ORGANISER, stripe_account_id=ACCOUNT)
+    await harness.tx.execute("UPDATE events SET stripe_payment_intent_id = $1 WHERE id::text = $2", PI, HARBOUR)
     told = intent("succeeded", metadata=names(ORGANISER))
-    assert (await desk.apply(told))[told.stripe_event_id] == Applied()
-    assert await desk.shown() == ("paid", PI)
-    assert await desk.shown(ORGANISER) == ("pending", None)
+    assert (await harness.apply(told))[told.stripe_event_id] == Applied()
+    assert await harness.shown() == ("paid", PI)
+    assert await harness.shown(ORGANISER) == ("pending", None)
 
 
-async def test_an_event_is_parked_only_while_no_claim_is_satisfied(desk: Desk) -> None:
+async def test_an_event_is_parked_only_while_no_claim_is_satisfied(harness: Harness) -> None:
     """Of two names neither of which exists, the first that appears ends the waiting."""
-    told = session("completed", metadata=names(NOBODY), client_reference_id=BUYER)
-    assert (await desk.apply(told))[told.stripe_event_id] == Parked(min(NOBODY, BUYER))
-    await desk.add_row(BUYER)
-    assert (await desk.apply(told))[told.stripe_event_id] == Applied()
-    assert await desk.shown(BUYER) == ("paid", PI)
+    told = session("completed", metadata=names(MISSING_ROW), client_reference_id=BUYER)
+    assert (await harness.apply(told))[told.stripe_event_id] == Parked(min(MISSING_ROW, BUYER))
+    await harness.add_row(BUYER)
+    assert (await harness.apply(told))[told.stripe_event_id] == Applied()
+    assert await harness.shown(BUYER) == ("paid", PI)
 
 
 @pytest.mark.parametrize("write", ["insert", "update"])
-async def test_a_row_that_stores_the_intent_later_shows_it(desk: Desk, write: str) -> None:
+async def test_a_row_that_stores_the_intent_later_shows_it(harness: Harness, write: str) -> None:
     """The application writes the id after the webhook came: no other webhook is needed."""
-    await desk.apply(intent("succeeded"))
-    row = Row(NOBODY if write == "insert" else HARBOUR, {"stripe_payment_intent_id": PI})
-    await row.happen(desk)
-    await settle(desk)
-    assert await desk.shown(row.events_id) == ("paid", PI)
-    assert await desk.look() == 0
+    await harness.apply(intent("succeeded"))
+    row = Row(MISSING_ROW if write == "insert" else HARBOUR, {"stripe_payment_intent_id": PI})
+    await row.happen(harness)
+    await settle(harness)
+    assert await harness.shown(row.events_id) == ("paid", PI)
+    assert await harness.look() == 0
 
 
-async def test_a_row_that_gets_its_account_later_shows_that_accounts_payments(desk: Desk) -> None:
+async def test_a_row_that_gets_its_account_later_shows_that_accounts_payments(harness: Harness) -> None:
     """And no more those of the platform that it showed before."""
-    await desk.add_row(ORGANISER)
-    await desk.apply(intent("succeeded", account=ACCOUNT, id="pi_own", metadata=names(ORGANISER)))
-    await desk.apply(intent("payment_failed", metadata=names(ORGANISER)))
-    assert await desk.shown(ORGANISER) == ("failed", PI)
-    await Row(ORGANISER, {"stripe_account_id": ACCOUNT}).happen(desk)
-    await settle(desk)
-    assert await desk.shown(ORGANISER) == ("paid", "pi_own")
+    await harness.add_row(ORGANISER)
+    await harness.apply(intent("succeeded", account=ACCOUNT, id="pi_own", metadata=names(ORGANISER)))
+    await harness.apply(intent("payment_failed", metadata=names(ORGANISER)))
+    assert await harness.shown(ORGANISER) == ("failed", PI)
+    await Row(ORGANISER, {"stripe_account_id": ACCOUNT}).happen(harness)
+    await settle(harness)
+    assert await harness.shown(ORGANISER) == ("paid", "pi_own")
 
 
-async def test_a_row_that_is_made_anew_shows_its_payments_again(desk: Desk) -> None:
+async def test_a_row_that_is_made_anew_shows_its_payments_again(harness: Harness) -> None:
     """Deleted and restored without what Sluice had written."""
-    await desk.apply(intent("succeeded", metadata=names(HARBOUR)))
-    await Row(HARBOUR, None).happen(desk)
-    await settle(desk)
-    await desk.add_row(HARBOUR)
-    await settle(desk)
-    assert await desk.shown() == ("paid", PI)
+    await harness.apply(intent("succeeded", metadata=names(HARBOUR)))
+    await Row(HARBOUR, None).happen(harness)
+    await settle(harness)
+    await harness.add_row(HARBOUR)
+    await settle(harness)
+    assert await harness.shown() == ("paid", PI)
 
 
 @pytest.mark.parametrize(
@@ -245,49 +245,49 @@ async def test_a_row_that_is_made_anew_shows_its_payments_again(desk: Desk) -> N
     ],
     ids=["destination", "on_behalf_of", "expanded", "charge of before 2017"],
 )
-async def test_the_platforms_charge_for_an_account_is_that_accounts_rows(desk: Desk, told: StripeEvent) -> None:
+async def test_the_platforms_charge_for_an_account_is_that_accounts_rows(harness: Harness, told: StripeEvent) -> None:
     """Refunds and disputes of it, which tell of no account, too."""
-    await desk.add_row(ORGANISER, stripe_account_id=ACCOUNT)
-    await desk.apply(told)
-    assert await desk.shown(ORGANISER) == ("paid", PI)
-    await desk.apply(refund("created", 3))
-    assert (await desk.shown(ORGANISER))[0] in {"refunded", "partially_refunded"}
+    await harness.add_row(ORGANISER, stripe_account_id=ACCOUNT)
+    await harness.apply(told)
+    assert await harness.shown(ORGANISER) == ("paid", PI)
+    await harness.apply(refund("created", 3))
+    assert (await harness.shown(ORGANISER))[0] in {"refunded", "partially_refunded"}
 
 
-async def test_a_stored_destination_charge_shows_on_its_accounts_row(desk: Desk) -> None:
+async def test_a_stored_destination_charge_shows_on_its_accounts_row(harness: Harness) -> None:
     """The application stored the platform's intent in the row of the account that gets the money."""
-    await desk.add_row(ORGANISER, stripe_account_id=ACCOUNT, stripe_payment_intent_id=PI)
-    await desk.apply(intent("succeeded", transfer_data={"destination": ACCOUNT}))
-    assert await desk.shown(ORGANISER) == ("paid", PI)
+    await harness.add_row(ORGANISER, stripe_account_id=ACCOUNT, stripe_payment_intent_id=PI)
+    await harness.apply(intent("succeeded", transfer_data={"destination": ACCOUNT}))
+    assert await harness.shown(ORGANISER) == ("paid", PI)
 
 
-async def test_a_connected_account_cannot_name_a_beneficiary(desk: Desk) -> None:
-    """Only what the platform itself charges is for somebody else."""
-    await desk.add_row(ORGANISER, stripe_account_id=ACCOUNT)
+async def test_a_connected_account_cannot_name_a_beneficiary(harness: Harness) -> None:
+    """Only the platform's own charges may be for another account."""
+    await harness.add_row(ORGANISER, stripe_account_id=ACCOUNT)
     told = intent("succeeded", account="acct_Other", metadata=names(ORGANISER), on_behalf_of=ACCOUNT)
-    await desk.apply(told)
-    await settle(desk)
-    assert await desk.shown(ORGANISER) == ("pending", None)
+    await harness.apply(told)
+    await settle(harness)
+    assert await harness.shown(ORGANISER) == ("pending", None)
 
 
-async def test_every_payment_is_looked_at_in_turn(desk: Desk) -> None:
+async def test_every_payment_is_looked_at_in_turn(harness: Harness) -> None:
     """However many wait: each look costs the same, and all of them together miss none."""
-    await desk.apply(*(intent("succeeded", id=f"pi_{number}") for number in range(30)))
-    await Row(NOBODY, {"stripe_payment_intent_id": "pi_3"}).happen(desk)
-    await Row(CELLAR, {"stripe_payment_intent_id": "pi_29"}).happen(desk)
+    await harness.apply(*(intent("succeeded", id=f"pi_{number}") for number in range(30)))
+    await Row(MISSING_ROW, {"stripe_payment_intent_id": "pi_3"}).happen(harness)
+    await Row(CELLAR, {"stripe_payment_intent_id": "pi_29"}).happen(harness)
     watch = RowWatch(newest=2, in_turn=4)
     found: set[Node] = set()
     for _ in range(20):
-        found.update(await watch.take(desk.tx, 10))
+        found.update(await watch.take(harness.tx, 10))
     assert {node.payment_id for node in found} == {"pi_3", "pi_29"}
 
 
-async def test_one_processor_looks_at_a_time(desk: Desk, connect: Connect) -> None:
+async def test_one_processor_looks_at_a_time(harness: Harness, connect: Connect) -> None:
     """Replicas share the work of no payment; the others find nothing meanwhile."""
-    await desk.apply(intent("succeeded"))
-    await Row(NOBODY, {"stripe_payment_intent_id": PI}).happen(desk)
+    await harness.apply(intent("succeeded"))
+    await Row(MISSING_ROW, {"stripe_payment_intent_id": PI}).happen(harness)
     other = await connect()
     async with other.transaction():
         assert len(await RowWatch().take(other, 10)) == 1
-        assert await RowWatch().take(desk.tx, 10) == ()
-    assert len(await RowWatch().take(desk.tx, 10)) == 1
+        assert await RowWatch().take(harness.tx, 10) == ()
+    assert len(await RowWatch().take(harness.tx, 10)) == 1

@@ -17,7 +17,7 @@ PRECEDENCE = subscription.PRECEDENCE
 
 
 def word(verb: str, status: str = "active", previous: JsonObject | None = None, **fields: Json) -> Word:
-    """What one event of a subscription says."""
+    """The word of one event of a subscription."""
     told = event(f"customer.subscription.{verb}", 0, **{"status": status, "previous": previous, **fields})
     return Word.of(told, status)
 
@@ -211,7 +211,7 @@ def _leads(start: Word, end: Word, compared: Sequence[Word]) -> bool:
 
 
 def test_a_thousand_words_of_one_second_are_compared_in_no_time() -> None:
-    """Whoever signs them: only the last ones count."""
+    """Only the last ones count, however many are signed."""
     statuses = ("active", "past_due")
     many = [
         word("updated", statuses[one % 2], {"status": statuses[1 - one % 2]})._replace(stripe_event_id=f"evt_{one}")

@@ -4,7 +4,7 @@ import asyncpg
 
 from sluice.postgres.migrator import migrate
 from tests.ops.cli import cli, cli_json
-from tests.payments.desk import ACCOUNT, Desk
+from tests.payments.harness import ACCOUNT, Harness
 from tests.payments.history import PI, event, intent, names, session
 from tests.payments.strategies import CELLAR, HARBOUR
 
@@ -37,7 +37,7 @@ INSERT INTO payment_fact (scope, payment_id, stripe_event_id, said_at, kind, sta
 WANTED = {HARBOUR: "paid", CELLAR: "paid", ORGANISER: "paid", "00000000-0000-4000-8000-00000000000d": "paid"}
 
 
-async def upgraded(url: str) -> Desk:
+async def upgraded(url: str) -> Harness:
     """A database that the release before had worked on."""
     await migrate(url)
     connection = await asyncpg.connect(url, timeout=10)
@@ -50,34 +50,34 @@ async def upgraded(url: str) -> Desk:
             told.type,
             told.body,
         )
-    return Desk(connection)
+    return Harness(connection)
 
 
-async def statuses(desk: Desk) -> dict[str, str]:
+async def statuses(harness: Harness) -> dict[str, str]:
     """What each row says."""
-    return {row[0]: row[1] for row in await desk.tx.fetch("SELECT id::text, payment_status FROM events")}
+    return {row[0]: row[1] for row in await harness.tx.fetch("SELECT id::text, payment_status FROM events")}
 
 
 async def test_the_services_alone_mend_what_the_ledger_holds(empty_database_url: str) -> None:
     """Without a command: bindings and paid invoices; only what the ledger never held takes a rebuild."""
-    desk = await upgraded(empty_database_url)
+    harness = await upgraded(empty_database_url)
     try:
-        while await desk.look():
+        while await harness.look():
             pass
-        assert await statuses(desk) == {**WANTED, ORGANISER: "pending"}
+        assert await statuses(harness) == {**WANTED, ORGANISER: "pending"}
     finally:
-        await _close(desk)
+        await _close(harness)
 
 
 async def test_a_rebuild_mends_the_rest_and_says_which_rows_and_why(empty_database_url: str) -> None:
     """A dry run changes nothing and tells the same; a second run finds nothing to change."""
-    desk = await upgraded(empty_database_url)
+    harness = await upgraded(empty_database_url)
     try:
-        before = await statuses(desk)
+        before = await statuses(harness)
         planned = await cli_json("rebuild", "--dry-run", DATABASE_URL=empty_database_url)
-        assert await statuses(desk) == before
+        assert await statuses(harness) == before
         done = await cli_json("rebuild", DATABASE_URL=empty_database_url)
-        assert await statuses(desk) == WANTED
+        assert await statuses(harness) == WANTED
         assert [row["events_id"] for row in done["rows"]] == [row["events_id"] for row in planned["rows"]]
         told = {row["events_id"]: (row["status_before"], row["status"], row["bound_by"]) for row in done["rows"]}
         assert told == {
@@ -89,21 +89,23 @@ async def test_a_rebuild_mends_the_rest_and_says_which_rows_and_why(empty_databa
         assert "No events row changes." in again.stdout
         assert (await cli_json("rebuild", DATABASE_URL=empty_database_url))["corrected"] == 0
     finally:
-        await _close(desk)
+        await _close(harness)
 
 
 async def test_a_rebuild_leaves_what_it_cannot_read(empty_database_url: str) -> None:
     """It names the webhook, and its facts stay."""
-    desk = await upgraded(empty_database_url)
+    harness = await upgraded(empty_database_url)
     try:
-        await desk.tx.execute("UPDATE webhook_logs SET body = 'junk' WHERE stripe_event_id = $1", RIGHT.stripe_event_id)
+        await harness.tx.execute(
+            "UPDATE webhook_logs SET body = 'junk' WHERE stripe_event_id = $1", RIGHT.stripe_event_id
+        )
         done = await cli_json("rebuild", DATABASE_URL=empty_database_url)
         assert done["unreadable"] == [RIGHT.stripe_event_id]
-        assert (await statuses(desk))[CELLAR] == "paid"
+        assert (await statuses(harness))[CELLAR] == "paid"
     finally:
-        await _close(desk)
+        await _close(harness)
 
 
-async def _close(desk: Desk) -> None:
-    assert isinstance(desk.tx, asyncpg.Connection)
-    await desk.tx.close(timeout=5)
+async def _close(harness: Harness) -> None:
+    assert isinstance(harness.tx, asyncpg.Connection)
+    await harness.tx.close(timeout=5)

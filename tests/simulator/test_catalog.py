@@ -9,21 +9,21 @@ from sluice.payments.reading import facts_of
 from sluice.payments.recompute import Node, settle
 from sluice.payments.status import PaymentStatus
 from sluice.simulator.builder import Subject
-from sluice.simulator.catalog import STORIES, Account, tell
+from sluice.simulator.catalog import SCENARIOS, Account, play
 from sluice.simulator.objects import API_VERSION, shape
 
 EVENTS_ID = "0b9c5e0e-6c0f-4f0e-9a53-3f1f6f1c2b11"
 ENDS_AT = 1_900_000_000
-EVERY_STORY = pytest.mark.parametrize("name", STORIES)
+EVERY_SCENARIO = pytest.mark.parametrize("name", SCENARIOS)
 
 
 def told(name: str, seed: str = "7", subject: Subject | None = None) -> Sequence[StripeEvent]:
-    """A story's events as Sluice reads them."""
+    """A scenario's events as Sluice reads them."""
     subject = subject or Subject("Night", EVENTS_ID)
-    return [read_event(event.body) for event in tell(STORIES[name], subject, seed=seed, ends_at=ENDS_AT)]
+    return [read_event(event.body) for event in play(SCENARIOS[name], subject, seed=seed, ends_at=ENDS_AT)]
 
 
-@EVERY_STORY
+@EVERY_SCENARIO
 def test_every_event_is_one_that_sluice_reads(name: str) -> None:
     """Ids, times and versions have the shape that the contract asks for, and time never runs backwards."""
     events = told(name)
@@ -34,15 +34,15 @@ def test_every_event_is_one_that_sluice_reads(name: str) -> None:
     assert len({event.stripe_event_id for event in events}) == len(events)
 
 
-@EVERY_STORY
+@EVERY_SCENARIO
 def test_the_same_seed_tells_the_same_bytes(name: str) -> None:
-    """A story is a function of its arguments; another seed shares no id with it."""
+    """A scenario is a function of its arguments; another seed shares no id with it."""
     bodies = [event.body for event in told(name)]
     assert bodies == [event.body for event in told(name)]
     assert not {event.stripe_event_id for event in told(name)} & {event.stripe_event_id for event in told(name, "8")}
 
 
-@EVERY_STORY
+@EVERY_SCENARIO
 def test_a_story_without_a_row_names_none(name: str) -> None:
     """Sent to a system whose rows are not known, no object names one, so nothing is parked."""
     for event in told(name, subject=Subject("Night")):
@@ -50,13 +50,13 @@ def test_a_story_without_a_row_names_none(name: str) -> None:
         assert event.object.get("client_reference_id") is None
 
 
-@EVERY_STORY
+@EVERY_SCENARIO
 def test_every_story_says_what_happens(name: str) -> None:
     """The list that `sluice send --list` prints has a sentence for each."""
-    assert STORIES[name].sentence.endswith(".")
+    assert SCENARIOS[name].sentence.endswith(".")
 
 
-@pytest.mark.parametrize("name", [name for name in STORIES if name != "unknown_type"])
+@pytest.mark.parametrize("name", [name for name in SCENARIOS if name != "unknown_type"])
 def test_objects_have_every_field_of_their_kind(name: str) -> None:
     """An object carries all fields that Stripe's carries, so that a reader cannot live by what is left out."""
     for event in told(name):
@@ -67,7 +67,7 @@ def test_objects_have_every_field_of_their_kind(name: str) -> None:
 
 
 def test_a_field_that_stripe_does_not_have_is_refused() -> None:
-    """A misspelt field in a plot fails here instead of being sent."""
+    """A misspelt field in a script fails here instead of being sent."""
     with pytest.raises(KeyError, match="amuont"):
         shape("charge", amuont=1)
 
@@ -80,12 +80,12 @@ def test_a_connected_account_and_live_mode_are_on_every_event() -> None:
 
 def test_every_kind_of_account_has_a_story() -> None:
     """Platform, organiser and Connect are all in the day."""
-    assert {story.account for story in STORIES.values()} == set(Account)
+    assert {scenario.account for scenario in SCENARIOS.values()} == set(Account)
 
 
 def test_titles_are_unique() -> None:
     """The demo finds its rows again by name."""
-    assert len({story.title for story in STORIES.values()}) == len(STORIES)
+    assert len({scenario.title for scenario in SCENARIOS.values()}) == len(SCENARIOS)
 
 
 def becomes(events: Sequence[StripeEvent]) -> str | None:
@@ -99,14 +99,14 @@ def becomes(events: Sequence[StripeEvent]) -> str | None:
     return min(bound, key=lambda status: PaymentStatus(status).rank, default=None)
 
 
-@EVERY_STORY
+@EVERY_SCENARIO
 def test_every_story_ends_as_it_says(name: str) -> None:
-    """The status that a story expects is what the pure fold makes of its events."""
-    expected = STORIES[name].expected_status
+    """The status that a scenario expects is what the pure fold makes of its events."""
+    expected = SCENARIOS[name].expected_status
     assert (becomes(told(name)) or "pending") == expected
 
 
-@EVERY_STORY
+@EVERY_SCENARIO
 def test_a_story_says_the_same_backwards(name: str) -> None:
-    """The stories are fit to show that order does not matter."""
+    """The scenarios are fit to show that order does not matter."""
     assert becomes(told(name)[::-1]) == becomes(told(name))

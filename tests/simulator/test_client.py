@@ -7,16 +7,16 @@ from sluice.simulator.backoff import HOURS_BETWEEN_ATTEMPTS
 from sluice.simulator.builder import Subject
 from sluice.simulator.client import Endpoint, send
 from sluice.simulator.day import send_day
-from sluice.simulator.deliveries import Delivery, Life, Reason, in_order
+from sluice.simulator.deliveries import Delivery, Reason, ScenarioRun, in_order
 from tests.simulator.gateway import Arrived, gateway
 from tests.simulator.test_deliveries import demo_events
 
 HURRY = 0.001
 
 
-def deliveries(story: str = "checkout_paid") -> Sequence[Delivery]:
-    """One life in order."""
-    return in_order(Life.of(story, Subject("Night", "1"), secret="whsec_a"), seed="1", ends_at=1_900_000_000)
+def deliveries(scenario: str = "checkout_paid") -> Sequence[Delivery]:
+    """One scenario in order."""
+    return in_order(ScenarioRun.of(scenario, Subject("Night", "1"), secret="whsec_a"), seed="1", ends_at=1_900_000_000)
 
 
 def at_once(url: str, concurrency: int = 32) -> Endpoint:
@@ -91,7 +91,7 @@ async def test_a_day_is_sent_and_the_forgery_is_refused_once() -> None:
             "whsec_a",
             events=demo_events(),
             seed=5,
-            progress=lambda answer: seen.append(answer.delivery.story),
+            progress=lambda answer: seen.append(answer.delivery.scenario),
         )
     assert report.is_as_expected
     assert report.forgeries_refused == 1

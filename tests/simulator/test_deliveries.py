@@ -3,9 +3,9 @@ from collections.abc import Sequence
 
 from sluice.simulator.backoff import HOURS_BETWEEN_ATTEMPTS, pauses
 from sluice.simulator.builder import Subject
-from sluice.simulator.catalog import STORIES, Account
+from sluice.simulator.catalog import SCENARIOS, Account
 from sluice.simulator.day import plan_day
-from sluice.simulator.deliveries import Delivery, Life, Reason, in_order
+from sluice.simulator.deliveries import Delivery, Reason, ScenarioRun, in_order
 from sluice.simulator.demo import DemoEvent
 
 ENDS_AT = 1_900_000_000
@@ -16,13 +16,13 @@ def demo_events() -> Sequence[DemoEvent]:
     return [
         DemoEvent(
             id=f"{number}",
-            name=story.title,
-            expected_status=story.expected_status,
-            story=story.name,
-            webhook_secret=f"whsec_own{number}" if story.account is Account.TENANT else None,
-            stripe_account_id=None if story.account is Account.PLATFORM else f"acct_{number}",
+            name=scenario.title,
+            expected_status=scenario.expected_status,
+            scenario=scenario.name,
+            webhook_secret=f"whsec_own{number}" if scenario.account is Account.TENANT else None,
+            stripe_account_id=None if scenario.account is Account.PLATFORM else f"acct_{number}",
         )
-        for number, story in enumerate(STORIES.values())
+        for number, scenario in enumerate(SCENARIOS.values())
     ]
 
 
@@ -51,19 +51,21 @@ def test_every_event_of_every_story_is_sent_first_once() -> None:
     expected = [
         one.event.stripe_event_id
         for event in demo_events()
-        for one in in_order(Life.of(event.story, event.subject, secret="whsec_a"), seed="3", ends_at=ENDS_AT)
+        for one in in_order(ScenarioRun.of(event.scenario, event.subject, secret="whsec_a"), seed="3", ends_at=ENDS_AT)
     ]
     assert first == Counter(expected)
 
 
 def test_a_day_arrives_out_of_order() -> None:
-    """One story arrives wholly backwards, and others are jostled."""
-    created = [one.event.created for one in day() if one.story == "declined_then_paid" and one.reason is Reason.FIRST]
+    """One scenario arrives wholly backwards, and others are jostled."""
+    created = [
+        one.event.created for one in day() if one.scenario == "declined_then_paid" and one.reason is Reason.FIRST
+    ]
     assert created == sorted(created, reverse=True)
     jostled = {
-        story
-        for story in STORIES
-        if (times := [one.event.created for one in day() if one.story == story]) != sorted(times)
+        scenario
+        for scenario in SCENARIOS
+        if (times := [one.event.created for one in day() if one.scenario == scenario]) != sorted(times)
     }
     assert len(jostled) > 3
 
@@ -73,7 +75,7 @@ def test_each_account_has_its_own_address_and_secret() -> None:
     for one in day():
         if one.reason is Reason.FORGERY:
             continue
-        account = STORIES[one.story].account
+        account = SCENARIOS[one.scenario].account
         own = account is Account.TENANT
         assert one.path.startswith("/api/stripe-webhook/") is own
         assert (one.secrets == ("whsec_a", "whsec_b")) is not own
@@ -83,7 +85,7 @@ def test_each_account_has_its_own_address_and_secret() -> None:
 def test_the_forgery_names_a_real_row_and_promises_money() -> None:
     """It would pay an unpaid row, were it believed; it is signed with none of the endpoint's secrets."""
     forged = next(one for one in day() if one.reason is Reason.FORGERY)
-    row = next(event for event in demo_events() if event.story == forged.story)
+    row = next(event for event in demo_events() if event.scenario == forged.scenario)
     assert row.expected_status == "failed"
     assert f'"event_id": "{row.id}"'.encode() in forged.event.body
     assert b'"payment_status": "paid"' in forged.event.body
@@ -93,8 +95,8 @@ def test_the_forgery_names_a_real_row_and_promises_money() -> None:
 
 def test_a_tenants_story_without_a_row_goes_to_the_platform() -> None:
     """Sent by hand without a database, there is no tenant URL to send to."""
-    life = Life.of("organiser_paid", Subject("Fête"), secret="whsec_a")
-    assert (life.path, life.secrets) == ("/api/stripe-webhook", ("whsec_a",))
+    run = ScenarioRun.of("organiser_paid", Subject("Fête"), secret="whsec_a")
+    assert (run.path, run.secrets) == ("/api/stripe-webhook", ("whsec_a",))
 
 
 def test_no_secret_shows_in_what_a_person_may_print() -> None:

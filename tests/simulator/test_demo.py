@@ -1,7 +1,7 @@
 import asyncpg
 import pytest
 
-from sluice.simulator.catalog import STORIES, Account
+from sluice.simulator.catalog import SCENARIOS, Account
 from sluice.simulator.client import Answer, Attempt
 from sluice.simulator.day import DayReport, plan_day
 from sluice.simulator.deliveries import PLATFORM_PATH, Reason
@@ -35,7 +35,7 @@ async def test_rows_are_made_once_whatever_their_key_is(key: str, empty_database
         await an_events_table(connection, *KEYS[key])
         first = await create_demo_events(connection)
         assert await create_demo_events(connection) == first
-        assert await connection.fetchval("SELECT count(*) FROM events") == len(STORIES) == len(first)
+        assert await connection.fetchval("SELECT count(*) FROM events") == len(SCENARIOS) == len(first)
     assert len({row.id for row in first}) == len(first)
 
 
@@ -44,14 +44,14 @@ async def test_each_account_gets_what_it_needs(database_url: str) -> None:
     async with connected(database_url) as connection:
         rows = await create_demo_events(connection)
     for row in rows:
-        account = STORIES[row.story].account
+        account = SCENARIOS[row.scenario].account
         assert (row.webhook_secret is not None) is (account is Account.TENANT)
         assert (row.stripe_account_id is not None) is (account is not Account.PLATFORM)
 
 
 async def test_a_persons_own_row_is_never_touched(database_url: str) -> None:
-    """A row that has a story's title, but is no demo row, keeps its secret; a broken demo row is mended."""
-    title = STORIES["checkout_paid"].title
+    """A row that has a scenario's title, but is no demo row, keeps its secret; a broken demo row is mended."""
+    title = SCENARIOS["checkout_paid"].title
     async with connected(database_url) as connection:
         mine = "INSERT INTO events (name, webhook_secret) VALUES ($1, 'whsec_mine') RETURNING id::text"
         own_id = await connection.fetchval(mine, title)
@@ -73,8 +73,8 @@ async def test_a_database_without_the_table_says_what_to_do(empty_database_url: 
 
 
 async def a_day(connection: Connection) -> DayReport:
-    """A day of one story, answered as it must be."""
-    rows = [row for row in await create_demo_events(connection) if row.story in {"declined", "organiser_paid"}]
+    """A day of one scenario, answered as it must be."""
+    rows = [row for row in await create_demo_events(connection) if row.scenario in {"declined", "organiser_paid"}]
     deliveries = plan_day("whsec_a", events=rows, seed=3, ends_at=1_900_000_000)
     answers = [Answer(one, (Attempt(one.expected_http_status, 0.01),)) for one in deliveries]
     return DayReport(rows, answers, 3)

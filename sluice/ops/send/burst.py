@@ -11,11 +11,11 @@ from sluice.ops.status.evidence import LoadTest
 from sluice.postgres.sql import load_queries
 from sluice.simulator.builder import Subject
 from sluice.simulator.client import Answer, Endpoint, Progress, send
-from sluice.simulator.deliveries import Delivery, Life, Reason, in_order
+from sluice.simulator.deliveries import Delivery, Reason, ScenarioRun, in_order
 
 _QUERIES = load_queries(__file__, "burst.sql")
 TIMES_EACH = 3
-_STORY = "checkout_paid"
+_SCENARIO = "checkout_paid"
 _TYPE = "payment_intent.succeeded"
 
 
@@ -58,5 +58,5 @@ async def record(test: LoadTest, database_url: str) -> None:
 
 
 def _one(secret: str, *, seed: str, ends_at: int) -> Delivery:
-    life = Life.of(_STORY, Subject("Load test"), secret=secret)
-    return next(one for one in in_order(life, seed=seed, ends_at=ends_at) if one.event.type == _TYPE)
+    run = ScenarioRun.of(_SCENARIO, Subject("Load test"), secret=secret)
+    return next(one for one in in_order(run, seed=seed, ends_at=ends_at) if one.event.type == _TYPE)

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from sluice.ops.send.chosen_scenarios import Sent
 from sluice.ops.status.evidence import LoadTest
-from sluice.simulator.catalog import STORIES
+from sluice.simulator.catalog import SCENARIOS
 from sluice.simulator.client import Answer
 from sluice.simulator.report import build_table
 
@@ -53,14 +53,14 @@ def show_effects(console: Console, late: Sequence[str]) -> None:
         console.print("All of it is processed.")
 
 
-def show_stories(console: Console) -> None:
-    """Print every story with its sentence."""
+def show_scenarios(console: Console) -> None:
+    """Print every scenario with its sentence."""
     table = Table(box=None, padding=(0, 2), header_style="dim")
-    table.add_column("story", no_wrap=True)
+    table.add_column("scenario", no_wrap=True)
     table.add_column("what happens")
     table.add_column("ends as", no_wrap=True)
-    for story in STORIES.values():
-        table.add_row(story.name, story.sentence, story.expected_status)
+    for scenario in SCENARIOS.values():
+        table.add_row(scenario.name, scenario.sentence, scenario.expected_status)
     console.print(table)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from sluice.ops.environment import DATABASE_URL, Surroundings, local_stack
+from sluice.ops.environment import DATABASE_URL, Environment, local_stack
 
 GATEWAY_URL = "GATEWAY_URL"
 WEBHOOK_SECRET = "STRIPE_WEBHOOK_SECRET"  # noqa: S105  a name
@@ -34,11 +34,11 @@ def find_target(to: str | None, secret_file: Path | None, *, use_database: bool)
         return _local()
     if to is None:
         raise click.UsageError("--secret-file goes with --to URL.")
-    surroundings = Surroundings(os.environ)
-    secret = _read(secret_file) if secret_file else surroundings.get(WEBHOOK_SECRET)
+    environment = Environment(os.environ)
+    secret = _read(secret_file) if secret_file else environment.get(WEBHOOK_SECRET)
     if not secret:
         raise click.UsageError("--to needs the endpoint's secret: --secret-file FILE, or STRIPE_WEBHOOK_SECRET.")
-    return Target(to, secret, surroundings.database_url() if use_database else None, None)
+    return Target(to, secret, environment.database_url() if use_database else None, None)
 
 
 def _local() -> Target:

@@ -7,7 +7,7 @@ import click
 
 from sluice.ops.connection import connected
 from sluice.ops.durations import Span
-from sluice.ops.environment import Surroundings, look_around
+from sluice.ops.environment import Environment, detect_environment
 from sluice.ops.output import print_json
 from sluice.ops.status.criteria import Criterion, Verdict, judge
 from sluice.ops.status.evidence import gather
@@ -30,22 +30,22 @@ def command(*, since: float | None, as_json: bool) -> None:
 
     With --since, the five criteria after a deployment as pass, fail or unknown; exit code 1 when one fails.
     """
-    surroundings = look_around()
+    environment = detect_environment()
     if since is None:
-        snapshot = asyncio.run(_snapshot(surroundings))
+        snapshot = asyncio.run(_snapshot(environment))
         print_json(snapshot) if as_json else show(Terminal(), printable_value(snapshot))
         return
-    criteria = asyncio.run(_criteria(surroundings, since))
+    criteria = asyncio.run(_criteria(environment, since))
     print_json(list(criteria)) if as_json else show_criteria(Terminal(), list(criteria), since)
     if any(one.verdict is Verdict.FAIL for one in criteria):
         raise click.exceptions.Exit(1)
 
 
-async def _snapshot(surroundings: Surroundings) -> Snapshot:
-    async with connected(surroundings.database_url()) as connection:
-        return await take(connection, surroundings)
+async def _snapshot(environment: Environment) -> Snapshot:
+    async with connected(environment.database_url()) as connection:
+        return await take(connection, environment)
 
 
-async def _criteria(surroundings: Surroundings, window_seconds: float) -> Sequence[Criterion]:
-    async with connected(surroundings.database_url()) as connection:
-        return judge(await gather(connection, surroundings, window_seconds=window_seconds))
+async def _criteria(environment: Environment, window_seconds: float) -> Sequence[Criterion]:
+    async with connected(environment.database_url()) as connection:
+        return judge(await gather(connection, environment, window_seconds=window_seconds))

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sluice.ops.admin import ServiceSeen, http_status
 from sluice.ops.connection import Connection
-from sluice.ops.environment import Surroundings
+from sluice.ops.environment import Environment
 from sluice.ops.status.snapshot import QUERIES, look_at_services
 
 RESTART_SECONDS = 180.0
@@ -75,7 +75,7 @@ class Evidence:
     load_test: LoadTest | None
 
 
-async def gather(connection: Connection, surroundings: Surroundings, *, window_seconds: float) -> Evidence:
+async def gather(connection: Connection, environment: Environment, *, window_seconds: float) -> Evidence:
     """Collect what the database, the admin ports and the public health endpoint tell."""
     past = await connection.fetchrow(QUERIES["look_back"], window_seconds)
     failures = await connection.fetchrow(QUERIES["count_failures"], window_seconds)
@@ -83,21 +83,21 @@ async def gather(connection: Connection, surroundings: Surroundings, *, window_s
     if past is None or failures is None or record is None:
         raise LookupError("A query that always gives one row gave none.")
     load_test = await connection.fetchrow(QUERIES["read_load_test"], window_seconds)
-    url = health_url(surroundings)
+    url = health_url(environment)
     return Evidence(
         window_seconds=window_seconds,
         **dict(past.items()),
         **dict(failures.items()),
         reported=await connection.fetchval(QUERIES["count_reported"], window_seconds),
         record=HealthRecord(**dict(record.items())),
-        services=await look_at_services(surroundings),
+        services=await look_at_services(environment),
         health_url=url,
         health_status=None if url is None else await http_status(url),
         load_test=None if load_test is None else LoadTest(**dict(load_test.items())),
     )
 
 
-def health_url(surroundings: Surroundings) -> str | None:
+def health_url(environment: Environment) -> str | None:
     """Address of the public health endpoint, where it is configured."""
-    gateway = surroundings.get("GATEWAY_URL")
+    gateway = environment.get("GATEWAY_URL")
     return None if gateway is None else f"{gateway.rstrip('/')}/api/health"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sluice.ops.admin import ServiceSeen, look_at
 from sluice.ops.connection import Connection
-from sluice.ops.environment import ADMIN_URLS, Surroundings
+from sluice.ops.environment import ADMIN_URLS, Environment
 from sluice.postgres.sql import load_queries
 
 QUERIES = load_queries(__file__, "status.sql")
@@ -36,7 +36,7 @@ class Snapshot:
     services: Sequence[ServiceSeen]
 
 
-async def take(connection: Connection, surroundings: Surroundings) -> Snapshot:
+async def take(connection: Connection, environment: Environment) -> Snapshot:
     """Ask the database and every service whose admin address is known."""
     async with connection.transaction(readonly=True):
         await connection.execute(QUERIES["read_in_order"])
@@ -50,10 +50,10 @@ async def take(connection: Connection, surroundings: Surroundings) -> Snapshot:
         connections=server["used"],
         max_connections=server["allowed"],
         unresolved_errors={severity: errors[severity] for severity in SEVERITIES if severity in errors},
-        services=await look_at_services(surroundings),
+        services=await look_at_services(environment),
     )
 
 
-async def look_at_services(surroundings: Surroundings) -> Sequence[ServiceSeen]:
+async def look_at_services(environment: Environment) -> Sequence[ServiceSeen]:
     """Every service, the ones whose address is unknown too."""
-    return await look_at({name.removesuffix("_ADMIN_URL").lower(): surroundings.get(name) for name in ADMIN_URLS})
+    return await look_at({name.removesuffix("_ADMIN_URL").lower(): environment.get(name) for name in ADMIN_URLS})

@@ -1,1 +1,1 @@
-"""``sluice why``: the whole story of one payment."""
+"""``sluice why``: the whole history of one payment."""

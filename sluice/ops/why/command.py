@@ -5,12 +5,12 @@ import asyncio
 import click
 
 from sluice.ops.connection import connected
-from sluice.ops.environment import Surroundings, look_around
+from sluice.ops.environment import Environment, detect_environment
 from sluice.ops.output import print_json
 from sluice.ops.terminal import Terminal
-from sluice.ops.why.lookup import NEWEST, tell
+from sluice.ops.why.history import PaymentHistory
+from sluice.ops.why.lookup import NEWEST, look_up
 from sluice.ops.why.screen import show
-from sluice.ops.why.story import Story
 
 _LONGEST_ID = 600
 EXAMPLES = """\b
@@ -27,7 +27,7 @@ Examples:
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
 def command(*, asked: str, at_most: int, whole_log: bool, as_json: bool) -> None:
     """
-    The whole story of one payment.
+    The whole history of one payment.
 
     ID is an event (evt_), anything of a payment (pi_, cs_, ch_, re_, du_, in_, sub_), or the id of an events row. Told
     are the row and which payment decided its status, each payment with its binding and its ledger (what each Stripe
@@ -37,18 +37,18 @@ def command(*, asked: str, at_most: int, whole_log: bool, as_json: bool) -> None
     """
     if not asked.strip() or "\0" in asked or len(asked) > _LONGEST_ID:
         raise click.UsageError("That can be no id. Give one, such as evt_…, pi_… or the id of an events row.")
-    story = asyncio.run(_tell(look_around(), asked.strip(), at_most, None if whole_log else NEWEST))
+    history = asyncio.run(_tell(detect_environment(), asked.strip(), at_most, None if whole_log else NEWEST))
     if as_json:
-        print_json(story)
-    elif not story.is_empty:
-        show(Terminal(), story)
-    if story.is_empty:
+        print_json(history)
+    elif not history.is_empty:
+        show(Terminal(), history)
+    if history.is_empty:
         raise click.ClickException(_nothing_known(asked, whole_log=whole_log))
 
 
-async def _tell(surroundings: Surroundings, asked: str, at_most: int, newest: int | None) -> Story:
-    async with connected(surroundings.database_url()) as connection:
-        return await tell(connection, asked, at_most=at_most, newest=newest)
+async def _tell(environment: Environment, asked: str, at_most: int, newest: int | None) -> PaymentHistory:
+    async with connected(environment.database_url()) as connection:
+        return await look_up(connection, asked, at_most=at_most, newest=newest)
 
 
 def _nothing_known(asked: str, *, whole_log: bool) -> str:

@@ -7,9 +7,9 @@ from typing import Any
 import asyncpg
 
 from sluice.ops.connection import Connection
+from sluice.ops.why.history import EventsRow, LoggedError, Payment, PaymentHistory, RecordedFact, Repeat, Webhook
 from sluice.ops.why.ledger_history import statuses_after
-from sluice.ops.why.story import ErrorTold, EventsRow, FactTold, Payment, Repeat, Story, Webhook
-from sluice.postgres.sql import load_queries
+from sluice.postgres.sql import columns, load_queries
 
 _QUERIES = load_queries(__file__, "why.sql")
 _EVENT = "evt_"
@@ -30,9 +30,9 @@ class _Found:
     events_row: str | None = None
 
 
-async def tell(connection: Connection, asked: str, *, at_most: int, newest: int | None = NEWEST) -> Story:
+async def look_up(connection: Connection, asked: str, *, at_most: int, newest: int | None = NEWEST) -> PaymentHistory:
     """
-    The whole story of an event, a payment, anything that a payment went through, or an ``events`` row.
+    The whole history of an event, a payment, anything that a payment went through, or an ``events`` row.
 
     Args:
         at_most: how many payments to show; an ``events`` row may have very many.
@@ -45,7 +45,7 @@ async def tell(connection: Connection, asked: str, *, at_most: int, newest: int 
         if found.events_row is not None:
             rows.add(found.events_row)
         keys = {fact.stripe_event_id for payment in payments for fact in payment.facts}
-        return Story(
+        return PaymentHistory(
             asked=asked,
             events_rows=await _events_rows(connection, sorted(rows)),
             payments=payments,
@@ -74,8 +74,7 @@ async def _find_object(connection: Connection, asked: str, at_most: int, newest:
         await connection.fetch(_QUERIES["avoid_scans"], "on")
     if not payments:
         return _Found((), await _keys(connection, "find_recent_webhooks", asked, at_most, newest))
-    scopes, ids = zip(*payments, strict=True)
-    children = await _pairs(connection, "find_children", list(scopes), list(ids), at_most)
+    children = await _pairs(connection, "find_children", *columns(payments, 2), at_most)
     waiting = await _open(connection, "find_unprocessed_webhooks", asked, at_most)
     return _Found([*payments, *(child for child in children if child not in payments)], waiting)
 
@@ -100,7 +99,7 @@ async def _keys(connection: Connection, query: str, *arguments: object) -> list[
 async def _payments(connection: Connection, pairs: Sequence[tuple[str, str]]) -> Sequence[Payment]:
     if not pairs:
         return ()
-    wanted = [list(column) for column in zip(*pairs, strict=True)]
+    wanted = columns(pairs, 2)
     facts: dict[tuple[str, str], list[asyncpg.Record]] = {pair: [] for pair in pairs}
     for row in await connection.fetch(_QUERIES["tell_facts"], *wanted):
         facts[row["scope"], row["payment_id"]].append(row)
@@ -108,12 +107,12 @@ async def _payments(connection: Connection, pairs: Sequence[tuple[str, str]]) ->
     return [Payment(**dict(row.items()), facts=_facts(facts[row["scope"], row["payment_id"]])) for row in rows]
 
 
-def _facts(rows: Sequence[asyncpg.Record]) -> Sequence[FactTold]:
-    told: list[FactTold] = []
+def _facts(rows: Sequence[asyncpg.Record]) -> Sequence[RecordedFact]:
+    told: list[RecordedFact] = []
     before: str | None = None
     for row, after in zip(rows, statuses_after(rows), strict=True):
-        shown = {name: row[name] for name in FactTold.__slots__ if name in row}
-        told.append(FactTold(**shown, status_after=after, decided=after != before))
+        shown = {name: row[name] for name in RecordedFact.__slots__ if name in row}
+        told.append(RecordedFact(**shown, status_after=after, decided=after != before))
         before = after
     return told
 
@@ -138,7 +137,7 @@ async def _webhooks(connection: Connection, keys: Iterable[str]) -> Sequence[Web
         Webhook(
             **dict(row.items()),
             repeats=[Repeat(**_about(one)) for one in repeats if one["stripe_event_id"] == row["stripe_event_id"]],
-            errors=[ErrorTold(**_about(one)) for one in errors if one["stripe_event_id"] == row["stripe_event_id"]],
+            errors=[LoggedError(**_about(one)) for one in errors if one["stripe_event_id"] == row["stripe_event_id"]],
         )
         for row in await connection.fetch(_QUERIES["tell_webhooks"], wanted)
     ]

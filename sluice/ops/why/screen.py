@@ -1,4 +1,4 @@
-"""The story for people: lines that wrap between words in any terminal of 80 columns or more."""
+"""The history for people: lines that wrap between words in any terminal of 80 columns or more."""
 
 from datetime import UTC, datetime
 
@@ -8,7 +8,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from sluice.ops.terminal import printable_value
-from sluice.ops.why.story import EventsRow, FactTold, Payment, Story, Webhook
+from sluice.ops.why.history import EventsRow, Payment, PaymentHistory, RecordedFact, Webhook
 
 _INHERITED = "inherited:"
 _LONGEST_SHOWN = 32
@@ -28,17 +28,17 @@ _OUTCOME_STYLES = {
 }
 
 
-def show(console: Console, story: Story) -> None:
-    """Print the whole story: the row, its payments with their ledger, then the webhooks."""
-    story = printable_value(story)
-    for row in story.events_rows:
+def show(console: Console, history: PaymentHistory) -> None:
+    """Print the whole history: the row, its payments with their ledger, then the webhooks."""
+    history = printable_value(history)
+    for row in history.events_rows:
         console.print(
-            _events_row(row, shown=sum(one.events_id == row.id and one.status is not None for one in story.payments))
+            _events_row(row, shown=sum(one.events_id == row.id and one.status is not None for one in history.payments))
         )
-    for payment in story.payments:
+    for payment in history.payments:
         console.print(_payment(payment))
-    if story.webhooks:
-        console.print(_webhooks(story))
+    if history.webhooks:
+        console.print(_webhooks(history))
 
 
 def _events_row(row: EventsRow, *, shown: int) -> RenderableType:
@@ -83,7 +83,7 @@ def _binding(payment: Payment) -> str:
     return f"bound to {row} by {escape(source)}{better}"
 
 
-def _fact(fact: FactTold) -> RenderableType:
+def _fact(fact: RecordedFact) -> RenderableType:
     """When and what the payment was from then on; below it why, and which event of Stripe's said so."""
     after = escape(fact.status_after or "")
     style = "bold" if fact.decided else "dim"
@@ -94,7 +94,7 @@ def _fact(fact: FactTold) -> RenderableType:
     )
 
 
-def _because(fact: FactTold) -> str:
+def _because(fact: RecordedFact) -> str:
     words = [fact.kind, *([fact.status] if fact.status else [])]
     if fact.kind == "charge" and fact.amount:
         words.append(f"({fact.amount} {fact.currency or ''} went back)")
@@ -110,8 +110,8 @@ def _shortened(object_id: str) -> str:
     return object_id if len(object_id) <= _LONGEST_SHOWN else f"{object_id[:18]}…{object_id[-6:]}"
 
 
-def _webhooks(story: Story) -> RenderableType:
-    return Group(Text.from_markup("[bold]webhooks[/], in the order of arrival"), *map(_webhook, story.webhooks))
+def _webhooks(history: PaymentHistory) -> RenderableType:
+    return Group(Text.from_markup("[bold]webhooks[/], in the order of arrival"), *map(_webhook, history.webhooks))
 
 
 def _webhook(webhook: Webhook) -> RenderableType:

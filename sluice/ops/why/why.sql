@@ -108,8 +108,8 @@ WHERE id = ANY (SELECT sluice_event_key(wanted) FROM unnest($1::text[]) AS wante
 
 -- find_webhooks_of_event --
 -- $1 evt_…  $2 the most to show. Through the platform's URL, through any organiser's (evt_…@key), and test events that share
--- the id (evt_…~type, see ingest/journal/repeats.py). In every collation the keys that begin alike stand together; beyond those of
--- Latin letters nothing follows both a z and a tilde.
+-- the id (evt_…~type, see ingest/journal/repeats.py). In every collation the keys that begin alike stand together; beyond
+-- those of Latin letters nothing follows both a z and a tilde.
 SELECT stripe_event_id
 FROM webhook_logs
 WHERE stripe_event_id >= $1 AND stripe_event_id <= greatest($1 || repeat('z', 60), $1 || repeat('~', 60))

@@ -1,1 +1,1 @@
-"""Scenarios of a payment's life, one file for each family; ``steps`` holds the single moves."""
+"""Scenarios of a payment's life, one file for each family; ``steps`` holds the single steps."""

@@ -1,9 +1,9 @@
-"""The single moves that lives of payments are made of."""
+"""Steps that scenarios are made of."""
 
 from dataclasses import dataclass
 
 from sluice.contract.document import Json, JsonObject
-from sluice.simulator.builder import SECONDS_PER_HOUR, Telling
+from sluice.simulator.builder import SECONDS_PER_HOUR, ScenarioBuilder
 from sluice.simulator.objects import shape
 
 SEPA = "sepa_debit"
@@ -19,79 +19,79 @@ class Sale:
     charge: JsonObject
 
 
-def open_session(t: Telling, *, by_reference: bool = False, **fields: Json) -> JsonObject:
+def open_session(b: ScenarioBuilder, *, by_reference: bool = False, **fields: Json) -> JsonObject:
     """A buyer is sent to Stripe Checkout; Stripe announces no such thing."""
-    session_id = t.new_id("cs")
-    named: JsonObject = {"client_reference_id": t.subject.events_id} if by_reference else {"metadata": t.metadata}
-    return t.make(
+    session_id = b.new_id("cs")
+    named: JsonObject = {"client_reference_id": b.subject.events_id} if by_reference else {"metadata": b.metadata}
+    return b.make(
         "checkout.session",
         id=session_id,
-        amount_subtotal=t.amount,
-        amount_total=t.amount,
-        expires_at=t.now + 24 * SECONDS_PER_HOUR,
+        amount_subtotal=b.amount,
+        amount_total=b.amount,
+        expires_at=b.now + 24 * SECONDS_PER_HOUR,
         url=f"https://checkout.stripe.com/c/pay/{session_id}",
         **{**named, **fields},
     )
 
 
-def complete_session(t: Telling, session: JsonObject, *, payment_status: str, **fields: Json) -> JsonObject:
+def complete_session(b: ScenarioBuilder, session: JsonObject, *, payment_status: str, **fields: Json) -> JsonObject:
     """The buyer has gone through Checkout; that is not yet to have paid."""
     details: JsonObject = {
         "address": {"city": None, "country": "FR", "line1": None, "line2": None, "postal_code": None, "state": None},
         "business_name": None,
-        "email": t.buyer_email,
+        "email": b.buyer_email,
         "individual_name": None,
-        "name": t.buyer_name,
+        "name": b.buyer_name,
         "phone": None,
         "tax_exempt": "none",
         "tax_ids": [],
     }
     done = {"status": "complete", "url": None, "payment_status": payment_status, "customer_details": details, **fields}
-    return t.changed("checkout.session.completed", session, **done)
+    return b.changed("checkout.session.completed", session, **done)
 
 
-def start_intent(t: Telling, *, method: str = "card", **fields: Json) -> JsonObject:
+def start_intent(b: ScenarioBuilder, *, method: str = "card", **fields: Json) -> JsonObject:
     """A buyer intends to pay."""
-    intent_id = t.new_id("pi")
-    intent = t.make(
+    intent_id = b.new_id("pi")
+    intent = b.make(
         "payment_intent",
         id=intent_id,
-        amount=t.amount,
-        client_secret=f"{intent_id}_secret_{t.new_id('x')[2:]}",
+        amount=b.amount,
+        client_secret=f"{intent_id}_secret_{b.new_id('x')[2:]}",
         payment_method_types=[method],
-        description=t.subject.title,
+        description=b.subject.title,
         **fields,
     )
-    t.say("payment_intent.created", intent)
+    b.emit("payment_intent.created", intent)
     return intent
 
 
-def charge_of(t: Telling, intent: JsonObject, *, method: str = "card", **fields: Json) -> JsonObject:
+def charge_of(b: ScenarioBuilder, intent: JsonObject, *, method: str = "card", **fields: Json) -> JsonObject:
     """A charge as one attempt at an intent makes it, before it is announced."""
-    charge_id = t.new_id("py" if method == SEPA else "ch")
-    return t.make(
+    charge_id = b.new_id("py" if method == SEPA else "ch")
+    return b.make(
         "charge",
         id=charge_id,
         amount=intent["amount"],
-        billing_details={"email": t.buyer_email, "name": t.buyer_name},
+        billing_details={"email": b.buyer_email, "name": b.buyer_name},
         customer=intent["customer"],
         description=intent["description"],
         metadata=intent["metadata"],
         payment_intent=intent["id"],
-        payment_method=t.new_id(_PAYMENT_METHOD_PREFIX),
+        payment_method=b.new_id(_PAYMENT_METHOD_PREFIX),
         payment_method_details=shape(method),
         receipt_url=f"https://pay.stripe.com/receipts/payment/{charge_id}",
         **fields,
     )
 
 
-def succeed(t: Telling, intent: JsonObject, charge: JsonObject | None = None, *, method: str = "card") -> Sale:
+def succeed(b: ScenarioBuilder, intent: JsonObject, charge: JsonObject | None = None, *, method: str = "card") -> Sale:
     """The money arrives: the charge and the intent succeed in the same second."""
-    charge = charge or charge_of(t, intent, method=method)
-    paid = t.changed(
+    charge = charge or charge_of(b, intent, method=method)
+    paid = b.changed(
         "charge.succeeded", charge, status="succeeded", paid=True, captured=True, amount_captured=charge["amount"]
     )
-    done = t.changed(
+    done = b.changed(
         "payment_intent.succeeded",
         intent,
         status="succeeded",
@@ -105,16 +105,18 @@ def succeed(t: Telling, intent: JsonObject, charge: JsonObject | None = None, *,
     return Sale(done, paid)
 
 
-def settle_balance(t: Telling, sale: Sale) -> Sale:
+def settle_balance(b: ScenarioBuilder, sale: Sale) -> Sale:
     """A little later Stripe knows what it books: asynchronous capture fills in the balance transaction."""
-    t.later(2)
-    return Sale(sale.intent, t.changed("charge.updated", sale.charge, balance_transaction=t.new_id("txn")))
+    b.later(2)
+    return Sale(sale.intent, b.changed("charge.updated", sale.charge, balance_transaction=b.new_id("txn")))
 
 
-def decline(t: Telling, intent: JsonObject, *, method: str = "card", code: str = "insufficient_funds") -> JsonObject:
+def decline(
+    b: ScenarioBuilder, intent: JsonObject, *, method: str = "card", code: str = "insufficient_funds"
+) -> JsonObject:
     """An attempt fails; the intent asks for another payment method."""
     charge = charge_of(
-        t,
+        b,
         intent,
         method=method,
         status="failed",
@@ -127,7 +129,7 @@ def decline(t: Telling, intent: JsonObject, *, method: str = "card", code: str =
             "type": "issuer_declined",
         },
     )
-    t.say("charge.failed", charge)
+    b.emit("charge.failed", charge)
     error: JsonObject = {
         "charge": charge["id"],
         "code": "card_declined",
@@ -136,7 +138,7 @@ def decline(t: Telling, intent: JsonObject, *, method: str = "card", code: str =
         "message": _DECLINE,
         "type": "card_error",
     }
-    return t.changed(
+    return b.changed(
         "payment_intent.payment_failed",
         intent,
         status="requires_payment_method",
@@ -146,18 +148,18 @@ def decline(t: Telling, intent: JsonObject, *, method: str = "card", code: str =
     )
 
 
-def process(t: Telling, intent: JsonObject) -> Sale:
+def process(b: ScenarioBuilder, intent: JsonObject) -> Sale:
     """A slow method is on its way: days for a bank debit."""
-    charge = charge_of(t, intent, method=SEPA)
-    t.say("charge.pending", charge)
-    slow = t.changed("payment_intent.processing", intent, status="processing", latest_charge=charge["id"])
+    charge = charge_of(b, intent, method=SEPA)
+    b.emit("charge.pending", charge)
+    slow = b.changed("payment_intent.processing", intent, status="processing", latest_charge=charge["id"])
     return Sale(slow, charge)
 
 
-def paid_checkout(t: Telling, *, by_reference: bool = False) -> Sale:
+def paid_checkout(b: ScenarioBuilder, *, by_reference: bool = False) -> Sale:
     """The plain case, from the basket to the booked money."""
-    session = open_session(t, by_reference=by_reference)
-    t.later(95)
-    sale = succeed(t, start_intent(t))
-    complete_session(t, session, payment_status="paid", payment_intent=sale.intent["id"])
-    return settle_balance(t, sale)
+    session = open_session(b, by_reference=by_reference)
+    b.later(95)
+    sale = succeed(b, start_intent(b))
+    complete_session(b, session, payment_status="paid", payment_intent=sale.intent["id"])
+    return settle_balance(b, sale)

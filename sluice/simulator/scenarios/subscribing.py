@@ -1,7 +1,7 @@
 """Subscriptions: the session only links, the intents of the invoices are the payments."""
 
 from sluice.contract.document import Json, JsonObject
-from sluice.simulator.builder import SECONDS_PER_HOUR, Telling
+from sluice.simulator.builder import SECONDS_PER_HOUR, ScenarioBuilder
 from sluice.simulator.objects import fill
 from sluice.simulator.scenarios.steps import (
     Sale,
@@ -16,134 +16,134 @@ from sluice.simulator.scenarios.steps import (
 _DAY = 24 * SECONDS_PER_HOUR
 
 
-def subscription_renewed(t: Telling) -> None:
+def subscription_renewed(b: ScenarioBuilder) -> None:
     """A day pass that is bought and renewed."""
-    subscription, customer = _subscribe(t)
-    t.later(20 * SECONDS_PER_HOUR)
-    invoice = _invoice(t, subscription, customer, reason="subscription_cycle")
-    _pay(t, invoice, start_intent(t, customer=customer["id"]))
-    t.changed("customer.subscription.updated", subscription, latest_invoice=invoice["id"])
+    subscription, customer = _subscribe(b)
+    b.later(20 * SECONDS_PER_HOUR)
+    invoice = _invoice(b, subscription, customer, reason="subscription_cycle")
+    _pay(b, invoice, start_intent(b, customer=customer["id"]))
+    b.changed("customer.subscription.updated", subscription, latest_invoice=invoice["id"])
 
 
-def subscription_lapsed(t: Telling) -> None:
+def subscription_lapsed(b: ScenarioBuilder) -> None:
     """A day pass whose renewal is refused, and that ends; the first day stays paid."""
-    subscription, customer = _subscribe(t)
-    t.later(20 * SECONDS_PER_HOUR)
-    invoice = _invoice(t, subscription, customer, reason="subscription_cycle")
-    decline(t, start_intent(t, customer=customer["id"]))
-    attempted: JsonObject = {"attempted": True, "attempt_count": 1, "next_payment_attempt": t.now + _DAY}
-    invoice = t.changed("invoice.payment_failed", invoice, **attempted)
-    overdue = t.changed("customer.subscription.updated", subscription, status="past_due", latest_invoice=invoice["id"])
-    t.later(SECONDS_PER_HOUR)
+    subscription, customer = _subscribe(b)
+    b.later(20 * SECONDS_PER_HOUR)
+    invoice = _invoice(b, subscription, customer, reason="subscription_cycle")
+    decline(b, start_intent(b, customer=customer["id"]))
+    attempted: JsonObject = {"attempted": True, "attempt_count": 1, "next_payment_attempt": b.now + _DAY}
+    invoice = b.changed("invoice.payment_failed", invoice, **attempted)
+    overdue = b.changed("customer.subscription.updated", subscription, status="past_due", latest_invoice=invoice["id"])
+    b.later(SECONDS_PER_HOUR)
     ended: JsonObject = {
         "status": "canceled",
-        "canceled_at": t.now,
-        "ended_at": t.now,
+        "canceled_at": b.now,
+        "ended_at": b.now,
         "cancellation_details": {"reason": "payment_failed"},
     }
-    t.changed("customer.subscription.deleted", overdue, **ended)
-    t.changed(
-        "invoice.voided", invoice, status="void", next_payment_attempt=None, status_transitions={"voided_at": t.now}
+    b.changed("customer.subscription.deleted", overdue, **ended)
+    b.changed(
+        "invoice.voided", invoice, status="void", next_payment_attempt=None, status_transitions={"voided_at": b.now}
     )
 
 
-def _subscribe(t: Telling) -> tuple[JsonObject, JsonObject]:
-    session = open_session(t, mode="subscription", payment_method_collection="always")
-    t.later(80)
-    customer = t.make("customer", id=t.new_id("cus"), email=t.buyer_email, name=t.buyer_name, currency=t.currency)
-    t.say("customer.created", customer)
-    subscription = _subscription(t, customer)
-    t.say("customer.subscription.created", subscription)
-    invoice = _invoice(t, subscription, customer, reason="subscription_create")
-    _pay(t, invoice, start_intent(t, customer=customer["id"], setup_future_usage="off_session"))
-    active = t.changed("customer.subscription.updated", subscription, status="active", latest_invoice=invoice["id"])
+def _subscribe(b: ScenarioBuilder) -> tuple[JsonObject, JsonObject]:
+    session = open_session(b, mode="subscription", payment_method_collection="always")
+    b.later(80)
+    customer = b.make("customer", id=b.new_id("cus"), email=b.buyer_email, name=b.buyer_name, currency=b.currency)
+    b.emit("customer.created", customer)
+    subscription = _subscription(b, customer)
+    b.emit("customer.subscription.created", subscription)
+    invoice = _invoice(b, subscription, customer, reason="subscription_create")
+    _pay(b, invoice, start_intent(b, customer=customer["id"], setup_future_usage="off_session"))
+    active = b.changed("customer.subscription.updated", subscription, status="active", latest_invoice=invoice["id"])
     linked: JsonObject = {"subscription": active["id"], "invoice": invoice["id"], "customer": customer["id"]}
-    complete_session(t, session, payment_status="paid", **linked)
+    complete_session(b, session, payment_status="paid", **linked)
     return active, customer
 
 
-def _subscription(t: Telling, customer: JsonObject) -> JsonObject:
-    subscription_id = t.new_id("sub")
+def _subscription(b: ScenarioBuilder, customer: JsonObject) -> JsonObject:
+    subscription_id = b.new_id("sub")
     price: JsonObject = {
-        "id": t.new_id("price"),
+        "id": b.new_id("price"),
         "object": "price",
         "active": True,
-        "currency": t.currency,
-        "product": t.new_id("prod"),
+        "currency": b.currency,
+        "product": b.new_id("prod"),
         "recurring": {"interval": "day", "interval_count": 1, "usage_type": "licensed"},
         "type": "recurring",
-        "unit_amount": t.amount,
+        "unit_amount": b.amount,
     }
     item: JsonObject = {
-        "id": t.new_id("si"),
+        "id": b.new_id("si"),
         "object": "subscription_item",
-        "created": t.now,
-        "current_period_end": t.now + _DAY,
-        "current_period_start": t.now,
+        "created": b.now,
+        "current_period_end": b.now + _DAY,
+        "current_period_start": b.now,
         "metadata": {},
         "price": price,
         "quantity": 1,
         "subscription": subscription_id,
     }
-    return t.make(
+    return b.make(
         "subscription",
         id=subscription_id,
-        billing_cycle_anchor=t.now,
+        billing_cycle_anchor=b.now,
         customer=customer["id"],
         items={"data": [item], "url": f"/v1/subscription_items?subscription={subscription_id}"},
-        start_date=t.now,
+        start_date=b.now,
     )
 
 
-def _invoice(t: Telling, subscription: JsonObject, customer: JsonObject, *, reason: str) -> JsonObject:
+def _invoice(b: ScenarioBuilder, subscription: JsonObject, customer: JsonObject, *, reason: str) -> JsonObject:
     due: dict[str, Json] = dict.fromkeys(
-        ("amount_due", "amount_remaining", "subtotal", "subtotal_excluding_tax", "total"), t.amount
+        ("amount_due", "amount_remaining", "subtotal", "subtotal_excluding_tax", "total"), b.amount
     )
-    invoice = t.make(
+    invoice = b.make(
         "invoice",
-        id=t.new_id("in"),
+        id=b.new_id("in"),
         billing_reason=reason,
         customer=customer["id"],
-        customer_email=t.buyer_email,
-        customer_name=t.buyer_name,
+        customer_email=b.buyer_email,
+        customer_name=b.buyer_name,
         parent={
             "quote_details": None,
             "subscription_details": {"metadata": {}, "subscription": subscription["id"]},
             "type": "subscription_details",
         },
-        period_end=t.now,
-        period_start=t.now,
+        period_end=b.now,
+        period_start=b.now,
         **due,
     )
-    t.say("invoice.created", invoice, by_request=False)
+    b.emit("invoice.created", invoice, by_request=False)
     final: JsonObject = {
         "status": "open",
         "number": "SLUICE-0001",
-        "effective_at": t.now,
-        "status_transitions": {"finalized_at": t.now},
+        "effective_at": b.now,
+        "status_transitions": {"finalized_at": b.now},
     }
-    return t.changed("invoice.finalized", invoice, **final)
+    return b.changed("invoice.finalized", invoice, **final)
 
 
-def _pay(t: Telling, invoice: JsonObject, intent: JsonObject) -> Sale:
-    sale = succeed(t, intent)
+def _pay(b: ScenarioBuilder, invoice: JsonObject, intent: JsonObject) -> Sale:
+    sale = succeed(b, intent)
     paid: JsonObject = {
         "status": "paid",
-        "amount_paid": t.amount,
+        "amount_paid": b.amount,
         "amount_remaining": 0,
         "attempted": True,
         "attempt_count": 1,
-        "status_transitions": {"paid_at": t.now},
+        "status_transitions": {"paid_at": b.now},
     }
-    settled = t.changed("invoice.paid", invoice, **paid)
-    t.say("invoice.payment_succeeded", settled)
-    link = t.make(
+    settled = b.changed("invoice.paid", invoice, **paid)
+    b.emit("invoice.payment_succeeded", settled)
+    link = b.make(
         "invoice_payment",
-        id=t.new_id("inpay"),
+        id=b.new_id("inpay"),
         invoice=invoice["id"],
-        amount_requested=t.amount,
+        amount_requested=b.amount,
         payment={"payment_intent": intent["id"]},
     )
-    done: JsonObject = {"status": "paid", "amount_paid": t.amount, "status_transitions": {"paid_at": t.now}}
-    t.say("invoice_payment.paid", fill(link, done))
-    return settle_balance(t, sale)
+    done: JsonObject = {"status": "paid", "amount_paid": b.amount, "status_transitions": {"paid_at": b.now}}
+    b.emit("invoice_payment.paid", fill(link, done))
+    return settle_balance(b, sale)

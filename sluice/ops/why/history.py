@@ -15,7 +15,7 @@ class Repeat:
 
 
 @dataclass(frozen=True, slots=True)
-class ErrorTold:
+class LoggedError:
     """A row of ``error_logs`` that names a webhook."""
 
     created_at: datetime
@@ -52,11 +52,11 @@ class Webhook:
     revived_at: datetime | None
     created_at: datetime
     repeats: Sequence[Repeat] = ()
-    errors: Sequence[ErrorTold] = ()
+    errors: Sequence[LoggedError] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class FactTold:
+class RecordedFact:
     """One row of the ledger, and what the payment was once it was known."""
 
     stripe_event_id: str
@@ -91,7 +91,7 @@ class Payment:
     """Whether no row satisfies any claim."""
     awaits: str | None = None
     """Keys of rows that would be preferred, each on a line: they do not exist, or belong to another account."""
-    facts: Sequence[FactTold] = ()
+    facts: Sequence[RecordedFact] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +108,11 @@ class EventsRow:
     has_own_secret: bool | None
     """None: this role may not know."""
     payments: int
-    """How many it has, counted to a thousand; the story may show fewer."""
+    """How many it has, counted to a thousand; the history may show fewer."""
 
 
 @dataclass(frozen=True, slots=True)
-class Story:
+class PaymentHistory:
     """Everything that belongs to what was asked."""
 
     asked: str

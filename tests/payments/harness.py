@@ -1,4 +1,4 @@
-"""A ledger on a real database, for tests: rows, events, what is written, and a look inside."""
+"""A harness for the ledger on a real database: rows, events, and reads of what was written."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -35,8 +35,8 @@ _TABLES: Mapping[str, str] = {
 
 
 @dataclass(frozen=True)
-class Desk:
-    """One connection."""
+class Harness:
+    """One connection to the ledger."""
 
     tx: "Transaction"
 
@@ -117,10 +117,10 @@ class Desk:
         )
 
 
-async def two_rows(desk: Desk) -> None:
+async def two_rows(harness: Harness) -> None:
     """The platform's two demo rows."""
-    await desk.add_row(HARBOUR)
-    await desk.add_row(CELLAR)
+    await harness.add_row(HARBOUR)
+    await harness.add_row(CELLAR)
 
 
 class Counted:
