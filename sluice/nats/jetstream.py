@@ -1,7 +1,6 @@
 """JetStream as a service sees it: publish, fetch, and a supervisor that brings back whatever was lost."""
 
 import asyncio
-import random
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -27,6 +26,7 @@ from sluice.nats.types import (
     keep,
 )
 from sluice.runtime import logs, metrics
+from sluice.runtime.backoff import Backoff, jitter
 from sluice.runtime.endless import run_endless, tell_to_end, turn
 from sluice.runtime.probes import JsonValue
 from sluice.runtime.settings import NatsClient, ServiceSettings
@@ -51,7 +51,7 @@ _LOOK_SECONDS = 1.0
 _FROZEN_SECONDS = 10.0
 _API_SECONDS = 3.0
 _CANCEL_AGAIN_SECONDS = 0.1
-_MAX_BACKOFF_SECONDS = 2.0
+_BACKOFF = Backoff(0.1, 2, spread=jitter(0.5, 1.5))
 _DEFAULT_MAX_PAYLOAD = 1024 * 1024
 
 _CONNECTIONS: Mapping[NatsClient, Callable[[], Connection]] = {"fast": FastConnection, "public": Connection}
@@ -222,7 +222,7 @@ class JetStream:
         return request
 
     def _published(self, answer: Received | None, within_seconds: float) -> Published:
-        """Whether the message was stored now; the server's refusal or silence as the failure that it is."""
+        """Tell a message stored now from a duplicate; raise the server's refusal or silence as its failure."""
         try:
             is_stored = jetstream_api.is_stored(checked(answer, within_seconds))
         except StreamUnavailable as failure:
@@ -315,7 +315,7 @@ class JetStream:
 
     async def _supervise(self) -> None:
         """Make a client, look after it, and when it is lost make the next one; for ever."""
-        backoff, last_reason = 0.1, ""
+        failures, last_reason = 0, ""
         while True:
             turn()
             before = self.generation
@@ -324,8 +324,8 @@ class JetStream:
                 last_reason = ""
             except Exception as error:  # noqa: BLE001  whatever ended that client, the next one starts afresh
                 last_reason = _tell_once(f"{type(error).__name__}: {error}", last_reason)
-            backoff = 0.1 if self.generation > before else min(backoff * 2, _MAX_BACKOFF_SECONDS)
-            await asyncio.sleep(backoff * random.uniform(0.5, 1.5))
+            failures = 0 if self.generation > before else failures + 1
+            await asyncio.sleep(_BACKOFF.seconds(failures + 1))
 
     async def _live_once(self) -> None:
         self._connection = connection = self._make_connection()
