@@ -22,6 +22,7 @@ COPY sluice sluice
 COPY ingest ingest
 COPY processor processor
 COPY healthd healthd
+COPY reconciler reconciler
 RUN /opt/wheel/bin/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir /build/wheel . \
  && /opt/sluice/bin/python -m pip install --no-deps --no-index /build/wheel/*.whl \
  && /opt/sluice/bin/python -m pip uninstall --quiet --yes pip setuptools \
@@ -36,6 +37,7 @@ COPY --chown=65532:65532 sluice /app/sluice
 COPY --chown=65532:65532 ingest /app/ingest
 COPY --chown=65532:65532 processor /app/processor
 COPY --chown=65532:65532 healthd /app/healthd
+COPY --chown=65532:65532 reconciler /app/reconciler
 RUN printf '#!/bin/sh\nexec python -m sluice.ops "$@"\n' > /opt/sluice/bin/sluice && chmod 755 /opt/sluice/bin/sluice \
  && chown 65532:65532 /app
 WORKDIR /app

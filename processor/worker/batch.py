@@ -126,6 +126,9 @@ def _by_weight(works: Sequence[Work]) -> Iterator[tuple[Work, ...]]:
 
 def _one_of_each(works: Iterable[Work]) -> Sequence[Sequence[Work]]:
     """The works such that no id occurs twice in one row of them."""
+    works = list(works)
+    if len({work.event_id for work in works}) == len(works):
+        return [works] if works else []
     by_id: dict[str, list[Work]] = defaultdict(list)
     for work in works:
         by_id[work.event_id].append(work)

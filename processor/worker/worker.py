@@ -14,7 +14,15 @@ from processor.failures.database_gate import DatabaseGate
 from processor.failures.exclusive_run import ExclusiveRun
 from processor.failures.failure_store import FailureStore
 from processor.failures.isolated_runs import IsolatedRuns
-from processor.failures.retries import Blame, HandlerFailed, blame, hopeless_event, missed_deadline, says_shutdown
+from processor.failures.retries import (
+    Blame,
+    HandlerFailed,
+    LostOutsideHandlers,
+    blame,
+    hopeless_event,
+    missed_deadline,
+    says_shutdown,
+)
 from processor.outcome import Suspect, Verdict, Work, is_answered
 from processor.queue.released_messages import ReleasedMessages
 from processor.worker.batch import Batch, plan, run_alone
@@ -22,6 +30,7 @@ from processor.worker.blocked_loop import BlockedLoop
 from processor.worker.reporter import Reporter
 from processor.worker.transaction import Transactions
 from sluice.contract import codec
+from sluice.contract.event import StripeEvent
 from sluice.failures import DatabaseUnavailable, Defect, UnknownContractVersion
 from sluice.nats.jetstream import IncomingMessage, acknowledge, give_back
 
@@ -86,6 +95,8 @@ class Worker:
     def _without_too_many_suspects(self, works: Sequence[Work]) -> Sequence[Work]:
         """The rest of them, given back, goes to whoever asks next."""
         suspects = [work for work in works if work.is_redelivered and not work.is_taken_directly]
+        if len(suspects) <= _MOST_SUSPECTS:
+            return works
         surplus = set(suspects[_MOST_SUSPECTS:])
         give_back([work.message for work in works if work in surplus], after_seconds=_SOON_SECONDS)
         return [work for work in works if work not in surplus]
@@ -133,8 +144,7 @@ class Worker:
 
     def _work(self, message: IncomingMessage) -> Work:
         event, attempt = codec.decode(message.payload)
-        texts = (event.stripe_event_id, event.type, event.account, event.api_version, event.object_id, event.tenant)
-        if any(text is not None and "\x00" in text for text in texts):  # no row holds it: PostgreSQL takes no such text
+        if b"\x00" in message.payload and _holds_nul(event):  # no row holds it: PostgreSQL takes no such text
             raise UnknownContractVersion
         return Work(event=event, attempt=attempt, message=message, known_deliveries=self.left.take(message))
 
@@ -232,6 +242,8 @@ class Worker:
 
     async def _lost(self, batch: Batch, error: Exception) -> Sequence[Batch]:
         """The connection went: nobody's doing if PostgreSQL stops; else it shows whose when each runs by itself."""
+        if self.witness is not None and isinstance(error, LostOutsideHandlers):
+            self.witness.note_cut()
         has_answer = await self.database_gate.has_answer()
         if not has_answer and says_shutdown(error):
             return await self._wait(self._ended(batch))
@@ -284,3 +296,8 @@ def _parts(batch: Batch, error: Exception, whose: Blame) -> Sequence[Batch]:
         return batch.halves(has_waited=whose is Blame.CONTENTION)
     rest = replace(batch, works=tuple(work for work in batch.works if work.event_id in concerned))
     return (replace(batch, works=others), *(rest.halves() if len(rest.works) > 1 else (rest,)))
+
+
+def _holds_nul(event: StripeEvent) -> bool:
+    texts = (event.stripe_event_id, event.type, event.account, event.api_version, event.object_id, event.tenant)
+    return any(text is not None and "\x00" in text for text in texts)

@@ -1,8 +1,8 @@
 -- record_new --
 -- One statement, one commit, for all webhooks that waited, each id once. They come sorted by id; the arrays are:
 -- $1 stripe_event_id, $2 webhook_type, $3 created (Unix seconds), $4 livemode, $5 stripe_account_id, $6 api_version,
--- $7 object_id, $8 tenant, $9 verified_by, $10 body. Gives the ids of those that are in the log now and were not before;
--- the others are for record.
+-- $7 object_id, $8 tenant, $9 verified_by, $10 body; $11 whether the caller publishes them itself, else the relay's next
+-- sweep does. Gives the ids of those that are in the log now and were not before; the others are as they were.
 --
 -- What is in the log already is left out before the INSERT, because ON CONFLICT would wait for a processor that is
 -- updating such a row. A subquery of its own for each keeps that an index look-up, whatever the planner believes.
@@ -12,7 +12,8 @@ INSERT INTO webhook_logs (
 )
 SELECT
     stripe_event_id, webhook_type, to_timestamp(created), livemode, stripe_account_id, api_version, object_id,
-    tenant, verified_by, body, now() + interval '5 seconds', now(), 1
+    tenant, verified_by, body, CASE WHEN $11 THEN now() + interval '5 seconds' ELSE now() END,
+    CASE WHEN $11 THEN now() END, CASE WHEN $11 THEN 1 ELSE 0 END
 FROM unnest(
     $1::text[], $2::text[], $3::bigint[], $4::boolean[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
     $10::bytea[]
@@ -31,12 +32,15 @@ RETURNING stripe_event_id;
 --   is_new     it is in the log now and was not before;
 --   is_other   a test event whose id is recorded for another event: nothing was written, it needs a key of its own;
 --   life       its row was dead, and is 'revived', 'alive' or 'held' now (see sluice_revive_webhook);
+--   body_differs  its body is not that of its row, which Stripe signed too; what its API gave is written otherwise;
+--   body_differs  its body is not that of its row; what Stripe's API gave is written otherwise, and does not count;
 --   is_unfilled  its row is one that an earlier application left unprocessed and without a body: that is for fill.
 --
 -- LATERAL … LIMIT keeps that an index look-up for each webhook, whatever the planner believes.
 WITH incoming AS (
     SELECT
         webhook.*, known.id IS NOT NULL AS is_known, known.body AS known_body, coalesce(known.is_dead, false) AS is_dead,
+        (known.verified_by IS NOT DISTINCT FROM 'api') AS is_listed,
         known.body IS NULL AND known.is_open AND differs_from_first IS NULL AS is_unfilled,
         coalesce(
             NOT webhook.livemode AND NOT known.livemode AND known.body IS NOT NULL
@@ -56,7 +60,8 @@ WITH incoming AS (
     )
     LEFT JOIN LATERAL (
         SELECT
-            log.id, log.body, log.webhook_type, log.livemode, NOT log.processed AND log.dead_at IS NULL AS is_open,
+            log.id, log.body, log.webhook_type, log.livemode, log.verified_by,
+            NOT log.processed AND log.dead_at IS NULL AS is_open,
             NOT log.processed AND log.dead_at IS NOT NULL AND (log.outcome IS DISTINCT FROM 'unsupported') AS is_dead
         FROM webhook_logs AS log
         WHERE log.stripe_event_id = webhook.stripe_event_id
@@ -78,7 +83,9 @@ WITH incoming AS (
 ), told AS (
     SELECT
         incoming.*, recorded.stripe_event_id IS NOT NULL AND differs_from_first IS NULL AS is_new,
-        NOT is_other AND coalesce(CASE WHEN is_known THEN known_body <> body ELSE differs_from_first END, false) AS differs
+        NOT is_other AND coalesce(
+            CASE WHEN is_known THEN known_body <> body AND NOT is_listed ELSE differs_from_first END, false
+        ) AS differs
     FROM incoming
     LEFT JOIN recorded ON recorded.stripe_event_id = incoming.stripe_event_id
 ), repeated AS (
@@ -95,8 +102,8 @@ ORDER BY place;
 
 -- fill --
 -- The arrays of record but the last, each id once. An earlier application's row that it left unprocessed, without a body
--- and never relayed: the redelivery fills it and makes it due; the sweep does the rest. What somebody holds is left out,
--- for a batch waits for nobody. Seldom used, so it costs nothing to be a statement of its own; and ingest itself may
+-- and never relayed: the redelivery fills it and makes it due; the sweep does the rest. A locked row is left out,
+-- for a batch waits for no lock. Seldom used, so it costs nothing to be a statement of its own; and ingest itself may
 -- change no body.
 SELECT filled.stripe_event_id
 FROM sluice_fill_webhooks(

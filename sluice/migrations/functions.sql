@@ -54,7 +54,7 @@ DECLARE
     locked_ids text[];
     candidate_scopes text[];
     candidate_ids text[];
-    found bigint := 0;
+    rows_locked bigint := 0;
 BEGIN
     -- Sorted, so that two transactions never wait for one another in a circle. One that another transaction created while
     -- the statement ran is not seen by it; the next one sees it. LATERAL keeps the plan at one index look-up for each.
@@ -226,10 +226,10 @@ BEGIN
               AND wanted.scope = ANY (sluice_payment_scopes(e.id::text, e.stripe_account_id))
             FOR NO KEY UPDATE
         ) AS found_row;
-        GET DIAGNOSTICS found = ROW_COUNT;
+        GET DIAGNOSTICS rows_locked = ROW_COUNT;
     END IF;
     -- Whether the others exist, whoever they belong to.
-    IF found < cardinality(candidate_ids) THEN
+    IF rows_locked < cardinality(candidate_ids) THEN
         RETURN QUERY
         SELECT wanted.scope, NULL, NULL, NULL, NULL, NULL, NULL::boolean, NULL, NULL::boolean, NULL, NULL::bigint, NULL,
                NULL, NULL, NULL::bigint, NULL::bigint, NULL, NULL::bigint, NULL, NULL, NULL, NULL, NULL::bigint, NULL, NULL,
@@ -308,6 +308,29 @@ BEGIN
         FOR UPDATE SKIP LOCKED
     ) AS log;
 END
+$function$;
+
+-- Connected accounts that payments or events name. The account of an organiser whose webhooks come by a URL and a secret of
+-- their own is none. Each step over the payments is a look-up in their key.
+CREATE OR REPLACE FUNCTION sluice_connected_accounts() RETURNS SETOF text
+    LANGUAGE sql STABLE AS $function$
+    WITH RECURSIVE found AS (
+        SELECT mode, (SELECT p.scope FROM payment AS p WHERE p.scope >= mode || ':acct_' ORDER BY p.scope LIMIT 1) AS scope
+        FROM unnest(ARRAY['live', 'test']) AS mode
+        UNION ALL
+        SELECT f.mode, (SELECT p.scope FROM payment AS p WHERE p.scope > f.scope ORDER BY p.scope LIMIT 1)
+        FROM found AS f
+        WHERE f.scope LIKE f.mode || ':acct\_%'
+    ), named AS (
+        SELECT DISTINCT ON (stripe_account_id) stripe_account_id::text AS account, id::text AS row_id
+        FROM events
+        WHERE stripe_account_id LIKE 'acct\_%'
+    )
+    SELECT split_part(scope, ':', 2) FROM found WHERE scope LIKE mode || ':acct\_%'
+    UNION
+    SELECT account FROM named
+    WHERE NOT EXISTS (SELECT FROM payment AS p WHERE p.scope = 'tenant:' || named.row_id)
+    LIMIT 10000
 $function$;
 
 -- How many webhooks the processors have to do now, counted up to a limit: those published and not tried, and those whose
@@ -596,6 +619,7 @@ CREATE OR REPLACE FUNCTION sluice_postpone_webhook(
           AND log.processing_attempts = attempt
           AND NOT log.processed
           AND log.dead_at IS NULL
+          AND coalesce(log.published_at, log.next_attempt_at) IS NOT NULL
         FOR UPDATE
     ) AS before
     WHERE w.id = before.id
@@ -647,7 +671,8 @@ CREATE OR REPLACE FUNCTION sluice_schema_findings() RETURNS TABLE (name text, fi
         SELECT c.oid, c.relname, c.relacl, c.relrowsecurity, t.name IN ('webhook_logs', 'error_logs') AS may_be_adopted
         FROM unnest(ARRAY['webhook_logs', 'error_logs', 'webhook_delivery', 'payment', 'payment_fact', 'subscription',
                           'invoice', 'sluice_migration', 'sluice_addition', 'queue_watermark', 'processing_lease',
-                          'webhook_death', 'health_verdict', 'webhook_load_test']) AS t (name)
+                          'webhook_death', 'health_verdict', 'webhook_load_test', 'reconcile_account', 'reconcile_lease',
+                          'webhook_found', 'thin_fetch']) AS t (name)
         JOIN pg_class c ON c.oid = to_regclass(t.name)
     ), events AS (
         SELECT c.oid, c.relowner, c.relrowsecurity, c.relforcerowsecurity
@@ -688,8 +713,8 @@ CREATE OR REPLACE FUNCTION sluice_schema_findings() RETURNS TABLE (name text, fi
         FROM pg_attribute WHERE attrelid = to_regclass('events') AND attnum > 0 AND NOT attisdropped
     )
     SELECT 'role_missing', format('The role %s does not exist.', role),
-           format('CREATE ROLE %I NOLOGIN; -- then run migrations/sprint1_database_foundation.sql and functions.sql again', role)
-    FROM unnest(ARRAY['sluice_ingest', 'sluice_processor', 'sluice_healthd', 'sluice_migrator']) AS role
+           format('CREATE ROLE %I NOLOGIN; -- then run migrations/sprint1_database_foundation.sql, sprint2_reconcile.sql and functions.sql again', role)
+    FROM unnest(ARRAY['sluice_ingest', 'sluice_processor', 'sluice_healthd', 'sluice_reconciler', 'sluice_migrator']) AS role
     WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role)
     UNION ALL
     SELECT DISTINCT 'secret_readable', format('%s may read events.webhook_secret, with which webhooks can be forged.', r.label),
@@ -751,7 +776,32 @@ BEGIN
         solo_starts = 0
     FROM unnest(event_ids, outcomes) AS settled(stripe_event_id, outcome)
     WHERE w.stripe_event_id = ANY (ARRAY[settled.stripe_event_id])
+      AND CASE  -- fits no partial index, so that the plan stays at one look-up by key for each row
+            WHEN w.processed IS NOT FALSE OR w.dead_at IS NOT NULL THEN false
+            ELSE coalesce(w.published_at, w.next_attempt_at) IS NOT NULL
+          END
     RETURNING w.stripe_event_id::text, extract(epoch FROM clock_timestamp() - w.created_at)::double precision;
+END
+$function$;
+
+-- Ends a thin event that waits: 'applied', since its full event is in the log; else it is dead, and the reason says why.
+-- Whether it still waited.
+CREATE OR REPLACE FUNCTION sluice_settle_thin(event_id text, new_outcome text, reason text) RETURNS boolean
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER AS $function$
+BEGIN
+    DELETE FROM thin_fetch AS waiting WHERE waiting.stripe_event_id = event_id;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    UPDATE webhook_logs AS log
+    SET outcome = new_outcome,
+        processed = new_outcome = 'applied',
+        processed_at = CASE WHEN new_outcome = 'applied' THEN now() END,
+        dead_at = CASE WHEN new_outcome <> 'applied' THEN now() END,
+        last_error = reason,
+        published_at = NULL
+    WHERE log.stripe_event_id = event_id AND NOT log.processed AND log.dead_at IS NULL AND log.outcome = 'fetching';
+    RETURN FOUND;
 END
 $function$;
 
@@ -913,6 +963,7 @@ DECLARE
         "sluice_bigint_key": ["sluice_ingest", "sluice_processor", "sluice_migrator"],
         "sluice_body_json": ["sluice_processor", "sluice_migrator"],
         "sluice_claim_batch": ["sluice_processor"],
+        "sluice_connected_accounts": ["sluice_reconciler", "sluice_migrator"],
         "sluice_count_due": ["sluice_healthd", "sluice_migrator"],
         "sluice_event_key": ["sluice_ingest", "sluice_processor", "sluice_migrator"],
         "sluice_fill_webhooks": ["sluice_ingest"],
@@ -924,6 +975,7 @@ DECLARE
         "sluice_revive_webhook": ["sluice_ingest"],
         "sluice_schema_findings": ["sluice_healthd", "sluice_migrator"],
         "sluice_settle_batch": ["sluice_processor"],
+        "sluice_settle_thin": ["sluice_reconciler", "sluice_migrator"],
         "sluice_shown_scopes": ["sluice_processor", "sluice_migrator"],
         "sluice_store_payments": ["sluice_processor"],
         "sluice_text_key": ["sluice_ingest", "sluice_processor", "sluice_migrator"],

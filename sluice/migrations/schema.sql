@@ -2,13 +2,14 @@
 -- To set up a database use the migrations: they adopt what is there, and note what they add. The functions, and the
 -- trigger of webhook_logs, are in functions.sql.
 
-CREATE ROLE sluice_ingest NOLOGIN;
-CREATE ROLE sluice_processor NOLOGIN;
 CREATE ROLE sluice_healthd NOLOGIN;
+CREATE ROLE sluice_ingest NOLOGIN;
 CREATE ROLE sluice_migrator NOLOGIN;
+CREATE ROLE sluice_processor NOLOGIN;
+CREATE ROLE sluice_reconciler NOLOGIN;
 GRANT pg_monitor TO sluice_healthd;
 GRANT CREATE ON SCHEMA public TO sluice_migrator;
-GRANT USAGE ON SCHEMA public TO sluice_healthd, sluice_ingest, sluice_migrator, sluice_processor;
+GRANT USAGE ON SCHEMA public TO sluice_healthd, sluice_ingest, sluice_migrator, sluice_processor, sluice_reconciler;
 
 CREATE TABLE events (
     id                        uuid DEFAULT gen_random_uuid(),
@@ -26,11 +27,13 @@ ALTER TABLE events ENABLE ROW LEVEL SECURITY;
 CREATE POLICY sluice_ingest ON events TO sluice_ingest USING (true) WITH CHECK (true);
 CREATE POLICY sluice_migrator ON events TO sluice_migrator USING (true) WITH CHECK (true);
 CREATE POLICY sluice_processor ON events TO sluice_processor USING (true) WITH CHECK (true);
+CREATE POLICY sluice_reconciler ON events TO sluice_reconciler USING (true) WITH CHECK (true);
 GRANT SELECT (id, webhook_secret, stripe_account_id) ON events TO sluice_ingest;
 GRANT REFERENCES (id) ON events TO sluice_migrator;
 GRANT SELECT (id, name, created_at, stripe_account_id, payment_status, last_webhook_received, stripe_payment_intent_id) ON events TO sluice_migrator;
 GRANT SELECT (id, name, created_at, stripe_account_id, payment_status, last_webhook_received, stripe_payment_intent_id) ON events TO sluice_processor;
 GRANT UPDATE (payment_status, last_webhook_received, stripe_payment_intent_id) ON events TO sluice_processor;
+GRANT SELECT (id, stripe_account_id) ON events TO sluice_reconciler;
 
 -- What the runner applied, of Sluice's own set and of other packages'.
 CREATE TABLE sluice_migration (
@@ -46,10 +49,12 @@ CREATE POLICY sluice_healthd ON sluice_migration TO sluice_healthd USING (true) 
 CREATE POLICY sluice_ingest ON sluice_migration TO sluice_ingest USING (true) WITH CHECK (true);
 CREATE POLICY sluice_migrator ON sluice_migration TO sluice_migrator USING (true) WITH CHECK (true);
 CREATE POLICY sluice_processor ON sluice_migration TO sluice_processor USING (true) WITH CHECK (true);
+CREATE POLICY sluice_reconciler ON sluice_migration TO sluice_reconciler USING (true) WITH CHECK (true);
 GRANT SELECT ON sluice_migration TO sluice_healthd;
 GRANT SELECT ON sluice_migration TO sluice_ingest;
 GRANT ALL ON sluice_migration TO sluice_migrator;
 GRANT SELECT ON sluice_migration TO sluice_processor;
+GRANT SELECT ON sluice_migration TO sluice_reconciler;
 
 -- What was not there before Sluice, so that a rollback knows what is the user's.
 CREATE TABLE sluice_addition (
@@ -108,12 +113,15 @@ CREATE POLICY sluice_healthd ON webhook_logs TO sluice_healthd USING (true) WITH
 CREATE POLICY sluice_ingest ON webhook_logs TO sluice_ingest USING (true) WITH CHECK (true);
 CREATE POLICY sluice_migrator ON webhook_logs TO sluice_migrator USING (true) WITH CHECK (true);
 CREATE POLICY sluice_processor ON webhook_logs TO sluice_processor USING (true) WITH CHECK (true);
+CREATE POLICY sluice_reconciler ON webhook_logs TO sluice_reconciler USING (true) WITH CHECK ((verified_by = 'api'::text));
 GRANT INSERT, SELECT ON webhook_logs TO sluice_ingest;
 GRANT ALL ON webhook_logs TO sluice_migrator;
 GRANT SELECT ON webhook_logs TO sluice_processor;
 GRANT SELECT (webhook_type, livemode, stripe_created_at, processed, processing_attempts, solo_starts, outcome, next_attempt_at, published_at, publications, parked_at, processed_at, dead_at, created_at) ON webhook_logs TO sluice_healthd;
 GRANT UPDATE (next_attempt_at, published_at, publications) ON webhook_logs TO sluice_ingest;
 GRANT UPDATE (processed, processing_attempts, solo_starts, last_error, outcome, next_attempt_at, published_at, parked_at, processed_at, dead_at, postponed_at) ON webhook_logs TO sluice_processor;
+GRANT INSERT (stripe_event_id, webhook_type, stripe_account_id, livemode, api_version, object_id, stripe_created_at, tenant, body, verified_by, next_attempt_at, published_at, publications) ON webhook_logs TO sluice_reconciler;
+GRANT SELECT (id, stripe_event_id, stripe_account_id, livemode, tenant, body) ON webhook_logs TO sluice_reconciler;
 
 -- Each repeat of a webhook that was recorded already.
 CREATE TABLE webhook_delivery (
@@ -214,10 +222,12 @@ CREATE POLICY sluice_healthd ON error_logs TO sluice_healthd USING (true) WITH C
 CREATE POLICY sluice_ingest ON error_logs TO sluice_ingest USING (true) WITH CHECK (true);
 CREATE POLICY sluice_migrator ON error_logs TO sluice_migrator USING (true) WITH CHECK (true);
 CREATE POLICY sluice_processor ON error_logs TO sluice_processor USING (true) WITH CHECK (true);
+CREATE POLICY sluice_reconciler ON error_logs TO sluice_reconciler USING (true) WITH CHECK (true);
 GRANT INSERT ON error_logs TO sluice_healthd;
 GRANT INSERT ON error_logs TO sluice_ingest;
 GRANT ALL ON error_logs TO sluice_migrator;
 GRANT INSERT ON error_logs TO sluice_processor;
+GRANT INSERT ON error_logs TO sluice_reconciler;
 GRANT SELECT (severity, kind, resolved, resolved_at, service, created_at) ON error_logs TO sluice_healthd;
 
 -- A payment (pi_, cs_ without intent, ch_ without intent) or a link on the way to one (in_, sub_).
@@ -243,9 +253,11 @@ ALTER TABLE payment ENABLE ROW LEVEL SECURITY;
 CREATE POLICY sluice_healthd ON payment TO sluice_healthd USING (true) WITH CHECK (true);
 CREATE POLICY sluice_migrator ON payment TO sluice_migrator USING (true) WITH CHECK (true);
 CREATE POLICY sluice_processor ON payment TO sluice_processor USING (true) WITH CHECK (true);
+CREATE POLICY sluice_reconciler ON payment TO sluice_reconciler USING (true) WITH CHECK (true);
 GRANT ALL ON payment TO sluice_migrator;
 GRANT INSERT, SELECT, UPDATE ON payment TO sluice_processor;
 GRANT SELECT (status, rank, awaits_event, updated_at) ON payment TO sluice_healthd;
+GRANT SELECT (scope) ON payment TO sluice_reconciler;
 
 -- The ledger: what one Stripe event says of one payment. Append-only.
 CREATE TABLE payment_fact (
@@ -340,8 +352,10 @@ CREATE INDEX health_verdict_ended ON health_verdict (ended_at);
 ALTER TABLE health_verdict ENABLE ROW LEVEL SECURITY;
 CREATE POLICY sluice_healthd ON health_verdict TO sluice_healthd USING (true) WITH CHECK (true);
 CREATE POLICY sluice_migrator ON health_verdict TO sluice_migrator USING (true) WITH CHECK (true);
+CREATE POLICY sluice_reconciler ON health_verdict TO sluice_reconciler USING (true) WITH CHECK (true);
 GRANT DELETE, INSERT, SELECT ON health_verdict TO sluice_healthd;
 GRANT ALL ON health_verdict TO sluice_migrator;
+GRANT SELECT (ended_at, status) ON health_verdict TO sluice_reconciler;
 
 -- sluice send --burst. Append-only.
 CREATE TABLE webhook_load_test (
@@ -358,3 +372,87 @@ CREATE POLICY sluice_healthd ON webhook_load_test TO sluice_healthd USING (true)
 CREATE POLICY sluice_migrator ON webhook_load_test TO sluice_migrator USING (true) WITH CHECK (true);
 GRANT SELECT ON webhook_load_test TO sluice_healthd;
 GRANT ALL ON webhook_load_test TO sluice_migrator;
+
+-- One row for each account in each mode that is listed. Times are Stripe's.
+CREATE TABLE reconcile_account (
+    livemode             boolean NOT NULL,
+    account              text NOT NULL,                               -- acct_… of a connected account, or platform
+    complete_until       timestamptz NOT NULL,                        -- what Stripe created before is in webhook_logs
+    newest_id            text,                                        -- the newest event that the last pass saw
+    passed_at            timestamptz,                                 -- when that pass ended, by our clock; NULL: there was none
+    filled               bigint NOT NULL DEFAULT 0,                   -- webhooks that had not arrived and were recorded, ever
+    refused              integer NOT NULL DEFAULT 0,                  -- of the last pass: what could not be recorded
+    pass_from            timestamptz,                                 -- the pass under way; NULL: none is
+    pass_until           timestamptz,
+    pass_cursor          text,
+    pass_newest_id       text,
+    pass_listed          bigint NOT NULL DEFAULT 0,
+    pass_missing         bigint NOT NULL DEFAULT 0,
+    pass_refused         integer NOT NULL DEFAULT 0,
+    pass_oldest_missing  timestamptz,
+    problem              text,                                        -- why the newest pass did not get on; NULL: it did
+    problem_text         text,
+    problem_since        timestamptz,
+    updated_at           timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (livemode, account)
+);
+ALTER TABLE reconcile_account ENABLE ROW LEVEL SECURITY;
+CREATE POLICY sluice_healthd ON reconcile_account TO sluice_healthd USING (true) WITH CHECK (true);
+CREATE POLICY sluice_migrator ON reconcile_account TO sluice_migrator USING (true) WITH CHECK (true);
+CREATE POLICY sluice_reconciler ON reconcile_account TO sluice_reconciler USING (true) WITH CHECK (true);
+GRANT SELECT ON reconcile_account TO sluice_healthd;
+GRANT ALL ON reconcile_account TO sluice_migrator;
+GRANT DELETE, INSERT, SELECT, UPDATE ON reconcile_account TO sluice_reconciler;
+
+-- Which reconciler works.
+CREATE TABLE reconcile_lease (
+    is_only  boolean DEFAULT true,
+    holder   text NOT NULL DEFAULT '',
+    until    timestamptz NOT NULL DEFAULT '-infinity',
+    PRIMARY KEY (is_only),
+    CHECK (is_only)
+);
+ALTER TABLE reconcile_lease ENABLE ROW LEVEL SECURITY;
+CREATE POLICY sluice_migrator ON reconcile_lease TO sluice_migrator USING (true) WITH CHECK (true);
+CREATE POLICY sluice_reconciler ON reconcile_lease TO sluice_reconciler USING (true) WITH CHECK (true);
+GRANT ALL ON reconcile_lease TO sluice_migrator;
+GRANT SELECT ON reconcile_lease TO sluice_reconciler;
+GRANT UPDATE (holder, until) ON reconcile_lease TO sluice_reconciler;
+
+-- Each webhook that Stripe's API gave, because none had brought it.
+CREATE TABLE webhook_found (
+    stripe_event_id  text,
+    source           text NOT NULL,                                   -- reconcile: listed; thin: the full event of a thin one
+    asked_by         text,                                            -- the thin event
+    found_at         timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (stripe_event_id)
+);
+CREATE INDEX webhook_found_recent ON webhook_found (found_at);
+ALTER TABLE webhook_found ENABLE ROW LEVEL SECURITY;
+CREATE POLICY sluice_healthd ON webhook_found TO sluice_healthd USING (true) WITH CHECK (true);
+CREATE POLICY sluice_migrator ON webhook_found TO sluice_migrator USING (true) WITH CHECK (true);
+CREATE POLICY sluice_reconciler ON webhook_found TO sluice_reconciler USING (true) WITH CHECK (true);
+GRANT ALL ON webhook_found TO sluice_migrator;
+GRANT INSERT, SELECT ON webhook_found TO sluice_reconciler;
+GRANT SELECT (source, found_at) ON webhook_found TO sluice_healthd;
+
+-- Each thin event that waits for its full event.
+CREATE TABLE thin_fetch (
+    stripe_event_id  text,
+    asked_at         timestamptz NOT NULL DEFAULT now(),
+    tries            integer NOT NULL DEFAULT 0,
+    next_try_at      timestamptz NOT NULL DEFAULT now(),
+    problem          text,
+    PRIMARY KEY (stripe_event_id)
+);
+CREATE INDEX thin_fetch_due ON thin_fetch (next_try_at);
+ALTER TABLE thin_fetch ENABLE ROW LEVEL SECURITY;
+CREATE POLICY sluice_healthd ON thin_fetch TO sluice_healthd USING (true) WITH CHECK (true);
+CREATE POLICY sluice_migrator ON thin_fetch TO sluice_migrator USING (true) WITH CHECK (true);
+CREATE POLICY sluice_processor ON thin_fetch TO sluice_processor USING (true) WITH CHECK (true);
+CREATE POLICY sluice_reconciler ON thin_fetch TO sluice_reconciler USING (true) WITH CHECK (true);
+GRANT SELECT ON thin_fetch TO sluice_healthd;
+GRANT ALL ON thin_fetch TO sluice_migrator;
+GRANT INSERT, SELECT ON thin_fetch TO sluice_processor;
+GRANT SELECT ON thin_fetch TO sluice_reconciler;
+GRANT UPDATE (tries, next_try_at, problem) ON thin_fetch TO sluice_reconciler;

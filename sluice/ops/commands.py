@@ -16,6 +16,9 @@ _COMMANDS: Mapping[str, str] = MappingProxyType(
         "events": "sluice.ops.events",
         "doctor": "reconciler.endpoint.command",
         "send": "sluice.ops.send.command",
+        "retry": "sluice.ops.verbs:retry",
+        "replay": "sluice.ops.verbs:replay",
+        "write-off": "sluice.ops.verbs:write_off",
         "migrate": "sluice.ops.migrate",
         "rebuild": "processor.rebuild.command",
     }
@@ -28,6 +31,7 @@ Examples:
   sluice events                    the types that an endpoint must be subscribed to
   sluice doctor                    our endpoint at Stripe, and what is wrong with it
   sluice send --scenario refund_full  a payment's webhooks, as Stripe sends them
+  sluice replay evt_1Rk… --reason 'handler mended'
   sluice migrate --check           what a migration would meet
   sluice rebuild --dry-run         which rows this version would show otherwise"""
 
@@ -45,7 +49,8 @@ class _OnDemand(click.Group):
         del ctx
         if cmd_name not in _COMMANDS:
             return None
-        command: click.Command = import_module(_COMMANDS[cmd_name]).command
+        module, _, name = _COMMANDS[cmd_name].partition(":")
+        command: click.Command = getattr(import_module(module), name or "command")
         return command
 
     def invoke(self, ctx: click.Context) -> object:

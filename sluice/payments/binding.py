@@ -5,14 +5,15 @@ A claim names a row. A row satisfies the claim where it exists and may be touche
 strongest claim that is satisfied binds; only where none is does the payment wait for the row of the strongest.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from sluice.payments.facts import ClaimedBy, Fact
 from sluice.payments.scopes import allowed_scopes, is_platforms
 
-_TRUST = {by: place for place, by in enumerate(ClaimedBy)}
+_TRUST = {by.value: place for place, by in enumerate(ClaimedBy)}
+_STORED = ClaimedBy.STORED.value
 _LONGEST_CHAIN = 3  # payment, invoice, subscription
 _MOST_AWAITED = 20  # they only say when to look again
 
@@ -52,9 +53,9 @@ def bind(payment_id: str, scope: str, known: Mapping[str, Iterable[Fact]], rows:
         known: the facts by payment id, of this payment and of everything above it, all of one scope.
         rows: of the rows that are claimed, those that exist.
     """
-    chain = tuple(_chain(payment_id, known))
+    chain = _chain(payment_id, known)
     accounts = _beneficiaries(chain, known) if is_platforms(scope) else frozenset[str]()
-    candidates = [*_claimed_in(chain, known), *_claims_of(known.get(payment_id, ()), is_stored=True)]
+    candidates = _claimed_in(chain, known)
     awaits: list[str] = []
     for candidate in candidates:
         if _is_satisfied(candidate.events_id, scope, rows, accounts):
@@ -64,33 +65,32 @@ def bind(payment_id: str, scope: str, known: Mapping[str, Iterable[Fact]], rows:
     return Binding(*candidates[0], is_satisfied=False, awaits=tuple(awaits[:_MOST_AWAITED])) if candidates else None
 
 
-def _chain(payment_id: str, known: Mapping[str, Iterable[Fact]]) -> Iterator[str]:
+def _chain(payment_id: str, known: Mapping[str, Iterable[Fact]]) -> Sequence[str]:
     """The payment, its invoice, the invoice's subscription."""
-    link: str | None = payment_id
-    for _ in range(_LONGEST_CHAIN):
-        if link is None:
-            return
-        yield link
-        link = parent_of(known.get(link, ()))
+    chain = [payment_id]
+    while len(chain) < _LONGEST_CHAIN and (above := parent_of(known.get(chain[-1], ()))) is not None:
+        chain.append(above)
+    return chain
 
 
-def _claimed_in(chain: tuple[str, ...], known: Mapping[str, Iterable[Fact]]) -> Iterator[_Candidate]:
-    """The payment's own claims first; of what is above, each link's claims count as inherited from the next one."""
-    yield from _claims_of(known.get(chain[0], ()), is_stored=False)
+def _claimed_in(chain: Sequence[str], known: Mapping[str, Iterable[Fact]]) -> Sequence[_Candidate]:
+    """The payment's own claims first; each link's claims count as inherited from the next one; what rows store last."""
+    own = _claims_of(known.get(chain[0], ()))
+    candidates = [claim for claim in own if claim.bound_by != _STORED]
     for link in chain[1:]:
-        for candidate in _claims_of(known.get(link, ()), is_stored=False):
-            yield _Candidate(candidate.events_id, f"inherited:{chain[1]}")
+        inherited = [claim for claim in _claims_of(known.get(link, ())) if claim.bound_by != _STORED]
+        candidates += [_Candidate(claim.events_id, f"inherited:{chain[1]}") for claim in inherited]
+    return candidates + [claim for claim in own if claim.bound_by == _STORED]
 
 
-def _claims_of(facts: Iterable[Fact], *, is_stored: bool) -> Iterator[_Candidate]:
+def _claims_of(facts: Iterable[Fact]) -> Sequence[_Candidate]:
     """The most trusted way of naming first, within it the earliest fact; at equal seconds the smaller key."""
     claims = {
-        (_TRUST[claim.by], fact.said_at, claim.events_id, claim.by.value)
+        (_TRUST[claim.by.value], fact.said_at, claim.events_id, claim.by.value)
         for fact in facts
         for claim in fact.claims
-        if (claim.by is ClaimedBy.STORED) == is_stored
     }
-    return (_Candidate(events_id, by) for _, _, events_id, by in sorted(claims))
+    return [_Candidate(events_id, by) for _, _, events_id, by in sorted(claims)]
 
 
 def _is_satisfied(events_id: str, scope: str, rows: Rows, accounts: frozenset[str]) -> bool:
@@ -102,5 +102,6 @@ def _is_satisfied(events_id: str, scope: str, rows: Rows, accounts: frozenset[st
 
 def _beneficiaries(chain: Iterable[str], known: Mapping[str, Iterable[Fact]]) -> frozenset[str]:
     """The connected accounts for which the platform took the money: a row of such an account is meant."""
-    told = ((fact.destination, fact.on_behalf_of) for link in chain for fact in known.get(link, ()))
-    return frozenset(account for accounts in told for account in accounts if account is not None)
+    facts = [fact for link in chain for fact in known.get(link, ())]
+    named = {fact.destination for fact in facts} | {fact.on_behalf_of for fact in facts}
+    return frozenset(account for account in named if account is not None)

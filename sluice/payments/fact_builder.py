@@ -58,22 +58,23 @@ class FactBuilder:
         """
         if next(self._counted) > FACTS_MAX:
             raise _too_many(self.event)
+        api_object = self.object
         return Fact(
             payment_id=payment_id,
             kind=kind,
             said_at=self.event.created,
             stripe_event_id=self.event.stripe_event_id,
-            object_id=identifier(self.object, "id"),
+            object_id=identifier(api_object, "id"),
             status=status,
             amount=amount,
             amount_captured=amount_captured,
             amount_released=amount_released,
-            currency=text(self.object, "currency"),
-            object_created=moment(self.object, "created"),
+            currency=text(api_object, "currency"),
+            object_created=moment(api_object, "created"),
             parent_id=parent_id,
             claims=self._tenant_claim or claims,
-            destination=self._destination,
-            on_behalf_of=identifier(self.object, "on_behalf_of", "acct_"),
+            destination=_destination(api_object),
+            on_behalf_of=identifier(api_object, "on_behalf_of", "acct_"),
         )
 
     def each(self, ids: Iterable[str | None]) -> Collection[str]:
@@ -92,12 +93,6 @@ class FactBuilder:
         return sorted(found)
 
     @property
-    def _destination(self) -> str | None:
-        """Charges of before 2017 named it in a field of their own."""
-        transferred = identifier(child(self.object, "transfer_data"), "destination", "acct_")
-        return transferred or identifier(self.object, "destination", "acct_")
-
-    @property
     def metadata_claim(self) -> tuple[Claim, ...]:
         """The row that the object's ``metadata.event_id`` names."""
         return claim_in(child(self.object, "metadata"))
@@ -111,6 +106,12 @@ def _too_many(event: StripeEvent) -> TooManyFacts:
     failure = TooManyFacts(f"it makes more than {FACTS_MAX} facts, and one event may not")
     failure.stripe_event_id = event.stripe_event_id
     return failure
+
+
+def _destination(api_object: JsonObject) -> str | None:
+    """Charges of before 2017 named it in a field of their own."""
+    transferred = identifier(child(api_object, "transfer_data"), "destination", "acct_")
+    return transferred or identifier(api_object, "destination", "acct_")
 
 
 def claim_in(metadata: JsonObject) -> tuple[Claim, ...]:

@@ -23,9 +23,9 @@ class FactKind(StrEnum):
     """What an ``events`` row itself said before Sluice overwrote it."""
 
     @classmethod
-    def _missing_(cls, _value: object) -> "FactKind":
-        """A kind that a later release wrote: its links and claims count, the rest says nothing to this release."""
-        return cls.LINK
+    def known(cls, word: str) -> "FactKind":
+        """The kind of that name. One that a later release wrote: its links and claims count, the rest says nothing."""
+        return _BY_WORD.get(word, cls.LINK)
 
     @property
     def is_of_money(self) -> bool:
@@ -33,6 +33,7 @@ class FactKind(StrEnum):
         return self in _OF_MONEY
 
 
+_BY_WORD = {kind.value: kind for kind in FactKind}
 _OF_PROGRESS = frozenset({FactKind.INTENT, FactKind.SESSION, FactKind.CHARGE, FactKind.INVOICE_PAYMENT})
 _OF_MONEY = _OF_PROGRESS | {FactKind.REFUND, FactKind.DISPUTE}
 

@@ -36,6 +36,8 @@ def amount_back(known: Collection[Fact]) -> int:
 def _refunds(known: Collection[Fact]) -> Collection[Collection[Fact]]:
     """The facts of each refund that is one; what only let go of a hold is left out."""
     refunds = dict(by_object(known, FactKind.REFUND))
+    if not refunds:
+        return ()
     for release in sorted(_releases(known)):
         matching = [
             (_created_at(of_one), refund_id or "", refund_id)

@@ -20,6 +20,8 @@ def identifier(api_object: JsonObject, name: str, *prefixes: str) -> str | None:
         prefixes: what it must begin with, where a wrong kind of id would do harm.
     """
     value = api_object.get(name)
+    if value is None:
+        return None
     if isinstance(value, dict):
         value = value.get("id")
     if not isinstance(value, str) or _ID.fullmatch(value) is None:

@@ -12,7 +12,7 @@ import pytest
 
 from devstack.child import Child
 from devstack.ports import free_port
-from devstack.postgres import LOGIN_ROLES, PostgresServer
+from devstack.postgres import PostgresServer
 from devstack.roles import make_login_roles
 from tests.chart.helm import Values, pod_specs, render, values_files
 from tests.devstack.folders import reachable_folder
@@ -42,6 +42,9 @@ def images() -> Iterator[Callable[[str], Image]]:
         yield get
 
 
+PARTS = ("ingest", "processor", "healthd")
+
+
 @dataclass
 class Pods:
     """The chart's commands in one image, on one PostgreSQL and NATS."""
@@ -52,7 +55,7 @@ class Pods:
     folder: Path
     user: str = "65532:65532"
     urls: Mapping[str, str] = field(default_factory=dict)
-    admin: Mapping[str, int] = field(default_factory=lambda: {name: free_port() for name in LOGIN_ROLES})
+    admin: Mapping[str, int] = field(default_factory=lambda: {name: free_port() for name in PARTS})
     public: int = field(default_factory=free_port)
 
     def start(self, key: str, part: str, command: Sequence[str] = ()) -> Child:
@@ -78,10 +81,10 @@ class Pods:
         """The three, ready."""
         async with AsyncExitStack() as stack:
             children = []
-            for name in LOGIN_ROLES:
+            for name in PARTS:
                 children.append(self.start(f"Deployment/{name}", name))
                 stack.push_async_callback(children[-1].stop)
-            for child, name in zip(children, LOGIN_ROLES, strict=True):
+            for child, name in zip(children, PARTS, strict=True):
                 await until(partial(self._is_ready, child, name), within_seconds=90, what=name)
             yield children
 
@@ -111,7 +114,7 @@ async def pods(
 ) -> Pods:
     """On an empty database, which the image's own migration fills."""
     name = empty_database_url.rsplit("/", 1)[1]
-    urls = {role: postgres_server.url(name, role) for role in LOGIN_ROLES} | {"migrate": empty_database_url}
+    urls = {role: postgres_server.url(name, role) for role in PARTS} | {"migrate": empty_database_url}
     environment = {"NATS_URL": nats_url, "STRIPE_WEBHOOK_SECRET": SECRET, "LINGER_SECONDS": "0"}
     return Pods(await asyncio.to_thread(images, target), target, environment, tmp_path, urls=urls)
 

@@ -24,6 +24,7 @@ SERVICES = {
         ERRORS,
     ],
     "sluice_healthd": [*sorted((ROOT / "healthd").rglob("*.sql")), ERRORS],
+    "sluice_reconciler": [*sorted((ROOT / "reconciler").rglob("*.sql")), ERRORS],
 }
 ALLOWED = {
     "sluice_ingest": [
@@ -54,6 +55,17 @@ ALLOWED = {
         "SELECT status, reasons FROM health_verdict",
         "DELETE FROM health_verdict",
         "SELECT count(*) FROM webhook_death WHERE died_at <= now()",
+    ],
+    "sluice_reconciler": [
+        "INSERT INTO webhook_logs (stripe_event_id, webhook_type, verified_by) VALUES ('evt_2', 'a.b', 'api')",
+        "SELECT body FROM webhook_logs WHERE stripe_event_id = 'evt_1'",
+        "INSERT INTO reconcile_account (livemode, account, complete_until) VALUES (false, 'platform', now())",
+        "UPDATE reconcile_lease SET holder = 'me', until = now()",
+        "INSERT INTO webhook_found (stripe_event_id, source) VALUES ('evt_1', 'reconcile')",
+        "UPDATE thin_fetch SET tries = 1, next_try_at = now()",
+        "SELECT sluice_settle_thin('evt_1', 'applied', NULL)",
+        "SELECT * FROM sluice_connected_accounts()",
+        "SELECT max(ended_at) FROM health_verdict WHERE status = 'unhealthy'",
     ],
     "sluice_migrator": [
         "SELECT body FROM webhook_logs",
@@ -123,6 +135,24 @@ FORBIDDEN = {
         "SELECT stripe_event_id FROM webhook_death",
         "DELETE FROM webhook_death",
         "INSERT INTO webhook_load_test (connections, sent, accepted, slowest_seconds) VALUES (100, 300, 300, 0)",
+        "DELETE FROM reconcile_account",
+        "SELECT stripe_event_id FROM webhook_found",
+        "SELECT sluice_settle_thin('evt_1', 'applied', NULL)",
+    ],
+    "sluice_reconciler": [
+        "INSERT INTO webhook_logs (stripe_event_id, webhook_type, verified_by) VALUES ('evt_3', 'a.b', 'platform')",
+        "INSERT INTO webhook_logs (stripe_event_id, webhook_type) VALUES ('evt_3', 'a.b')",
+        "UPDATE webhook_logs SET body = 'y'",
+        "UPDATE webhook_logs SET processed = true",
+        "DELETE FROM webhook_logs",
+        "SELECT webhook_secret FROM events",
+        "SELECT name FROM events",
+        "SELECT status FROM payment",
+        "SELECT message FROM error_logs",
+        "DELETE FROM webhook_found",
+        "INSERT INTO thin_fetch (stripe_event_id) VALUES ('evt_1')",
+        "SELECT sluice_revive_webhook('evt_1', 'x')",
+        "INSERT INTO health_verdict (healthd) VALUES ('me')",
     ],
     "sluice_migrator": [
         f"SELECT sluice_fill_webhooks({', '.join(['NULL'] * 10)})",
@@ -161,7 +191,9 @@ async def with_rows(empty_database_url: str, db: Connection) -> None:
         "INSERT INTO sluice_migration (set_name, file_name, checksum) VALUES ('sluice', 'a', 'b');"
         "INSERT INTO health_verdict (healthd, began_at, ended_at, status, reasons, pool_timeouts, errors_lost)"
         " VALUES ('a', now(), now(), 'healthy', '{}', 0, 0);"
-        "INSERT INTO webhook_death (stripe_event_id) VALUES ('evt_0')"
+        "INSERT INTO webhook_death (stripe_event_id) VALUES ('evt_0');"
+        "INSERT INTO thin_fetch (stripe_event_id) VALUES ('evt_1');"
+        "INSERT INTO payment (scope, payment_id) VALUES ('live:acct_1', 'pi_2')"
     )
 
 
@@ -267,7 +299,7 @@ async def test_the_public_sees_nothing_of_sluices(supabase_url: str) -> None:
             "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
         )
     ]
-    assert len(tables) == 15
+    assert len(tables) == 19
     for role in ("anon", "authenticated"):
         for statement in [
             *(f"SELECT FROM {table}" for table in tables),

@@ -13,7 +13,7 @@ DECLARE
     item record;
     added jsonb;  -- what sluice_addition held
     own_tables text[];
-    policies text[] := ARRAY['sluice_ingest', 'sluice_processor', 'sluice_healthd', 'sluice_migrator'];
+    policies text[] := ARRAY['sluice_ingest', 'sluice_processor', 'sluice_healthd', 'sluice_reconciler', 'sluice_migrator'];
     has_events boolean;
     unprocessed bigint;
 BEGIN
@@ -89,6 +89,7 @@ BEGIN
                                     'sluice_revive_webhook', 'sluice_add_facts', 'sluice_store_payments',
                                     'sluice_count_due', 'sluice_claim_batch', 'sluice_settle_batch',
                                     'sluice_postpone_webhook', 'sluice_lease_webhooks', 'sluice_note_death',
+                                    'sluice_connected_accounts', 'sluice_settle_thin',
                                     'sluice_append_facts', 'sluice_show_payments', 'sluice_claim_webhooks',
                                     'sluice_settle_webhooks')
                 ORDER BY f.proname <> 'sluice_event_key', f.oid DESC

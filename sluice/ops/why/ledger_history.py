@@ -19,7 +19,7 @@ def _fact(row: asyncpg.Record) -> Fact:
     created: datetime | None = row["object_created_at"]
     return Fact(
         payment_id=row["payment_id"],
-        kind=FactKind(row["kind"]),
+        kind=FactKind.known(row["kind"]),
         said_at=int(row["said_at"].timestamp()),
         stripe_event_id=row["stripe_event_id"],
         object_id=row["object_id"],

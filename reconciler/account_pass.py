@@ -1,0 +1,88 @@
+"""One pass over one account: list what Stripe made since the watermark, record what is missing, move the watermark."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from reconciler import metrics
+from reconciler.accounts import Account
+from reconciler.failures import NotThere
+from reconciler.listed import ListedPage, read_page
+from reconciler.record import RECONCILE, Filled, record
+from reconciler.standing import Pass, Standings
+from reconciler.stripe_api import StripeApi
+from sluice.error_log.error_log import ErrorLog
+from sluice.postgres.pool import Database
+
+PAGE = 100
+
+
+async def list_page(api: StripeApi, account: Account, walked: Pass) -> ListedPage:
+    """
+    The next page of a pass, newest first.
+
+    Raises:
+        Failure: as ``StripeApi.get``.
+    """
+    parameters: dict[str, str | int] = {"limit": PAGE, "created[gte]": walked.begins_at}
+    if walked.cursor is not None:
+        parameters["starting_after"] = walked.cursor
+    answer = await api.get("/v1/events", parameters, account=account.account)
+    return read_page(answer.document, account=account.account, livemode=account.livemode, said_at=answer.said_at)
+
+
+@dataclass(frozen=True)
+class Passes:
+    """Runs passes; what one page gives and how far the pass got commit together."""
+
+    database: Database
+    standings: Standings
+    apis: Mapping[bool, StripeApi]
+    errors: ErrorLog
+    overlap_seconds: int
+
+    async def run(self, account: Account) -> Pass:
+        """
+        Run one pass to its end, or go on with one that was interrupted.
+
+        Raises:
+            Failure: Stripe or PostgreSQL did not do its part; the next call goes on where this one stopped.
+            LeaseLost: another reconciler works by now.
+        """
+        standing = await self.standings.read(account)
+        walked = standing.next_pass(overlap_seconds=self.overlap_seconds)
+        metrics.show_complete(account, standing.complete_until)
+        metrics.show_pass(account, walked)
+        while True:
+            try:
+                page = await list_page(self.apis[account.livemode], account, walked)
+            except NotThere:  # the event that the cursor names is older than 30 days by now
+                if walked.cursor is None:
+                    raise
+                await self.standings.begin_anew(account)
+                walked = Pass(begins_at=walked.begins_at)
+                continue
+            walked = await self._keep(account, walked, page)
+            if not page.has_more:
+                return walked
+
+    async def _keep(self, account: Account, walked: Pass, page: ListedPage) -> Pass:
+        async with (
+            self.database.acquire() as connection,
+            connection.transaction(isolation="read_committed"),
+        ):
+            filled = await record(connection, page.events, source=RECONCILE)
+            walked = walked.after(page, filled)
+            await self.standings.keep(connection, account, walked, is_over=not page.has_more)
+        self._tell(account, page, filled)
+        metrics.show_page(account, page, filled)
+        metrics.show_pass(account, walked, is_over=not page.has_more)
+        return walked
+
+    def _tell(self, account: Account, page: ListedPage, filled: Filled) -> None:
+        for one in (*page.refused, *filled.refused):
+            self.errors.webhook(
+                f"Stripe lists {one.stripe_event_id or 'something'} that cannot be recorded: {one.reason}",
+                severity="high",
+                stripe_event_id=one.stripe_event_id or None,
+                request_data={"account": account.name, "livemode": account.livemode},
+            )

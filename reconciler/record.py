@@ -1,0 +1,81 @@
+"""The one place where the reconciler writes webhooks: as ingest does, and never over one that is there."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import asyncpg
+
+from reconciler.listed import Refused
+from sluice.contract.event import StripeEvent
+from sluice.inbox.recorder import record_listed
+from sluice.postgres.pool import Connection
+from sluice.postgres.sql import load_queries
+
+QUERIES = load_queries(__file__, "record.sql")
+VERIFIED_BY = "api"
+"""Value of ``webhook_logs.verified_by``: no secret signed it, Stripe's API gave it."""
+RECONCILE, THIN = "reconcile", "thin"
+_SECONDS = 5.0
+_ROW_AT_FAULT = frozenset({"22", "23", "54", "P0"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """An event as the inbox takes it."""
+
+    event: StripeEvent
+    verified_by: str = VERIFIED_BY
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """Result of recording events that Stripe gave."""
+
+    new: tuple[StripeEvent, ...] = ()
+    """Those that were not in the log before."""
+    refused: tuple[Refused, ...] = ()
+    """Those that PostgreSQL does not take."""
+
+
+async def record(tx: Connection, events: Sequence[StripeEvent], *, source: str) -> Filled:
+    """
+    Put those that are missing into the log, due at once; the caller commits.
+
+    A row that PostgreSQL refuses is found by itself, and the others are written.
+    """
+    if not events:
+        return Filled()
+    try:
+        return Filled(await _insert(tx, events, source))
+    except (asyncpg.PostgresError, ValueError) as error:
+        if not _is_about_a_row(error):
+            raise
+        if len(events) == 1:
+            return Filled(refused=(Refused(events[0].stripe_event_id, type(error).__name__),))
+    middle = len(events) // 2
+    first, second = await record(tx, events[:middle], source=source), await record(tx, events[middle:], source=source)
+    return Filled(first.new + second.new, first.refused + second.refused)
+
+
+async def missing(tx: Connection, events: Sequence[StripeEvent]) -> Sequence[StripeEvent]:
+    """Those that are not in the log; nothing is written."""
+    rows = await tx.fetch(QUERIES["count_missing"], [event.stripe_event_id for event in events])
+    absent = {row["id"] for row in rows}
+    return [event for event in events if event.stripe_event_id in absent]
+
+
+async def _insert(tx: Connection, events: Sequence[StripeEvent], source: str) -> tuple[StripeEvent, ...]:
+    """In a savepoint, so that the transaction outlives a refusal; sorted, as ingest does, so that no two deadlock."""
+    by_id = {event.stripe_event_id: event for event in sorted(events, key=lambda event: event.stripe_event_id)}
+    async with tx.transaction():
+        found = [_Listed(event) for event in by_id.values()]
+        ids = await record_listed(tx, found, within_seconds=_SECONDS)
+        if ids:
+            await tx.execute(QUERIES["note_found"], ids, source)
+    return tuple(by_id[event_id] for event_id in ids)
+
+
+def _is_about_a_row(error: Exception) -> bool:
+    if isinstance(error, asyncpg.PostgresError):
+        return (error.sqlstate or "")[:2] in _ROW_AT_FAULT
+    return True  # asyncpg cannot encode a value

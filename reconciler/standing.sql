@@ -1,0 +1,69 @@
+-- add_accounts --
+-- $1 livemode  $2 account of each that is to be listed  $3 seconds. Those that are new are complete from so long ago on.
+INSERT INTO reconcile_account (livemode, account, complete_until)
+SELECT livemode, account, now() - $3::float8 * interval '1 second'
+FROM unnest($1::boolean[], $2::text[]) AS wanted (livemode, account)
+ON CONFLICT DO NOTHING;
+
+-- read_standing --
+-- $1 livemode  $2 account.
+SELECT extract(epoch FROM complete_until)::bigint AS complete_until, newest_id,
+       extract(epoch FROM pass_from)::bigint AS pass_from, extract(epoch FROM pass_until)::bigint AS pass_until,
+       pass_cursor, pass_newest_id, pass_listed, pass_missing, pass_refused,
+       extract(epoch FROM pass_oldest_missing)::bigint AS pass_oldest_missing
+FROM reconcile_account
+WHERE livemode = $1 AND account = $2;
+
+-- keep_pass --
+-- $1 livemode  $2 account  $3 holder of the lease  $4 from  $5 until  $6 cursor  $7 newest id  $8 listed  $9 missing  $10 refused
+-- $11 oldest missing; times in seconds. A pass goes on behind this page. No row: the lease is another's.
+UPDATE reconcile_account
+SET pass_from = to_timestamp($4::bigint), pass_until = to_timestamp($5::bigint), pass_cursor = $6, pass_newest_id = $7,
+    pass_listed = $8, pass_missing = $9, pass_refused = $10, pass_oldest_missing = to_timestamp($11::bigint),
+    problem = NULL, problem_text = NULL, problem_since = NULL, updated_at = now()
+WHERE livemode = $1 AND account = $2
+  AND EXISTS (SELECT FROM reconcile_lease WHERE holder = $3 AND until > now())
+RETURNING account;
+
+-- end_pass --
+-- $1 livemode  $2 account  $3 holder of the lease  $4 until  $5 newest id  $6 filled  $7 refused. All that
+-- Stripe made before $4 is in the log, what was refused left out. No row: the lease is another's.
+UPDATE reconcile_account
+SET complete_until = to_timestamp($4::bigint), newest_id = coalesce($5, newest_id),
+    filled = filled + $6::bigint, refused = $7, passed_at = now(),
+    pass_from = NULL, pass_until = NULL, pass_cursor = NULL, pass_newest_id = NULL, pass_listed = 0, pass_missing = 0,
+    pass_refused = 0, pass_oldest_missing = NULL, problem = NULL, problem_text = NULL, problem_since = NULL,
+    updated_at = now()
+WHERE livemode = $1 AND account = $2
+  AND EXISTS (SELECT FROM reconcile_lease WHERE holder = $3 AND until > now())
+RETURNING account;
+
+-- begin_anew --
+-- $1 livemode  $2 account. Where the cursor is gone, the pass begins again where it began.
+UPDATE reconcile_account
+SET pass_from = NULL, pass_until = NULL, pass_cursor = NULL, pass_newest_id = NULL, pass_listed = 0, pass_missing = 0,
+    pass_refused = 0, pass_oldest_missing = NULL
+WHERE livemode = $1 AND account = $2;
+
+-- note_problem --
+-- $1 livemode  $2 account  $3 its name  $4 in words. Why the newest pass did not get on.
+UPDATE reconcile_account
+SET problem_since = CASE WHEN problem = $3 THEN problem_since ELSE now() END, problem = $3, problem_text = $4,
+    updated_at = now()
+WHERE livemode = $1 AND account = $2;
+
+-- forget_others --
+-- $1 livemode  $2 account of all that are listed  $3 holder of the lease. An account that is listed no more has no gap.
+DELETE FROM reconcile_account AS kept
+WHERE NOT EXISTS (SELECT FROM unnest($1::boolean[], $2::text[]) AS wanted (livemode, account)
+                  WHERE wanted.livemode = kept.livemode AND wanted.account = kept.account)
+  AND EXISTS (SELECT FROM reconcile_lease WHERE holder = $3 AND until > now());
+
+-- connected_accounts --
+SELECT known.account FROM sluice_connected_accounts() AS known (account);
+
+-- newest_trouble --
+-- When healthd last saw that webhooks were not taken in; NULL: not in the last hour.
+SELECT extract(epoch FROM max(ended_at))::float8 AS ended_at
+FROM health_verdict
+WHERE ended_at > now() - interval '1 hour' AND status NOT IN ('healthy', 'degraded');
