@@ -21,7 +21,7 @@ _OF_STRIPE = "v2.core."
 
 @dataclass(frozen=True, slots=True)
 class Needed:
-    """What an endpoint of this Sluice looks like."""
+    """An endpoint as this Sluice needs it."""
 
     url: str
     livemode: bool
@@ -38,7 +38,7 @@ class Needed:
 
 @dataclass(frozen=True, slots=True)
 class AtStripe:
-    """What Stripe's lists hold."""
+    """Registrations in Stripe's lists."""
 
     registrations: Sequence[Registration]
     """In the mode that is needed, for any URL."""
@@ -53,7 +53,7 @@ def audit(needed: Needed, stripe: AtStripe, proofs: Proofs | None = None) -> tup
     Every finding, what loses webhooks first.
 
     Args:
-        proofs: which secrets verified webhooks, and when; None: nobody could say.
+        proofs: which secrets verified webhooks, and when; None: the log was not read.
     """
     ours = ours_of(needed, stripe.registrations)
     found = [
@@ -186,7 +186,7 @@ def _versions(ours: Sequence[Registration]) -> Iterator[Finding]:
             yield Finding(
                 Name.VERSION_FLOATS,
                 Weight.WARNING,
-                f"{one.id} has no api_version: its events change when somebody upgrades the account's default.",
+                f"{one.id} has no api_version: its events change when the account's default is upgraded.",
                 f"{anew} Take {NEWEST}.",
             )
         elif not is_known(one.api_version):

@@ -56,7 +56,7 @@ def command(*, as_json: bool, without_url: bool, fix: bool, yes: bool, secret_fi
     if not fix and (yes or secret_file):
         raise click.UsageError("--yes and --secret-file go with --fix.")
     if fix and as_json and not yes:
-        raise click.UsageError("--fix --json asks nobody: add --yes.")
+        raise click.UsageError("--fix --json does not ask: add --yes.")
     is_well = asyncio.run(_Doctor(as_json=as_json, without_url=without_url).run(fix=fix, yes=yes, path=secret_file))
     if not is_well:
         raise click.exceptions.Exit(1)

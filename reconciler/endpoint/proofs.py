@@ -26,7 +26,7 @@ class Proofs:
     last_seen: Mapping[str, float]
     """When each last verified a webhook, of the newest ones; seconds since the Unix epoch."""
     configured: tuple[str, ...] | None = None
-    """Those that ingest holds; None: nobody said."""
+    """Those that ingest holds; None: not known."""
     since: float | None = None
     """How far back was looked; None: over the whole log."""
     has_connected: bool = False
@@ -37,7 +37,7 @@ async def read_proofs(
     database: Fetches, *, configured: tuple[str, ...] | None, newest: int = _NEWEST
 ) -> tuple[Proofs, float]:
     """
-    What the newest webhooks prove, and PostgreSQL's clock.
+    Read the proofs in the newest webhooks, and PostgreSQL's clock.
 
     Args:
         newest: webhooks looked at, so that the look costs the same for any log.

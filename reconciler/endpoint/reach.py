@@ -60,7 +60,7 @@ async def reach(url: str, *, trust: ssl.SSLContext | None = None) -> Reached:
 
 
 def reach_findings(url: str, reached: Reached, *, livemode: bool, now: float) -> Iterator[Finding]:
-    """What that says of the URL."""
+    """Findings about the URL."""
     if livemode and not url.startswith("https://"):
         yield Finding(
             Name.NOT_HTTPS,

@@ -1,4 +1,4 @@
-"""What the environment says of this Sluice: its URL, its mode, its keys, its secrets."""
+"""Read from the environment which Sluice is meant: its URL, its mode, its keys, its secrets."""
 
 import os
 import time
@@ -11,9 +11,9 @@ import click
 
 from reconciler.budget import Budget
 from reconciler.endpoint.audit import Needed
-from reconciler.endpoint.keys import KEY_NAME, keys_by_mode, mode_of
 from reconciler.endpoint.proofs import Proofs, read_proofs
 from reconciler.endpoint.public_url import PUBLIC_URL, endpoint_url
+from reconciler.settings import KEY_NAME, keys_by_mode, mode_of
 from reconciler.stripe_api import DEFAULT_BASE, StripeApi, http_client
 from sluice.ops.connection import connected
 from sluice.ops.environment import DATABASE_URL, Environment, detect_environment
@@ -35,7 +35,7 @@ def surroundings() -> Environment:
 
 def needed_by(environment: Environment) -> Needed:
     """
-    What an endpoint must look like.
+    Read what an endpoint must be like.
 
     Raises:
         click.UsageError: no setting says where Stripe reaches us.
@@ -105,7 +105,7 @@ async def apis_for(environment: Environment, keys: Mapping[bool, str]) -> AsyncI
 
 
 async def proofs_for(environment: Environment) -> tuple[Proofs, float] | None:
-    """What the log proves, and how far PostgreSQL's clock is ahead of ours; None: no database is named."""
+    """Read the proofs in the log, and how far PostgreSQL's clock is ahead of ours; None: no database is named."""
     if environment.get(DATABASE_URL) is None:
         return None
     configured = await _fingerprints(environment)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from reconciler.endpoint.audit import AtStripe, audit, clock_findings
 from reconciler.endpoint.findings import Finding, Name, Weight
 from reconciler.endpoint.proofs import Proofs
-from reconciler.endpoint.registration import Registration, read_destination, read_endpoint
+from reconciler.endpoint.registration import Registration, merged, read_destination, read_endpoint
 from sluice.contract.document import JsonObject
 from tests.reconciler.endpoint.registered import NEEDED, TYPES, URL, destination, endpoint
 
@@ -44,6 +44,17 @@ def test_a_url_that_is_not_registered_names_what_is_at_this_host() -> None:
     assert (one.name, one.weight) == (Name.MISSING, Weight.FAULT)
     assert f"{URL}/" in one.text
     assert "other.example" not in one.text
+
+
+def test_a_destination_of_another_day_is_no_endpoint_under_another_name() -> None:
+    """Only what was created in the same second, at the same URL, is one thing in two lists."""
+    (ours,) = read(endpoint())
+    (same, other) = read(
+        destination(event_payload="snapshot"),
+        destination(event_payload="snapshot", created="2026-11-25T10:00:00Z"),
+    )
+    assert [one.id for one in merged([ours], [same])] == ["we_1"]
+    assert [one.id for one in merged([ours], [other])] == ["we_1", "ed_1"]
 
 
 def test_one_spelling_of_a_url_is_as_good_as_another() -> None:
@@ -110,7 +121,7 @@ def test_every_type_is_no_missing_and_no_superfluous_one() -> None:
 
 
 def test_two_endpoints_may_share_the_types() -> None:
-    """What one lacks the other may get; what a disabled one gets does not count."""
+    """One may get what the other lacks; a disabled one gets nothing."""
     some = frozenset({"charge.refunded", "charge.captured"})
     rest = destination(types=TYPES - some)
     assert Name.TYPES_MISSING not in found(endpoint(types=some), rest)
@@ -131,7 +142,7 @@ def test_sluices_own_types_are_not_superfluous() -> None:
 
 
 def test_a_type_of_a_preview_is_neither_missing_nor_superfluous() -> None:
-    """Who may subscribe to it may, who may not need not."""
+    """An account outside of the preview cannot subscribe to it."""
     needed = replace(NEEDED, previews=frozenset({"charge.foreseen"}))
     for entry in (endpoint(), endpoint(types=TYPES | {"charge.foreseen"})):
         assert audit(needed, AtStripe(read(entry)), PROVEN) == ()

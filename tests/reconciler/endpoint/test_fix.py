@@ -94,7 +94,7 @@ some_types = st.frozensets(st.sampled_from(sorted(TYPES)), min_size=1)
 
 @given(types=some_types, extra=st.booleans(), is_enabled=st.booleans())
 def test_no_call_takes_a_type_away(*, types: frozenset[str], extra: bool, is_enabled: bool) -> None:
-    """What was subscribed stays, needed or not."""
+    """Whatever was subscribed stays, needed or not."""
     subscribed = types | ({"topup.created"} if extra else set())
     one = read_endpoint(endpoint(types=subscribed, status="enabled" if is_enabled else "disabled"))
     for call in plan(NEEDED, [one]):

@@ -36,7 +36,7 @@ async def test_a_secret_is_proven_by_its_newest_delivery_a_repeat_too(database_u
 
 
 async def test_a_look_at_the_newest_says_how_far_back_it_goes(database_url: str) -> None:
-    """What is older is not known."""
+    """Older webhooks prove nothing either way."""
     async with connected(database_url) as connection:
         for hours in range(5):
             await insert_webhook(

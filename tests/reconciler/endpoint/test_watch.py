@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 
@@ -176,10 +177,22 @@ async def test_nothing_is_shown_once_another_replica_looks() -> None:
         assert counted("endpoint_findings", finding="not_registered") is None
 
 
-async def test_the_types_are_those_of_the_installed_handlers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Found by a process that gets neither Stripe's key nor the database's password."""
-    monkeypatch.setenv("STRIPE_API_KEY", "rk_test_mine")
+async def test_the_types_are_those_of_the_installed_handlers() -> None:
+    """As ``sluice events`` prints them."""
     assert await subscribed_types() == TYPES
+
+
+async def test_other_packages_code_gets_no_secret(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The process that loads it has neither Stripe's key nor the database's password."""
+    program = tmp_path / "python"
+    program.write_text("#!/bin/sh\nenv | cut -d= -f1\n")
+    program.chmod(0o700)
+    monkeypatch.setattr("sys.executable", str(program))
+    for name in ("STRIPE_API_KEY", "STRIPE_API_KEY_FILE", "DATABASE_URL", "DATABASE_URL_FILE", "MINE"):
+        monkeypatch.setenv(name, "x")
+    given = await subscribed_types()
+    assert "MINE" in given
+    assert not [name for name in given if name.startswith(("STRIPE", "DATABASE"))]
 
 
 async def test_without_that_process_our_own_types_are_needed(monkeypatch: pytest.MonkeyPatch) -> None:
