@@ -12,7 +12,7 @@ from sluice.simulator.demo import create_demo_events
 from sluice.simulator.report import await_fates, build_table
 from sluice.simulator.stripe_api.offline_stripe import OfflineStripe
 
-SETTLE_SECONDS = 30.0
+SETTLE_SECONDS = 60.0
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from devstack.tally import is_migrated
 from devstack.together import together
 from devstack.wiring import SERVICES, Addresses, StripeAccess, Wiring
 from sluice.postgres.errors import DATABASE_ERRORS
+from sluice.simulator.demo import connected_accounts
 from sluice.simulator.stripe_api.offline_stripe import Key, OfflineStripe
 from sluice.simulator.stripe_api.server import serve
 
@@ -162,6 +163,7 @@ class Stack:
         if self.options.external is not None:
             return None
         self.stripe = OfflineStripe([Key(OFFLINE_KEY)])
+        self.stripe.accounts |= connected_accounts()
         return StripeAccess(OFFLINE_KEY, await self._parts.enter_async_context(serve(self.stripe)))
 
     async def _prepare_external(self, external: External) -> None:

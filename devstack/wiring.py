@@ -23,7 +23,8 @@ LAPTOP_DEFAULTS = {
     "HEALTH_PERIOD_SECONDS": "1",
     "HEALTH_DETAILS": "1",
     "RECONCILE_EVERY_SECONDS": "5",
-    "RECONCILE_FIRST_SECONDS": "90000",  # the demo's day, and an hour
+    "RECONCILE_FIRST_SECONDS": "90000",  # the demo tells an offline Stripe of a day that has passed
+    "RECONCILE_OVERLAP_SECONDS": "90000",
 }
 
 

@@ -83,7 +83,7 @@ def build_table(fates: Sequence[Fate]) -> Group:
     )
     table.padding = (0, 0, 0, 1)
     table.add_column("scenario", no_wrap=True)
-    for heading in ("sent", "fake", "rows", "again", "found"):
+    for heading in ("sent", "fake", "rows", "dups", "lost"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("payment_status", no_wrap=True)
     table.add_column("", no_wrap=True)
