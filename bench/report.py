@@ -19,6 +19,7 @@ from bench.together import Together
 REPORT = Path(".local/bench.json")
 PAGE = Path("docs/performance.md")
 PLOT = Path("docs/performance.svg")
+_NUMBERS = re.compile(r"(?<=<!-- numbers -->\n).*?(?=<!-- end of numbers -->)", re.DOTALL)
 _FIGURES = re.compile(r"(?<=<!-- figures -->\n).*?(?=<!-- end of figures -->)", re.DOTALL)
 
 
@@ -99,8 +100,26 @@ def write(measured: Measured, machine: Machine, runs: Sequence[Run], goals: Sequ
 def document(measured: Measured, machine: Machine, goals: Sequence[Goal]) -> None:
     """Put the figures into the page, and draw them."""
     text = "\n".join(sheet.written() for sheet in _sheets(measured, machine, goals))
-    PAGE.write_text(_FIGURES.sub(lambda _: f"\n{text}\n", PAGE.read_text()))
+    page = _NUMBERS.sub(lambda _: f"\n{_numbers(measured)}\n", PAGE.read_text())
+    PAGE.write_text(_FIGURES.sub(lambda _: f"\n{text}\n", page))
     PLOT.write_text(plot.draw(measured.rows))
+
+
+def _numbers(measured: Measured) -> str:
+    """Five numbers to begin with."""
+    hundred = next(row for row in measured.rows if (row.candidate, row.connections) == ("sluice", 100))
+    backlog, steady = measured.processing.rebuild, measured.steady
+    lines = [
+        ("webhooks that one `ingest` acknowledges a second", f"{hundred.acknowledged_per_second:,.0f}"),
+        ("the same, times the textbook's handler", f"{hundred.times_textbook:.1f}"),
+        (
+            "webhooks a second from POST to effect, `ingest` and processor together",
+            f"{measured.through.per_second:,.0f}",
+        ),
+        ("webhooks a second that one processor works off a backlog", f"{backlog.per_second:,.0f}"),
+        ("milliseconds from POST to processed row, median at 200 a second", f"{steady.p50_ms:.1f}"),
+    ]
+    return "\n".join(["| number | |", "|---|---:|", *(f"| {what} | {figure} |" for what, figure in lines), ""])
 
 
 def _figures(row: Row) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""The tables of a database as SQL for a reader: from PostgreSQL's catalog, with the remarks of the foundation."""
+"""The tables of a database as SQL for a reader: from PostgreSQL's catalog, with the remarks of the migrations."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,13 +17,6 @@ _HEAD = """\
 -- To set up a database use the migrations: they adopt what is there, and note what they add. The functions, and the
 -- trigger of webhook_logs, are in functions.sql.
 """
-_ROLES = """
-CREATE ROLE sluice_ingest NOLOGIN;
-CREATE ROLE sluice_processor NOLOGIN;
-CREATE ROLE sluice_healthd NOLOGIN;
-CREATE ROLE sluice_migrator NOLOGIN;
-GRANT pg_monitor TO sluice_healthd;
-"""
 _STATEMENT = re.compile(
     r"((?:^ +--[^\n]*\n)*)^ +(?:CREATE|ALTER) TABLE (?:IF NOT EXISTS )?(\w+)\b(.*?;[ ]*(?:--[^\n]*)?$)",
     re.MULTILINE | re.DOTALL,
@@ -32,17 +25,17 @@ _COLUMN = re.compile(r"^\s+(?:ADD COLUMN IF NOT EXISTS )?(\w+) .*?--\s+(.*)$", r
 _REMARK_AT = 70
 
 
-async def read_schema(url: str, foundation: str) -> str:
-    """The tables, indexes, policies and grants of the first schema of the search_path; remarks as in the foundation."""
+async def read_schema(url: str, migrations: str) -> str:
+    """The tables, indexes, policies and grants of the first schema of the search_path; remarks as in the migrations."""
     connection = await asyncpg.connect(url, timeout=30)
     try:
         found = {name: await connection.fetch(query, timeout=30) for name, query in _QUERIES.items()}
     finally:
         await connection.close(timeout=5)
-    parts = {name: _by_table(rows) for name, rows in found.items() if name != "schema_grants"}
-    tables = [_table(name, parts, foundation) for name in _order(parts["columns"], foundation)]
-    grants = "\n".join(row["line"] for row in found["schema_grants"])
-    return "\n".join([f"{_HEAD}{_ROLES}{grants}\n", *tables])
+    roles = [row["line"] for name in ("roles", "schema_grants") for row in found.pop(name)]
+    parts = {name: _by_table(rows) for name, rows in found.items()}
+    tables = [_table(name, parts, migrations) for name in _order(parts["columns"], migrations)]
+    return "\n".join([_HEAD, *roles, "", *tables])
 
 
 def _by_table(rows: "Iterable[Record]") -> "Mapping[str, Sequence[Record]]":
@@ -52,19 +45,19 @@ def _by_table(rows: "Iterable[Record]") -> "Mapping[str, Sequence[Record]]":
     return tables
 
 
-def _order(tables: Iterable[str], foundation: str) -> Sequence[str]:
-    """As the foundation makes them, those of later files behind; the user's own table first."""
-    made = [match.group(2) for match in _STATEMENT.finditer(foundation)]
+def _order(tables: Iterable[str], migrations: str) -> Sequence[str]:
+    """As the migrations make them; the user's own table first."""
+    made = [match.group(2) for match in _STATEMENT.finditer(migrations)]
     return sorted(tables, key=lambda name: (name != "events", made.index(name) if name in made else len(made), name))
 
 
-def _table(name: str, parts: "Mapping[str, Mapping[str, Sequence[Record]]]", foundation: str) -> str:
-    remarks = _column_remarks(name, foundation)
+def _table(name: str, parts: "Mapping[str, Mapping[str, Sequence[Record]]]", migrations: str) -> str:
+    remarks = _column_remarks(name, migrations)
     lines = [*_columns(parts["columns"][name], remarks), *(row["line"] for row in parts["constraints"].get(name, ()))]
     options = parts["columns"][name][0]["options"]
     end = f") WITH ({options});" if options else ");"
     after = [row["line"] for part in ("details", "indexes", "security", "grants") for row in parts[part].get(name, ())]
-    return "\n".join([*_table_remark(name, foundation), f"CREATE TABLE {name} (", *_listed(lines), end, *after, ""])
+    return "\n".join([*_table_remark(name, migrations), f"CREATE TABLE {name} (", *_listed(lines), end, *after, ""])
 
 
 def _columns(rows: "Sequence[Record]", remarks: Mapping[str, str]) -> Iterator[str]:
@@ -82,12 +75,12 @@ def _listed(lines: Sequence[str]) -> Iterator[str]:
         yield f"{item:<{_REMARK_AT}}-- {remark}" if remark else item
 
 
-def _table_remark(name: str, foundation: str) -> Sequence[str]:
-    made = (match for match in _STATEMENT.finditer(foundation) if match.group(2) == name)
+def _table_remark(name: str, migrations: str) -> Sequence[str]:
+    made = (match for match in _STATEMENT.finditer(migrations) if match.group(2) == name)
     remark = next(made, None)
     return [line.strip() for line in remark.group(1).splitlines()] if remark else []
 
 
-def _column_remarks(name: str, foundation: str) -> Mapping[str, str]:
-    bodies = [match.group(3) for match in _STATEMENT.finditer(foundation) if match.group(2) == name]
+def _column_remarks(name: str, migrations: str) -> Mapping[str, str]:
+    bodies = [match.group(3) for match in _STATEMENT.finditer(migrations) if match.group(2) == name]
     return {column: remark for body in bodies for column, remark in _COLUMN.findall(body)}

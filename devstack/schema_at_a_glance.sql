@@ -89,3 +89,18 @@ FROM pg_namespace n, aclexplode(n.nspacl) AS acl
 WHERE n.oid = current_schema()::regnamespace AND acl.grantee::regrole::text LIKE 'sluice\_%'
 GROUP BY n.nspname, acl.privilege_type
 ORDER BY 1;
+
+-- roles --
+-- Those that may use the schema, and the roles whose members they are.
+SELECT line
+FROM (
+    SELECT format('CREATE ROLE %I NOLOGIN;', r.rolname) AS line, 1 AS place, r.rolname AS role
+    FROM pg_roles AS r
+    WHERE r.rolname LIKE 'sluice\_%' AND has_schema_privilege(r.oid, current_schema(), 'USAGE')
+    UNION ALL
+    SELECT format('GRANT %I TO %I;', m.roleid::regrole, r.rolname), 2, r.rolname
+    FROM pg_auth_members AS m
+    JOIN pg_roles AS r ON r.oid = m.member
+    WHERE r.rolname LIKE 'sluice\_%'
+) AS made
+ORDER BY place, role COLLATE "C", line COLLATE "C";

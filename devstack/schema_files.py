@@ -7,7 +7,7 @@ from pathlib import Path
 
 from devstack.postgres import PostgresServer
 from devstack.schema_at_a_glance import read_schema
-from sluice.postgres.migration_files import CORE_FOLDER, FUNCTIONS, PREFLIGHT
+from sluice.postgres.migration_files import CORE_FOLDER, FUNCTIONS, PREFLIGHT, core_migrations
 from sluice.postgres.migrator import migrate
 
 FOUNDATION = "sprint1_database_foundation.sql"
@@ -39,7 +39,7 @@ def foundation(folder: Path = CORE_FOLDER) -> str:
 async def schema(empty_database_url: str) -> str:
     """The tables that the migrations make of an empty database."""
     await migrate(empty_database_url)
-    return await read_schema(empty_database_url, _read(CORE_FOLDER / FOUNDATION))
+    return await read_schema(empty_database_url, "\n".join(file.text for file in core_migrations()))
 
 
 def _read(path: Path) -> str:

@@ -11,10 +11,11 @@ from devstack.child import Child, Command, end_leftover, recorded_process
 from devstack.files import size_of, tail
 from devstack.ports import LOOPBACK, free_port
 from devstack.problems import StackProblem, explain
+from sluice.runtime.backoff import Backoff
 
 READY_SECONDS = 45.0
 STOP_SECONDS = 5.0
-BACKOFF_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0)
+_BACKOFF = Backoff(0.1, 5, factor=3)
 CALM_SECONDS = 30.0  # after this long alive, the next death is forgiven at once again
 _POLL_SECONDS = 0.05
 _WATCH_SECONDS = 0.1
@@ -72,8 +73,8 @@ class Service:
                 continue
             self.is_ready = False
             deaths = 0 if time.monotonic() - child.started_at > CALM_SECONDS else deaths
-            await asyncio.sleep(BACKOFF_SECONDS[min(deaths, len(BACKOFF_SECONDS) - 1)])
             deaths += 1
+            await asyncio.sleep(_BACKOFF.seconds(deaths))
             if self._is_decided(child):
                 continue
             self.restarts += 1

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import uuid
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from healthd.counts import NOTHING, Counted, Counters
@@ -13,7 +12,7 @@ from healthd.rules import Status
 from healthd.verdict import Verdict
 from sluice.postgres.pool import DATABASE_ERRORS, Database
 from sluice.postgres.reasons import reason_of
-from sluice.postgres.sql import load_queries
+from sluice.postgres.sql import columns, load_queries
 from sluice.runtime import logs
 
 _QUERIES = load_queries(__file__, "record.sql")
@@ -111,7 +110,10 @@ class Recorder:
         self._waiting.clear()
         try:
             await self._database.execute(
-                _QUERIES["add_verdicts"], *self._columns(stretches), within_seconds=self._within_seconds
+                _QUERIES["add_verdicts"],
+                self._healthd,
+                *columns(map(self._verdict, stretches), 6),
+                within_seconds=self._within_seconds,
             )
         except DATABASE_ERRORS as error:
             self._waiting.extendleft(reversed(stretches))
@@ -129,17 +131,11 @@ class Recorder:
             now = self._waiting.pop().with_(now)
         self._waiting.append(now)
 
-    def _columns(self, stretches: Sequence[Stretch]) -> Sequence[object]:
-        moment = self._state.now()
-        return (
-            self._healthd,
-            [moment - one.began for one in stretches],
-            [moment - one.ended for one in stretches],
-            [one.status.value for one in stretches],
-            [",".join(sorted(one.reasons)) for one in stretches],
-            [one.counted.pool_timeouts for one in stretches],
-            [one.counted.errors_lost for one in stretches],
-        )
+    def _verdict(self, one: Stretch) -> tuple[object, ...]:
+        """A stretch in the order of the statement."""
+        moment, counted = self._state.now(), one.counted
+        ages = (moment - one.began, moment - one.ended)
+        return (*ages, one.status.value, ",".join(sorted(one.reasons)), counted.pool_timeouts, counted.errors_lost)
 
     async def _rest(self, stop: asyncio.Event) -> None:
         stopping, changing = asyncio.ensure_future(stop.wait()), asyncio.ensure_future(self._changed.wait())

@@ -22,6 +22,7 @@ from ingest.settings import SECRET_NAME, IngestSettings
 from ingest.tenant_limits import CpuShare, InFlight
 from sluice.contract.event import StripeEvent
 from sluice.contract.subjects import ALL_SUBJECTS, STREAM
+from sluice.nats.broker import Broker
 from sluice.nats.jetstream import JetStream
 from sluice.postgres.pool import Database
 from sluice.runtime import logs
@@ -65,7 +66,7 @@ async def serve(service: Service) -> None:
 
 @asynccontextmanager
 async def _receiving(
-    service: Service, settings: IngestSettings, secret: RotatingSecret, database: Database, stream: JetStream | None
+    service: Service, settings: IngestSettings, secret: RotatingSecret, database: Database, stream: Broker | None
 ) -> AsyncIterator[Listening]:
     """The tasks behind the public port; they outlive it, so that what was taken in is answered."""
     refusals = Refusals(service.errors, is_production=settings.is_production)
@@ -136,7 +137,7 @@ def _warn_without_secret(secret: RotatingSecret) -> None:
         logs.get_logger().error("stripe_webhook_secret_missing", fix=fix)
 
 
-def _report(service: Service, secret: RotatingSecret, database: Database, stream: JetStream | None) -> None:
+def _report(service: Service, secret: RotatingSecret, database: Database, stream: Broker | None) -> None:
     """After its first contact readiness looks at the configuration alone: ingest answers 503 itself."""
     service.probes.add_readiness("stripe_webhook_secret", lambda: bool(secret.values()))
     service.probes.add_status(

@@ -12,6 +12,7 @@ from processor.queue.direct import Direct
 from processor.queue.leases import Leases
 from processor.settings import ProcessorSettings
 from sluice.contract.subjects import ALL_SUBJECTS, CONSUMER, STREAM
+from sluice.nats.broker import Broker
 from sluice.nats.jetstream import ConsumerSpec, JetStream, StreamSpec
 from sluice.postgres.pool import Database
 from sluice.registry import Registry
@@ -46,7 +47,7 @@ async def _serve(
     registry: Registry,
     project: Projection,
     database: Database,
-    stream: JetStream | None,
+    stream: Broker | None,
     leases: Leases,
 ) -> None:
     async with open_lanes(settings, registry, database, service.errors, service.stop, leases) as lanes:
@@ -89,7 +90,7 @@ def _consumer_spec(settings: ProcessorSettings) -> ConsumerSpec:
 
 
 def _report_status(
-    service: Service, database: Database, stream: JetStream | None, consumer: Consumer, *, secret_key: str
+    service: Service, database: Database, stream: Broker | None, consumer: Consumer, *, secret_key: str
 ) -> None:
     configuration = {"stripe_secret_key": secret_key}
     service.probes.add_status("pool", database.status)
@@ -107,7 +108,7 @@ def _secret_key(settings: ProcessorSettings, registry: Registry) -> str:
     return "missing" if registry.asks_stripe else "not_needed"
 
 
-def _stream_status(stream: JetStream, watch: StreamHealth) -> Mapping[str, JsonValue]:
+def _stream_status(stream: Broker, watch: StreamHealth) -> Mapping[str, JsonValue]:
     """A connection over which nothing comes, or that is lost again and again, is none."""
     is_connected = stream.is_connected and watch.condition is not Condition.AWAY
     return {**stream.status(), "connected": is_connected, "stalled": watch.is_stalled}

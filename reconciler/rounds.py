@@ -13,6 +13,7 @@ from reconciler.standing import Pass, Standings
 from sluice.failures import Failure
 from sluice.postgres.pool import DATABASE_ERRORS
 from sluice.runtime import logs
+from sluice.runtime.backoff import Backoff
 from sluice.runtime.endless import turn
 
 _JITTER = 0.1
@@ -113,7 +114,7 @@ class Rounds:
         else:
             metrics.PASSES.labels(account.mode, "done").inc()
             return walked, every * _SOON_SHARE if walked.missing else every
-        return None, min(every, _FIRST_PAUSE_SECONDS * 2 ** min(failures, 10))
+        return None, Backoff(_FIRST_PAUSE_SECONDS, every).seconds(failures + 1)
 
     async def _note(self, account: Account, failure: Failure) -> None:
         metrics.PASSES.labels(account.mode, failure.code).inc()

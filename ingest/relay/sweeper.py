@@ -26,7 +26,8 @@ from sluice.contract.subjects import CONSUMER
 from sluice.failures import StreamUnavailable
 from sluice.inbox import publications
 from sluice.inbox.publications import Claimed, Clock
-from sluice.nats.jetstream import ConsumerState, JetStream
+from sluice.nats.broker import Broker
+from sluice.nats.types import ConsumerState
 from sluice.postgres.pool import DATABASE_ERRORS, Database
 from sluice.runtime.endless import turn
 
@@ -55,7 +56,7 @@ class RelayLimits:
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """What one sweep published, by why."""
+    """Rows that one sweep published, by reason."""
 
     due: int = 0
     failed_publications: int = 0
@@ -78,7 +79,7 @@ class Relay:
     def __init__(
         self,
         database: Database,
-        stream: JetStream,
+        stream: Broker,
         publisher: Publisher,
         *,
         limits: RelayLimits | None = None,

@@ -5,8 +5,11 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from sluice.runtime.backoff import Backoff
+
 FIRST_SECONDS = 60.0
 LONGEST_SECONDS = 3600.0
+_SECONDS = Backoff(FIRST_SECONDS, LONGEST_SECONDS)
 OWN = "processor."
 """Sluice's own handlers stay where they are: apart they would take nearly every event with them."""
 
@@ -23,8 +26,12 @@ class Fault(enum.Enum):
 @dataclass
 class _Sentence:
     fault: Fault
-    seconds: float
+    offences: int
     until: float
+
+    @property
+    def seconds(self) -> float:
+        return _SECONDS.seconds(self.offences)
 
 
 @dataclass
@@ -45,9 +52,10 @@ class Quarantine:
             return 0
         known = self._known(handler)
         is_new = known is None or known.until <= self.clock() or (known.fault, fault) == (Fault.SLOW, Fault.BLOCKING)
-        seconds = FIRST_SECONDS if known is None else min(known.seconds * (2 if is_new else 1), LONGEST_SECONDS)
+        offences = 1 if known is None else known.offences + is_new
+        seconds = _SECONDS.seconds(offences)
         worst = Fault.BLOCKING if known is not None and known.fault is Fault.BLOCKING else fault
-        self._sentences[handler] = _Sentence(worst, seconds, self.clock() + seconds)
+        self._sentences[handler] = _Sentence(worst, offences, self.clock() + seconds)
         return seconds if is_new else 0
 
     def fault_of(self, handlers: Iterable[str]) -> Fault | None:

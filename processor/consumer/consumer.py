@@ -21,7 +21,8 @@ from processor.queue.direct import Direct
 from processor.queue.leases import Leases
 from processor.worker.concurrency import Concurrency
 from processor.worker.worker import Worker
-from sluice.nats.jetstream import IncomingMessage, JetStream
+from sluice.nats.broker import Broker
+from sluice.nats.types import IncomingMessage
 from sluice.postgres.pool import DATABASE_ERRORS
 from sluice.runtime.endless import run_endless, turn
 from sluice.runtime.logs import get_logger
@@ -49,7 +50,7 @@ def next_size(size: int, *, taken: int, seconds: float, most: int) -> int:
 class Consumer:
     """The work of the processor, in lanes."""
 
-    stream: JetStream | None
+    stream: Broker | None
     worker: Worker
     database_gate: DatabaseGate
     stop: asyncio.Event
@@ -139,7 +140,7 @@ class Consumer:
             await self.database_gate.pause()
             return ()
 
-    async def _take_sent(self, stream: JetStream, size: int) -> Sequence[IncomingMessage]:
+    async def _take_sent(self, stream: Broker, size: int) -> Sequence[IncomingMessage]:
         """No longer than until the stream is found to be away."""
         wait = self.direct.pause_seconds if self.watch.is_away else self.fetch_seconds
         messages: Sequence[IncomingMessage] = ()

@@ -20,7 +20,7 @@ from processor.queue.direct import QUERIES
 from processor.queue.watermark import Watermark
 from sluice.contract.subjects import CONSUMER
 from sluice.failures import StreamUnavailable
-from sluice.nats.jetstream import JetStream
+from sluice.nats.broker import Broker
 from sluice.nats.types import ConsumerProgress
 from sluice.postgres.pool import DATABASE_ERRORS, Database
 from sluice.runtime.endless import turn
@@ -54,7 +54,7 @@ class Condition(StrEnum):
 class StreamHealth:
     """Looks at the stream twice a second; ``condition`` is what it found."""
 
-    stream: JetStream | None
+    stream: Broker | None
     database: Database
     grace_seconds: float = 2
     condition: Condition = Condition.WELL
@@ -127,7 +127,7 @@ class StreamHealth:
         finally:
             self._cut = None
 
-    async def _ask(self, stream: JetStream) -> ConsumerProgress | None:
+    async def _ask(self, stream: Broker) -> ConsumerProgress | None:
         if not stream.is_connected:
             return None
         with contextlib.suppress(StreamUnavailable):

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import random
 from collections.abc import Sequence
 
 from processor import metrics
@@ -10,6 +9,7 @@ from sluice.failures import DatabaseUnavailable
 from sluice.postgres.pool import Database
 from sluice.postgres.reasons import reason_of
 from sluice.postgres.sql import load_queries
+from sluice.runtime.backoff import Backoff, jitter
 from sluice.runtime.logs import get_logger
 
 log = get_logger()
@@ -96,10 +96,10 @@ class DatabaseGate:
 
     async def pause(self) -> None:
         """Wait a little longer than the last time; a stop ends the wait."""
-        longest = min(FIRST_SECONDS * 2.0 ** min(self._pauses, 10), LONGEST_SECONDS)
         self._pauses += 1
+        pause_seconds = Backoff(FIRST_SECONDS, LONGEST_SECONDS, spread=jitter(0.5)).seconds(self._pauses)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(longest * random.uniform(0.5, 1)):
+            async with asyncio.timeout(pause_seconds):
                 await self._stop.wait()
 
     def _note_missing(self, missing: Sequence[str]) -> None:

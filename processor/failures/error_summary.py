@@ -3,7 +3,7 @@
 import traceback
 from pathlib import PurePath
 
-from processor.failures.retries import ABORTED_TRANSACTION, HandlerFailed, sqlstate
+from processor.failures.retries import ABORTED_TRANSACTION, HandlerFailed, LostOutsideHandlers, sqlstate
 from sluice.failures import Failure
 
 LONGEST = 500
@@ -19,6 +19,8 @@ def describe(error: BaseException) -> str:
     """
     if isinstance(error, HandlerFailed) and error.__cause__ is not None:
         return _cut(f"{_essence(error.__cause__)} in handler {error.handler}{_place(error.__cause__)}")
+    if isinstance(error, LostOutsideHandlers) and error.__cause__ is not None:
+        return describe(error.__cause__)
     return _cut(f"{_essence(error)}{_place(error)}")
 
 

@@ -1,15 +1,14 @@
 """When a failed event is tried again, and which failures are the event's own: pure values, no I/O."""
 
 import enum
-import math
-import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 from sluice.failures import Defect, Rejected, Unavailable
 from sluice.postgres.pool import is_in_use, is_transient
+from sluice.runtime.backoff import Backoff, Jitter, jitter
 
 ABORTED_TRANSACTION = "25P02"
 """A statement after a failed one: somebody swallowed the first error."""
@@ -18,7 +17,8 @@ _CRASH_SHUTDOWN = "57P02"
 _COLLISION = ("40",)
 _CONTENTION = ("55", "57014")
 _LONGEST_CHAIN = 20  # nothing keeps a chain of causes from being a circle
-_UNCLEAR = ("08", "25", _ADMIN_SHUTDOWN)
+_CUT = "08"
+_UNCLEAR = (_CUT, "25", _ADMIN_SHUTDOWN)
 _OUTAGE = ("26", "53", "57", "58")
 
 
@@ -48,6 +48,10 @@ class HandlerFailed(Defect):
         self.events = events
         self.connection_lost = connection_lost
         self.is_foreign = is_foreign
+
+
+class LostOutsideHandlers(ConnectionError):
+    """The connection went while no handler ran: before the first began, or after the last had returned."""
 
 
 class Blame(enum.Enum):
@@ -116,6 +120,12 @@ def hopeless_event(error: BaseException) -> str | None:
     return cause.stripe_event_id if isinstance(cause, Rejected) else None
 
 
+def is_cut(error: BaseException) -> bool:
+    """Whether the connection went without a word of PostgreSQL's: it did not stop, and nobody ended its session."""
+    code = sqlstate(error) or _CUT
+    return not isinstance(error, TimeoutError) and code.startswith(_CUT) and blame(error) is Blame.UNCLEAR
+
+
 def says_shutdown(error: BaseException) -> bool:
     """Whether PostgreSQL ended the connection by order: it stops, or somebody wants this one gone."""
     return _ADMIN_SHUTDOWN in _codes(error)
@@ -152,8 +162,7 @@ def sqlstate(error: BaseException) -> str | None:
     return code if isinstance(code, str) else None
 
 
-def _spread(delay_seconds: float) -> float:
-    return delay_seconds * random.uniform(0.85, 1.15)
+_SPREAD = jitter(0.85, 1.15)
 
 
 @dataclass(frozen=True)
@@ -167,7 +176,7 @@ class Schedule:
     attempts: int = 16
     over_seconds: float = 72 * 3600
     first_seconds: float = 5
-    spread: Callable[[float], float] = field(default=_spread)
+    spread: Jitter = _SPREAD
 
     def is_last(self, attempt: int) -> bool:
         """Whether the attempt, counted from 1, is the last one."""
@@ -175,19 +184,18 @@ class Schedule:
 
     def delay_seconds(self, attempt: int) -> float:
         """How long to wait after a failed attempt, counted from 1; with jitter."""
-        return self.spread(self._wait(attempt, self._factor))
+        return self.spread(self._backoff(self._factor).seconds(min(attempt, self.attempts)))
 
-    def _wait(self, attempt: int, factor: float) -> float:
-        exponent = min(attempt, self.attempts) - 1
-        longest = max(self.over_seconds / 6, self.first_seconds)
-        return min(self.first_seconds * math.pow(factor, exponent), longest)
+    def _backoff(self, factor: float) -> Backoff:
+        return Backoff(self.first_seconds, max(self.over_seconds / 6, self.first_seconds), factor)
 
     @cached_property
     def _factor(self) -> float:
         low, high = 1.0, 16.0
         for _ in range(40):
             middle = (low + high) / 2
-            total = sum(self._wait(attempt, middle) for attempt in range(1, self.attempts))
+            backoff = self._backoff(middle)
+            total = sum(backoff.seconds(attempt) for attempt in range(1, self.attempts))
             low, high = (middle, high) if total < self.over_seconds else (low, middle)
         return low
 
@@ -199,8 +207,8 @@ class Patience:
     patience_seconds: float = 7 * 24 * 3600
     first_seconds: float = 5
     longest_seconds: float = 600
-    spread: Callable[[float], float] = field(default=_spread)
+    spread: Jitter = _SPREAD
 
     def delay_seconds(self, attempt: int) -> float:
         """How long to wait after the event was parked; attempts count from 1."""
-        return self.spread(min(self.first_seconds * 2.0 ** min(attempt - 1, 20), self.longest_seconds))
+        return Backoff(self.first_seconds, self.longest_seconds, spread=self.spread).seconds(attempt)

@@ -19,7 +19,7 @@ from sluice.failures import MalformedEvent
 from sluice.outcomes import Applied, Ignored, Outcome
 from sluice.payments import invoice, subscription
 from sluice.payments.same_second import Word, last_words, newest
-from sluice.postgres.sql import load_queries
+from sluice.postgres.sql import columns, load_queries
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -90,7 +90,7 @@ class _Table(Generic[_S]):
 
     async def _write(self, tx: "Transaction", rows: Sequence[_Row], *, is_settled: bool) -> Sequence["Record"]:
         """One row for each object; gives the rows of which the same second was known already."""
-        return await tx.fetch(QUERIES[self.query], *(list(column) for column in zip(*rows, strict=True)), is_settled)
+        return await tx.fetch(QUERIES[self.query], *columns(rows, len(rows[0])), is_settled)
 
     async def _settle(self, tx: "Transaction", contested: Sequence["Record"], told: Mapping[str, _Said[_S]]) -> None:
         """Read again what was said in these seconds, and write the rows that do not show the word that stands."""

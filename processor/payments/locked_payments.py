@@ -5,11 +5,11 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from processor.payments.projection import EventRow, columns, nullable, split_keys
+from processor.payments.projection import EventRow, split_keys
 from sluice.outcomes import Parked
 from sluice.payments.facts import Claim, ClaimedBy, Fact, FactKind
 from sluice.payments.recompute import Node, NodeState, ancestors, paid_invoices, settle
-from sluice.postgres.sql import load_queries
+from sluice.postgres.sql import columns, load_queries
 
 if TYPE_CHECKING:
     from asyncpg import Record
@@ -88,8 +88,8 @@ class LockedPayments:
     async def _take(self, nodes: Collection[Node], entries: Sequence[Entry], *, reads_rows: bool = False) -> None:
         """Lock these and what is known to stand above them, append, and read what is known of them in the end."""
         known = frozenset(self.before)
-        locked = columns(sorted(nodes))
-        for row in await self.tx.fetch(QUERIES["add_facts"], *locked, reads_rows, *_fact_columns(entries)):
+        locked = columns(sorted(nodes), 2)
+        for row in await self.tx.fetch(QUERIES["add_facts"], *locked, reads_rows, *columns(map(_told, entries), 18)):
             if row["row_id"] is not None:
                 self._know(row)
                 continue
@@ -134,27 +134,28 @@ def _state(row: "Record") -> NodeState:
     )
 
 
-def _fact_columns(entries: Sequence[Entry]) -> Sequence[Sequence[object]]:
-    facts = [entry.fact for entry in entries]
+def _told(entry: Entry) -> tuple[object, ...]:
+    """A fact in the order of the statement."""
+    fact = entry.fact
     return (
-        [entry.node.scope for entry in entries],
-        [fact.payment_id for fact in facts],
-        [fact.stripe_event_id for fact in facts],
-        [fact.said_at for fact in facts],
-        [fact.kind.value for fact in facts],
-        nullable([fact.object_id for fact in facts]),
-        nullable([fact.status for fact in facts]),
-        nullable([fact.amount for fact in facts]),
-        nullable([fact.amount_captured for fact in facts]),
-        nullable([fact.currency for fact in facts]),
-        nullable([fact.object_created for fact in facts]),
-        nullable([fact.parent_id for fact in facts]),
-        nullable([_claimed(fact, ClaimedBy.TENANT) for fact in facts]),
-        nullable([_claimed(fact, ClaimedBy.METADATA) for fact in facts]),
-        nullable([_claimed(fact, ClaimedBy.REFERENCE) for fact in facts]),
-        nullable([fact.amount_released for fact in facts]),
-        nullable([fact.destination for fact in facts]),
-        nullable([fact.on_behalf_of for fact in facts]),
+        entry.node.scope,
+        fact.payment_id,
+        fact.stripe_event_id,
+        fact.said_at,
+        fact.kind.value,
+        fact.object_id,
+        fact.status,
+        fact.amount,
+        fact.amount_captured,
+        fact.currency,
+        fact.object_created,
+        fact.parent_id,
+        _claimed(fact, ClaimedBy.TENANT),
+        _claimed(fact, ClaimedBy.METADATA),
+        _claimed(fact, ClaimedBy.REFERENCE),
+        fact.amount_released,
+        fact.destination,
+        fact.on_behalf_of,
     )
 
 
@@ -166,7 +167,7 @@ def _claimed(fact: Fact, by: ClaimedBy) -> str | None:
 
 
 async def _fetch_nodes(tx: "Transaction", query: str, nodes: Collection[Node]) -> set[Node]:
-    return {Node(row["scope"], row["payment_id"]) for row in await tx.fetch(QUERIES[query], *columns(nodes))}
+    return {Node(row["scope"], row["payment_id"]) for row in await tx.fetch(QUERIES[query], *columns(nodes, 2))}
 
 
 def _named(entries: Sequence[Entry]) -> set[Node]:

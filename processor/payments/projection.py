@@ -1,13 +1,13 @@
 """``events`` rows: lock them, remember what they said, and show on them what the ledger knows."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeAlias
 
 from sluice.payments.recompute import Node, NodeState
 from sluice.payments.status import PaymentStatus
-from sluice.postgres.sql import load_queries
+from sluice.postgres.sql import columns, load_queries
 
 if TYPE_CHECKING:
     from sluice.registry import Transaction
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 QUERIES = load_queries(__file__, "projection.sql")
 
 _SEPARATOR = "\n"
-_T = TypeVar("_T")
 
 Shown: TypeAlias = tuple[str, str]
 """An ``events.id`` and the payment that it shows."""
@@ -84,37 +83,20 @@ async def store_payments(
     """Store these locked payments, and show on the locked rows the payment that decides, and the newest receipt."""
     if not display.rows and not payments and not subscriptions:
         return
-    events_ids = sorted(row.events_id for row in display.rows)
-    states = payments.values()
     await tx.execute(
         QUERIES["store_payments"],
         sorted(row.events_id for row in display.speaking),
-        *columns(payments),
-        nullable([state.parent_id for state in states]),
-        nullable([state.events_id for state in states]),
-        nullable([state.bound_by for state in states]),
-        nullable([state.status for state in states]),
-        nullable([state.rank for state in states]),
-        [state.awaits_event for state in states],
-        nullable([_joined(state.awaits) for state in states]),
-        [state.is_open for state in states],
-        *columns(subscriptions),
-        events_ids,
-        [events_id in display.left for events_id in events_ids],
-        [events_id for events_id, _ in display.receipts],
-        [stripe_event_id for _, stripe_event_id in display.receipts],
+        *columns((_stored(node, state) for node, state in payments.items()), 10),
+        *columns(subscriptions, 2),
+        *columns(((key, key in display.left) for key in sorted(row.events_id for row in display.rows)), 2),
+        *columns(display.receipts, 2),
     )
 
 
-def columns(nodes: Iterable[Node]) -> tuple[list[str], list[str]]:
-    """Scopes and payment ids, for ``unnest``."""
-    pairs = list(nodes)
-    return [node.scope for node in pairs], [node.payment_id for node in pairs]
-
-
-def nullable(column: list[_T | None]) -> list[_T | None]:
-    """A column for ``unnest``; one that is NULL throughout is empty, which ``unnest`` fills up and nobody encodes."""
-    return [] if column.count(None) == len(column) else column
+def _stored(node: Node, state: NodeState) -> tuple[object, ...]:
+    """A payment in the order of the statement."""
+    binding = (state.parent_id, state.events_id, state.bound_by)
+    return (*node, *binding, state.status, state.rank, state.awaits_event, _joined(state.awaits), state.is_open)
 
 
 def split_keys(stored: str | None) -> tuple[str, ...]:

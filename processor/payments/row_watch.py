@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeAlias
 
-from processor.payments.projection import columns
 from sluice.payments.recompute import Node
-from sluice.postgres.sql import load_queries
+from sluice.postgres.sql import columns, load_queries
 
 if TYPE_CHECKING:
     from asyncpg import Record
@@ -44,7 +43,7 @@ class RowWatch:
         if not await tx.fetchval(QUERIES["take_turn"]):
             return ()
         found = {*await self._movable(tx, limit, leave_out), *await self._unshown(tx, limit, leave_out)}
-        locked = await tx.fetch(QUERIES["lock"], *columns(sorted(found)[:limit])) if found else ()
+        locked = await tx.fetch(QUERIES["lock"], *columns(sorted(found)[:limit], 2)) if found else ()
         return [_node(row) for row in locked]
 
     async def _movable(self, tx: "Transaction", limit: int, leave_out: Collection[Node]) -> Collection[Node]:
@@ -74,7 +73,7 @@ async def _among(
     nodes = {_node(row) for row in rows} - set(leave_out)
     if not nodes:
         return ()
-    return {_node(row) for row in await tx.fetch(QUERIES[query], *columns(sorted(nodes)))}
+    return {_node(row) for row in await tx.fetch(QUERIES[query], *columns(sorted(nodes), 2))}
 
 
 def _node(row: "Record") -> Node:

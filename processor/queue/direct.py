@@ -16,6 +16,7 @@ from sluice.contract.subjects import subject_for
 from sluice.nats.jetstream import IncomingMessage
 from sluice.postgres.pool import DATABASE_ERRORS, Database, Record
 from sluice.postgres.sql import load_queries
+from sluice.runtime.backoff import Backoff
 from sluice.runtime.logs import get_logger
 
 QUERIES = load_queries(__file__, "direct.sql")
@@ -23,8 +24,7 @@ LEASE_SECONDS = 5.0
 """How long a lease outlives its process; it is renewed every second."""
 SUSPECT_LEASE_SECONDS = 2.0
 """The same of a lease with suspects: the next one to run may end the process."""
-_QUICK_SECONDS = 0.05
-_IDLE_SECONDS = 0.25
+_LOOKS = Backoff(0.05, 0.25, factor=1.5)
 _AFTER_FAILURE_SECONDS = 3.0
 _FOR_EVER = timedelta(days=36_500)
 _LOOKBACK = timedelta(minutes=1)
@@ -40,12 +40,13 @@ class Direct:
 
     database: Database
     clock: Callable[[], float] = time.monotonic
-    pause_seconds: float = _QUICK_SECONDS
+    pause_seconds: float = _LOOKS.first_seconds
     """How long to wait before the next look, if the last one found nothing."""
     _leases: dict[IncomingMessage, str] = field(default_factory=dict)
     _doubtful: set[str] = field(default_factory=set)
     """Of the leases, those with suspects."""
     _finished: list[str] = field(default_factory=list)
+    _empty_looks: int = 0
     _marks: Watermark = field(default_factory=Watermark)
     _failed_at: float = field(default=float("-inf"))
 
@@ -71,7 +72,8 @@ class Direct:
             self._leases[messages[0]] = lease
             await self._shorten(lease, messages)
             metrics.TAKEN_DIRECTLY.inc(len(messages))
-        self.pause_seconds = _QUICK_SECONDS if messages else min(self.pause_seconds * 1.5, _IDLE_SECONDS)
+        self._empty_looks = 0 if messages else self._empty_looks + 1
+        self.pause_seconds = _LOOKS.seconds(self._empty_looks + 1)
         return messages
 
     def finished(self, messages: Sequence[IncomingMessage]) -> None:

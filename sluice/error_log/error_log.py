@@ -14,7 +14,7 @@ import asyncpg
 from sluice.error_log.entry import KINDS, SEVERITIES, Circumstances, Entry, Kind, make_entry
 from sluice.postgres.connect import Connector
 from sluice.postgres.connect_options import connect_arguments, keep_alive
-from sluice.postgres.sql import load_queries
+from sluice.postgres.sql import columns, load_queries
 from sluice.runtime import logs, metrics
 from sluice.runtime.endless import run_endless, tell_to_end, turn
 
@@ -140,16 +140,8 @@ class ErrorLog:
             connection = await self._connect()
             await connection.execute(
                 _QUERIES["insert"],
-                [entry.severity for entry in batch],
-                [entry.kind for entry in batch],
-                [entry.message for entry in batch],
-                [entry.stack_trace for entry in batch],
-                [entry.user_id for entry in batch],
-                [entry.event_id for entry in batch],
-                [entry.request_data for entry in batch],
-                [now - entry.happened_at for entry in batch],
+                *columns((_row(entry, now - entry.happened_at) for entry in batch), 9),
                 self._service,
-                [entry.stripe_event_id for entry in batch],
             )
 
     async def _connect(self) -> _Connection:
@@ -182,3 +174,9 @@ class ErrorLog:
             self._lost += 1
             row = {name: value for name, value in asdict(entry).items() if value is not None and name != "happened_at"}
             logs.get_logger().error("error_log_entry", not_stored_because=reason, **row)
+
+
+def _row(entry: Entry, age_seconds: float) -> tuple[object, ...]:
+    """An entry in the order of the statement."""
+    ids = (entry.user_id, entry.event_id, entry.stripe_event_id)
+    return (entry.severity, entry.kind, entry.message, entry.stack_trace, *ids, entry.request_data, age_seconds)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from sluice.contract.event import StripeEvent
 from sluice.postgres.pool import Connection, Database, Record
-from sluice.postgres.sql import load_queries
+from sluice.postgres.sql import columns, load_queries
 
 QUERIES = load_queries(__file__, "claims.sql")
 
@@ -75,9 +75,7 @@ async def settle_parked(tx: Connection, parkings: Mapping[str, Parking], claimed
     """Let claimed rows wait for the row that they name; the ids of those that do."""
     rows = await tx.fetch(
         QUERIES["settle_parked"],
-        list(parkings),
-        [parking.reason for parking in parkings.values()],
-        [parking.delay_seconds for parking in parkings.values()],
+        *columns(((event_id, one.reason, one.delay_seconds) for event_id, one in parkings.items()), 3),
         claimed_in,
     )
     return [row["stripe_event_id"] for row in rows]

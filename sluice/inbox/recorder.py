@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple, Protocol, TypeAlias
 
 from sluice.contract.event import StripeEvent
 from sluice.postgres.pool import Connection
-from sluice.postgres.sql import load_queries
+from sluice.postgres.sql import columns, load_queries
 
 QUERIES = load_queries(__file__, "recorder.sql")
 
@@ -37,7 +37,7 @@ class RecordedDelivery(NamedTuple):
     is_unfilled: bool
     """Its row is one that an earlier application left without a body; see ``fill``."""
     life: Life | None
-    """Of a dead row: whether it lives again, lived already, or is held by somebody."""
+    """Of a dead row: whether it lives again, lived already, or is held by another transaction."""
 
 
 async def record_new(connection: Connection, deliveries: Sequence[Delivery], *, within_seconds: float) -> Sequence[str]:
@@ -91,7 +91,7 @@ async def fill(connection: Connection, deliveries: Sequence[Delivery], *, within
     Give an earlier application's rows their bodies.
 
     Returns:
-        The ids that were filled; somebody holds the others.
+        The ids that were filled; other transactions hold the rest.
     """
     rows = await connection.fetch(QUERIES["fill"], *_columns(deliveries), timeout=within_seconds)
     return {row["stripe_event_id"] for row in rows}
@@ -106,16 +106,20 @@ async def _record_new(
 
 def _columns(deliveries: Sequence[Delivery]) -> Sequence[Sequence[object]]:
     """Arguments that every query of this file takes first, in the order of the deliveries."""
-    events = [delivery.event for delivery in deliveries]
+    return columns((_row(delivery.event, delivery.verified_by) for delivery in deliveries), 10)
+
+
+def _row(event: StripeEvent, verified_by: str) -> tuple[object, ...]:
+    """A webhook in the order of the statements."""
     return (
-        [event.stripe_event_id for event in events],
-        [event.type for event in events],
-        [event.created for event in events],
-        [event.livemode for event in events],
-        [event.account for event in events],
-        [event.api_version for event in events],
-        [event.object_id for event in events],
-        [event.tenant for event in events],
-        [delivery.verified_by for delivery in deliveries],
-        [event.body for event in events],
+        event.stripe_event_id,
+        event.type,
+        event.created,
+        event.livemode,
+        event.account,
+        event.api_version,
+        event.object_id,
+        event.tenant,
+        verified_by,
+        event.body,
     )

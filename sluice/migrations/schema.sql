@@ -2,10 +2,11 @@
 -- To set up a database use the migrations: they adopt what is there, and note what they add. The functions, and the
 -- trigger of webhook_logs, are in functions.sql.
 
-CREATE ROLE sluice_ingest NOLOGIN;
-CREATE ROLE sluice_processor NOLOGIN;
 CREATE ROLE sluice_healthd NOLOGIN;
+CREATE ROLE sluice_ingest NOLOGIN;
 CREATE ROLE sluice_migrator NOLOGIN;
+CREATE ROLE sluice_processor NOLOGIN;
+CREATE ROLE sluice_reconciler NOLOGIN;
 GRANT pg_monitor TO sluice_healthd;
 GRANT CREATE ON SCHEMA public TO sluice_migrator;
 GRANT USAGE ON SCHEMA public TO sluice_healthd, sluice_ingest, sluice_migrator, sluice_processor, sluice_reconciler;
@@ -372,15 +373,16 @@ CREATE POLICY sluice_migrator ON webhook_load_test TO sluice_migrator USING (tru
 GRANT SELECT ON webhook_load_test TO sluice_healthd;
 GRANT ALL ON webhook_load_test TO sluice_migrator;
 
+-- One row for each account in each mode that is listed. Times are Stripe's.
 CREATE TABLE reconcile_account (
     livemode             boolean NOT NULL,
-    account              text NOT NULL,
-    complete_until       timestamptz NOT NULL,
-    newest_id            text,
-    passed_at            timestamptz,
-    filled               bigint NOT NULL DEFAULT 0,
-    refused              integer NOT NULL DEFAULT 0,
-    pass_from            timestamptz,
+    account              text NOT NULL,                               -- acct_… of a connected account, or platform
+    complete_until       timestamptz NOT NULL,                        -- what Stripe created before is in webhook_logs
+    newest_id            text,                                        -- the newest event that the last pass saw
+    passed_at            timestamptz,                                 -- when that pass ended, by our clock; NULL: there was none
+    filled               bigint NOT NULL DEFAULT 0,                   -- webhooks that had not arrived and were recorded, ever
+    refused              integer NOT NULL DEFAULT 0,                  -- of the last pass: what could not be recorded
+    pass_from            timestamptz,                                 -- the pass under way; NULL: none is
     pass_until           timestamptz,
     pass_cursor          text,
     pass_newest_id       text,
@@ -388,7 +390,7 @@ CREATE TABLE reconcile_account (
     pass_missing         bigint NOT NULL DEFAULT 0,
     pass_refused         integer NOT NULL DEFAULT 0,
     pass_oldest_missing  timestamptz,
-    problem              text,
+    problem              text,                                        -- why the newest pass did not get on; NULL: it did
     problem_text         text,
     problem_since        timestamptz,
     updated_at           timestamptz NOT NULL DEFAULT now(),
@@ -402,6 +404,7 @@ GRANT SELECT ON reconcile_account TO sluice_healthd;
 GRANT ALL ON reconcile_account TO sluice_migrator;
 GRANT DELETE, INSERT, SELECT, UPDATE ON reconcile_account TO sluice_reconciler;
 
+-- Which reconciler works.
 CREATE TABLE reconcile_lease (
     is_only  boolean DEFAULT true,
     holder   text NOT NULL DEFAULT '',
@@ -416,6 +419,24 @@ GRANT ALL ON reconcile_lease TO sluice_migrator;
 GRANT SELECT ON reconcile_lease TO sluice_reconciler;
 GRANT UPDATE (holder, until) ON reconcile_lease TO sluice_reconciler;
 
+-- Each webhook that Stripe's API gave, because none had brought it.
+CREATE TABLE webhook_found (
+    stripe_event_id  text,
+    source           text NOT NULL,                                   -- reconcile: listed; thin: the full event of a thin one
+    asked_by         text,                                            -- the thin event
+    found_at         timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (stripe_event_id)
+);
+CREATE INDEX webhook_found_recent ON webhook_found (found_at);
+ALTER TABLE webhook_found ENABLE ROW LEVEL SECURITY;
+CREATE POLICY sluice_healthd ON webhook_found TO sluice_healthd USING (true) WITH CHECK (true);
+CREATE POLICY sluice_migrator ON webhook_found TO sluice_migrator USING (true) WITH CHECK (true);
+CREATE POLICY sluice_reconciler ON webhook_found TO sluice_reconciler USING (true) WITH CHECK (true);
+GRANT ALL ON webhook_found TO sluice_migrator;
+GRANT INSERT, SELECT ON webhook_found TO sluice_reconciler;
+GRANT SELECT (source, found_at) ON webhook_found TO sluice_healthd;
+
+-- Each thin event that waits for its full event.
 CREATE TABLE thin_fetch (
     stripe_event_id  text,
     asked_at         timestamptz NOT NULL DEFAULT now(),
@@ -435,19 +456,3 @@ GRANT ALL ON thin_fetch TO sluice_migrator;
 GRANT INSERT, SELECT ON thin_fetch TO sluice_processor;
 GRANT SELECT ON thin_fetch TO sluice_reconciler;
 GRANT UPDATE (tries, next_try_at, problem) ON thin_fetch TO sluice_reconciler;
-
-CREATE TABLE webhook_found (
-    stripe_event_id  text,
-    source           text NOT NULL,
-    asked_by         text,
-    found_at         timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (stripe_event_id)
-);
-CREATE INDEX webhook_found_recent ON webhook_found (found_at);
-ALTER TABLE webhook_found ENABLE ROW LEVEL SECURITY;
-CREATE POLICY sluice_healthd ON webhook_found TO sluice_healthd USING (true) WITH CHECK (true);
-CREATE POLICY sluice_migrator ON webhook_found TO sluice_migrator USING (true) WITH CHECK (true);
-CREATE POLICY sluice_reconciler ON webhook_found TO sluice_reconciler USING (true) WITH CHECK (true);
-GRANT ALL ON webhook_found TO sluice_migrator;
-GRANT INSERT, SELECT ON webhook_found TO sluice_reconciler;
-GRANT SELECT (source, found_at) ON webhook_found TO sluice_healthd;

@@ -1,51 +1,91 @@
-"""One connection to NATS: requests and pulls over one inbox. It lives once; the supervisor makes the next one."""
+"""
+One connection to NATS, by nats-py's public interface alone: requests and pulls over one inbox.
+
+It lives once; the supervisor makes the next one. ``fast_connection`` is the same with a quicker way in and out.
+"""
 
 import asyncio
 import itertools
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
 import orjson
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.errors import ProtocolError
-from nats.protocol.parser import Parser
 
 from sluice.failures import StreamUnavailable
-from sluice.nats.protocol import Message, Request, begins_with_message, take_messages
+from sluice.nats.protocol import Request
 from sluice.runtime import logs
 
 _CONNECT_SECONDS = 5
 _CLOSE_SECONDS = 1
 _PULL_GRACE_SECONDS = 1.0
 _NANOSECONDS = 1_000_000_000
-_UNSENT_BYTES_MAX = 8 * 1024 * 1024
-
-__all__ = ["NO_MESSAGES", "Link", "Message", "NoAnswer", "checked"]
-
+UNSENT_BYTES_MAX: Final = 8 * 1024 * 1024
+"""What may wait for a server that reads slowly."""
 NO_MESSAGES: Final = frozenset({"404", "408"})
+"""With these a server ends a pull that found nothing."""
+
+Reply: TypeAlias = str
 Status: TypeAlias = str
-Tell: TypeAlias = Callable[[Sequence[Message | None]], None]
+
+
+class Received(Protocol):
+    """A message, or a status in its place, as it came."""
+
+    @property
+    def subject(self) -> str:
+        """As it was published to."""
+
+    @property
+    def reply(self) -> str:
+        """Where it is acknowledged."""
+
+    @property
+    def payload(self) -> bytes:
+        """The body."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers, decoded."""
+
+    @property
+    def status(self) -> Status:
+        """Three digits; empty for a message."""
+
+
+Tell: TypeAlias = Callable[[Sequence[Received | None]], None]
 """Takes the answer to each request; None where none came in time. It must not raise."""
 
 
 class NoAnswer(StreamUnavailable):
-    """Nobody listens there: the stream or the consumer is gone."""
+    """Nothing listens there: the stream or the consumer is gone."""
+
+
+class _Message(NamedTuple):
+    subject: str
+    reply: str
+    payload: bytes
+    headers: Mapping[str, str]
+
+    @property
+    def status(self) -> Status:
+        return self.headers.get("Status", "")
 
 
 @dataclass(slots=True, eq=False)
 class _Answers:
-    """What has come so far in answer to requests that were sent together."""
+    """Answers that have come so far to requests that were sent together."""
 
-    messages: list[Message | None]
+    messages: list[Received | None]
     missing: int
     tell: Tell
     timer: asyncio.TimerHandle | None = None
 
-    def take(self, place: int, message: Message) -> None:
+    def take(self, place: int, message: Received) -> None:
         self.messages[place] = message
         self.missing -= 1
         if not self.missing:
@@ -59,55 +99,26 @@ class _Answers:
             self.tell(self.messages)
 
 
-class _Reader(Parser):
-    """
-    nats-py's reader of what the server sends, with a shorter way for messages.
-
-    Theirs costs a queue and a task's turn for each. What is no message (a ping, an error, the server's news) is theirs.
-    """
-
-    def __init__(self, client: Client, take: Callable[[Message], None]) -> None:
-        super().__init__(client)
-        self._take = take
-
-    async def parse(self, data: bytes = b"") -> None:
-        """Take what came."""
-        self.buf.extend(data)
-        while self.buf:
-            try:
-                messages = take_messages(self.buf)
-            except ValueError as error:
-                raise ProtocolError from error
-            for message in messages:
-                self._take(message)
-            if begins_with_message(self.buf) or b"\r\n" not in self.buf:
-                return  # the rest of it is still on its way
-            await self._parse_line()
-
-    async def _parse_line(self) -> None:
-        line, _, rest = self.buf.partition(b"\r\n")
-        self.buf = line + b"\r\n"
-        await super().parse()
-        self.buf.extend(rest)
-
-
-class Link:
+class Connection:
     """
     A NATS client that never reconnects: when it is lost, so is this object, and nothing is buffered or revived.
 
     nats-py's own reconnection buffers what is published, stops for good on several errors and can hang in
-    callbacks; with ``allow_reconnect=False`` none of that code runs.
+    callbacks; with ``allow_reconnect=False`` none of that code runs. Nor do its ``publish_async``, whose futures never
+    time out, and its ``fetch``, which loses messages when it is cancelled.
     """
 
     def __init__(self) -> None:
         self._client = Client()
-        self._client._ps = _Reader(self._client, self._on_message)  # noqa: SLF001  it has no other place for a reader
         self._inbox = ""
         self._tokens = itertools.count()
         self._loop = asyncio.get_running_loop()
         self._answers: dict[str, tuple[_Answers, int]] = {}
-        self._messages: deque[Message] = deque()
+        self._messages: deque[Received] = deque()
         self._pull: tuple[str, int, asyncio.Future[Status]] | None = None
+        self._unsent: deque[tuple[Request, Reply]] = deque()
+        self._has_unsent = asyncio.Event()
+        self._sending: asyncio.Task[None] | None = None
         self.closed = asyncio.Event()
 
     @property
@@ -133,13 +144,15 @@ class Link:
                 ping_interval=10,
                 max_outstanding_pings=2,
                 pending_size=0,
+                skip_subject_validation=True,  # ``Request`` has done it
                 inbox_prefix=f"_INBOX_{name}",  # so that NATS can keep one service from another's answers
                 error_cb=_note_error,
                 closed_cb=self._on_closed,
             )
             self._inbox = self._client.new_inbox()
-            await self._client.subscribe(f"{self._inbox}.*", cb=_never)
-            await self._client.flush()  # what we write does not wait for what nats-py has yet to send
+            await self._client.subscribe(f"{self._inbox}.*", cb=self._on_msg)
+            await self._client.flush()
+        self._sending = self._loop.create_task(self._send_what_comes(), name="nats_sender")
 
     async def ask(
         self, subject: str, payload: bytes, headers: Mapping[str, str] | None, within_seconds: float
@@ -148,12 +161,12 @@ class Link:
         Send a request and return the payload of its answer.
 
         Raises:
-            NoAnswer: nobody listens on that subject.
+            NoAnswer: nothing listens on that subject.
             StreamUnavailable: the connection was lost, or no answer came in that time; the request may have arrived.
         """
-        answers: asyncio.Future[Sequence[Message | None]] = self._loop.create_future()
+        answers: asyncio.Future[Sequence[Received | None]] = self._loop.create_future()
 
-        def tell(messages: Sequence[Message | None]) -> None:
+        def tell(messages: Sequence[Received | None]) -> None:
             if not answers.done():
                 answers.set_result(messages)
 
@@ -163,7 +176,7 @@ class Link:
 
     def send(self, requests: Sequence[Request], within_seconds: float, tell: Tell) -> None:
         """
-        Send requests in one piece, and return at once; ``tell`` takes the answers.
+        Send requests together, and return at once; ``tell`` takes the answers.
 
         Raises:
             StreamUnavailable: the connection was lost before, and nothing was sent.
@@ -173,10 +186,7 @@ class Link:
             return
         tokens = [str(next(self._tokens)) for _ in requests]
         prefix = f"{self._inbox}."
-        frames = [
-            request.to_bytes(f"{prefix}{token}".encode()) for request, token in zip(requests, tokens, strict=True)
-        ]
-        self._write(b"".join(frames))
+        self._write([(request, prefix + token) for request, token in zip(requests, tokens, strict=True)])
         answers = _Answers([None] * len(requests), len(requests), tell)
         answers.timer = self._loop.call_later(within_seconds, self._give_up, answers, tokens)
         self._answers.update([(token, (answers, place)) for place, token in enumerate(tokens)])
@@ -186,7 +196,7 @@ class Link:
             self._answers.pop(token, None)
         answers.end()
 
-    async def pull(self, subject: str, batch: int, within_seconds: float) -> tuple[list[Message], Status | None]:
+    async def pull(self, subject: str, batch: int, within_seconds: float) -> tuple[list[Received], Status | None]:
         """
         Up to ``batch`` messages as soon as there is one; and the status that ended the request, if one did.
 
@@ -206,44 +216,65 @@ class Link:
         request = {"batch": batch, "expires": int(within_seconds * _NANOSECONDS), "no_wait": True}
         try:
             async with asyncio.timeout(within_seconds + _PULL_GRACE_SECONDS):
-                self._write(Request.of(subject, orjson.dumps(request)).to_bytes(self._reply(token)))
+                self._write([(Request.of(subject, orjson.dumps(request)), f"{self._inbox}.{token}")])
                 return await done
         except TimeoutError:
             return None if self._messages else "silence"
         finally:
             self._pull = None
 
-    def say(self, subjects: Sequence[str], payload: bytes) -> None:
-        """Send the same to each of these, which the server named; raises StreamUnavailable on a lost connection."""
-        self._write(b"".join([Request(subject.encode(), b"", payload).to_bytes() for subject in subjects]))
+    def acknowledge(self, replies: Sequence[Reply], word: bytes) -> None:
+        """Send a word to each of these, which the server named; raises StreamUnavailable on a lost connection."""
+        self._write([(Request(reply, {}, b"", word), "") for reply in replies])
 
     async def close(self) -> None:
         """End the connection, within a second; what was sent before is flushed if the peer takes it."""
         with suppress(Exception):
             async with asyncio.timeout(_CLOSE_SECONDS):
+                await self._send_unsent()
                 await self._client.close()
+        if self._sending is not None:
+            self._sending.cancel()
+            await asyncio.wait([self._sending])
         await self._on_closed()
 
-    def _write(self, frames: bytes) -> None:
+    def _write(self, requests: Iterable[tuple[Request, Reply]]) -> None:
         """
-        Send whole frames, now.
+        Leave requests to the task that sends.
 
-        Not by nats-py's buffer, which a task of its own empties a turn later; what that one sends (pings) is whole
-        frames, too.
+        Raises:
+            StreamUnavailable: the connection is lost, or its server takes nothing.
         """
+        self._check_alive()
+        if self._client.pending_data_size > UNSENT_BYTES_MAX:
+            raise StreamUnavailable("NATS takes nothing off us")
+        self._unsent.extend(requests)
+        self._has_unsent.set()
+
+    def _check_alive(self) -> None:
         if not self.is_alive:
             raise StreamUnavailable("the connection to NATS is lost")
-        writer: asyncio.StreamWriter | None = getattr(self._client._transport, "_io_writer", None)  # noqa: SLF001
-        if writer is None:
-            raise StreamUnavailable("the connection to NATS is closing")
-        if writer.transport.get_write_buffer_size() > _UNSENT_BYTES_MAX:
-            raise StreamUnavailable("NATS takes nothing off us")
-        writer.write(frames)
 
-    def _reply(self, token: str) -> bytes:
-        return f"{self._inbox}.{token}".encode()
+    async def _send_what_comes(self) -> None:
+        """Send until cancelled; what cannot be sent ends the connection."""
+        try:
+            while True:
+                await self._has_unsent.wait()
+                self._has_unsent.clear()
+                await self._send_unsent()
+        except Exception as error:  # noqa: BLE001  nats-py says no more than that it is closed
+            await _note_error(error)
+            await self._on_closed()
 
-    def _on_message(self, message: Message) -> None:
+    async def _send_unsent(self) -> None:
+        while self._unsent:
+            request, reply = self._unsent.popleft()
+            await self._client.publish(request.subject, request.payload, reply, dict(request.headers) or None)
+
+    async def _on_msg(self, message: Msg) -> None:
+        self._on_message(_Message(message.subject, message.reply, message.data, message.headers or {}))
+
+    def _on_message(self, message: Received) -> None:
         head, _, token = message.subject.rpartition(".")
         if head != self._inbox:
             self._take(message)
@@ -253,7 +284,7 @@ class Link:
         elif self._pull is not None and self._pull[0] == token:
             self._end_pull(message.status)
 
-    def _take(self, message: Message) -> None:
+    def _take(self, message: Received) -> None:
         self._messages.append(message)
         if self._pull is not None and len(self._messages) >= self._pull[1]:
             self._end_pull("")
@@ -263,7 +294,7 @@ class Link:
             self._pull[2].set_result(status)
 
     async def _on_closed(self) -> None:
-        """Let nobody wait any longer for an answer; never raises."""
+        """End every wait for an answer; never raises."""
         self.closed.set()
         unanswered = list(self._answers.values())
         self._answers.clear()
@@ -272,12 +303,12 @@ class Link:
         self._end_pull("lost")
 
 
-def checked(answer: Message | None, within_seconds: float) -> bytes:
+def checked(answer: Received | None, within_seconds: float) -> bytes:
     """
     The payload of an answer.
 
     Raises:
-        NoAnswer: nobody listens on that subject.
+        NoAnswer: nothing listens on that subject.
         StreamUnavailable: no answer came.
     """
     if answer is None:
@@ -285,11 +316,6 @@ def checked(answer: Message | None, within_seconds: float) -> bytes:
     if answer.status == "503":
         raise NoAnswer
     return answer.payload
-
-
-async def _never(message: Msg) -> None:
-    """Our reader takes all messages before nats-py sees them."""
-    logs.get_logger().error("nats_message_astray", subject=message.subject)
 
 
 async def _note_error(error: Exception) -> None:

@@ -1,16 +1,17 @@
 """JetStream as a service sees it: publish, fetch, and a supervisor that brings back whatever was lost."""
 
 import asyncio
-import random
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Self, TypeAlias
+from typing import Self
 
 from sluice.failures import StreamUnavailable
 from sluice.nats import management as jetstream_api
-from sluice.nats.connection import NO_MESSAGES, Link, checked
-from sluice.nats.protocol import Message, Request
+from sluice.nats.broker import Published
+from sluice.nats.connection import NO_MESSAGES, Connection, Received, checked
+from sluice.nats.fast_connection import FastConnection
+from sluice.nats.protocol import Request
 from sluice.nats.publishing import Publishing
 from sluice.nats.stream_upkeep import Upkeep
 from sluice.nats.types import (
@@ -25,9 +26,10 @@ from sluice.nats.types import (
     keep,
 )
 from sluice.runtime import logs, metrics
+from sluice.runtime.backoff import Backoff, jitter
 from sluice.runtime.endless import run_endless, tell_to_end, turn
 from sluice.runtime.probes import JsonValue
-from sluice.runtime.settings import ServiceSettings
+from sluice.runtime.settings import NatsClient, ServiceSettings
 
 __all__ = [
     "ConsumerProgress",
@@ -49,11 +51,10 @@ _LOOK_SECONDS = 1.0
 _FROZEN_SECONDS = 10.0
 _API_SECONDS = 3.0
 _CANCEL_AGAIN_SECONDS = 0.1
-_MAX_BACKOFF_SECONDS = 2.0
+_BACKOFF = Backoff(0.1, 2, spread=jitter(0.5, 1.5))
 _DEFAULT_MAX_PAYLOAD = 1024 * 1024
 
-Published: TypeAlias = bool | StreamUnavailable | ValueError
-"""Whether a message was stored; False: it was before. Or why not: ``StreamUnavailable`` as far as we know."""
+_CONNECTIONS: Mapping[NatsClient, Callable[[], Connection]] = {"fast": FastConnection, "public": Connection}
 
 _CONNECTED = metrics.gauge("nats_connected", "1 while stream and consumer are known to be there.")
 _GENERATION = metrics.gauge("nats_client_generation", "Clients made so far; it grows with each lost connection.")
@@ -67,15 +68,24 @@ class JetStream:
     server says that something is gone, stream and consumer are made sure of. ``generation`` counts the clients.
     """
 
-    def __init__(self, servers: Sequence[str], *, name: str, stream: StreamSpec, consumer: ConsumerSpec | None) -> None:
+    def __init__(
+        self,
+        servers: Sequence[str],
+        *,
+        name: str,
+        stream: StreamSpec,
+        consumer: ConsumerSpec | None,
+        make_connection: Callable[[], Connection] = FastConnection,
+    ) -> None:
         """Use ``open``."""
         self._servers = list(servers)
+        self._make_connection = make_connection
         self._name = name
         self._stream = stream
         self._consumer = consumer
         self._upkeep = Upkeep(stream, consumer)
         self._publishing = Publishing()
-        self._link: Link | None = None
+        self._connection: Connection | None = None
         self._ready = asyncio.Event()
         self._doubt = asyncio.Event()
         self._pulling = asyncio.Lock()
@@ -94,7 +104,13 @@ class JetStream:
         consumer: ConsumerSpec | None,
     ) -> AsyncIterator[Self]:
         """Return at once, connected or not; ``group`` is the parent of the supervisor, which ends with this block."""
-        jetstream = cls(settings.nats_servers, name=name, stream=stream, consumer=consumer)
+        jetstream = cls(
+            settings.nats_servers,
+            name=name,
+            stream=stream,
+            consumer=consumer,
+            make_connection=_CONNECTIONS[settings.nats_client],
+        )
         supervisor = group.create_task(run_endless("jetstream", jetstream._supervise), name="jetstream_supervisor")
         try:
             yield jetstream
@@ -122,7 +138,7 @@ class JetStream:
     @property
     def is_connected(self) -> bool:
         """Connected, with stream and consumer in place when last looked at."""
-        return self._ready.is_set() and self._link is not None and self._link.is_alive
+        return self._ready.is_set() and self._connection is not None and self._connection.is_alive
 
     @property
     def max_payload(self) -> int:
@@ -189,11 +205,11 @@ class JetStream:
             raise StreamUnavailable("not connected to NATS")
         requests = [self._request(message) for message in messages]
 
-        def judge(answers: Sequence[Message | None]) -> None:
+        def judge(answers: Sequence[Received | None]) -> None:
             rest = iter(answers)
             tell([r if isinstance(r, ValueError) else self._published(next(rest), within_seconds) for r in requests])
 
-        self._linked().send([r for r in requests if isinstance(r, Request)], within_seconds, judge)
+        self._connected().send([r for r in requests if isinstance(r, Request)], within_seconds, judge)
 
     def _request(self, message: OutgoingMessage) -> Request | ValueError:
         headers = {**message.headers, "Nats-Msg-Id": message.message_id, "Nats-Expected-Stream": self._stream.name}
@@ -205,8 +221,8 @@ class JetStream:
             return ValueError(f"{message.message_id}: {len(message.payload)} bytes are more than NATS takes")
         return request
 
-    def _published(self, answer: Message | None, within_seconds: float) -> Published:
-        """Whether the message was stored now; the server's refusal or silence as the failure that it is."""
+    def _published(self, answer: Received | None, within_seconds: float) -> Published:
+        """Tell a message stored now from a duplicate; raise the server's refusal or silence as its failure."""
         try:
             is_stored = jetstream_api.is_stored(checked(answer, within_seconds))
         except StreamUnavailable as failure:
@@ -258,7 +274,7 @@ class JetStream:
         loop = asyncio.get_running_loop()
         subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream.name}.{durable}"
         try:
-            messages, status = await self._linked().pull(subject, batch, max(deadline - loop.time(), 0.05))
+            messages, status = await self._connected().pull(subject, batch, max(deadline - loop.time(), 0.05))
         except StreamUnavailable:
             messages, status = [], "lost"
         if status and status not in NO_MESSAGES:
@@ -267,7 +283,7 @@ class JetStream:
             await asyncio.sleep(max(deadline - loop.time(), 0))
         return [self._incoming(message) for message in messages]
 
-    def _incoming(self, message: Message) -> IncomingMessage:
+    def _incoming(self, message: Received) -> IncomingMessage:
         deliveries, sequence, nanoseconds = _parse_reply(message.reply)
         return IncomingMessage(
             subject=message.subject,
@@ -285,21 +301,21 @@ class JetStream:
 
     def _say(self, replies: Sequence[str], word: bytes) -> None:
         try:
-            self._linked().say(replies, word)
+            self._connected().acknowledge(replies, word)
         except StreamUnavailable:
             logs.get_logger().info("answers_lost", messages=len(replies))
 
-    def _linked(self) -> Link:
-        if self._link is None or not self._link.is_alive:
+    def _connected(self) -> Connection:
+        if self._connection is None or not self._connection.is_alive:
             raise StreamUnavailable("not connected to NATS")
-        return self._link
+        return self._connection
 
     async def _ask(self, subject: str, payload: bytes, *, within_seconds: float = _API_SECONDS) -> bytes:
-        return await self._linked().ask(subject, payload, None, within_seconds)
+        return await self._connected().ask(subject, payload, None, within_seconds)
 
     async def _supervise(self) -> None:
         """Make a client, look after it, and when it is lost make the next one; for ever."""
-        backoff, last_reason = 0.1, ""
+        failures, last_reason = 0, ""
         while True:
             turn()
             before = self.generation
@@ -308,34 +324,34 @@ class JetStream:
                 last_reason = ""
             except Exception as error:  # noqa: BLE001  whatever ended that client, the next one starts afresh
                 last_reason = _tell_once(f"{type(error).__name__}: {error}", last_reason)
-            backoff = 0.1 if self.generation > before else min(backoff * 2, _MAX_BACKOFF_SECONDS)
-            await asyncio.sleep(backoff * random.uniform(0.5, 1.5))
+            failures = 0 if self.generation > before else failures + 1
+            await asyncio.sleep(_BACKOFF.seconds(failures + 1))
 
     async def _live_once(self) -> None:
-        self._link = link = Link()
+        self._connection = connection = self._make_connection()
         try:
-            await link.connect(self._servers, self._name)
+            await connection.connect(self._servers, self._name)
             await self._ensure()
             self.generation += 1
-            self._max_payload = link.max_payload
+            self._max_payload = connection.max_payload
             _GENERATION.set(self.generation)
             _CONNECTED.set(1)
             self._ready.set()
             logs.get_logger().info("nats_connected", generation=self.generation)
-            await self._look_after(link)
+            await self._look_after(connection)
         finally:
             self._ready.clear()
             _CONNECTED.set(0)
-            await link.close()
+            await connection.close()
 
-    async def _look_after(self, link: Link) -> None:
+    async def _look_after(self, connection: Connection) -> None:
         """Return when the connection is lost; raise when stream or consumer cannot be made sure of."""
         loop = asyncio.get_running_loop()
         ensure_at = loop.time() + _ENSURE_EVERY_SECONDS
         while True:
             turn()
-            await _first_of(link.closed, self._doubt, within_seconds=_LOOK_SECONDS)
-            if not link.is_alive:
+            await _first_of(connection.closed, self._doubt, within_seconds=_LOOK_SECONDS)
+            if not connection.is_alive:
                 return
             if self._doubt.is_set() or loop.time() >= ensure_at:
                 await self._ensure()

@@ -22,9 +22,10 @@ _HEADED = re.compile(rb"HMSG %b [^ \r\n]+ (?:%b )?([0-9]+) ([0-9]+)\r\n" % (_WOR
 
 
 class Request(NamedTuple):
-    """What is sent to a subject; ``head`` is the encoded headers, empty where there are none."""
+    """A message to a subject; ``head`` is the encoded headers, empty where there are none."""
 
-    subject: bytes
+    subject: str
+    headers: Mapping[str, str]
     head: bytes
     payload: bytes
 
@@ -38,19 +39,19 @@ class Request(NamedTuple):
         """
         if _SUBJECT.fullmatch(subject) is None:
             raise ValueError("a subject is printable ASCII without spaces")
-        return cls(subject.encode(), _encoded(headers) if headers else b"", payload)
+        return cls(subject, headers or {}, _encoded(headers) if headers else b"", payload)
 
     @property
     def size(self) -> int:
-        """What the server's ``max_payload`` counts, in bytes."""
+        """Size in bytes as the server's ``max_payload`` counts it."""
         return len(self.head) + len(self.payload)
 
-    def to_bytes(self, reply: bytes = b"") -> bytes:
+    def to_bytes(self, reply: str = "") -> bytes:
         """The whole request, to be answered to ``reply``."""
+        line = f"{self.subject} {reply}".encode()
         if self.head:
-            lengths = (len(self.head), self.size)
-            return b"HPUB %s %s %d %d\r\n%s%s\r\n" % (self.subject, reply, *lengths, self.head, self.payload)
-        return b"PUB %s %s %d\r\n%s\r\n" % (self.subject, reply, len(self.payload), self.payload)
+            return b"HPUB %s %d %d\r\n%s%s\r\n" % (line, len(self.head), self.size, self.head, self.payload)
+        return b"PUB %s %d\r\n%s\r\n" % (line, len(self.payload), self.payload)
 
 
 def _encoded(headers: Mapping[str, str]) -> bytes:
@@ -61,7 +62,7 @@ def _encoded(headers: Mapping[str, str]) -> bytes:
 
 
 class Message(NamedTuple):
-    """What a subscription was sent; ``head`` is the headers as they came, empty where there are none."""
+    """A message from a subscription; ``head`` is the headers as they came, empty where there are none."""
 
     subject: str
     reply: str

@@ -14,9 +14,9 @@ def exactly(seconds: float) -> float:
     return seconds
 
 
-def jitter(share: float) -> Jitter:
-    """A random pause, longer or shorter by that share of it at most."""
-    return lambda seconds: seconds * random.uniform(1 - share, 1 + share)
+def jitter(least: float, most: float = 1) -> Jitter:
+    """A random pause between these shares of the one that is asked for."""
+    return lambda seconds: seconds * random.uniform(least, most)
 
 
 @dataclass(frozen=True, slots=True)

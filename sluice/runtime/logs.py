@@ -8,11 +8,14 @@ from collections.abc import Mapping
 from typing import cast
 
 import orjson
-import structlog
-from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
+from sluice.runtime.left_out import left_out
 from sluice.runtime.printable import printable
 from sluice.runtime.redact import redact
+
+with left_out("rich"):  # for traces in colour, which are not drawn here: 3 MiB of each service
+    import structlog
+    from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
 _MESSAGE_CHARACTERS = 2_000
 _TRACE_CHARACTERS = 16_000

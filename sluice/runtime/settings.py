@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal, Self, TypeVar
+from typing import Annotated, Literal, Self, TypeAlias, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
@@ -17,13 +17,14 @@ from sluice.runtime.printable import printable_lines
 from sluice.runtime.secrets import RotatingSecret
 from sluice.runtime.setting_types import accepted, is_secret, shown
 
-__all__ = ["EXIT_CONFIGURATION", "BeyondRollouts", "RotatingSecret", "Seconds", "ServiceSettings", "load"]
+__all__ = ["EXIT_CONFIGURATION", "BeyondRollouts", "NatsClient", "RotatingSecret", "Seconds", "ServiceSettings", "load"]
 
 S = TypeVar("S", bound="ServiceSettings")
 _MAY_BE_EMPTY = frozenset({"nats_url"})
 """What an empty value turns off; elsewhere it means that nothing was said."""
 EXIT_CONFIGURATION = 78  # EX_CONFIG of sysexits.h
 
+NatsClient: TypeAlias = Literal["fast", "public"]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 BeyondRollouts = Annotated[float, Field(gt=600, le=86_400)]
 """Seconds, more than the 600 that Kubernetes gives a rollout to make progress."""
@@ -40,6 +41,9 @@ class ServiceSettings(BaseSettings):
     nats_url: SecretStr = Field(
         default=SecretStr("nats://127.0.0.1:4222"),
         description="nats://host:4222, several with commas; empty: Sluice works without NATS",
+    )
+    nats_client: NatsClient = Field(
+        default="fast", description="`public` uses nats-py's documented interface alone: slower, for an incident"
     )
     app_env: str = Field(
         default="development",

@@ -1,18 +1,17 @@
 """Readiness waits for PostgreSQL once: until this process has reached it, or for so long that an outage is likelier."""
 
 import asyncio
-import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 
 from sluice.runtime import logs
+from sluice.runtime.backoff import Backoff, jitter
 from sluice.runtime.probes import JsonValue
 from sluice.service.service import Service
 
 NAME = "first_contact"
-_FIRST_PAUSE_SECONDS = 0.2
-_LONGEST_PAUSE_SECONDS = 3.0
+_BACKOFF = Backoff(0.2, 3, spread=jitter(0.5))
 
 
 Ask = Callable[[], Awaitable[str | None]]
@@ -70,11 +69,11 @@ class FirstContact:
 
     async def run(self) -> None:
         """Ask until PostgreSQL takes it, with growing pauses."""
-        pause = _FIRST_PAUSE_SECONDS
+        failures = 0
         while (reason := await self._ask()) is not None:
             self._note(reason)
-            await asyncio.sleep(pause * random.uniform(0.5, 1))
-            pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+            failures += 1
+            await asyncio.sleep(_BACKOFF.seconds(failures))
         self._reason = None
         logs.get_logger().info("postgres_reached")
 

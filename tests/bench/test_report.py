@@ -98,6 +98,18 @@ def test_the_page_gets_its_figures_between_its_marks(tmp_path: Path, monkeypatch
     assert text.count("| sluice | 100 | 1,000 |") == 1
 
 
+def test_the_page_begins_with_five_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the same run as the tables."""
+    page = tmp_path / "performance.md"
+    page.write_text("before\n<!-- numbers -->\nold\n<!-- end of numbers -->\nafter\n")
+    monkeypatch.setattr(report, "PAGE", page)
+    monkeypatch.setattr(report, "PLOT", tmp_path / "performance.svg")
+    measured = _measured()
+    report.document(measured, report.Machine(1, (0.1,), (FLUSHES,)), goals.judge(measured))
+    numbers = [line.split("|")[2].strip() for line in page.read_text().splitlines() if line.startswith("|")][2:]
+    assert numbers == ["1,000", "10.0", "400", "1,500", "3.0"]
+
+
 def test_the_plot_is_well_formed() -> None:
     """One bar for each row, and its background."""
     rows = _rows()

@@ -6,6 +6,8 @@ import pytest
 
 from devstack import schema_files
 from sluice.postgres.migration_files import CORE_FOLDER
+from sluice.postgres.migrator import migrate
+from tests.migrations.conftest import Connection
 
 ADVICE = "run `make schema`"
 FUNCTION_FILES = sorted((CORE_FOLDER / "functions").glob("sluice_*.sql"))
@@ -30,3 +32,10 @@ async def test_schema_sql_shows_the_tables_of_today(empty_database_url: str) -> 
 def test_a_file_of_functions_is_named_after_one_of_them(file: Path) -> None:
     """So that a name leads to its file."""
     assert f"FUNCTION {file.stem}(" in file.read_text()
+
+
+async def test_the_functions_pass_the_checks_that_postgresql_brings(empty_database_url: str, db: Connection) -> None:
+    """No variable hides another, none is assigned too few or too many values; see docs/decisions for plpgsql_check."""
+    await migrate(empty_database_url)
+    await db.execute("SET plpgsql.extra_errors = 'all'")
+    await db.execute((CORE_FOLDER / "functions.sql").read_text())

@@ -12,7 +12,7 @@ from sluice.nats.protocol import Message, Request, begins_with_message, take_mes
 def test_a_request_with_headers_says_both_its_lengths() -> None:
     """The first counts the headers with their empty line, the second everything."""
     request = Request.of("stripe.live", b"body", {"A": "1"})
-    assert request.to_bytes(b"inbox.1") == b"HPUB stripe.live inbox.1 18 22\r\nNATS/1.0\r\nA: 1\r\n\r\nbody\r\n"
+    assert request.to_bytes("inbox.1") == b"HPUB stripe.live inbox.1 18 22\r\nNATS/1.0\r\nA: 1\r\n\r\nbody\r\n"
     assert request.size == 22
 
 

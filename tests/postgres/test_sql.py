@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from sluice.postgres.sql import load_queries
+from sluice.postgres.sql import columns, load_queries
 
 
 def _file(folder: Path, text: str) -> str:
@@ -23,3 +23,24 @@ def test_a_file_that_says_less_than_it_seems_is_refused(tmp_path: Path, text: st
     """No header, the same header twice, or a header without a query is a mistake of ours."""
     with pytest.raises(ValueError, match=r"journal\.sql"):
         load_queries(_file(tmp_path, text), "journal.sql")
+
+
+def test_rows_become_arrays_of_their_columns() -> None:
+    """In their order, whatever brings them."""
+    assert columns(iter([(1, "a"), (2, "b")]), 2) == [[1, 2], ["a", "b"]]
+
+
+def test_no_rows_are_as_many_empty_arrays_as_a_row_has_columns() -> None:
+    """``unnest`` takes each of them."""
+    assert columns([], 3) == [[], [], []]
+
+
+def test_a_column_that_is_none_throughout_is_empty() -> None:
+    """PostgreSQL fills it up; nobody encodes it."""
+    assert columns([(1, None, None), (2, None, "b")], 3) == [[1, 2], [], [None, "b"]]
+
+
+def test_rows_of_different_widths_are_refused() -> None:
+    """Else a value would stand in another row."""
+    with pytest.raises(ValueError, match="shorter"):
+        columns([(1, "a"), (2,)], 2)

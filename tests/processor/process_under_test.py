@@ -30,6 +30,13 @@ async def kill(of: StripeEvent, tx: Transaction) -> None:
     os._exit(KILLED)
 
 
+@handles("test.ends", registry=REGISTRY)
+async def end_its_backend(of: StripeEvent, tx: Transaction) -> None:
+    """Lose the connection by its own statement."""
+    await write_effect(of, tx)
+    await tx.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+
 @handles("test.cancels_all", registry=REGISTRY)
 async def cancel_all(of: StripeEvent, tx: Transaction) -> None:
     """Cancel every task of the process, the consumers and all the rest."""

@@ -29,7 +29,7 @@ def test_no_pause_exceeds_the_longest(first: float, longest: float, factor: floa
 @given(failures=st.integers(1, 50))
 def test_jitter_stays_within_its_share(failures: int) -> None:
     """A quarter longer or shorter, and not always the same."""
-    plain, spread = Backoff(1, 60), Backoff(1, 60, spread=jitter(0.25))
+    plain, spread = Backoff(1, 60), Backoff(1, 60, spread=jitter(0.75, 1.25))
     pauses = {spread.seconds(failures) / plain.seconds(failures) for _ in range(20)}
     assert all(0.75 <= pause <= 1.25 for pause in pauses)
     assert len(pauses) > 1

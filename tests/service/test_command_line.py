@@ -15,9 +15,11 @@ def test_help_tells_each_setting_and_which_are_required(capsys: pytest.CaptureFi
     with pytest.raises(SystemExit) as ended:
         explain("sluice-x", "Do x.", ServiceSettings, besides={"X_SECRET": "opens x"}, arguments=["--help"])
     lines = capsys.readouterr().out.splitlines()
+    names = ["X_SECRET", *map(str.upper, ServiceSettings.model_fields)]
+    settings = lines[-len(names) :]
     assert ended.value.code == 0
-    assert [line.split()[0] for line in lines[-11:]] == ["X_SECRET", *map(str.upper, ServiceSettings.model_fields)]
-    assert [line for line in lines if line.endswith("(required)")] == [lines[-10]]
+    assert [line.split()[0] for line in settings] == names
+    assert [line for line in lines if line.endswith("(required)")] == [settings[1]]
 
 
 def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:

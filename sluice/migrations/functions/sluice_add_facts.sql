@@ -25,7 +25,7 @@ DECLARE
     locked_ids text[];
     candidate_scopes text[];
     candidate_ids text[];
-    found bigint := 0;
+    rows_locked bigint := 0;
 BEGIN
     -- Sorted, so that two transactions never wait for one another in a circle. One that another transaction created while
     -- the statement ran is not seen by it; the next one sees it. LATERAL keeps the plan at one index look-up for each.
@@ -197,10 +197,10 @@ BEGIN
               AND wanted.scope = ANY (sluice_payment_scopes(e.id::text, e.stripe_account_id))
             FOR NO KEY UPDATE
         ) AS found_row;
-        GET DIAGNOSTICS found = ROW_COUNT;
+        GET DIAGNOSTICS rows_locked = ROW_COUNT;
     END IF;
     -- Whether the others exist, whoever they belong to.
-    IF found < cardinality(candidate_ids) THEN
+    IF rows_locked < cardinality(candidate_ids) THEN
         RETURN QUERY
         SELECT wanted.scope, NULL, NULL, NULL, NULL, NULL, NULL::boolean, NULL, NULL::boolean, NULL, NULL::bigint, NULL,
                NULL, NULL, NULL::bigint, NULL::bigint, NULL, NULL::bigint, NULL, NULL, NULL, NULL, NULL::bigint, NULL, NULL,

@@ -9,7 +9,7 @@ import asyncpg
 from sluice.ops.connection import Connection
 from sluice.ops.why.history import EventsRow, LoggedError, Payment, PaymentHistory, RecordedFact, Repeat, Webhook
 from sluice.ops.why.ledger_history import statuses_after
-from sluice.postgres.sql import load_queries
+from sluice.postgres.sql import columns, load_queries
 
 _QUERIES = load_queries(__file__, "why.sql")
 _EVENT = "evt_"
@@ -74,8 +74,7 @@ async def _find_object(connection: Connection, asked: str, at_most: int, newest:
         await connection.fetch(_QUERIES["avoid_scans"], "on")
     if not payments:
         return _Found((), await _keys(connection, "find_recent_webhooks", asked, at_most, newest))
-    scopes, ids = zip(*payments, strict=True)
-    children = await _pairs(connection, "find_children", list(scopes), list(ids), at_most)
+    children = await _pairs(connection, "find_children", *columns(payments, 2), at_most)
     waiting = await _open(connection, "find_unprocessed_webhooks", asked, at_most)
     return _Found([*payments, *(child for child in children if child not in payments)], waiting)
 
@@ -100,7 +99,7 @@ async def _keys(connection: Connection, query: str, *arguments: object) -> list[
 async def _payments(connection: Connection, pairs: Sequence[tuple[str, str]]) -> Sequence[Payment]:
     if not pairs:
         return ()
-    wanted = [list(column) for column in zip(*pairs, strict=True)]
+    wanted = columns(pairs, 2)
     facts: dict[tuple[str, str], list[asyncpg.Record]] = {pair: [] for pair in pairs}
     for row in await connection.fetch(_QUERIES["tell_facts"], *wanted):
         facts[row["scope"], row["payment_id"]].append(row)
