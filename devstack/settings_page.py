@@ -29,8 +29,8 @@ _ROTATING_ROW = (
     " separated by commas while you rotate; `STRIPE_WEBHOOK_SECRET_FILE` is read again when it changes |"
 )
 _KEY_ROW = (
-    "| `STRIPE_API_KEY` | needed | restricted key that may read events and webhook endpoints; of each mode one, separated"
-    " by a comma; `STRIPE_API_KEY_FILE` is read again when it changes |"
+    "| `STRIPE_API_KEY` | needed | restricted key that may read events and webhook endpoints; of each mode one,"
+    " separated by a comma; `STRIPE_API_KEY_FILE` is read again when it changes |"
 )
 
 
