@@ -104,7 +104,7 @@ async def test_a_day_is_sent_and_the_forgery_is_refused_once() -> None:
 
 
 async def test_a_day_with_a_stripe_loses_some_webhooks_that_its_api_knows() -> None:
-    """What is lost is never posted, and the API lists it; an organiser's own account is not the API's."""
+    """A lost webhook is never posted, and the API lists its event; an organiser's own account is not the API's."""
     stripe = OfflineStripe([])
     async with gateway(lambda one, _: 400 if _is_forged(one) else 200) as fake:
         report = await send_day(fake.url, "whsec_a", events=demo_events(), seed=5, stripe=stripe)
