@@ -1,8 +1,8 @@
 """
 The group commit: all webhooks that arrive while a write is under way go out together in the next one.
 
-There is no timer. An idle journal writes at once; a busy one writes larger batches, and begins the next before anybody
-is told of the last. Whoever calls ``record`` is answered after the commit of a write that holds their own delivery,
+There is no timer. An idle journal writes at once; a busy one writes larger batches, and begins the next before it
+answers the requests of the last. A call of ``record`` returns after the commit of a write that holds its own delivery,
 whether it was new or a repeat.
 """
 
@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 from ingest import metrics
 from ingest.errors import NotRecorded, OutOfTime, TooMuchAtOnce
-from ingest.journal.batch import Batch, Waiting, firsts_of, others, refuse, without_receipt
+from ingest.journal.batch import Batch, QueuedWebhook, firsts_of, others, refuse, without_receipt
 from ingest.journal.fair_queue import FairQueue
-from ingest.journal.receipt import ALREADY_RECORDED, RECORDED, Promise, Receipt
+from ingest.journal.receipt import ALREADY_RECORDED, RECORDED, Receipt, ReceiptSink
 from ingest.journal.repeats import record_repeats
 from ingest.journal.shared_deadline import Deadline, seconds_left
 from ingest.journal.suspended_tenants import SuspendedTenants
@@ -91,14 +91,14 @@ class Journal:
         Return once this delivery is committed.
 
         Raises:
-            TooMuchAtOnce: too much waits already, of everybody's or of this organiser's.
+            TooMuchAtOnce: too much waits already, altogether or of this organiser's.
             OutOfTime, DatabaseUnavailable, NotRecorded: it may be recorded nevertheless; the sender should try again.
         """
         receipt: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         self.enter(event, verified_by, receipt)
         return await receipt
 
-    def enter(self, event: StripeEvent, verified_by: str, receipt: Promise) -> None:
+    def enter(self, event: StripeEvent, verified_by: str, receipt: ReceiptSink) -> None:
         """
         Put a delivery into the next write, and return at once; ``receipt`` learns what ``record`` returns or raises.
 
@@ -106,7 +106,7 @@ class Journal:
             TooMuchAtOnce: as ``record``.
         """
         self._suspended.check(event.tenant)
-        self._queue.put(Waiting(event, verified_by, receipt))
+        self._queue.put(QueuedWebhook(event, verified_by, receipt))
         self._deadline.watch(receipt)
         self._arrived.set()
 
@@ -142,7 +142,7 @@ class Journal:
             await self._write(batch)
         finally:
             self._queue.give_back(taken)
-            refuse(batch, NotRecorded)  # whoever has no answer yet, should this task be cancelled
+            refuse(batch, NotRecorded)  # those without an answer yet, should this task be cancelled
 
     def _share(self) -> int:
         """
