@@ -15,12 +15,9 @@ ROOT = Path(__file__).parents[1]
 PRODUCT = ("bench", "charts", "devstack", "docker", "healthd", "ingest", "processor", "reconciler", "sluice")
 CHECKED = (*PRODUCT, "examples", "tests")
 PENDING = (
-    "ingest",
     "processor",
     "sluice/inbox",
     "sluice/migrations",
-    "sluice/nats",
-    "tests/ingest",
     "tests/processor",
     "tests/system",
     "tests/watch",

@@ -1,4 +1,4 @@
-"""What ingest counts. No label can be made up by a stranger: ids never, types only those that Sluice knows."""
+"""Metrics of ingest. No label can be made up by a stranger: ids never, types only those that Sluice knows."""
 
 from functools import lru_cache
 

@@ -1,5 +1,5 @@
 """
-Log lines that anybody on the internet can cause: at most a few a second of each kind, the rest only counted.
+Log lines that any client on the internet can cause: at most a few a second of each kind, the rest only counted.
 
 What one organiser causes is counted by itself, so that its flood silences neither another's lines nor the platform's.
 """

@@ -1,4 +1,4 @@
-"""What a person can tell ingest, all of it through the environment."""
+"""Settings of ingest, all of them from the environment."""
 
 from collections.abc import Mapping, Sequence
 
@@ -67,7 +67,7 @@ class IngestSettings(StreamSettings):
 
     @property
     def connection_limits(self) -> ConnectionLimits:
-        """What one client may cost."""
+        """Limits on one client."""
         return ConnectionLimits(
             connections=self.connections_max,
             head_seconds=self.head_seconds,
@@ -77,7 +77,7 @@ class IngestSettings(StreamSettings):
 
     @property
     def body_limits(self) -> BodyLimits:
-        """What one body may cost."""
+        """Limits on one body."""
         return BodyLimits(
             body_bytes=self.body_bytes_max,
             organiser_body_bytes=self.organiser_body_bytes_max,

@@ -3,7 +3,7 @@ Limits on what organisers may hold of what all use; the rest is the platform's.
 
 All organisers together may hold a half of everything. One may hold an eighth, and no more than what its kind has left:
 so while few want much, each gets its eighth; the more want it, the less each gets; and something is always left for one
-who comes new. Nothing is set aside for anybody while it is calm.
+who comes new. Nothing is set aside while there is room.
 """
 
 import time

@@ -94,6 +94,8 @@ class _Connection:
         self._has_lost = False
 
     def cut(self) -> None:
+        if self._near.is_closing():  # it has no socket any more
+            return
         linger = struct.pack("ii", 1, 0)
         self._near.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         self._near.transport.abort()

@@ -1,1 +1,1 @@
-"""Who sent a webhook: signatures, organisers' secrets, refusals."""
+"""Authenticate a webhook: signatures, organisers' secrets, refusals."""

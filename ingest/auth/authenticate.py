@@ -1,4 +1,4 @@
-"""From a body and its signature to an event that Stripe sent: verify, then read; whoever is refused is noted."""
+"""From a body and its signature to an event that Stripe sent: verify, then read; note each refusal."""
 
 import time
 from collections.abc import Callable, Sequence

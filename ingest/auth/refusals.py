@@ -1,4 +1,4 @@
-"""What is said of webhooks that were refused: bounded log lines, and an error row for those that Stripe did sign."""
+"""Report refused webhooks: bounded log lines, and an error row for those that Stripe did sign."""
 
 from ingest.auth.signature import BadSignature
 from ingest.errors import SecretUnusable
@@ -16,7 +16,7 @@ _HINT = (
 
 
 class Refusals:
-    """Says why webhooks are refused, to whoever runs this; never what they contained."""
+    """Says to the operator why webhooks are refused; never what they contained."""
 
     def __init__(self, errors: ErrorLog, *, is_production: bool) -> None:
         self._errors = errors

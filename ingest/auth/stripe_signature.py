@@ -17,7 +17,7 @@ _HTTP_CLIENTS = ("requests", "httpx", "anyio")
 @contextmanager
 def _not_to_be_found(*names: str) -> Iterator[None]:
     """
-    Let an import of these fail as if they were not installed, unless somebody has imported them already.
+    Let an import of these fail as if they were not installed, unless they are imported already.
 
     Source: https://docs.python.org/3/reference/import.html#the-module-cache
     """

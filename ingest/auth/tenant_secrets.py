@@ -43,7 +43,7 @@ class TenantLimits:
 
 @dataclass(frozen=True, slots=True)
 class TenantSecrets:
-    """What is known of one id in a URL."""
+    """The secrets of one id in a URL."""
 
     tenant: str
     """``events.id`` as PostgreSQL writes it, whatever the URL's spelling."""
@@ -90,7 +90,7 @@ class Tenants:
         The secrets of an organiser, from memory or PostgreSQL; an expired one serves while PostgreSQL is away.
 
         Raises:
-            UnknownOrganiser: nobody, or nobody with a secret, has this id.
+            UnknownOrganiser: no row, or no row with a secret, has this id.
             SecretUnusable: what the row holds can be no secret.
             SecretUnreadable: it is not in memory and cannot be read.
         """
@@ -106,7 +106,7 @@ class Tenants:
 
     async def afresh(self, seen: TenantSecrets, asked: str) -> TenantSecrets | None:
         """
-        What PostgreSQL says now, before a webhook is refused; None where ``seen`` was read just now.
+        Read the secrets again, before a webhook is refused; None where ``seen`` was read just now.
 
         Raises:
             UnknownOrganiser, SecretUnusable, SecretUnreadable: as ``secrets``.
@@ -172,7 +172,7 @@ class Tenants:
         for future in waiting.values():
             if not future.done():
                 future.set_exception(SecretUnreadable())
-                future.exception()  # seen, even where the client has gone and nobody asks
+                future.exception()  # retrieved, even where the client has gone and no request asks
         RATE_LIMITED_LOG.failed("tenant_secret_unreadable", error)
 
     async def _query(self, asked: Sequence[str]) -> Mapping[str, TenantSecrets]:

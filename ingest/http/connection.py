@@ -38,7 +38,7 @@ _OF_CLIENTS = (OSError, HttpProcessingError, web.RequestPayloadError)
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """What one client may cost."""
+    """Limits on one client."""
 
     connections: int = 2_000
     head_seconds: float = 10
@@ -94,10 +94,10 @@ class GuardedConnection(web.RequestHandler):
         super().connection_lost(exc)
 
     async def start(self) -> None:
-        """As aiohttp's; a request that is begun just as its client has gone fails there, and has nobody to answer."""
+        """As aiohttp's; a request that is begun just as its client has gone fails there, and cannot be answered."""
         try:
             await super().start()
-        except Exception as error:  # noqa: BLE001  nobody looks at what this task raises
+        except Exception as error:  # noqa: BLE001  the result of this task is not awaited
             if self._manager is not None:
                 RATE_LIMITED_LOG.failed("http_connection_broke", error)
                 self.force_close()
@@ -201,7 +201,7 @@ class GuardedConnection(web.RequestHandler):
         fast_path.take(head, content, self._answer)
 
     def _answer(self, answer: Answer) -> None:
-        """Write an answer of the fast path, if anybody is there to read it, and go on."""
+        """Write an answer of the fast path, if the client is still there, and go on."""
         self._is_on_fast_path = self._request_in_progress = False
         if self.transport is not None and not self.transport.is_closing():
             is_last = self._public_server.is_draining()
@@ -210,7 +210,7 @@ class GuardedConnection(web.RequestHandler):
                 self.force_close()
         if self._handler_waiter is not None and not self._handler_waiter.done():
             self._handler_waiter.set_result(None)
-        if self.transport is not None and not self.transport.is_closing():  # the answer may have met nobody
+        if self.transport is not None and not self.transport.is_closing():  # the client may have gone
             self._begin_next()
 
     def _cut_if_silent(self) -> None:

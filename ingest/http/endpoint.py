@@ -104,7 +104,7 @@ def accept(event: StripeEvent, receipt: Receipt, began: float) -> Answer:
 
 
 def refuse(error: BaseException) -> Answer:
-    """The answer to a webhook that is not recorded; counts it. What nobody expected is ours: Stripe may try again."""
+    """The answer to a webhook that is not recorded; counts it. An unexpected error is ours: Stripe may try again."""
     if not isinstance(error, Failure):
         RATE_LIMITED_LOG.failed("request_handler_broke", error)
         error = Defect()

@@ -59,7 +59,7 @@ class FastPath:
 
 
 class PendingResponse:
-    """What stands in the journal's queue for a client."""
+    """A client's place in the journal's queue; writes its answer at the commit."""
 
     __slots__ = ("_began", "_event", "_is_done", "_loop", "_reply")
 

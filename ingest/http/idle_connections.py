@@ -59,9 +59,9 @@ def connections_to_close(connections: Iterable[C], limit: int, now: float) -> li
         limit: connections at most.
         now: the loop's time.
     """
-    everybody = [(one.wait, one) for one in connections]
-    held = Counter(one.address for _, one in everybody)
-    unfinished = Counter(one.address for wait, one in everybody if wait is Wait.UNFINISHED)
+    waiting = [(one.wait, one) for one in connections]
+    held = Counter(one.address for _, one in waiting)
+    unfinished = Counter(one.address for wait, one in waiting if wait is Wait.UNFINISHED)
     ranked = [
         (
             wait is Wait.UNFINISHED and unfinished[one.address] <= limit // 2,
@@ -70,7 +70,7 @@ def connections_to_close(connections: Iterable[C], limit: int, now: float) -> li
             one.waits_since,
             one,
         )
-        for wait, one in everybody
+        for wait, one in waiting
         if wait is Wait.IDLE or (wait is Wait.UNFINISHED and now - one.waits_since >= _UNFINISHED_SECONDS)
     ]
     gone = heapq.nsmallest(max(1, limit // _AT_ONCE), ranked, key=lambda entry: entry[:4])

@@ -42,8 +42,8 @@ class PublicServer(web.Server):
 
     def make_room(self) -> bool:
         """Close a few connections that wait for their clients, if there are any; whether a newcomer fits now."""
-        everybody = [connection for connection in self._connections if isinstance(connection, GuardedConnection)]
-        gone = connections_to_close(everybody, self._limits.connections, self._loop.time())
+        guarded = [connection for connection in self._connections if isinstance(connection, GuardedConnection)]
+        gone = connections_to_close(guarded, self._limits.connections, self._loop.time())
         for connection in gone:
             connection.give_way()
             self._connections.pop(connection, None)  # counted no longer, though it ends in a moment

@@ -1,22 +1,22 @@
-"""What one write of the journal takes: pure values, no I/O."""
+"""The batch of one write of the journal: pure values, no I/O."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, TypeAlias
 
-from ingest.journal.receipt import Promise
+from ingest.journal.receipt import ReceiptSink
 from sluice.contract.event import StripeEvent
 from sluice.failures import Unavailable
 
 
-class Waiting(NamedTuple):
-    """One delivery, and whoever waits for its receipt."""
+class QueuedWebhook(NamedTuple):
+    """One delivery, and the request that waits for its receipt."""
 
     event: StripeEvent
     verified_by: str
-    receipt: Promise
+    receipt: ReceiptSink
 
 
-Batch: TypeAlias = Sequence[Waiting]
+Batch: TypeAlias = Sequence[QueuedWebhook]
 
 
 def by_id(batch: Batch) -> Batch:
@@ -24,15 +24,15 @@ def by_id(batch: Batch) -> Batch:
     return sorted(batch, key=lambda waiting: waiting.event.stripe_event_id)
 
 
-def firsts_of(batch: Batch) -> dict[str, Waiting]:
+def firsts_of(batch: Batch) -> dict[str, QueuedWebhook]:
     """The first of each id, sorted by it."""
-    firsts: dict[str, Waiting] = {}
+    firsts: dict[str, QueuedWebhook] = {}
     for waiting in by_id(batch):
         firsts.setdefault(waiting.event.stripe_event_id, waiting)
     return firsts
 
 
-def others(batch: Batch, recorded: Sequence[Waiting]) -> Batch:
+def others(batch: Batch, recorded: Sequence[QueuedWebhook]) -> Batch:
     """Those of a batch whose own delivery was not recorded as new."""
     if len(recorded) == len(batch):
         return ()
@@ -52,7 +52,7 @@ def without_receipt(batch: Batch) -> Batch:
     return [waiting for waiting in batch if not waiting.receipt.done()]
 
 
-def refuse(batch: Iterable[Waiting], failure: type[Unavailable]) -> None:
+def refuse(batch: Iterable[QueuedWebhook], failure: type[Unavailable]) -> None:
     """Tell those who still wait that their delivery is not recorded."""
     for waiting in batch:
         if not waiting.receipt.done():

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from ingest.errors import TooMuchAtOnce
-from ingest.journal.batch import Waiting
+from ingest.journal.batch import QueuedWebhook
 from ingest.tenant_limits import Share
 
 _ROWS_OF_ORGANISERS = 2
@@ -25,7 +25,7 @@ _ROW_BYTES = 1024
 class Taken:
     """Deliveries that left the queue for one write; they count against the limits until they are given back."""
 
-    waiting: list[Waiting] = field(default_factory=list)
+    waiting: list[QueuedWebhook] = field(default_factory=list)
     body_bytes: int = 0
     of_organisers: int = 0
     """So many of the first are organisers'."""
@@ -42,8 +42,8 @@ class FairQueue:
     def __init__(self, *, rows_max: int, bytes_max: int) -> None:
         self._rows_max = rows_max
         self._bytes_max = bytes_max
-        self._platform: deque[Waiting] = deque()
-        self._organisers: OrderedDict[str, deque[Waiting]] = OrderedDict()
+        self._platform: deque[QueuedWebhook] = deque()
+        self._organisers: OrderedDict[str, deque[QueuedWebhook]] = OrderedDict()
         self._organisers_rows = 0
         self._rows_share = Share(rows_max, "rows")
         self._bytes_share = Share(bytes_max, "queue_bytes")
@@ -52,12 +52,12 @@ class FairQueue:
     def __len__(self) -> int:
         return len(self._platform) + self._organisers_rows
 
-    def put(self, waiting: Waiting) -> None:
+    def put(self, waiting: QueuedWebhook) -> None:
         """
         Add one at the end of its line.
 
         Raises:
-            TooMuchAtOnce: too much waits already, of everybody's or of this organiser's.
+            TooMuchAtOnce: too much waits already, altogether or of this organiser's.
         """
         event = waiting.event
         size = len(event.body)
@@ -90,7 +90,7 @@ class FairQueue:
         for waiting in taken.waiting[: taken.of_organisers]:
             self._release(waiting)
 
-    def clear(self) -> Sequence[Waiting]:
+    def clear(self) -> Sequence[QueuedWebhook]:
         """Take everything out at once, for good."""
         taken = list(self)
         for waiting in taken:
@@ -102,12 +102,12 @@ class FairQueue:
         self._organisers_rows = 0
         return taken
 
-    def __iter__(self) -> Iterator[Waiting]:
+    def __iter__(self) -> Iterator[QueuedWebhook]:
         yield from self._platform
         for line in self._organisers.values():
             yield from line
 
-    def _put_behind(self, organiser: str, waiting: Waiting, size: int) -> None:
+    def _put_behind(self, organiser: str, waiting: QueuedWebhook, size: int) -> None:
         self._rows_share.take(organiser, 1)
         try:
             self._bytes_share.take(organiser, size)
@@ -117,7 +117,7 @@ class FairQueue:
         self._organisers.setdefault(organiser, deque()).append(waiting)
         self._organisers_rows += 1
 
-    def _release(self, waiting: Waiting) -> None:
+    def _release(self, waiting: QueuedWebhook) -> None:
         organiser = waiting.event.tenant or ""
         self._rows_share.give_back(organiser, 1)
         self._bytes_share.give_back(organiser, len(waiting.event.body))

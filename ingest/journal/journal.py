@@ -1,8 +1,8 @@
 """
 The group commit: all webhooks that arrive while a write is under way go out together in the next one.
 
-There is no timer. An idle journal writes at once; a busy one writes larger batches, and begins the next before anybody
-is told of the last. Whoever calls ``record`` is answered after the commit of a write that holds their own delivery,
+There is no timer. An idle journal writes at once; a busy one writes larger batches, and begins the next before it
+answers the requests of the last. A call of ``record`` returns after the commit of a write that holds its own delivery,
 whether it was new or a repeat.
 """
 
@@ -12,13 +12,11 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-import asyncpg
-
 from ingest import metrics
 from ingest.errors import NotRecorded, OutOfTime, TooMuchAtOnce
-from ingest.journal.batch import Batch, Waiting, firsts_of, others, refuse, without_receipt
+from ingest.journal.batch import Batch, QueuedWebhook, firsts_of, others, refuse, without_receipt
 from ingest.journal.fair_queue import FairQueue
-from ingest.journal.receipt import ALREADY_RECORDED, RECORDED, Promise, Receipt
+from ingest.journal.receipt import ALREADY_RECORDED, RECORDED, Receipt, ReceiptSink
 from ingest.journal.repeats import record_repeats
 from ingest.journal.shared_deadline import Deadline, seconds_left
 from ingest.journal.suspended_tenants import SuspendedTenants
@@ -26,7 +24,9 @@ from ingest.rate_limited_log import RATE_LIMITED_LOG
 from sluice.contract.event import StripeEvent
 from sluice.failures import DatabaseUnavailable
 from sluice.inbox import recorder
+from sluice.postgres.errors import cause_of
 from sluice.postgres.pool import DATABASE_ERRORS, Connection, Database, is_transient
+from sluice.postgres.sqlstate import Cause
 from sluice.postgres.sticky_connection import Hold
 from sluice.runtime.endless import turn
 
@@ -34,7 +34,7 @@ _LEAST_RETRY_SECONDS = 0.3
 _HOLD_SECONDS = 1.0
 _IDLE_SECONDS = 10.0
 _LEAST_SHARE = 32  # below this a write costs the same however few its rows are
-_ROW_AT_FAULT = frozenset({"22", "23", "54", "P0", "XX"})  # a value, a constraint, a limit, a trigger, a broken page
+_ROW_AT_FAULT = frozenset({Cause.ROW_REFUSED, Cause.DATA_CORRUPTED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +91,14 @@ class Journal:
         Return once this delivery is committed.
 
         Raises:
-            TooMuchAtOnce: too much waits already, of everybody's or of this organiser's.
+            TooMuchAtOnce: too much waits already, altogether or of this organiser's.
             OutOfTime, DatabaseUnavailable, NotRecorded: it may be recorded nevertheless; the sender should try again.
         """
         receipt: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         self.enter(event, verified_by, receipt)
         return await receipt
 
-    def enter(self, event: StripeEvent, verified_by: str, receipt: Promise) -> None:
+    def enter(self, event: StripeEvent, verified_by: str, receipt: ReceiptSink) -> None:
         """
         Put a delivery into the next write, and return at once; ``receipt`` learns what ``record`` returns or raises.
 
@@ -106,7 +106,7 @@ class Journal:
             TooMuchAtOnce: as ``record``.
         """
         self._suspended.check(event.tenant)
-        self._queue.put(Waiting(event, verified_by, receipt))
+        self._queue.put(QueuedWebhook(event, verified_by, receipt))
         self._deadline.watch(receipt)
         self._arrived.set()
 
@@ -142,7 +142,7 @@ class Journal:
             await self._write(batch)
         finally:
             self._queue.give_back(taken)
-            refuse(batch, NotRecorded)  # whoever has no answer yet, should this task be cancelled
+            refuse(batch, NotRecorded)  # those without an answer yet, should this task be cancelled
 
     def _share(self) -> int:
         """
@@ -239,6 +239,4 @@ def _is_worth_repeating(error: Exception) -> bool:
 
 
 def _is_about_a_row(error: Exception) -> bool:
-    if isinstance(error, ValueError):  # asyncpg cannot encode a value
-        return True
-    return isinstance(error, asyncpg.PostgresError) and (error.sqlstate or "")[:2] in _ROW_AT_FAULT
+    return cause_of(error) in _ROW_AT_FAULT

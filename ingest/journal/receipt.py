@@ -1,4 +1,4 @@
-"""What whoever brings a webhook to the journal is told."""
+"""Results of ``Journal.record``."""
 
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
@@ -18,11 +18,11 @@ Receipt: TypeAlias = Recorded | AlreadyRecorded
 RECORDED, ALREADY_RECORDED = Recorded(), AlreadyRecorded()
 
 
-class Promise(Protocol):
-    """Whoever waits for a receipt; an ``asyncio.Future`` is one. It must not answer before the caller has returned."""
+class ReceiptSink(Protocol):
+    """Takes one delivery's receipt; an ``asyncio.Future`` is one. It must not answer before the caller has returned."""
 
     def done(self) -> bool:
-        """Whether nobody waits any more."""
+        """Whether no request waits any more."""
 
     def set_result(self, receipt: Receipt, /) -> None:
         """It is durable."""

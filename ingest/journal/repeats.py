@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from ingest import metrics
 from ingest.errors import NotRecorded
-from ingest.journal.batch import Batch, Waiting, by_id, differs, firsts_of, refuse
+from ingest.journal.batch import Batch, QueuedWebhook, by_id, differs, firsts_of, refuse
 from ingest.journal.shared_deadline import seconds_left
 from ingest.rate_limited_log import RATE_LIMITED_LOG
 from sluice.inbox import recorder
@@ -57,7 +57,7 @@ async def record_repeats(connection: Connection, batch: Batch, deadline: float) 
     return Committed([*done.new, *rest.new], [*done.repeats, *rest.repeats])
 
 
-def _renamed(waiting: Waiting) -> Waiting:
+def _renamed(waiting: QueuedWebhook) -> QueuedWebhook:
     """The same delivery under a key of its own."""
     event = waiting.event
     event_id, at, tenant = event.stripe_event_id.partition("@")

@@ -1,4 +1,4 @@
-"""The deadline of everybody who waits alike: one timer for all of them, for one each costs more than verifying does."""
+"""One deadline timer for all that wait equally long; a timer for each would cost more than verifying does."""
 
 import asyncio
 import time
@@ -10,8 +10,8 @@ from sluice.failures import Failure
 _LOOK_SECONDS = 0.05
 
 
-class Waiting(Protocol):
-    """Somebody who waits; an ``asyncio.Future`` is one."""
+class Expirable(Protocol):
+    """Something that waits; an ``asyncio.Future`` is one."""
 
     def done(self) -> bool:
         """Whether they have what they waited for."""
@@ -32,10 +32,10 @@ class Deadline:
     def __init__(self, seconds: float, failure: type[Failure]) -> None:
         self._seconds = seconds
         self._failure = failure
-        self._watched: deque[tuple[float, Waiting]] = deque()
+        self._watched: deque[tuple[float, Expirable]] = deque()
         self._timer: asyncio.TimerHandle | None = None
 
-    def watch(self, waiting: Waiting) -> None:
+    def watch(self, waiting: Expirable) -> None:
         """From now on, until it is done."""
         self._watched.append((time.monotonic() + self._seconds, waiting))
         if self._timer is None:

@@ -1,11 +1,11 @@
-"""Organisers one of whose rows PostgreSQL refused just now: another such row has everybody's write halved again."""
+"""Organisers one of whose rows PostgreSQL refused just now; another such row would have the write halved again."""
 
 import time
 from collections.abc import Callable, Iterable, Sequence
 
 from ingest import metrics
 from ingest.errors import TooMuchAtOnce
-from ingest.journal.batch import Waiting
+from ingest.journal.batch import QueuedWebhook
 
 _SECONDS = 10.0
 _KEPT = 1_000
@@ -33,13 +33,13 @@ class SuspendedTenants:
             metrics.OVER_SHARE.labels("refused_rows").inc()
             raise TooMuchAtOnce
 
-    def split(self, batch: Sequence[Waiting]) -> tuple[Sequence[Waiting], Sequence[Waiting]]:
+    def split(self, batch: Sequence[QueuedWebhook]) -> tuple[Sequence[QueuedWebhook], Sequence[QueuedWebhook]]:
         """Those that may be written, and those of barred organisers."""
         if not self._until:
             return batch, ()
         now = self._clock()
-        free: list[Waiting] = []
-        suspended: list[Waiting] = []
+        free: list[QueuedWebhook] = []
+        suspended: list[QueuedWebhook] = []
         for waiting in batch:
             until = self._until.get(waiting.event.tenant or "", 0)
             (suspended if until > now else free).append(waiting)

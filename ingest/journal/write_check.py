@@ -1,4 +1,4 @@
-"""Whether PostgreSQL would take webhooks from this process: the journal's own statements, without a webhook in them."""
+"""Check that PostgreSQL takes webhooks from this process: the journal's own statements, without a webhook in them."""
 
 from sluice.inbox import recorder
 from sluice.postgres.pool import DATABASE_ERRORS, Database

@@ -20,7 +20,7 @@ class FailedPublications:
             self._since[event.stripe_event_id] = self._clock()
 
     def take(self, rows: int, *, older_than_seconds: float) -> Sequence[str]:
-        """The ids of the oldest, no longer remembered here; younger ones may still be due to nobody."""
+        """The ids of the oldest, no longer remembered here; younger ones may still be due without being known."""
         latest = self._clock() - older_than_seconds
         taken = [event_id for event_id, since in list(self._since.items())[:rows] if since <= latest]
         for event_id in taken:

@@ -29,10 +29,10 @@ HEADROOM_BYTES = 8 * 1024
 class PublisherLimits:
     """How many publications are under way at once, how much waits for them, and for how long it is worth publishing."""
 
-    lanes: int = 32
+    concurrent: int = 32
     together_rows: int = 64
     together_bytes: int = 1024 * 1024
-    """What one lane sends in one piece; one message at least."""
+    """What is sent in one piece; one message at least."""
     waiting_rows: int = 10_000
     waiting_bytes: int = 32 * 1024 * 1024
     publish_seconds: float = 3
@@ -76,7 +76,7 @@ class Publisher:
 
     @property
     def waiting_rows(self) -> int:
-        """Fresh events that wait for a free lane."""
+        """Fresh events that wait to be sent."""
         return self._rows
 
     @property
@@ -92,19 +92,19 @@ class Publisher:
         now = time.monotonic()
         taken = [Publication(event, attempt=0, publication=1, reason="fresh") for event in events if self._admit(event)]
         self._fresh.extend([_Fresh(together, now) for together in self._parts(taken)])
-        asyncio.get_running_loop().call_soon(self._send_fresh)  # whoever waits for an answer has it first
+        asyncio.get_running_loop().call_soon(self._send_fresh)  # after the answers to the requests
 
     async def publish_all(self, publications: Sequence[Publication], *, within_seconds: float) -> int:
         """Publish these, many at a time; how many were stored. Stops early when JetStream goes away or time is up."""
         together = list(self._parts(publications))
-        lanes = _Lanes(iter(together))
+        pieces = _Pieces(iter(together))
         try:
             async with asyncio.timeout(within_seconds), asyncio.TaskGroup() as group:
-                for _ in range(min(self._limits.lanes, len(together))):
-                    group.create_task(self._publish_some(lanes))
+                for _ in range(min(self._limits.concurrent, len(together))):
+                    group.create_task(self._publish_some(pieces))
         except TimeoutError:
             metrics.RELAY_UNPUBLISHED.labels("too_late").inc()
-        return lanes.stored
+        return pieces.stored
 
     def _admit(self, event: StripeEvent) -> bool:
         if self._rows >= self._limits.waiting_rows or self._bytes > self._limits.waiting_bytes:
@@ -115,13 +115,13 @@ class Publisher:
         return True
 
     def _parts(self, publications: Sequence[Publication]) -> Iterator[Sequence[Publication]]:
-        """What is sent in one piece each."""
+        """Split publications into pieces that are sent together."""
         limits = self._limits
         return parts(publications, _body_bytes, most_bytes=limits.together_bytes, most_items=limits.together_rows)
 
     def _send_fresh(self) -> None:
-        """Send what waits, as far as there are lanes."""
-        while self._fresh and self._under_way < self._limits.lanes:
+        """Send what waits, up to the limit of pieces under way."""
+        while self._fresh and self._under_way < self._limits.concurrent:
             publications, since = self._fresh.popleft()
             self._rows -= len(publications)
             self._bytes -= sum([len(publication.event.body) for publication in publications])
@@ -146,12 +146,12 @@ class Publisher:
         if self._fresh:
             asyncio.get_running_loop().call_soon(self._send_fresh)
 
-    async def _publish_some(self, lanes: "_Lanes") -> None:
-        for together in lanes.rest:
+    async def _publish_some(self, pieces: "_Pieces") -> None:
+        for together in pieces.rest:
             if not self._stream.is_connected:
                 return
             stored = await self._publish(together)
-            lanes.stored += stored  # not in one line: `+=` reads before it awaits
+            pieces.stored += stored  # not in one line: `+=` reads before it awaits
 
     async def _publish(self, publications: Sequence[Publication]) -> int:
         """Publish these in one piece; how many were stored now. A duplicate is not: JetStream stored nothing."""
@@ -191,7 +191,7 @@ class Publisher:
             self.failed_publications.add(event)
 
     def _messages(self, publications: Sequence[Publication]) -> tuple[list[Publication], list[OutgoingMessage]]:
-        """Those that can be sent, and their messages; nobody waits for one that cannot, and it stops no other."""
+        """Those that can be sent, and their messages; one that cannot be sent delays and stops no other."""
         sendable: list[Publication] = []
         messages: list[OutgoingMessage] = []
         for publication in publications:
@@ -219,8 +219,8 @@ class Publisher:
 
 
 @dataclass(slots=True)
-class _Lanes:
-    """What several lanes take from together."""
+class _Pieces:
+    """Pieces that several tasks publish together."""
 
     rest: Iterator[Sequence[Publication]]
     stored: int = 0

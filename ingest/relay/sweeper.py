@@ -56,7 +56,7 @@ class RelayLimits:
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """What one sweep published, by why."""
+    """Rows that one sweep published, by reason."""
 
     due: int = 0
     failed_publications: int = 0

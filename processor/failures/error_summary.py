@@ -3,8 +3,9 @@
 import traceback
 from pathlib import PurePath
 
-from processor.failures.retries import ABORTED_TRANSACTION, HandlerFailed, sqlstate
+from processor.failures.retries import HandlerFailed, LostOutsideHandlers
 from sluice.failures import Failure
+from sluice.postgres.sqlstate import Cause, cause_of_code, sqlstate
 
 LONGEST = 500
 _TELLING = ("constraint_name", "schema_name", "table_name", "column_name")
@@ -19,6 +20,8 @@ def describe(error: BaseException) -> str:
     """
     if isinstance(error, HandlerFailed) and error.__cause__ is not None:
         return _cut(f"{_essence(error.__cause__)} in handler {error.handler}{_place(error.__cause__)}")
+    if isinstance(error, LostOutsideHandlers) and error.__cause__ is not None:
+        return describe(error.__cause__)
     return _cut(f"{_essence(error)}{_place(error)}")
 
 
@@ -33,7 +36,7 @@ def _essence(error: BaseException) -> str:
 
 
 def _sql_details(error: BaseException, code: str) -> str:
-    if code == ABORTED_TRANSACTION:
+    if cause_of_code(code) is Cause.TRANSACTION_ABORTED:
         return ": it went on after an SQL error that it swallowed"
     if code.startswith(_NAMES_ONLY):
         return f": {error.args[0]}" if error.args else ""

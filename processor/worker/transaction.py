@@ -7,12 +7,12 @@ transaction that claimed, and in no other.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from processor.failures.retries import Patience
+from processor.failures.retries import LostOutsideHandlers, Patience, is_cut
 from processor.outcome import (
     Claimed,
     Duplicate,
@@ -102,14 +102,16 @@ class Processor:
             self.database.acquire() as connection,
             _transaction(connection),
         ):
-            claim = await self._claim(connection, works, alone, self.limits.lock_wait(has_waited=has_waited))
-            rest = [work for work in works if work.event_id not in claim.rows and work.event_id not in claim.forged]
-            unclaimed = await _look(connection, rest, alone)
+            with _outside_handlers(connection):
+                claim = await self._claim(connection, works, alone, self.limits.lock_wait(has_waited=has_waited))
+                rest = [work for work in works if work.event_id not in claim.rows and work.event_id not in claim.forged]
+                unclaimed = await _look(connection, rest, alone)
             last_looks = frozenset(event_id for event_id, row in claim.rows.items() if row.is_last_look)
             handled = await self.dispatcher.handle(
                 [row.event for row in claim.rows.values()], connection, last_looks=last_looks
             )
-            settled = await self._settle(connection, handled, _attempts(works), claim.transaction)
+            with _outside_handlers(connection):
+                settled = await self._settle(connection, handled, _attempts(works), claim.transaction)
         return {**unclaimed, **claim.forged, **settled}
 
     async def _claim(self, tx: Connection, works: Sequence[Work], alone: bool, lock_seconds: float) -> Claim:
@@ -167,7 +169,8 @@ async def _transaction(connection: Connection) -> AsyncIterator[None]:
     READ COMMITTED is asked for: by another default of the role's, a statement would miss what others commit meanwhile.
     """
     transaction = connection.transaction(isolation="read_committed")
-    await transaction.start()
+    with _outside_handlers(connection):
+        await transaction.start()
     try:
         yield
     except BaseException:
@@ -175,6 +178,18 @@ async def _transaction(connection: Connection) -> AsyncIterator[None]:
             await transaction.rollback()
         raise
     await transaction.commit()
+
+
+@contextmanager
+def _outside_handlers(connection: Connection) -> Iterator[None]:
+    """Say of a connection that is lost in this block that no handler ran; one that was lost before is a handler's."""
+    was_lost = connection.is_closed()
+    try:
+        yield
+    except DATABASE_ERRORS as error:
+        if was_lost or not is_cut(error):
+            raise
+        raise LostOutsideHandlers from error
 
 
 def _claim_of(rows: Sequence[Record], works: Sequence[Work]) -> Claim:

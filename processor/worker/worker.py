@@ -14,7 +14,15 @@ from processor.failures.database_gate import DatabaseGate
 from processor.failures.exclusive_run import ExclusiveRun
 from processor.failures.failure_store import FailureStore
 from processor.failures.isolated_runs import IsolatedRuns
-from processor.failures.retries import Blame, HandlerFailed, blame, hopeless_event, missed_deadline, says_shutdown
+from processor.failures.retries import (
+    Blame,
+    HandlerFailed,
+    LostOutsideHandlers,
+    blame,
+    hopeless_event,
+    missed_deadline,
+    says_shutdown,
+)
 from processor.outcome import Suspect, Verdict, Work, is_answered
 from processor.queue.released_messages import ReleasedMessages
 from processor.worker.batch import Batch, plan, run_alone
@@ -234,6 +242,8 @@ class Worker:
 
     async def _lost(self, batch: Batch, error: Exception) -> Sequence[Batch]:
         """The connection went: nobody's doing if PostgreSQL stops; else it shows whose when each runs by itself."""
+        if self.witness is not None and isinstance(error, LostOutsideHandlers):
+            self.witness.note_cut()
         has_answer = await self.database_gate.has_answer()
         if not has_answer and says_shutdown(error):
             return await self._wait(self._ended(batch))

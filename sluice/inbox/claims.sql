@@ -30,7 +30,8 @@ SELECT stripe_event_id, delay_seconds FROM sluice_settle_batch($1::text[], $2::t
 
 -- settle_parked --
 -- $1 stripe_event_ids  $2 why  $3 seconds until the next look  $4 the transaction that claimed; in another one nothing is
--- settled. The facts that the handler wrote commit; the event comes back until its row appears or patience ends.
+-- settled. The facts that the handler wrote commit; the event comes back until its row appears or patience ends. CASE keeps
+-- the plan at one look-up by key for each row: it fits no partial index.
 UPDATE webhook_logs w
 SET outcome = 'parked',
     parked_at = coalesce(w.parked_at, now()),
@@ -42,6 +43,10 @@ SET outcome = 'parked',
     next_attempt_at = now() + parked.delay_seconds * interval '1 second'
 FROM unnest($1::text[], $2::text[], $3::float8[]) AS parked (stripe_event_id, reason, delay_seconds)
 WHERE w.stripe_event_id = parked.stripe_event_id AND pg_current_xact_id_if_assigned()::text = $4::text
+  AND CASE
+        WHEN w.processed IS NOT FALSE OR w.dead_at IS NOT NULL THEN false
+        ELSE coalesce(w.published_at, w.next_attempt_at) IS NOT NULL
+      END
 RETURNING w.stripe_event_id;
 
 -- settle_unsupported --
@@ -55,6 +60,10 @@ SET outcome = 'unsupported',
     dead_at = now()
 FROM unnest($1::text[], $2::text[]) AS unsupported (stripe_event_id, reason)
 WHERE w.stripe_event_id = unsupported.stripe_event_id AND pg_current_xact_id_if_assigned()::text = $3::text
+  AND CASE
+        WHEN w.processed IS NOT FALSE OR w.dead_at IS NOT NULL THEN false
+        ELSE coalesce(w.published_at, w.next_attempt_at) IS NOT NULL
+      END
 RETURNING w.stripe_event_id;
 
 -- begin_isolated_run --
@@ -86,7 +95,8 @@ RETURNING w.solo_starts;
 -- end_isolated_runs --
 -- $1 stripe_event_ids. These runs ended, though without a result: the process lived, so nobody killed it.
 UPDATE webhook_logs SET solo_starts = 0
-WHERE stripe_event_id = ANY ($1::text[]) AND solo_starts > 0 AND NOT processed;
+WHERE stripe_event_id = ANY ($1::text[]) AND solo_starts > 0 AND NOT processed AND dead_at IS NULL
+  AND coalesce(published_at, next_attempt_at) IS NOT NULL;
 
 -- read_unended --
 -- $1 stripe_event_ids. Those of which a run alone began that nobody has ended.

@@ -25,7 +25,7 @@ class Postponement(NamedTuple):
     """Result of ``postpone``."""
 
     is_first: bool
-    """Nobody had held the event up before."""
+    """Nothing had held the event up before."""
     is_dead: bool
     postponed_since: datetime
 

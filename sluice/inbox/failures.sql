@@ -17,6 +17,7 @@ WHERE stripe_event_id = $1
   AND processing_attempts = $2
   AND NOT processed
   AND dead_at IS NULL
+  AND coalesce(published_at, next_attempt_at) IS NOT NULL
 RETURNING dead_at IS NOT NULL AS is_dead;
 
 -- dead_letter --
@@ -32,6 +33,7 @@ WHERE stripe_event_id = $1
   AND processing_attempts = $2
   AND NOT processed
   AND dead_at IS NULL
+  AND coalesce(published_at, next_attempt_at) IS NOT NULL
 RETURNING true AS is_dead;
 
 -- postpone --
@@ -51,4 +53,5 @@ FROM unnest($1::text[], $2::integer[]) AS deferred (stripe_event_id, attempt)
 WHERE w.stripe_event_id = ANY (ARRAY[deferred.stripe_event_id])
   AND w.processing_attempts = deferred.attempt
   AND NOT w.processed
-  AND w.dead_at IS NULL;
+  AND w.dead_at IS NULL
+  AND (w.published_at IS NOT NULL OR w.next_attempt_at <= now());

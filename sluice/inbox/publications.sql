@@ -55,7 +55,7 @@ SET publications = publications + 1,
 WHERE id = ANY (ARRAY(
     SELECT id
     FROM webhook_logs
-    WHERE stripe_event_id = ANY ($1::text[]) AND publications = 1 AND published_at IS NOT NULL
+    WHERE stripe_event_id = ANY ($1::text[]) AND publications = 1
         AND NOT processed AND dead_at IS NULL AND next_attempt_at <= now()
     FOR UPDATE SKIP LOCKED
 ))

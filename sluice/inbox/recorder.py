@@ -37,7 +37,7 @@ class RecordedDelivery(NamedTuple):
     is_unfilled: bool
     """Its row is one that an earlier application left without a body; see ``fill``."""
     life: Life | None
-    """Of a dead row: whether it lives again, lived already, or is held by somebody."""
+    """Of a dead row: whether it lives again, lived already, or is held by another transaction."""
 
 
 async def record_new(connection: Connection, deliveries: Sequence[Delivery], *, within_seconds: float) -> Sequence[str]:
@@ -91,7 +91,7 @@ async def fill(connection: Connection, deliveries: Sequence[Delivery], *, within
     Give an earlier application's rows their bodies.
 
     Returns:
-        The ids that were filled; somebody holds the others.
+        The ids that were filled; other transactions hold the rest.
     """
     rows = await connection.fetch(QUERIES["fill"], *_columns(deliveries), timeout=within_seconds)
     return {row["stripe_event_id"] for row in rows}

@@ -102,8 +102,8 @@ ORDER BY place;
 
 -- fill --
 -- The arrays of record but the last, each id once. An earlier application's row that it left unprocessed, without a body
--- and never relayed: the redelivery fills it and makes it due; the sweep does the rest. What somebody holds is left out,
--- for a batch waits for nobody. Seldom used, so it costs nothing to be a statement of its own; and ingest itself may
+-- and never relayed: the redelivery fills it and makes it due; the sweep does the rest. A locked row is left out,
+-- for a batch waits for no lock. Seldom used, so it costs nothing to be a statement of its own; and ingest itself may
 -- change no body.
 SELECT filled.stripe_event_id
 FROM sluice_fill_webhooks(

@@ -6,7 +6,7 @@ from enum import Enum, StrEnum
 from typing import Final, TypeAlias
 
 _OPEN = "NOT processed AND dead_at IS NULL"
-_WAITING = f"{_OPEN} AND next_attempt_at IS NOT NULL AND published_at IS NULL"
+_WAITING = f"{_OPEN} AND published_at IS NULL AND next_attempt_at IS NOT NULL"
 _DEAD = "NOT processed AND dead_at IS NOT NULL"
 
 
@@ -19,11 +19,11 @@ class State(Enum):
     """
 
     UNFILLED = (
-        f"{_OPEN} AND next_attempt_at IS NULL",
+        f"{_OPEN} AND published_at IS NULL AND next_attempt_at IS NULL",
         "Left unprocessed and without a body by an earlier application. Nothing publishes it.",
     )
     PUBLISHED = (
-        f"{_OPEN} AND next_attempt_at IS NOT NULL AND published_at IS NOT NULL",
+        f"{_OPEN} AND published_at IS NOT NULL",
         "A message is on its way, and no attempt has ended since. `outcome` tells of the attempt before.",
     )
     QUEUED = (
@@ -68,6 +68,10 @@ class State(Enum):
         """The word that people read."""
         return self.name.lower()
 
+    def __repr__(self) -> str:
+        """The name alone; the condition would fill a screen."""
+        return f"State.{self.name}"
+
 
 def state_expression(states: Iterable[State] = State) -> str:
     """SQL that gives the state's word for the row in scope."""
@@ -87,9 +91,8 @@ class Actor(StrEnum):
     @property
     def role(self) -> str:
         """Database role that has the rights for it."""
-        if self is Actor.RECONCILER:
-            return "sluice_reconciler"
-        return "sluice_ingest" if self in (Actor.INGEST, Actor.RELAY) else "sluice_processor"
+        services = {Actor.RELAY: Actor.INGEST, Actor.OPERATOR: Actor.PROCESSOR}
+        return f"sluice_{services.get(self, self)}"
 
 
 WAITING: Final = (State.QUEUED, State.FAILED, State.PARKED, State.POSTPONED)
@@ -199,7 +202,7 @@ TRANSITIONS: Final = (
         "publish after all",
         Actor.RELAY,
         "publications.claim_unpublished",
-        _loops([State.PUBLISHED]),
+        _arrows(OPEN, State.PUBLISHED),
         "Publish a new row whose first publication failed.",
         "it is due and was published once",
     ),
@@ -264,7 +267,10 @@ TRANSITIONS: Final = (
         "postpone",
         Actor.PROCESSOR,
         "failures.postpone",
-        _arrows(OPEN, State.POSTPONED, State.DEAD),
+        {
+            **_arrows(WAITING, State.POSTPONED),
+            **_arrows([State.PUBLISHED, State.POSTPONED], State.POSTPONED, State.DEAD),
+        },
         "Wait for a lock that others hold; give up when they hold it for as long as all attempts may take.",
         _ATTEMPT,
         "sluice_postpone_webhook",

@@ -1,4 +1,4 @@
-"""What the services ask of a stream; ``tests/nats/test_broker.py`` holds every implementation to it."""
+"""The interface between the services and a stream; ``tests/nats/test_broker.py`` holds each implementation to it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, TypeAlias

@@ -25,7 +25,7 @@ _CLOSE_SECONDS = 1
 _PULL_GRACE_SECONDS = 1.0
 _NANOSECONDS = 1_000_000_000
 UNSENT_BYTES_MAX: Final = 8 * 1024 * 1024
-"""What may wait for a server that reads slowly."""
+"""Bytes that may wait for a server that reads slowly."""
 NO_MESSAGES: Final = frozenset({"404", "408"})
 """With these a server ends a pull that found nothing."""
 
@@ -62,7 +62,7 @@ Tell: TypeAlias = Callable[[Sequence[Received | None]], None]
 
 
 class NoAnswer(StreamUnavailable):
-    """Nobody listens there: the stream or the consumer is gone."""
+    """Nothing listens there: the stream or the consumer is gone."""
 
 
 class _Message(NamedTuple):
@@ -78,7 +78,7 @@ class _Message(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class _Answers:
-    """What has come so far in answer to requests that were sent together."""
+    """Answers that have come so far to requests that were sent together."""
 
     messages: list[Received | None]
     missing: int
@@ -161,7 +161,7 @@ class Connection:
         Send a request and return the payload of its answer.
 
         Raises:
-            NoAnswer: nobody listens on that subject.
+            NoAnswer: nothing listens on that subject.
             StreamUnavailable: the connection was lost, or no answer came in that time; the request may have arrived.
         """
         answers: asyncio.Future[Sequence[Received | None]] = self._loop.create_future()
@@ -294,7 +294,7 @@ class Connection:
             self._pull[2].set_result(status)
 
     async def _on_closed(self) -> None:
-        """Let nobody wait any longer for an answer; never raises."""
+        """End every wait for an answer; never raises."""
         self.closed.set()
         unanswered = list(self._answers.values())
         self._answers.clear()
@@ -308,7 +308,7 @@ def checked(answer: Received | None, within_seconds: float) -> bytes:
     The payload of an answer.
 
     Raises:
-        NoAnswer: nobody listens on that subject.
+        NoAnswer: nothing listens on that subject.
         StreamUnavailable: no answer came.
     """
     if answer is None:

@@ -222,7 +222,7 @@ class JetStream:
         return request
 
     def _published(self, answer: Received | None, within_seconds: float) -> Published:
-        """Whether the message was stored now; the server's refusal or silence as the failure that it is."""
+        """Tell a message stored now from a duplicate; raise the server's refusal or silence as its failure."""
         try:
             is_stored = jetstream_api.is_stored(checked(answer, within_seconds))
         except StreamUnavailable as failure:

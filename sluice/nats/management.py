@@ -30,7 +30,7 @@ def is_stored(answer: bytes) -> bool:
     Whether JetStream's answer to a message says that it was stored now; False: it had one with its id already.
 
     Raises:
-        StreamUnavailable: JetStream refused it; or these are not its words: whoever subscribes may answer too.
+        StreamUnavailable: JetStream refused it; or the words are not JetStream's, for any subscriber may answer too.
     """
     try:
         said = orjson.loads(answer)
@@ -42,7 +42,7 @@ def is_stored(answer: bytes) -> bool:
         case {"stream": str(), "seq": int()}:
             return not said.get("duplicate", False)
         case _:
-            raise StreamUnavailable("somebody else answered in JetStream's stead")
+            raise StreamUnavailable("another client answered in JetStream's stead")
 
 
 async def ensure_consumer(ask: Ask, stream: str, spec: ConsumerSpec) -> None:
@@ -121,7 +121,7 @@ async def _update(ask: Ask, subject: str, request: Json, changed: list[str]) -> 
 
 async def call(ask: Ask, subject: str, request: Json) -> Json:
     """
-    What JetStream answers to one request of its management interface.
+    Make one request of JetStream's management interface.
 
     Raises:
         ApiRefused: it said no.
@@ -140,7 +140,7 @@ def difference(wanted: Json, present: Json) -> list[str]:
 
 
 def stream_config(spec: StreamSpec) -> Json:
-    """What we own of a stream's configuration, in JetStream's words."""
+    """The part of a stream's configuration that is ours, in JetStream's words."""
     config: Json = {
         "name": spec.name,
         "subjects": list(spec.subjects),
@@ -155,7 +155,7 @@ def stream_config(spec: StreamSpec) -> Json:
 
 
 def consumer_config(spec: ConsumerSpec) -> Json:
-    """What we own of a consumer's configuration, in JetStream's words."""
+    """The part of a consumer's configuration that is ours, in JetStream's words."""
     return {
         "name": spec.durable,
         "durable_name": spec.durable,

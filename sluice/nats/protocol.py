@@ -22,7 +22,7 @@ _HEADED = re.compile(rb"HMSG %b [^ \r\n]+ (?:%b )?([0-9]+) ([0-9]+)\r\n" % (_WOR
 
 
 class Request(NamedTuple):
-    """What is sent to a subject; ``head`` is the encoded headers, empty where there are none."""
+    """A message to a subject; ``head`` is the encoded headers, empty where there are none."""
 
     subject: str
     headers: Mapping[str, str]
@@ -43,7 +43,7 @@ class Request(NamedTuple):
 
     @property
     def size(self) -> int:
-        """What the server's ``max_payload`` counts, in bytes."""
+        """Size in bytes as the server's ``max_payload`` counts it."""
         return len(self.head) + len(self.payload)
 
     def to_bytes(self, reply: str = "") -> bytes:
@@ -62,7 +62,7 @@ def _encoded(headers: Mapping[str, str]) -> bytes:
 
 
 class Message(NamedTuple):
-    """What a subscription was sent; ``head`` is the headers as they came, empty where there are none."""
+    """A message from a subscription; ``head`` is the headers as they came, empty where there are none."""
 
     subject: str
     reply: str

@@ -1,4 +1,4 @@
-"""Whether JetStream takes what is published."""
+"""Watch whether JetStream takes what is published."""
 
 import time
 from collections.abc import Callable
@@ -20,7 +20,7 @@ class Publishing:
         self._first_at = None
 
     def failed(self) -> None:
-        """A message was refused, or nobody answered."""
+        """A message was refused, or not answered."""
         self._last_at = self.clock()
         if self._first_at is None:
             self._first_at = self._last_at

@@ -1,4 +1,4 @@
-"""What a person configures about the stream; the same for every service that makes sure of it."""
+"""Settings of the stream; the same for every service that makes sure of it."""
 
 from collections.abc import Sequence
 

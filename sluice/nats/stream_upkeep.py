@@ -53,7 +53,7 @@ class Upkeep:
 
     async def remake(self, ask: Ask) -> bool:
         """
-        Delete the stream and create it; whether that was done: only what is ours, and read by nobody but the processor.
+        Delete the stream and create it; whether that was done: only a stream of ours that only the processor reads.
 
         PostgreSQL has everything that was in it.
 
@@ -114,7 +114,7 @@ async def _create_so(ask: Ask, name: str, config: Json) -> Json:
 
 
 def _modest(wanted: Json) -> Sequence[Json]:
-    """What to ask for, one after the other; a server reserves the bytes on its disk."""
+    """Requests to try, one after the other; a server reserves the bytes on its disk."""
     configs = [wanted]
     if "num_replicas" in wanted:
         configs.append({name: value for name, value in wanted.items() if name != "num_replicas"})

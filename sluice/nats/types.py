@@ -1,4 +1,4 @@
-"""What services say to each other's streams, in words of our own."""
+"""Types of the services' talk with the stream, in words of our own."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ class StreamSpec:
     """
     A stream as we want it: on disk, old messages discarded first.
 
-    ``max_bytes`` is reserved on the server's disk. ``replicas`` None leaves the number to whoever runs NATS. A stream
+    ``max_bytes`` is reserved on the server's disk. ``replicas`` None leaves the number to NATS' operator. A stream
     that is not ours (``is_ours`` False) is only looked at, never created or changed.
     """
 
@@ -52,7 +52,7 @@ class _AsItCame(Protocol):
 
 
 def _say_nothing(replies: Sequence[str], word: bytes) -> None:
-    """Nobody redelivers a message that no broker carried."""
+    """A message that no broker carried is not redelivered."""
     del replies, word
 
 
@@ -76,7 +76,7 @@ class IncomingMessage:
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """The headers, decoded when somebody asks."""
+        """The headers, decoded when they are read."""
         return self._message.headers
 
     def ack(self) -> None:
@@ -85,7 +85,7 @@ class IncomingMessage:
 
 
 def keep(messages: Sequence[IncomingMessage]) -> None:
-    """Say that we still work on these, so that nobody else gets them yet; all of one fetch."""
+    """Say that we still work on these, so that they are not delivered elsewhere yet; all of one fetch."""
     if messages:
         messages[0]._say([message._message.reply for message in messages], b"+WPI")  # noqa: SLF001  of this module
 
@@ -106,7 +106,7 @@ def acknowledge(messages: Sequence[IncomingMessage]) -> None:
 @dataclass(frozen=True, slots=True)
 class ConsumerProgress:
     """
-    What one look at a consumer says; two of them tell whether it moves.
+    One look at a consumer; two of them tell whether it moves.
 
     Args:
         delivered: messages delivered so far, repeated ones too.

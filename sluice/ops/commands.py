@@ -15,6 +15,9 @@ _COMMANDS: Mapping[str, str] = MappingProxyType(
         "why": "sluice.ops.why.command",
         "events": "sluice.ops.events",
         "send": "sluice.ops.send.command",
+        "retry": "sluice.ops.verbs:retry",
+        "replay": "sluice.ops.verbs:replay",
+        "write-off": "sluice.ops.verbs:write_off",
         "migrate": "sluice.ops.migrate",
         "rebuild": "processor.rebuild.command",
     }
@@ -26,6 +29,7 @@ Examples:
   sluice why pi_3Qw9…              the whole history of one payment
   sluice events                    the types that an endpoint must be subscribed to
   sluice send --scenario refund_full  a payment's webhooks, as Stripe sends them
+  sluice replay evt_1Rk… --reason 'handler mended'
   sluice migrate --check           what a migration would meet
   sluice rebuild --dry-run         which rows this version would show otherwise"""
 
@@ -43,7 +47,8 @@ class _OnDemand(click.Group):
         del ctx
         if cmd_name not in _COMMANDS:
             return None
-        command: click.Command = import_module(_COMMANDS[cmd_name]).command
+        module, _, name = _COMMANDS[cmd_name].partition(":")
+        command: click.Command = getattr(import_module(module), name or "command")
         return command
 
     def invoke(self, ctx: click.Context) -> object:

@@ -41,7 +41,7 @@ HELM: Mapping[str, str] = {
     "upgrade": "--install --namespace --create-namespace --wait --timeout --set -f",
 }
 PLAIN = {".", "cat", "curl", "date", "docker", "echo", "export", "kill", "kind", "openssl", "pg_dump", "pip", "printf"}
-PLAIN |= {"pytest", "sed", "tail", "tilt"}
+PLAIN |= {"pytest", "sed", "tail", "tilt", "xargs"}
 
 
 def _options(words: Sequence[str]) -> list[str]:

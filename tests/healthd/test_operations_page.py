@@ -54,37 +54,6 @@ async def test_every_statement_runs(database: Database) -> None:
         await database.fetch(statement)
 
 
-async def test_a_replayed_row_is_due_and_never_tried(database: Database) -> None:
-    """The statement of the runbook makes a dead row one that the relay publishes; it touches no other."""
-    await database.execute(
-        "INSERT INTO webhook_logs (stripe_event_id, webhook_type, processed, processing_attempts, outcome, dead_at) "
-        "VALUES ('evt_…', 'a', false, 16, 'failed', now()), ('evt_other', 'a', false, 16, 'failed', now())"
-    )
-    await database.execute(_statement("dead_at = NULL"))
-    replayed = await database.fetch(
-        "SELECT stripe_event_id, processing_attempts FROM webhook_logs "
-        "WHERE NOT processed AND dead_at IS NULL AND published_at IS NULL AND next_attempt_at <= now()"
-    )
-    assert [tuple(row) for row in replayed] == [("evt_…", 0)]
-    assert await database.fetch("SELECT FROM webhook_logs WHERE stripe_event_id = 'evt_other' AND dead_at IS NOT NULL")
-
-
-async def test_a_row_that_is_written_off_is_no_longer_dead_to_health(database: Database) -> None:
-    """It keeps what is known of it, and no longer counts as dead."""
-    await database.execute(
-        "INSERT INTO webhook_logs (stripe_event_id, webhook_type, last_error, dead_at) "
-        "VALUES ('evt_…', 'a', 'why', now())"
-    )
-    await database.execute(_statement("outcome = 'ignored'"))
-    rows = await database.fetch("SELECT last_error FROM webhook_logs WHERE processed AND dead_at IS NOT NULL")
-    assert [row["last_error"] for row in rows] == ["why"]
-
-
-def _statement(wanted: str) -> str:
-    (statement,) = [one for one in STATEMENTS if one.startswith("UPDATE") and wanted in one]
-    return statement
-
-
 @pytest.mark.parametrize("module", MEASURED)
 def test_every_metric_is_explained(module: str) -> None:
     """Every metric is explained on the page."""

@@ -24,7 +24,7 @@ NOWHERE = "nats://127.0.0.1:1"
 
 @dataclass(frozen=True)
 class Reply:
-    """What ingest answered."""
+    """An answer of ingest."""
 
     status: int
     json: Any

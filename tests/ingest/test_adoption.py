@@ -65,7 +65,7 @@ async def test_an_unprocessed_row_gets_all_that_came_and_is_due(journal: Journal
 
 @pytest.mark.parametrize("over", ["processed = true", "dead_at = now()", "body = 'its own'"])
 async def test_a_row_that_is_over_or_has_a_body_stays_as_it_is(journal: Journal, postgres: Postgres, over: str) -> None:
-    """What an earlier application has processed is a duplicate without effect."""
+    """A webhook that an earlier application has processed is a duplicate without effect."""
     await postgres.execute(LEFT, "evt_left")
     await postgres.execute(f"UPDATE webhook_logs SET {over}")  # noqa: S608  a test's own words
     before = await postgres.fetchrow("SELECT xmin::text, ctid::text, * FROM webhook_logs")
@@ -75,7 +75,7 @@ async def test_a_row_that_is_over_or_has_a_body_stays_as_it_is(journal: Journal,
 
 
 async def test_a_row_that_somebody_holds_is_asked_for_again(journal: Journal, postgres: Postgres) -> None:
-    """Nobody waits for it, and nobody is told that it is safe: the next delivery fills it."""
+    """The delivery does not wait for it, and is not told that it is safe: the next delivery fills it."""
     await postgres.execute(LEFT, "evt_left")
     left = event("evt_left")
     async with postgres.transaction():

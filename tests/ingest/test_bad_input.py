@@ -98,7 +98,7 @@ async def test_the_answer_names_the_event(ingest: Ingest) -> None:
 async def test_a_developer_is_told_where_the_secret_comes_from(
     ingest: Ingest, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """`stripe listen` has a secret of its own, and everybody forgets it once."""
+    """`stripe listen` has a secret of its own, which is often forgotten."""
     body = webhook()
 
     async def is_told() -> bool:

@@ -47,7 +47,7 @@ async def test_a_silent_postgresql_costs_each_request_its_deadline(database_url:
 async def test_a_locked_table_costs_each_request_its_deadline(
     database_url: str, postgres: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
-    """Somebody runs ALTER TABLE behind a long transaction; nobody is answered before the commit that never came."""
+    """ALTER TABLE waits behind a long transaction; no delivery is answered before the commit that never came."""
     async with running(database_url, NOWHERE, answer_seconds=PROMISED) as ingest:
         assert await _is_taken(ingest)
         async with postgres.transaction():

@@ -101,7 +101,7 @@ def ingest_is_empty() -> bool:
 async def test_leaving_while_the_journal_writes_is_no_defect(
     ingest: Ingest, postgres: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
-    """With requests of both kinds behind the one that is being written; all answers meet nobody."""
+    """With requests of both kinds behind the one that is being written; the client is gone before all answers."""
     body = webhook()
     async with postgres.transaction():
         await postgres.execute("LOCK TABLE webhook_logs IN SHARE MODE")

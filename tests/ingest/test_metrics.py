@@ -1,4 +1,4 @@
-"""What ingest counts is there from the start."""
+"""Every counter of ingest is there from the start."""
 
 import ingest.auth.signature
 import ingest.errors

@@ -146,7 +146,7 @@ async def test_several_secrets_are_accepted_while_one_is_rolled(
 
 
 async def test_a_new_secret_is_good_at_once(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The file changed a moment after it was looked at: nobody is refused with what it holds now."""
+    """The file changed a moment after it was looked at: a webhook signed with its new secret is not refused."""
     path = tmp_path / "secret"
     path.write_text(SECRET)
     monkeypatch.setenv("STRIPE_WEBHOOK_SECRET_FILE", str(path))

@@ -43,7 +43,7 @@ def test_one_organiser_gets_an_eighth_and_many_get_less_each() -> None:
 
 
 def test_what_is_given_back_may_be_taken_again() -> None:
-    """To the last piece, by whoever comes."""
+    """To the last piece, for any party."""
     share = Share(80, "rows")
     assert taken(share, "a") == 10
     share.give_back("a", 10)
@@ -88,7 +88,7 @@ def test_no_body_is_read_for_whom_no_cpu_time_is_left() -> None:
 
 
 def test_an_organisers_lines_cost_others_none_and_memory_is_bounded() -> None:
-    """Each has its own budget; whoever was not heard of for long is forgotten."""
+    """Each has its own budget; an organiser that has been silent for long is forgotten."""
     notices = RateLimitedLog(clock=lambda: 5.0)
     assert [notices.may_of("a", "refused") for _ in range(100)].count(True) == ORGANISER_LINES
     assert notices.may_of("b", "refused")
@@ -186,7 +186,7 @@ async def test_an_organisers_body_has_a_smaller_limit(ingest: Ingest, postgres: 
 
 
 async def test_bodies_that_are_being_read_count(database_url: str, postgres: Postgres) -> None:
-    """An organiser's slow bodies use up its share of requests, nobody else's."""
+    """An organiser's slow bodies use up only its own share of requests."""
     slow, other = await organiser(postgres), await organiser(postgres, OTHER_SECRET)
     async with running(database_url, NOWHERE, connections_max=80, body_seconds=60) as ingest, AsyncExitStack() as open_:
         assert (await ingest.deliver(webhook(), TENANT_SECRET, path=url(slow))).status == 200
@@ -206,7 +206,7 @@ async def test_bodies_that_are_being_read_count(database_url: str, postgres: Pos
 async def test_verification_has_a_share_of_each_second(
     database_url: str, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An organiser whose forged webhooks take the CPU is refused before its bodies are looked at; nobody else is."""
+    """An organiser whose forged webhooks take the CPU is refused before its bodies are looked at; no other is."""
     spent = [0.0]
 
     def cpu() -> float:

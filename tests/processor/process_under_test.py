@@ -15,8 +15,8 @@ from sluice.payments.recompute import Node
 from sluice.registry import Registry, Transaction, handles, handles_batch
 from sluice.runtime.settings import load
 from sluice.service.service import Service, run
+from tests.processor.harness import with_effects, write_effect
 from tests.processor.misbehaving import with_misbehaving
-from tests.processor.workshop import with_effects, write_effect
 
 KILLED = 137
 REGISTRY = with_misbehaving(with_effects(Registry(), organisers=True))
@@ -28,6 +28,13 @@ async def kill(of: StripeEvent, tx: Transaction) -> None:
     """Take the whole process down, as a bug in a C library or a lack of memory would."""
     await write_effect(of, tx)
     os._exit(KILLED)
+
+
+@handles("test.ends", registry=REGISTRY)
+async def end_its_backend(of: StripeEvent, tx: Transaction) -> None:
+    """Lose the connection by its own statement."""
+    await write_effect(of, tx)
+    await tx.execute("SELECT pg_terminate_backend(pg_backend_pid())")
 
 
 @handles("test.cancels_all", registry=REGISTRY)

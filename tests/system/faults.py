@@ -23,6 +23,7 @@ from tests.waiting import until
 
 Fault = Callable[[Stack], AbstractAsyncContextManager[None]]
 _RESET_SECONDS = 1.0
+_END_SECONDS = 10.0
 _KILLER = "evt_killer"
 
 
@@ -82,8 +83,7 @@ async def postgres_killed(stack: Stack) -> AsyncIterator[None]:
     yield
     killed = stack.servers.postgres.pid
     stack.servers.postgres.kill()
-    while stack.servers.postgres.pid == killed:
-        await asyncio.sleep(0.05)
+    await until(lambda: stack.servers.postgres.pid != killed, within_seconds=60, what="PostgreSQL is started again")
 
 
 @asynccontextmanager
@@ -117,9 +117,12 @@ def _stopped(pid: int) -> Iterator[None]:
 async def nats_reset(stack: Stack) -> AsyncIterator[None]:
     """Every connection to it is reset, once a second."""
     cutting = asyncio.create_task(_cut_again_and_again(_proxied(stack).all_to_nats))
-    yield
-    cutting.cancel()
-    await asyncio.gather(cutting, return_exceptions=True)
+    try:
+        yield
+    finally:
+        was_cutting = cutting.cancel()
+        await asyncio.wait([cutting], timeout=_END_SECONDS)
+    assert was_cutting, "the connections were not cut to the end"
 
 
 @asynccontextmanager
@@ -175,7 +178,7 @@ async def event_kills_processor(stack: Stack) -> AsyncIterator[None]:
     yield
     connection = await asyncpg.connect(stack.database_url)
     try:
-        await until(lambda: _is_dead(connection), within_seconds=120)
+        await until(lambda: _is_dead(connection), within_seconds=120, what="the event that kills is dead")
         await connection.execute("DELETE FROM webhook_logs WHERE stripe_event_id = $1", _KILLER)
     finally:
         await connection.close()

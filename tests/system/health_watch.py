@@ -18,6 +18,7 @@ class HealthWatch:
 
     gateway_url: str
     _seen: list[tuple[float, frozenset[str]]] = field(default_factory=list)
+    _is_over: bool = False
 
     @asynccontextmanager
     async def looking(self) -> AsyncIterator[None]:
@@ -27,6 +28,7 @@ class HealthWatch:
             try:
                 yield
             finally:
+                self._is_over = True  # should a library swallow the cancellation
                 task.cancel()
 
     @property
@@ -49,7 +51,7 @@ class HealthWatch:
         return frozenset().union(*(reasons - usual for at, reasons in self._seen if at >= began))
 
     async def _look(self, session: aiohttp.ClientSession) -> None:
-        while True:
+        while not self._is_over:
             reasons = _UNANSWERED
             with suppress(aiohttp.ClientError, TimeoutError):
                 timeout = aiohttp.ClientTimeout(total=2)

@@ -12,7 +12,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,6 +34,10 @@ PER_SECOND = 100
 WANTED_SECONDS = 10.0
 WANTED_HEALTH_SECONDS = 15.0
 _GIVEN_UP_SECONDS = 90.0
+_CONNECT_SECONDS = 10.0
+_COMMAND_SECONDS = 30.0
+_LONGEST_SECONDS = 600.0
+"""Of one fault, with all that is waited for; each wait has a shorter limit of its own."""
 _EVENTS = 20
 _OPEN = "SELECT count(*) FROM webhook_logs WHERE NOT processed AND created_at < $1::timestamptz + interval '2 seconds'"
 _LAST_LATE = """
@@ -72,10 +76,14 @@ async def measure(stack: Stack, name: str, *, seconds: float) -> Measured:
     """Let one fault last for so long, under load."""
     traffic = await _fresh(stack)
     health = HealthWatch(stack.gateway_url)
-    async with traffic.flowing(per_second=PER_SECOND), health.looking():
+    async with traffic.flowing(per_second=PER_SECOND, end_within_seconds=_GIVEN_UP_SECONDS), health.looking():
         await traffic.acknowledged_more(2 * PER_SECOND, within_seconds=60)
         if stack.options.wants_nats:
-            await until(lambda: takes_from_postgresql(stack, wanted=False), within_seconds=60)
+            await until(
+                lambda: takes_from_postgresql(stack, wanted=False),
+                within_seconds=60,
+                what="the processor takes from NATS before the fault",
+            )
         usual = health.reasons
         began = time.time(), time.monotonic()
         async with FAULTS[name](stack):
@@ -84,7 +92,11 @@ async def measure(stack: Stack, name: str, *, seconds: float) -> Measured:
         connection = await _connected(stack)
         at_the_end = datetime.fromtimestamp(ended, UTC)
         await traffic.acknowledged_more(3 * PER_SECOND, within_seconds=60)
-        await until(lambda: _is_empty(connection, at_the_end), within_seconds=_GIVEN_UP_SECONDS)
+        await until(
+            lambda: _is_empty(connection, at_the_end),
+            within_seconds=_GIVEN_UP_SECONDS,
+            what="the backlog is empty after the fault",
+        )
         await _is_well(health, usual)
     recovery = await connection.fetchval(_LAST_LATE, at_the_end)
     await settle(connection, within_seconds=_GIVEN_UP_SECONDS)
@@ -97,18 +109,18 @@ async def measure(stack: Stack, name: str, *, seconds: float) -> Measured:
         health.named(began[1], usual),
         (await draw_up(connection, traffic.acknowledged)).balances,
     )
-    await connection.close()
+    await connection.close(timeout=_CONNECT_SECONDS)
     return measured
 
 
 async def _fresh(stack: Stack) -> Traffic:
-    connection = await asyncpg.connect(stack.database_url)
+    connection = await _connected(stack)
     await connection.execute(FRESH)
     await connection.execute(SINK)
     rows = await connection.fetch(
         "INSERT INTO events (name) SELECT 'recovery ' || n FROM generate_series(1, $1) AS n RETURNING id::text", _EVENTS
     )
-    await connection.close()
+    await connection.close(timeout=_CONNECT_SECONDS)
     return Traffic(stack.gateway_url, stack.webhook_secret, [row["id"] for row in rows])
 
 
@@ -130,10 +142,13 @@ def _waits(
 
 
 async def _connected(stack: Stack) -> "Connection[asyncpg.Record]":
+    deadline = time.monotonic() + _GIVEN_UP_SECONDS
     while True:
         try:
-            return await asyncpg.connect(stack.database_url, timeout=5)
-        except (OSError, asyncpg.PostgresError, TimeoutError):
+            return await asyncpg.connect(stack.database_url, timeout=_CONNECT_SECONDS, command_timeout=_COMMAND_SECONDS)
+        except (OSError, asyncpg.PostgresError, TimeoutError) as error:
+            if time.monotonic() > deadline:
+                raise AssertionError(f"no connection to PostgreSQL within {_GIVEN_UP_SECONDS:g} s") from error
             await asyncio.sleep(0.1)
 
 
@@ -153,12 +168,37 @@ async def run(names: list[str], *, seconds: float, wants_nats: bool) -> bool:
         stack.servers = ProxiedServers(stack.folder, wants_nats=wants_nats)
         async with stack:
             for name in names:
-                measured = await measure(stack, name, seconds=seconds)
+                measured = await _in_time(name, measure(stack, name, seconds=seconds))
                 _print(measured)
                 is_well = is_well and measured.is_as_wanted
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return is_well
+
+
+async def _in_time(name: str, measuring: Coroutine[None, None, Measured]) -> Measured:
+    """
+    One fault's figures.
+
+    Raises:
+        AssertionError: something did not come in time; it names the fault, and what was waited for.
+    """
+    task = asyncio.create_task(measuring, name=name)
+    await asyncio.wait([task], timeout=_LONGEST_SECONDS)
+    if not task.done():
+        sys.stderr.write(f"{name}: given up after {_LONGEST_SECONDS:g} s, here:\n")
+        task.print_stack(file=sys.stderr)
+        raise AssertionError(f"{name}: given up after {_LONGEST_SECONDS:g} s")
+    error = task.exception()
+    if error is not None:
+        raise AssertionError(f"{name}: {_reasons(error)}") from error
+    return task.result()
+
+
+def _reasons(error: BaseException) -> str:
+    if isinstance(error, BaseExceptionGroup):
+        return "; ".join(map(_reasons, error.exceptions))
+    return str(error) or type(error).__name__
 
 
 def _print(measured: Measured) -> None:

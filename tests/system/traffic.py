@@ -6,7 +6,7 @@ import json
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -36,8 +36,13 @@ class Traffic:
     _answered: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     @asynccontextmanager
-    async def flowing(self, *, per_second: float) -> AsyncIterator[None]:
-        """Send while the block runs; leave it once everything that was sent is acknowledged."""
+    async def flowing(self, *, per_second: float, end_within_seconds: float = 120) -> AsyncIterator[None]:
+        """
+        Send while the block runs; leave it once everything that was sent is acknowledged.
+
+        Raises:
+            AssertionError: that did not happen in time.
+        """
         stop = asyncio.Event()
         async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as group:
             source = group.create_task(self._send_steadily(session, group, stop, per_second))
@@ -46,6 +51,19 @@ class Traffic:
             finally:
                 stop.set()
             await source
+            await self._until(
+                lambda: self.sent_at.keys() <= self.acknowledged,
+                end_within_seconds,
+                "all that was sent is acknowledged",
+            )
+
+    async def _until(self, holds: Callable[[], bool], within_seconds: float, what: str) -> None:
+        try:
+            async with asyncio.timeout(within_seconds), self._answered:
+                await self._answered.wait_for(holds)
+        except TimeoutError:
+            answers = dict(self.answers)
+            raise AssertionError(f"not within {within_seconds:g} s: {what}; all answers: {answers}") from None
 
     async def burst(self, bodies: Sequence[bytes], *, times: int) -> list[int]:
         """Send all bodies at the same instant, each several times; the HTTP statuses."""
@@ -58,14 +76,14 @@ class Traffic:
     async def acknowledged_more(self, count: int, *, within_seconds: float) -> None:
         """Wait until so many more webhooks are acknowledged."""
         wanted = len(self.acknowledged) + count
-        async with asyncio.timeout(within_seconds), self._answered:
-            await self._answered.wait_for(lambda: len(self.acknowledged) >= wanted)
+        await self._until(
+            lambda: len(self.acknowledged) >= wanted, within_seconds, f"{count} more webhooks acknowledged"
+        )
 
     async def answered_more(self, status: int, count: int, *, within_seconds: float) -> None:
         """Wait until a status was answered so many more times."""
         wanted = self.answers[status] + count
-        async with asyncio.timeout(within_seconds), self._answered:
-            await self._answered.wait_for(lambda: self.answers[status] >= wanted)
+        await self._until(lambda: self.answers[status] >= wanted, within_seconds, f"{count} more answers {status}")
 
     def payment(self) -> bytes:
         """A webhook that says that one more payment for one of the rows has succeeded."""
@@ -78,11 +96,12 @@ class Traffic:
         self, session: aiohttp.ClientSession, group: asyncio.TaskGroup, stop: asyncio.Event, per_second: float
     ) -> None:
         while not stop.is_set():
-            group.create_task(self._send_until_acknowledged(session, self.payment()))
+            body = self.payment()
+            self.sent_at[json.loads(body)["id"]] = time.time()
+            group.create_task(self._send_until_acknowledged(session, body))
             await asyncio.sleep(1 / per_second)  # the pace of the traffic
 
     async def _send_until_acknowledged(self, session: aiohttp.ClientSession, body: bytes) -> None:
-        self.sent_at[json.loads(body)["id"]] = time.time()
         while await self._post(session, body) != 200:
             await asyncio.sleep(_RETRY_SECONDS)  # as Stripe waits before it tries again
 

@@ -18,6 +18,10 @@ BEGIN
         solo_starts = 0
     FROM unnest(event_ids, outcomes) AS settled(stripe_event_id, outcome)
     WHERE w.stripe_event_id = ANY (ARRAY[settled.stripe_event_id])
+      AND CASE  -- fits no partial index, so that the plan stays at one look-up by key for each row
+            WHEN w.processed IS NOT FALSE OR w.dead_at IS NOT NULL THEN false
+            ELSE coalesce(w.published_at, w.next_attempt_at) IS NOT NULL
+          END
     RETURNING w.stripe_event_id::text, extract(epoch FROM clock_timestamp() - w.created_at)::double precision;
 END
 $function$;

@@ -25,6 +25,7 @@ _OUTCOME_STYLES = {
     "parked": "yellow",
     "failed": "bold red",
     "unsupported": "bold red",
+    "written_off": "dim",
 }
 
 

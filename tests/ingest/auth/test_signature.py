@@ -39,7 +39,7 @@ headers = st.one_of(
 
 
 def library_accepts(body: bytes, header: str, secret: str) -> bool:
-    """What stripe for Python says at ``NOW``."""
+    """Ask stripe for Python, with the clock at ``NOW``."""
     with patch.object(time, "time", return_value=float(NOW)):
         try:
             return bool(WebhookSignature.verify_header(body, header, secret, tolerance=300))
@@ -48,7 +48,7 @@ def library_accepts(body: bytes, header: str, secret: str) -> bool:
 
 
 def accepts(body: bytes, header: str, secret: str) -> bool:
-    """What verify says at ``NOW``; anything but a Rejected escapes and fails the test."""
+    """Ask verify, with the clock at ``NOW``; anything but a Rejected escapes and fails the test."""
     try:
         return verify(body, header, [secret], now=NOW).secret == secret
     except Rejected:

@@ -1,4 +1,4 @@
-"""What ingest loads of Stripe's library."""
+"""The ingest service loads only a part of Stripe's library."""
 
 import subprocess
 import sys

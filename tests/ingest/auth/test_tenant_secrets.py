@@ -107,7 +107,7 @@ async def test_every_spelling_of_an_id_is_one_key(ingest: Ingest, postgres: Post
 
 
 async def test_one_event_of_two_organisers_and_the_platform_is_three_rows(ingest: Ingest, postgres: Postgres) -> None:
-    """Ids are unique within an account only; nobody's event shadows another's."""
+    """Ids are unique within an account only; no event shadows another account's."""
     body = webhook("evt_1")
     for path, secret in (
         (url(await organiser(postgres)), TENANT_SECRET),
@@ -222,7 +222,7 @@ async def test_ingest_reads_secrets_with_its_own_role(
 async def test_what_can_be_no_secret_is_told_with_its_row_and_fault(
     ingest: Ingest, postgres: Postgres, capfd: pytest.CaptureFixture[str], stored: str, word: str
 ) -> None:
-    """503 for Stripe, which comes again; one error row and one line for whoever can mend it, without the secret."""
+    """503 for Stripe, which comes again; one error row and one line for the operator, without the secret."""
     row = await organiser(postgres, stored)
     for secret in (TENANT_SECRET, stored, OTHER_SECRET):
         reply = await ingest.deliver(webhook(), secret, path=url(row))

@@ -21,7 +21,7 @@ from ingest.http.endpoint import PLATFORM_PATH, SIGNATURE, Receiver
 from ingest.http.fast_path import FastPath
 from ingest.http.server import PublicServer
 from ingest.journal.journal import Journal
-from ingest.journal.receipt import ALREADY_RECORDED, RECORDED, Promise, Receipt
+from ingest.journal.receipt import ALREADY_RECORDED, RECORDED, Receipt, ReceiptSink
 from ingest.tenant_limits import CpuShare, InFlight
 from sluice.contract.event import StripeEvent
 from sluice.failures import DatabaseUnavailable
@@ -41,7 +41,7 @@ class _Journal:
     def __init__(self) -> None:
         self._known: set[str] = set()
 
-    def enter(self, event: StripeEvent, verified_by: str, receipt: Promise) -> None:
+    def enter(self, event: StripeEvent, verified_by: str, receipt: ReceiptSink) -> None:
         del verified_by
         event_id = event.stripe_event_id
         if event_id == "evt_full":

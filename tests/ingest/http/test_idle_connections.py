@@ -30,7 +30,7 @@ def crowd(address: str, number: int, wait: Wait = Wait.IDLE, since: float = 0) -
 
 
 def test_the_address_that_holds_most_gives_way() -> None:
-    """Though its connections are younger than everybody else's."""
+    """Though its connections are younger than all others."""
     few, many = crowd("10.0.0.1", 20, since=0), crowd("10.0.0.2", 44, since=50)
     assert connections_to_close([*few, *many], 64, now=100) == many[:2]
 
@@ -42,7 +42,7 @@ def test_an_idle_connection_goes_before_an_unfinished_one_of_whoever_holds_more(
 
 
 def test_half_way_connections_of_one_address_past_half_of_all_give_way() -> None:
-    """An idle connection of somebody else stays."""
+    """An idle connection of another address stays."""
     slow, idle = crowd("10.0.0.1", 60, Wait.UNFINISHED), crowd("10.0.0.2", 4)
     assert connections_to_close([*slow, *idle], 64, now=100) == slow[:2]
 
@@ -76,7 +76,7 @@ def test_an_address_of_ipv6_is_its_network(peer: object, address: str) -> None:
 
 
 async def test_idle_connections_of_one_client_keep_nobody_out(database_url: str) -> None:
-    """It fills all places; a hundred webhooks on new connections get a hundred times 200, and nobody is refused."""
+    """It fills all places; a hundred webhooks on new connections get a hundred times 200, and none is refused."""
     limit = 64
     refused = counted("http_connections_cut_total", reason="too_many")
     closed = counted("http_connections_cut_total", reason="idle") or 0

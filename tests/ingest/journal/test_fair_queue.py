@@ -9,19 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.errors import TooMuchAtOnce
-from ingest.journal.batch import Waiting
+from ingest.journal.batch import QueuedWebhook
 from ingest.journal.fair_queue import FairQueue
-from ingest.journal.receipt import Promise
+from ingest.journal.receipt import ReceiptSink
 from sluice.contract.event import StripeEvent
 
 
-def waiting(number: int, tenant: str | None, size: int) -> Waiting:
+def waiting(number: int, tenant: str | None, size: int) -> QueuedWebhook:
     """One delivery of so many bytes."""
     event = StripeEvent(f"evt_{number}", "t", 0, False, None, None, None, tenant, b"x" * size)
-    return Waiting(event, "test", cast("Promise", asyncio.Future))
+    return QueuedWebhook(event, "test", cast("ReceiptSink", asyncio.Future))
 
 
-def names(batch: list[Waiting]) -> Counter[str | None]:
+def names(batch: list[QueuedWebhook]) -> Counter[str | None]:
     """How many of each."""
     return Counter(one.event.tenant for one in batch)
 
@@ -86,7 +86,7 @@ def test_all_that_was_taken_in_comes_out_once_and_in_order(
         except TooMuchAtOnce:
             continue
         taken_in.append(one)
-    out: list[Waiting] = []
+    out: list[QueuedWebhook] = []
     while len(queue):
         taken = queue.take(rows, body_bytes)
         assert taken.waiting

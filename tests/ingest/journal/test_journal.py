@@ -1,4 +1,4 @@
-"""The group commit: one row for each event, a commit behind each answer, nobody waiting for a lock."""
+"""The group commit: one row for each event, a commit behind each answer, no wait for a lock."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ Postgres: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
 class Bench:
-    """A journal, whoever it tells, and the task that runs it."""
+    """A journal, and the task that runs it."""
 
     def __init__(self, database: Database, **limits: float) -> None:
         self.recorded: list[StripeEvent] = []
@@ -204,7 +204,7 @@ async def test_a_row_that_postgresql_refuses_costs_its_neighbours_nothing(bench:
 
 
 async def test_a_full_queue_refuses_at_once(database: Database) -> None:
-    """By rows and by bytes; nobody runs this journal, so nothing leaves the queue."""
+    """By rows and by bytes; this journal is not run, so nothing leaves the queue."""
     by_rows = Bench(database, queue_rows=1).journal
     by_bytes = Bench(database, queue_bytes=len(event().body)).journal
     for journal in (by_rows, by_bytes):

@@ -155,7 +155,7 @@ async def test_live_events_are_what_their_id_says(quiet: Ingest, postgres: Postg
 
 
 async def test_the_key_of_an_organisers_test_event_stays_that_organisers(ingest: Ingest, postgres: Postgres) -> None:
-    """Behind the type stands its row, so it is nobody else's."""
+    """Behind the type stands its row, so it cannot be another's."""
     row = await organiser(postgres)
     for kind in ("a.b", "c.d"):
         reply = await ingest.deliver(webhook("evt_1", type=kind), TENANT_SECRET, path=url(row))

@@ -17,7 +17,7 @@ SOON = PublisherLimits(publish_seconds=0.3)
 
 @pytest_asyncio.fixture
 async def silent(nats_url: str) -> AsyncIterator[JetStream]:
-    """A connection that nobody has noticed to be dead: pings tell after twenty seconds at the earliest."""
+    """A connection that is dead without being known to be: pings tell after twenty seconds at the earliest."""
     server = urlsplit(nats_url)
     async with (
         Wire(server.hostname or "", server.port or 0).open() as wire,
@@ -28,7 +28,7 @@ async def silent(nats_url: str) -> AsyncIterator[JetStream]:
 
 
 async def test_a_fresh_event_that_nats_does_not_answer_is_left_to_the_sweep(silent: JetStream) -> None:
-    """In its own time, not when the connection is given up; so its lane is free for others."""
+    """In its own time, not when the connection is given up; so another piece may be sent."""
     publisher = Publisher(silent, limits=SOON)
     late = event()
     publisher.hand_over([late])

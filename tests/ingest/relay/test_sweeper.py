@@ -205,7 +205,7 @@ async def test_what_a_processor_holds_is_not_lost(yard: Yard, postgres: Postgres
 
 
 async def test_what_was_never_sent_need_not_be_passed(yard: Yard, postgres: Postgres) -> None:
-    """A message that somebody holds unacknowledged keeps back what may be lost, not what we know was never stored."""
+    """An unacknowledged message keeps back what may be lost, not what we know was never stored."""
     await yard.publish([event()])
     (_held,) = await yard.receive()
     waits, dropped = await insert(postgres, 2)
@@ -226,7 +226,7 @@ async def test_what_was_never_sent_need_not_be_passed(yard: Yard, postgres: Post
 async def test_a_fresh_publication_that_failed_goes_out_once_jetstream_is_back(
     yard: Yard, postgres: Postgres, nats_server: NatsServer
 ) -> None:
-    """Away before or away meanwhile: nobody waits for what a processor held when the server ended."""
+    """Away before or away meanwhile: the sweep does not wait for what a processor held when the server ended."""
     await yard.publish([event()])
     (_held,) = await yard.receive()
     (name,) = await insert(postgres)
@@ -269,7 +269,7 @@ async def test_two_sweeps_share_the_work(yard: Yard, postgres: Postgres) -> None
 
 
 async def test_rows_that_a_processor_holds_locked_are_skipped(yard: Yard, postgres: Postgres) -> None:
-    """A sweep waits for nobody."""
+    """A sweep waits for no lock."""
     locked, free = await insert(postgres, 2)
     async with postgres.transaction():
         await postgres.execute("SELECT FROM webhook_logs WHERE stripe_event_id = $1 FOR UPDATE", locked)
@@ -279,7 +279,7 @@ async def test_rows_that_a_processor_holds_locked_are_skipped(yard: Yard, postgr
 
 
 async def test_a_lease_doubles_up_to_five_minutes(yard: Yard, postgres: Postgres) -> None:
-    """So that a message nobody can process does not ring for ever at full speed."""
+    """So that a message that no processor can process is not published for ever at full speed."""
     for publications, seconds in ((1, 10), (2, 20), (5, 160), (6, 300), (100, 300)):
         await postgres.execute("TRUNCATE webhook_logs")
         await insert(postgres, publications=str(publications))
@@ -371,7 +371,7 @@ async def test_fresh_rows_beyond_the_bound_are_left_to_the_sweep(yard: Yard) -> 
 
 
 async def test_what_jetstream_did_not_take_is_left_to_the_sweep(yard: Yard, nats_url: str) -> None:
-    """Sent, and not stored: as far as we know nobody has it."""
+    """Sent, and not stored: as far as we know it is nowhere."""
     client = await nats.connect(nats_url)
     await client.jetstream().delete_stream(STREAM)
     await client.close()
@@ -381,7 +381,7 @@ async def test_what_jetstream_did_not_take_is_left_to_the_sweep(yard: Yard, nats
 
 async def test_an_event_that_cannot_be_sent_stops_no_other(yard: Yard) -> None:
     """Neither its neighbours nor those that come later; by a sweep neither."""
-    publisher = Publisher(yard.stream, limits=PublisherLimits(lanes=1))
+    publisher = Publisher(yard.stream, limits=PublisherLimits(concurrent=1))
     broken = replace(event(), account="\ud800")
     publisher.hand_over([broken, _named("evt_neighbour")])
     publisher.hand_over([_named("evt_later")])
