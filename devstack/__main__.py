@@ -102,7 +102,7 @@ async def _demonstrate(stack: Stack, screen: Screen) -> None:
     screen.step("Sending a day of payments")
     show: Callable[[int], None] = lambda count: screen.progress(f"Sending a day of payments: {count} answered")  # noqa: E731
     try:
-        result = await run_demo(stack.database_url, stack.gateway_url, stack.webhook_secret, show)
+        result = await run_demo(stack.database_url, stack.gateway_url, stack.webhook_secret, show, stripe=stack.stripe)
     except DATABASE_ERRORS as error:
         screen.say(
             f"PostgreSQL went away ({type(error).__name__}) before the day was told to its end; the stack stays up."

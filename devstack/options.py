@@ -23,7 +23,16 @@ _NO = frozenset({"", "0", "no", "false", "off"})
 _DECIDED_HERE = frozenset(
     (
         *("PORT", "DEMO", "NATS", "EXTERNAL", "MIGRATE", "DATABASE_URL", "NATS_URL", "APP_ENV", "NODE_ENV"),
-        *("STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET", "LISTEN_HOST", "LISTEN_PORT", "ADMIN_HOST", "ADMIN_PORT"),
+        *(
+            "STRIPE_SECRET_KEY",
+            "STRIPE_API_KEY",
+            "STRIPE_API_BASE",
+            "STRIPE_WEBHOOK_SECRET",
+            "LISTEN_HOST",
+            "LISTEN_PORT",
+            "ADMIN_HOST",
+            "ADMIN_PORT",
+        ),
         *("HEALTH_TARGETS", "PATH", "HOME", "PYTHONPATH"),
     )
 )
@@ -55,6 +64,8 @@ class Options:
     wants_nats: bool = True
     webhook_secrets: tuple[str, ...] = ()
     stripe_secret_key: str | None = None
+    stripe_api_key: str | None = None
+    """For the reconciler, with the real Stripe; None: an offline one, which knows the demo's day."""
     extra: Mapping[str, str] = field(default_factory=dict)
     external: External | None = None
 
@@ -71,6 +82,7 @@ def read_options(environ: Mapping[str, str], *, folder: Path, env_file: Path) ->
         wants_nats=_is_on(said.get("NATS", "1")),
         webhook_secrets=_secrets(written, environ),
         stripe_secret_key=(said if external else written).get("STRIPE_SECRET_KEY") or None,
+        stripe_api_key=(said if external else written).get("STRIPE_API_KEY") or None,
         extra={name: value for name, value in written.items() if value and _is_for_services(name)},
         external=external,
     )

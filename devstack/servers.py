@@ -9,7 +9,7 @@ from devstack.postgres import LOGIN_ROLES, PostgresServer
 from devstack.problems import StackProblem
 from devstack.server import Server
 from devstack.together import together
-from devstack.wiring import SERVICES, Addresses
+from devstack.wiring import SERVICES, WITHOUT_NATS, Addresses
 
 STOP_SECONDS = 3.0
 _LOOK_SECONDS = 0.1
@@ -57,7 +57,8 @@ class Servers:
     def addresses(self) -> Addresses:
         """Where they are, for each service by its own role and user."""
         urls = {role: self.postgres.url(user=role) for role in LOGIN_ROLES}
-        nats_urls = {name: self.nats.url_for(name) if self._wants_nats else "" for name in SERVICES}
+        with_nats = [name for name in SERVICES if name not in WITHOUT_NATS]
+        nats_urls = {name: self.nats.url_for(name) if self._wants_nats else "" for name in with_nats}
         return Addresses(database_urls=urls, nats_urls=nats_urls)
 
     async def stop(self) -> None:

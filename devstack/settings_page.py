@@ -11,6 +11,7 @@ from devstack.options import ROOT
 from healthd.settings import Settings as HealthdSettings
 from ingest.settings import IngestSettings
 from processor.settings import ProcessorSettings
+from reconciler.settings import ReconcilerSettings
 from sluice.runtime.settings import ServiceSettings
 
 PAGE = Path("docs/settings.md")
@@ -27,6 +28,10 @@ _ROTATING_ROW = (
     "| `STRIPE_WEBHOOK_SECRET` | needed | secrets that sign platform webhooks (without one they are answered 503),"
     " separated by commas while you rotate; `STRIPE_WEBHOOK_SECRET_FILE` is read again when it changes |"
 )
+_KEY_ROW = (
+    "| `STRIPE_API_KEY` | needed | restricted key that may read events and webhook endpoints; of each mode one,"
+    " separated by a comma; `STRIPE_API_KEY_FILE` is read again when it changes |"
+)
 
 
 def page() -> str:
@@ -36,6 +41,7 @@ def page() -> str:
         _section("ingest", [_ROTATING_ROW, *_rows(IngestSettings, beside=ServiceSettings)]),
         _section("processor", _rows(ProcessorSettings, beside=ServiceSettings)),
         _section("healthd", _rows(HealthdSettings, beside=ServiceSettings)),
+        _section("reconciler", [_KEY_ROW, *_rows(ReconcilerSettings, beside=ServiceSettings)]),
     ]
     return "\n".join([_HEAD, *sections])
 

@@ -22,8 +22,14 @@ from devstack.service import Service
 from devstack.signature_hint import SignatureHint
 from devstack.tally import is_migrated
 from devstack.together import together
-from devstack.wiring import SERVICES, Addresses, Wiring
+from devstack.wiring import SERVICES, Addresses, StripeAccess, Wiring
 from sluice.postgres.errors import DATABASE_ERRORS
+from sluice.simulator.demo import connected_accounts
+from sluice.simulator.stripe_api.offline_stripe import Key, OfflineStripe
+from sluice.simulator.stripe_api.server import serve
+
+STRIPE_BASE = "https://api.stripe.com"
+OFFLINE_KEY = "rk_test_offline"
 
 
 class Stack:
@@ -41,6 +47,8 @@ class Stack:
         self.services: Mapping[str, Service] = {}
         self.gateway_url = ""
         self.webhook_secret = ""
+        self.stripe: OfflineStripe | None = None
+        self.stripe_access: StripeAccess | None = None
         self.hint = SignatureHint(self._say)
         self._voice = voice or Silence()
         self._parts = AsyncExitStack()
@@ -80,6 +88,8 @@ class Stack:
             "GATEWAY_URL": self.gateway_url,
             "STRIPE_WEBHOOK_SECRET": self.webhook_secret,
         }
+        if self.stripe_access is not None:
+            values |= {"STRIPE_API_KEY": self.stripe_access.key, "STRIPE_API_BASE": self.stripe_access.base}
         for name, service in self.services.items():
             values[f"{name.upper()}_ADMIN_URL"] = service.admin_url
             values[f"{name.upper()}_PID"] = str(service.pid)
@@ -123,6 +133,7 @@ class Stack:
             raise port_in_use(self.options.port)
         self._session = await self._parts.enter_async_context(ClientSession())
         addresses = await self._provide_servers()
+        self.stripe_access = await self._provide_stripe()
         await self._start_services(addresses)
         await self._open_gateway()
         self._keepers = asyncio.create_task(self._keep(), name="keepers")
@@ -145,6 +156,16 @@ class Stack:
         await make_login_roles(self.database_url, self.servers.postgres)
         return self.servers.addresses()
 
+    async def _provide_stripe(self) -> StripeAccess | None:
+        """The real one where its key is given, else an offline one; neither beside servers that are not ours."""
+        if self.options.stripe_api_key is not None:
+            return StripeAccess(self.options.stripe_api_key, STRIPE_BASE)
+        if self.options.external is not None:
+            return None
+        self.stripe = OfflineStripe([Key(OFFLINE_KEY)])
+        self.stripe.accounts |= connected_accounts()
+        return StripeAccess(OFFLINE_KEY, await self._parts.enter_async_context(serve(self.stripe)))
+
     async def _prepare_external(self, external: External) -> None:
         try:
             if external.may_migrate:
@@ -166,7 +187,7 @@ class Stack:
         uses_own = self.options.external is None or self.options.wants_demo or not given
         secrets = (own_secret, *given) if uses_own else given
         self.webhook_secret = secrets[0]
-        self.services = Wiring(self.folder, self.options, addresses, secrets).services
+        self.services = Wiring(self.folder, self.options, addresses, secrets, self.stripe_access).services
         self._parts.push_async_callback(self._stop_services)
         self._voice.step(f"Starting {', '.join(self.services)}")
         await together(*(service.start(self._http()) for service in self.services.values()))

@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from devstack.child import Command
 from devstack.folder import StackFolder
@@ -11,11 +11,21 @@ from devstack.options import ROOT, Options
 from devstack.ports import LOOPBACK
 from devstack.service import Service, service_environment
 
-SERVICES = ("ingest", "processor", "healthd")
+SERVICES = ("ingest", "processor", "healthd", "reconciler")
+WITHOUT_NATS = frozenset({"reconciler"})
+"""Services that speak to PostgreSQL and Stripe alone."""
 
 # What differs on a laptop from a cluster's defaults: ends sooner (the gateway has let go of every caller by then),
 # looks more often, and tells the person before it everything. Settings of .env go before these.
-LAPTOP_DEFAULTS = {"DRAIN_SECONDS": "4", "LINGER_SECONDS": "0", "HEALTH_PERIOD_SECONDS": "1", "HEALTH_DETAILS": "1"}
+LAPTOP_DEFAULTS = {
+    "DRAIN_SECONDS": "4",
+    "LINGER_SECONDS": "0",
+    "HEALTH_PERIOD_SECONDS": "1",
+    "HEALTH_DETAILS": "1",
+    "RECONCILE_EVERY_SECONDS": "5",
+    "RECONCILE_FIRST_SECONDS": "90000",  # the demo tells an offline Stripe of a day that has passed
+    "RECONCILE_OVERLAP_SECONDS": "90000",
+}
 
 
 @dataclass(frozen=True)
@@ -27,15 +37,37 @@ class Addresses:
     app_env: str = "development"
 
 
-class Wiring:
-    """Makes the services, and the command of each."""
+@dataclass(frozen=True)
+class StripeAccess:
+    """A key, and the address of the Stripe that it opens."""
 
-    def __init__(self, folder: StackFolder, options: Options, addresses: Addresses, secrets: tuple[str, ...]) -> None:
+    key: str = field(repr=False)
+    base: str
+
+
+class Wiring:
+    """
+    Makes the services, and the command of each.
+
+    Args:
+        stripe: for the reconciler; None: there is nothing to reconcile with, and it is left out.
+    """
+
+    def __init__(
+        self,
+        folder: StackFolder,
+        options: Options,
+        addresses: Addresses,
+        secrets: tuple[str, ...],
+        stripe: StripeAccess | None,
+    ) -> None:
         self._folder = folder
         self._options = options
         self._addresses = addresses
+        self._stripe = stripe
+        self._names = [name for name in SERVICES if stripe is not None or name != "reconciler"]
         self._secret_files = self._write_secrets(secrets)
-        self.services = {name: Service(name, self._command) for name in SERVICES}
+        self.services = {name: Service(name, self._command) for name in self._names}
 
     def _write_secrets(self, webhook_secrets: tuple[str, ...]) -> Mapping[str, Mapping[str, str]]:
         """For each service, the environment that points at its secrets."""
@@ -43,10 +75,16 @@ class Wiring:
         files = {
             name: {
                 "DATABASE_URL_FILE": str(write(f"{name}.database_url", addresses.database_urls[name])),
-                "NATS_URL_FILE": str(write(f"{name}.nats_url", addresses.nats_urls[name])),
+                "NATS_URL_FILE": str(write(f"{name}.nats_url", addresses.nats_urls.get(name, ""))),
             }
-            for name in SERVICES
+            for name in self._names
         }
+        if self._stripe is not None:
+            files["reconciler"] = {
+                "DATABASE_URL_FILE": files["reconciler"]["DATABASE_URL_FILE"],
+                "STRIPE_API_KEY_FILE": str(write("stripe_api_key", self._stripe.key)),
+                "STRIPE_API_BASE": self._stripe.base,
+            }
         files["ingest"]["STRIPE_WEBHOOK_SECRET_FILE"] = str(write("stripe_webhook_secret", ",".join(webhook_secrets)))
         if self._options.stripe_secret_key is not None:
             path = write("stripe_secret_key", self._options.stripe_secret_key)
@@ -79,5 +117,5 @@ class Wiring:
 
     def _health_targets(self) -> Mapping[str, str]:
         """Where healthd finds the others."""
-        polled = [f"{name}={self.services[name].admin_url}" for name in SERVICES if name != "healthd"]
+        polled = [f"{name}={self.services[name].admin_url}" for name in self._names if name != "healthd"]
         return {"HEALTH_TARGETS": ",".join(polled)}

@@ -19,6 +19,7 @@ from sluice.runtime.endless import turn
 _JITTER = 0.1
 _SOON_SHARE = 1 / 6
 _CLOSED_ROUNDS = 60
+_ACCOUNTS_ROUNDS = 2
 _FIRST_PAUSE_SECONDS = 1.0
 _LOOK_SECONDS = 3.0
 
@@ -28,8 +29,6 @@ class Rhythm:
     """How often an account is looked at."""
 
     every_seconds: float = 60
-    accounts_every_seconds: float = 300
-    """How often it is asked which accounts there are."""
     first_seconds: float = 3600
     """How far back the first pass over an account begins."""
 
@@ -66,7 +65,7 @@ class Rounds:
                 for account in self._wanted - self._now.keys():
                     self._now[account] = asyncio.Event()
                     group.create_task(self._look_again_and_again(account))
-                await asyncio.sleep(self.rhythm.accounts_every_seconds)
+                await asyncio.sleep(self.rhythm.every_seconds * _ACCOUNTS_ROUNDS)
 
     def look_now(self) -> None:
         """Have every account looked at at once."""

@@ -34,7 +34,7 @@ class ReconcilerSettings(ServiceSettings):
     reconcile_overlap_seconds: int = Field(
         300,
         ge=0,
-        le=86_400,
+        le=7 * 86_400,
         description="seconds before the watermark that each look begins, for events that appear late",
     )
     reconcile_first_seconds: float = Field(

@@ -6,8 +6,16 @@ from dataclasses import dataclass
 
 from sluice.simulator.backoff import SECONDS_FOR_AN_HOUR
 from sluice.simulator.client import Answer, Endpoint, Progress, send
-from sluice.simulator.deliveries import Delivery, Reason, ScenarioRun, as_stripe_sends
+from sluice.simulator.deliveries import (
+    PLATFORM_PATH,
+    Delivery,
+    Reason,
+    ScenarioRun,
+    as_stripe_sends,
+    with_some_lost,
+)
 from sluice.simulator.demo import DemoEvent
+from sluice.simulator.stripe_api.offline_stripe import OfflineStripe
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +25,8 @@ class DayReport:
     events: Sequence[DemoEvent]
     answers: Sequence[Answer]
     seed: int
+    lost: Sequence[Delivery] = ()
+    """Webhooks that never come; Stripe's API knows of their events."""
 
     @property
     def is_as_expected(self) -> bool:
@@ -57,6 +67,7 @@ async def send_day(
     events: Sequence[DemoEvent],
     seed: int | None = None,
     progress: Progress | None = None,
+    stripe: OfflineStripe | None = None,
 ) -> DayReport:
     """
     Send one day of payments, a few seconds long, and wait for every answer.
@@ -67,8 +78,23 @@ async def send_day(
         events: the rows that the payments are for, from ``create_demo_events``.
         seed: of every id and of the order of arrival; None: a day that never was before.
         progress: called with each answer as it comes.
+        stripe: learns of every event, and some of them are not delivered; None: all are.
     """
     seed = time.time_ns() if seed is None else seed
     deliveries = plan_day(secret, events=events, seed=seed, ends_at=int(time.time()))
-    answers = await send(Endpoint(gateway_url), deliveries, progress=progress)
-    return DayReport(events, answers, seed)
+    if stripe is not None:
+        deliveries = with_some_lost(deliveries)
+    lost = [one for one in deliveries if one.reason is Reason.NEVER]
+    answers = await send(
+        Endpoint(gateway_url), [one for one in deliveries if one.reason is not Reason.NEVER], progress=progress
+    )
+    if stripe is not None:
+        _tell(stripe, deliveries)
+    return DayReport(events, answers, seed, lost)
+
+
+def _tell(stripe: OfflineStripe, deliveries: Sequence[Delivery]) -> None:
+    """Let Stripe's API know of the day; an organiser's own account is another platform's."""
+    for one in deliveries:
+        if one.path == PLATFORM_PATH and one.reason is not Reason.FORGERY:
+            stripe.happened(one.event.body)

@@ -20,6 +20,8 @@ _LATE = 0.04
 _BACKWARDS = "declined_then_paid"
 _FORGED_SCENARIO = "checkout_paid"
 _VICTIM = "declined"
+_ALL_LOST = "connected_paid"
+_LAST_WORD_LOST = "refund_full"
 
 
 class Reason(Enum):
@@ -31,6 +33,8 @@ class Reason(Enum):
     """Sluice answered, the answer never arrived, so Stripe sends it again after its first pause."""
     LATE = "late redelivery"
     """A person presses Resend when all is long over."""
+    NEVER = "never delivered"
+    """Stripe knows of it, and no webhook ever brings it."""
     FORGERY = "forgery"
     """Not Stripe at all: a free ticket, signed with a guessed secret."""
 
@@ -87,6 +91,18 @@ class ScenarioRun:
 def split_secrets(secret: str) -> tuple[str, ...]:
     """The secrets of a comma-separated setting."""
     return tuple(part.strip() for part in secret.split(",") if part.strip())
+
+
+def with_some_lost(deliveries: Iterable[Delivery]) -> Sequence[Delivery]:
+    """The same day, of which some webhooks never come: all of one scenario, and of another its last word."""
+    day = list(deliveries)
+    last_word = max((one.event.created, one.event.stripe_event_id) for one in day if one.scenario == _LAST_WORD_LOST)
+    return [
+        replace(one, reason=Reason.NEVER)
+        if one.scenario == _ALL_LOST or (one.event.created, one.event.stripe_event_id) == last_word
+        else one
+        for one in day
+    ]
 
 
 def in_order(run: ScenarioRun, *, seed: str, ends_at: int) -> Sequence[Delivery]:

@@ -47,6 +47,15 @@ def demo_name(scenario: Scenario) -> str:
     return f"{scenario.title} (Sluice demo)"
 
 
+def connected_accounts() -> frozenset[str]:
+    """The connected accounts of the demo's rows."""
+    return frozenset(_account(one) for one in SCENARIOS.values() if one.account is Account.CONNECTED)
+
+
+def _account(scenario: Scenario) -> str:
+    return Ids(scenario.name).make("acct")
+
+
 async def create_demo_events(
     connection: "AnyConnection", scenarios: Collection[str] = SCENARIOS.keys()
 ) -> Sequence[DemoEvent]:
@@ -69,7 +78,7 @@ async def create_demo_events(
 
 
 async def _row_of(connection: "AnyConnection", scenario: Scenario, key_type: str, *, has_default: bool) -> DemoEvent:
-    wanted_account = None if scenario.account is Account.PLATFORM else Ids(scenario.name).make("acct")
+    wanted_account = None if scenario.account is Account.PLATFORM else _account(scenario)
     wanted_secret = f"whsec_{secrets.token_urlsafe(24)}" if scenario.account is Account.TENANT else None
     found = await connection.fetchrow(_QUERIES["find"], demo_name(scenario))
     if found is None:

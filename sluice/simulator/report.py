@@ -39,6 +39,9 @@ class Fate:
     rows_settled: int
     """Processed, or dead."""
     duplicates: int
+    found: int
+    """Rows that no webhook brought: the reconciler found them at Stripe."""
+    found_expected: int
     actual_status: str | None
     answered_well: bool
 
@@ -50,15 +53,13 @@ class Fate:
     @property
     def is_well(self) -> bool:
         """Whether every answer, every row and the status are what they must be."""
-        return self.answered_well and self.is_settled and self.actual_status == self.event.expected_status
+        is_complete = self.is_settled and self.found >= self.found_expected
+        return self.answered_well and is_complete and self.actual_status == self.event.expected_status
 
 
 async def learn_fates(connection: "AnyConnection", day: DayReport) -> Sequence[Fate]:
     """Look up what became of the day's events, in the order of the scenarios."""
-    logged = {
-        row["stripe_event_id"]: row
-        for row in await connection.fetch(_QUERIES["count_logged"], [_key(answer.delivery) for answer in day.answers])
-    }
+    logged = {row["stripe_event_id"]: row for row in await connection.fetch(_QUERIES["count_logged"], _keys(day))}
     rows = await connection.fetch(_QUERIES["read_statuses"], [one.id for one in day.events])
     statuses: Mapping[str, str | None] = {row["id"]: row["payment_status"] for row in rows}
     return [_fate(day, event, logged, statuses.get(event.id)) for event in day.events]
@@ -77,10 +78,12 @@ async def await_fates(connection: "AnyConnection", day: DayReport, *, within_sec
 
 def build_table(fates: Sequence[Fate]) -> Group:
     """The table for people, in 80 columns; below it what is not as it must be, and in which row."""
-    table = Table(title="What became of each scenario", title_justify="left", header_style="bold", box=SIMPLE_HEAD)
+    table = Table(
+        title="What became of each scenario", title_justify="left", header_style="bold", box=SIMPLE_HEAD, pad_edge=False
+    )
     table.padding = (0, 0, 0, 1)
     table.add_column("scenario", no_wrap=True)
-    for heading in ("sent", "forged", "rows", "repeats"):
+    for heading in ("sent", "fake", "rows", "dups", "lost"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("payment_status", no_wrap=True)
     table.add_column("", no_wrap=True)
@@ -91,6 +94,7 @@ def build_table(fates: Sequence[Fate]) -> Group:
             f"{fate.refused}" if fate.refused else "",
             f"{fate.rows_logged}" if fate.is_settled else f"{fate.rows_settled} of {fate.rows_expected}",
             str(fate.duplicates),
+            f"{fate.found}" if fate.found else "",
             fate.actual_status or "none",
             "[green]ok[/]" if fate.is_well else "[bold red]NO[/]",
         )
@@ -102,6 +106,10 @@ def build_table(fates: Sequence[Fate]) -> Group:
     return Group(table, *wrong)
 
 
+def _keys(day: DayReport) -> Sequence[str]:
+    return [_key(delivery) for delivery in (*(answer.delivery for answer in day.answers), *day.lost)]
+
+
 def _key(delivery: Delivery) -> str:
     tenant = delivery.path.removeprefix(PLATFORM_PATH).removeprefix("/")
     return delivery.event.stripe_event_id + (f"@{tenant}" if tenant else "")
@@ -109,7 +117,8 @@ def _key(delivery: Delivery) -> str:
 
 def _fate(day: DayReport, event: DemoEvent, logged: "Mapping[str, Record]", actual_status: str | None) -> Fate:
     answers = [answer for answer in day.answers if answer.delivery.scenario == event.scenario]
-    genuine = {_key(one.delivery) for one in answers if one.delivery.reason is not Reason.FORGERY}
+    lost = {_key(one) for one in day.lost if one.scenario == event.scenario}
+    genuine = {_key(one.delivery) for one in answers if one.delivery.reason is not Reason.FORGERY} | lost
     forged = [one for one in answers if one.delivery.reason is Reason.FORGERY]
     rows = [logged[key] for key in genuine & logged.keys()]
     forgery_got_in = any(_key(one.delivery) in logged for one in forged)
@@ -121,6 +130,8 @@ def _fate(day: DayReport, event: DemoEvent, logged: "Mapping[str, Record]", actu
         rows_logged=len(rows),
         rows_settled=sum(row["settled"] for row in rows),
         duplicates=sum(row["repeats"] for row in rows),
+        found=sum(row["is_found"] for row in rows),
+        found_expected=len(lost),
         actual_status=actual_status,
         answered_well=all(one.is_as_expected for one in answers) and not forgery_got_in,
     )

@@ -1,8 +1,9 @@
 -- count_logged --
--- $1 keys of webhook_logs that were sent. Key, whether it is settled (processed or dead), and its repeats.
+-- $1 keys of webhook_logs. Key, whether it is settled (processed or dead), its repeats, and whether Stripe's API gave it.
 SELECT w.stripe_event_id,
        (w.processed OR w.dead_at IS NOT NULL) AS settled,
-       (SELECT count(*) FROM webhook_delivery AS d WHERE d.stripe_event_id = w.stripe_event_id) AS repeats
+       (SELECT count(*) FROM webhook_delivery AS d WHERE d.stripe_event_id = w.stripe_event_id) AS repeats,
+       (w.verified_by IS NOT DISTINCT FROM 'api') AS is_found
 FROM webhook_logs AS w
 WHERE w.stripe_event_id = ANY ($1::text[]);
 

@@ -20,12 +20,12 @@ async def test_a_postgresql_that_dies_in_the_demonstration_leaves_the_stack_up(
 ) -> None:
     """It is told in a sentence, and the stack goes on."""
 
-    async def die(*_: object) -> None:
+    async def die(*_: object, **__: object) -> None:
         raise asyncpg.InternalClientError("got result for unknown protocol state 3")
 
     console = Console(record=True, width=200)
     stack = SimpleNamespace(
-        hint=SignatureHint(lambda _: None), database_url="", gateway_url="", webhook_secret="whsec_x"
+        hint=SignatureHint(lambda _: None), database_url="", gateway_url="", webhook_secret="whsec_x", stripe=None
     )
     monkeypatch.setattr(run, "run_demo", die)
     await run._demonstrate(cast("Stack", stack), Screen(console))

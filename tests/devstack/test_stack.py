@@ -27,6 +27,8 @@ from tests.waiting import listens, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+WITH_NATS = ("ingest", "processor", "healthd")
+
 
 def _event(event_id: str) -> bytes:
     event = {"id": event_id, "object": "event", "type": "sluice.test", "created": 1_700_000_000, "livemode": False}
@@ -132,8 +134,9 @@ async def test_a_server_stopped_on_purpose_stays_away_until_started(stack: Stack
 async def test_other_shells_are_told_privately(stack: Stack) -> None:
     """stack.env holds every promised name, mode 0600."""
     assert stat.S_IMODE(stack.folder.environment.stat().st_mode) == 0o600
-    names = {"DATABASE_URL", "NATS_URL", "GATEWAY_URL", "STRIPE_WEBHOOK_SECRET"}
-    names |= {f"{name}_{what}" for name in ("INGEST", "PROCESSOR", "HEALTHD") for what in ("ADMIN_URL", "PID")}
+    names = {"DATABASE_URL", "NATS_URL", "GATEWAY_URL", "STRIPE_WEBHOOK_SECRET", "STRIPE_API_KEY", "STRIPE_API_BASE"}
+    services = ("INGEST", "PROCESSOR", "HEALTHD", "RECONCILER")
+    names |= {f"{name}_{what}" for name in services for what in ("ADMIN_URL", "PID")}
     assert set(dotenv_values(stack.folder.environment)) == names
     script = f". {shlex.quote(str(stack.folder.environment))} && exec env"
     shell = await asyncio.create_subprocess_exec("sh", "-c", script, stdout=subprocess.PIPE, env={"PATH": os.defpath})
@@ -158,7 +161,7 @@ async def test_health_is_healthy_without_a_key_that_nothing_uses(stack: Stack) -
 async def test_no_secret_is_in_a_command_line_or_an_environment(stack: Stack) -> None:
     """Every user of the machine may list processes; secrets travel in private files."""
     secrets = [stack.webhook_secret, *(stack.servers.postgres.password(role) for role in stack.services)]
-    addresses = [stack.nats_url, *(stack.servers.nats.url_for(name) for name in stack.services)]
+    addresses = [stack.nats_url, *(stack.servers.nats.url_for(name) for name in WITH_NATS)]
     secrets += [str(urlsplit(address).password) for address in addresses]
     pids = [service.pid for service in stack.services.values()]
     for process in map(psutil.Process, [*pids, stack.servers.postgres.pid, stack.servers.nats.pid]):
@@ -170,14 +173,15 @@ async def test_no_secret_is_in_a_command_line_or_an_environment(stack: Stack) ->
 
 async def test_each_service_has_its_own_user_of_nats(stack: Stack) -> None:
     """And a person, who may do everything, has the address in stack.env."""
-    files = {name: psutil.Process(service.pid).environ()["NATS_URL_FILE"] for name, service in stack.services.items()}
+    files = {name: psutil.Process(stack.services[name].pid).environ()["NATS_URL_FILE"] for name in WITH_NATS}
     users = {name: urlsplit(await asyncio.to_thread(Path(file).read_text)).username for name, file in files.items()}
-    assert users == {name: name for name in stack.services}
+    assert users == {name: name for name in WITH_NATS}
+    assert "NATS_URL_FILE" not in psutil.Process(stack.services["reconciler"].pid).environ()
     assert urlsplit(str(dotenv_values(stack.folder.environment)["NATS_URL"])).username == "sluice"
 
 
 async def test_each_service_gets_only_the_secrets_it_needs(stack: Stack) -> None:
-    """Only ingest verifies signatures; each has a database role of its own."""
+    """Only ingest verifies signatures, only the reconciler asks Stripe; each has a database role of its own."""
     holders = {
         name: {
             key
@@ -187,8 +191,13 @@ async def test_each_service_gets_only_the_secrets_it_needs(stack: Stack) -> None
         for name, service in stack.services.items()
     }
     common = {"DATABASE_URL_FILE", "NATS_URL_FILE"}
-    assert holders == {"ingest": common | {"STRIPE_WEBHOOK_SECRET_FILE"}, "processor": common, "healthd": common}
+    assert holders == {
+        "ingest": common | {"STRIPE_WEBHOOK_SECRET_FILE"},
+        "processor": common,
+        "healthd": common,
+        "reconciler": {"DATABASE_URL_FILE", "STRIPE_API_KEY_FILE"},
+    }
     roles = await _query(
         stack, "SELECT array_agg(DISTINCT usename::text) FROM pg_stat_activity WHERE usename <> 'postgres'"
     )
-    assert set(roles) <= {"ingest", "processor", "healthd"}  # type: ignore[call-overload]
+    assert set(roles) <= {"ingest", "processor", "healthd", "reconciler"}  # type: ignore[call-overload]

@@ -11,10 +11,10 @@ from rich.console import Console
 from sluice.ops.admin import ServiceSeen
 from sluice.ops.send.chosen_scenarios import Sent
 from sluice.ops.send.screen import show_scenarios, show_sent
-from sluice.ops.status.criteria import Criterion, Verdict
+from sluice.ops.status.criteria import Criterion, Judgement
 from sluice.ops.status.screen import show as show_status
 from sluice.ops.status.screen import show_criteria
-from sluice.ops.status.snapshot import Snapshot
+from sluice.ops.status.snapshot import Reconciled, Snapshot
 from sluice.ops.why.history import EventsRow, LoggedError, Payment, PaymentHistory, RecordedFact, Repeat, Webhook
 from sluice.ops.why.screen import show as show_why
 from sluice.simulator.builder import SimulatedEvent
@@ -36,7 +36,17 @@ NOW = datetime(2026, 11, 25, 22, 31, 53, tzinfo=UTC)
 REFUSAL = '{"error": {"code": "invalid_signature", "message": "No secret of ours has signed this body."}}'
 
 FATE = Fate(
-    DemoEvent(ROW, "Library Late Opening", "partially_refunded", LONGEST_STORY), 100, 12, 80, 80, 80, 12, None, True
+    DemoEvent(ROW, "Library Late Opening", "partially_refunded", LONGEST_STORY),
+    100,
+    12,
+    80,
+    80,
+    80,
+    12,
+    80,
+    80,
+    None,
+    True,
 )
 FACT = RecordedFact(EVENT, NOW, "session", SESSION, "paid", 4200, "usd", None, ROW, "metadata", "gala-24", "paid", True)
 WEBHOOK = Webhook(
@@ -84,10 +94,15 @@ SNAPSHOT = Snapshot(
         ServiceSeen("processor", problem="http://sluice-processor-admin.sluice.svc:9090 does not answer"),
         ServiceSeen("healthd", problem="HEALTHD_ADMIN_URL is not set"),
     ],
+    [
+        Reconciled("live", "acct_1032D82eZvKYlo2C", NOW, 9e6, 123_456, 123_456,
+                   "The key lacks the right rak_event_read: give it to the restricted key in Stripe's Dashboard."),
+    ],
+    12_345,
 )  # fmt: skip
 CRITERION = Criterion(
     "Load test passes with 100 concurrent connections",
-    Verdict.UNKNOWN,
+    Judgement.UNKNOWN,
     "https://tickets.some-organiser.example/api/health answers 503 now; first at 2026-11-25 22:31 UTC",
     "ask again when healthd has recorded all of the time",
 )

@@ -1,5 +1,6 @@
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import cast
 
 from stripe import SignatureVerificationError, WebhookSignature
 
@@ -8,6 +9,8 @@ from sluice.simulator.builder import Subject
 from sluice.simulator.client import Endpoint, send
 from sluice.simulator.day import send_day
 from sluice.simulator.deliveries import Delivery, Reason, ScenarioRun, in_order
+from sluice.simulator.stripe_api.listing import StoredListing
+from sluice.simulator.stripe_api.offline_stripe import OfflineStripe
 from tests.simulator.gateway import Arrived, gateway
 from tests.simulator.test_deliveries import demo_events
 
@@ -97,7 +100,24 @@ async def test_a_day_is_sent_and_the_forgery_is_refused_once() -> None:
     assert report.forgeries_refused == 1
     assert len(seen) == len(report.answers) == len(fake.arrived)
     assert len(report.latencies_seconds) == len(fake.arrived)
-    assert {answer.delivery.reason for answer in report.answers} == set(Reason)
+    assert {answer.delivery.reason for answer in report.answers} == set(Reason) - {Reason.NEVER}
+
+
+async def test_a_day_with_a_stripe_loses_some_webhooks_that_its_api_knows() -> None:
+    """A lost webhook is never posted, and the API lists its event; an organiser's own account is not the API's."""
+    stripe = OfflineStripe([])
+    async with gateway(lambda one, _: 400 if _is_forged(one) else 200) as fake:
+        report = await send_day(fake.url, "whsec_a", events=demo_events(), seed=5, stripe=stripe)
+    listed = {entry.id for listing in stripe.events.values() for entry in cast(StoredListing, listing)}
+    lost = {one.event.stripe_event_id for one in report.lost}
+    posted = {answer.delivery.event.stripe_event_id for answer in report.answers}
+    assert lost
+    assert lost <= listed
+    assert not lost & posted
+    assert {one.scenario for one in report.lost} == {"connected_paid", "refund_full"}
+    assert "organiser_paid" not in {
+        answer.delivery.scenario for answer in report.answers if answer.delivery.event.stripe_event_id in listed
+    }
 
 
 def _is_forged(one: Arrived) -> bool:

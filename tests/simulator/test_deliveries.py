@@ -41,7 +41,7 @@ def test_a_day_holds_every_kind_of_trouble() -> None:
     """Repeats at once, after a lost answer and late, and exactly one forgery, whatever the seed."""
     for seed in range(20):
         reasons = Counter(delivery.reason for delivery in day(seed))
-        assert set(reasons) == set(Reason)
+        assert set(reasons) == set(Reason) - {Reason.NEVER}
         assert reasons[Reason.FORGERY] == 1
 
 

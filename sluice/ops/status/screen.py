@@ -8,16 +8,17 @@ from rich.table import Table
 
 from sluice.ops.admin import ServiceSeen
 from sluice.ops.durations import as_words
-from sluice.ops.status.criteria import Criterion, Verdict
+from sluice.ops.status.criteria import Criterion, Judgement
 from sluice.ops.status.snapshot import MOST, Snapshot
 
 _INDENT = (0, 0, 0, 9)
-_STYLES = {Verdict.PASS: "green", Verdict.FAIL: "bold red", Verdict.UNKNOWN: "yellow"}
+_STYLES = {Judgement.PASS: "green", Judgement.FAIL: "bold red", Judgement.UNKNOWN: "yellow"}
 
 
 def show(console: Console, snapshot: Snapshot) -> None:
     """Print how it stands."""
-    console.print(Group(_webhooks(snapshot), _services(snapshot), _errors(snapshot)))
+    stripe = [_stripe(snapshot)] if snapshot.accounts or snapshot.thin_waiting else []
+    console.print(Group(_webhooks(snapshot), *stripe, _services(snapshot), _errors(snapshot)))
 
 
 def show_criteria(console: Console, criteria: list[Criterion], window_seconds: float) -> None:
@@ -44,6 +45,20 @@ def _webhooks(snapshot: Snapshot) -> RenderableType:
     grid.add_row("last hour", _counted(snapshot.received_last_hour), "received")
     grid.add_row("", _counted(snapshot.processed_last_hour), "of these processed")
     return Panel(grid, title="webhooks", title_align="left")
+
+
+def _stripe(snapshot: Snapshot) -> RenderableType:
+    table = Table(box=None, padding=(0, 2), header_style="dim")
+    table.add_column("account", overflow="fold")
+    table.add_column("mode", no_wrap=True)
+    for heading in ("complete until", "missing", "filled"):
+        table.add_column(heading, justify="right")
+    for one in snapshot.accounts:
+        behind = f"{as_words(one.behind_seconds)} ago"
+        table.add_row(one.account, one.mode, behind, _alarming(one.missing, "bold red"), f"{one.filled:,}")
+    problems = [f"[yellow]{escape(one.account)}: {escape(one.problem)}[/]" for one in snapshot.accounts if one.problem]
+    thin = [f"{snapshot.thin_waiting:,} thin events wait for their full event"] if snapshot.thin_waiting else []
+    return Panel(Group(table, *problems, *thin), title="stripe", title_align="left")
 
 
 def _counted(number: int) -> str:

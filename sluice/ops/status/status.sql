@@ -73,7 +73,8 @@ SELECT
     count(*) FILTER (
         WHERE NOT EXISTS (SELECT FROM error_logs AS e
                           WHERE d.stripe_event_id = coalesce(e.stripe_event_id, e.event_id)
-                          AND e.created_at >= d.died_at - interval '1 hour')
+                          AND e.created_at >= d.died_at - interval '1 hour'
+                          AND e.severity <> 'info')  -- an operator's note tells of no death
     ) AS died_in_silence
 FROM death AS d;
 
@@ -124,3 +125,15 @@ LIMIT 1;
 -- count_reported --
 -- $1 window in seconds.
 SELECT count(*) AS rows FROM error_logs WHERE created_at >= now() - make_interval(secs => $1);
+
+-- look_at_accounts --
+-- The accounts that are furthest behind, at most twenty.
+SELECT CASE WHEN livemode THEN 'live' ELSE 'test' END AS mode, account, complete_until,
+       extract(epoch FROM now() - complete_until)::float8 AS behind_seconds, filled,
+       pass_missing + refused AS missing, problem_text AS problem
+FROM reconcile_account
+ORDER BY problem IS NULL, complete_until, account
+LIMIT 20;
+
+-- count_thin --
+SELECT count(*) FROM thin_fetch;
