@@ -66,6 +66,7 @@ ALLOWED = {
         "SELECT sluice_settle_thin('evt_1', 'applied', NULL)",
         "SELECT * FROM sluice_connected_accounts()",
         "SELECT max(ended_at) FROM health_verdict WHERE status = 'unhealthy'",
+        "SELECT verified_by, received_at FROM webhook_delivery ORDER BY id DESC",
     ],
     "sluice_migrator": [
         "SELECT body FROM webhook_logs",
@@ -149,6 +150,8 @@ FORBIDDEN = {
         "SELECT name FROM events",
         "SELECT status FROM payment",
         "SELECT message FROM error_logs",
+        "SELECT last_error FROM webhook_logs",
+        "INSERT INTO webhook_delivery (stripe_event_id) VALUES ('evt_1')",
         "DELETE FROM webhook_found",
         "INSERT INTO thin_fetch (stripe_event_id) VALUES ('evt_1')",
         "SELECT sluice_revive_webhook('evt_1', 'x')",
