@@ -197,6 +197,7 @@ async def with_rows(empty_database_url: str, db: Connection) -> None:
         " VALUES ('a', now(), now(), 'healthy', '{}', 0, 0);"
         "INSERT INTO webhook_death (stripe_event_id) VALUES ('evt_0');"
         "INSERT INTO thin_fetch (stripe_event_id) VALUES ('evt_1');"
+        "INSERT INTO webhook_delivery (stripe_event_id, verified_by) VALUES ('evt_1', 'platform:0a1b2c3d');"
         "INSERT INTO payment (scope, payment_id) VALUES ('live:acct_1', 'pi_2')"
     )
 
