@@ -74,7 +74,7 @@ def percentile(ordered: list[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else 0.0
 
 
-class Lane:
+class Connection:
     """One connection with at most one request under way."""
 
     def __init__(self, port: int) -> None:
@@ -117,21 +117,21 @@ class Load:
         self._requests = _signed(order)
         self._tally = Tally()
         self._poll = select.epoll()
-        self._lanes: dict[int, Lane] = {}
-        self._free: deque[Lane] = deque()
+        self._connections: dict[int, Connection] = {}
+        self._free: deque[Connection] = deque()
 
     def run(self) -> Tally:
         """Send until the time or the requests are used up, then let every request end."""
         for _ in range(self._order.connections):
-            lane = Lane(self._order.port)
-            self._lanes[lane.number] = lane
-            self._free.append(lane)
-            self._poll.register(lane.number, select.EPOLLIN)
+            connection = Connection(self._order.port)
+            self._connections[connection.number] = connection
+            self._free.append(connection)
+            self._poll.register(connection.number, select.EPOLLIN)
         began, idle = time.perf_counter(), time.process_time()
         self._drive(self._moments(began))
         self._tally.elapsed, self._tally.busy = time.perf_counter() - began, time.process_time() - idle
-        for lane in self._lanes.values():
-            lane.close()
+        for connection in self._connections.values():
+            connection.close()
         return self._tally
 
     def _moments(self, began: float) -> Iterator[float]:
@@ -145,7 +145,7 @@ class Load:
 
     def _drive(self, moments: Iterator[float]) -> None:
         due = next(moments, None)
-        while due is not None or len(self._free) < len(self._lanes):
+        while due is not None or len(self._free) < len(self._connections):
             while due is not None and self._free and due <= time.perf_counter():
                 due = next(moments, None) if self._send(self._free.popleft(), due) else None
             wait = _PATIENCE_SECONDS if due is None or not self._free else max(0.0, due - time.perf_counter())
@@ -153,27 +153,27 @@ class Load:
             if not ready and wait == _PATIENCE_SECONDS:
                 raise TimeoutError(f"no answer within {_PATIENCE_SECONDS} s")
             for number, _ in ready:
-                self._take(self._lanes[number])
+                self._take(self._connections[number])
 
-    def _send(self, lane: Lane, due: float) -> bool:
+    def _send(self, connection: Connection, due: float) -> bool:
         request = next(self._requests, None)
         if request is None:
-            self._free.append(lane)
+            self._free.append(connection)
             return False
         if self._order.per_second and (found := _EVENT_ID.search(request)):
             self._tally.started[found[1].decode()] = time.time() - (time.perf_counter() - due)
-        lane.send(request, due if self._order.per_second else time.perf_counter())
+        connection.send(request, due if self._order.per_second else time.perf_counter())
         return True
 
-    def _take(self, lane: Lane) -> None:
-        status = lane.status()
+    def _take(self, connection: Connection) -> None:
+        status = connection.status()
         if status is None:
             return
         if status == 200:  # noqa: PLR2004
-            self._tally.latencies.append(time.perf_counter() - lane.due)
+            self._tally.latencies.append(time.perf_counter() - connection.due)
         else:
             self._tally.refused += 1
-        self._free.append(lane)
+        self._free.append(connection)
 
 
 def _signed(order: Order) -> Iterator[bytes]:

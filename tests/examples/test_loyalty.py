@@ -18,8 +18,8 @@ from devstack.roles import make_login_roles
 from sluice.contract.envelope import read_event
 from sluice.contract.event import StripeEvent
 from sluice.postgres.pool import Database
+from tests.processor.harness import RECORD, columns_of
 from tests.processor.relay import open_relay
-from tests.processor.workshop import RECORD, columns_of
 from tests.waiting import until
 
 REPOSITORY = Path(__file__).resolve().parents[2]

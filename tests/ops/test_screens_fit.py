@@ -11,7 +11,7 @@ from rich.console import Console
 from sluice.ops.admin import ServiceSeen
 from sluice.ops.send.chosen_scenarios import Sent
 from sluice.ops.send.screen import show_scenarios, show_sent
-from sluice.ops.status.criteria import Criterion, Verdict
+from sluice.ops.status.criteria import Criterion, Judgement
 from sluice.ops.status.screen import show as show_status
 from sluice.ops.status.screen import show_criteria
 from sluice.ops.status.snapshot import Reconciled, Snapshot
@@ -102,7 +102,7 @@ SNAPSHOT = Snapshot(
 )  # fmt: skip
 CRITERION = Criterion(
     "Load test passes with 100 concurrent connections",
-    Verdict.UNKNOWN,
+    Judgement.UNKNOWN,
     "https://tickets.some-organiser.example/api/health answers 503 now; first at 2026-11-25 22:31 UTC",
     "ask again when healthd has recorded all of the time",
 )

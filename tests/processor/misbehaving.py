@@ -8,7 +8,7 @@ import asyncpg
 
 from sluice.contract.event import StripeEvent
 from sluice.registry import Registry, Transaction, handles
-from tests.processor.workshop import write_effect
+from tests.processor.harness import write_effect
 
 _STRAYS: set[asyncio.Task[object]] = set()
 

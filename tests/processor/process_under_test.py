@@ -15,8 +15,8 @@ from sluice.payments.recompute import Node
 from sluice.registry import Registry, Transaction, handles, handles_batch
 from sluice.runtime.settings import load
 from sluice.service.service import Service, run
+from tests.processor.harness import with_effects, write_effect
 from tests.processor.misbehaving import with_misbehaving
-from tests.processor.workshop import with_effects, write_effect
 
 KILLED = 137
 REGISTRY = with_misbehaving(with_effects(Registry(), organisers=True))

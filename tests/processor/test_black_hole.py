@@ -11,7 +11,7 @@ from sluice.contract.event import StripeEvent
 from sluice.error_log.error_log import ErrorLog
 from sluice.postgres.pool import Database
 from sluice.registry import Transaction, handles
-from tests.processor.workshop import EFFECTS, Workshop, event, with_effects, write_effect
+from tests.processor.harness import EFFECTS, Harness, event, with_effects, write_effect
 from tests.wire import Wire
 
 
@@ -24,18 +24,18 @@ async def wire(database_url: str) -> AsyncIterator[Wire]:
 
 
 @pytest_asyncio.fixture
-async def far(database_url: str, wire: Wire) -> AsyncIterator[Workshop]:
-    """A workshop at the other end of the wire."""
+async def far(database_url: str, wire: Wire) -> AsyncIterator[Harness]:
+    """A harness at the other end of the wire."""
     url = database_url.replace(f":{urlsplit(database_url).port}/", f":{wire.port}/")
     async with Database.connect(url, application_name="test", command_seconds=0.5) as database:
         await database.execute(EFFECTS)
         errors = ErrorLog(url, service="processor")
-        far = Workshop(database, errors, handler_seconds=0.4, hold_seconds=20, limits=Limits(0.5, 0.2))
+        far = Harness(database, errors, handler_seconds=0.4, hold_seconds=20, limits=Limits(0.5, 0.2))
         with_effects(far.registry)
         yield far
 
 
-async def test_postgres_falls_silent_in_a_transaction(far: Workshop, wire: Wire) -> None:
+async def test_postgres_falls_silent_in_a_transaction(far: Harness, wire: Wire) -> None:
     """Neither the statement nor the rollback is answered; once the wire is whole, each event has its effect."""
     cut = asyncio.Event()
 

@@ -13,10 +13,10 @@ import pytest_asyncio
 
 from sluice.contract.envelope import read_event
 from sluice.contract.event import StripeEvent
+from tests.processor.harness import Harness, event
 from tests.processor.misbehaving import FAILING, HOLDING, STRAYING
+from tests.processor.processes import Processes
 from tests.processor.relay import open_relay
-from tests.processor.stage import Stage
-from tests.processor.workshop import Workshop, event
 from tests.waiting import until
 
 INNOCENTS = 1_000
@@ -28,60 +28,60 @@ ROOM_SECONDS = 2.0
 
 
 @pytest_asyncio.fixture
-async def stage(workshop: Workshop, database_url: str, nats_url: str) -> AsyncIterator[Stage]:
+async def processes(harness: Harness, database_url: str, nats_url: str) -> AsyncIterator[Processes]:
     """Everything but the processor."""
     async with open_relay(database_url, nats_url) as relay:
-        yield Stage(workshop, relay, database_url, nats_url)
+        yield Processes(harness, relay, database_url, nats_url)
 
 
 @pytest.mark.parametrize("types", [*([each] for each in HOLDING), list(FAILING), list(STRAYING)], ids=" ".join)
-async def test_a_bad_handler_is_its_own_events_trouble(stage: Stage, types: Sequence[str]) -> None:
+async def test_a_bad_handler_is_its_own_events_trouble(processes: Processes, types: Sequence[str]) -> None:
     """None of the thousand is charged, late, lost or doubled, and the processor is the same one at the end."""
     first, bad = [event(each) for each in types], [event(each) for each in islice(cycle(types), max(BAD, len(types)))]
-    async with stage.processor(**PATIENT) as process:
-        await until(stage.relay.has_consumer)
-        calm = await _go_through(stage, ())
-        await _go_through(stage, first, innocents=TOGETHER * len(first))
+    async with processes.processor(**PATIENT) as process:
+        await until(processes.relay.has_consumer)
+        calm = await _go_through(processes, ())
+        await _go_through(processes, first, innocents=TOGETHER * len(first))
         for one in first:
-            await until(partial(_is_known, stage, one))
-        storm = await _go_through(stage, bad)
+            await until(partial(_is_known, processes, one))
+        loaded = await _go_through(processes, bad)
         assert process.returncode is None
-    assert await _have_no_effect(stage, [*first, *bad])
-    _compare(" ".join(types), calm, storm)
+    assert await _have_no_effect(processes, [*first, *bad])
+    _compare(" ".join(types), calm, loaded)
 
 
-async def test_an_organisers_heavy_webhooks_are_dead_at_once_and_delay_nobody(stage: Stage) -> None:
+async def test_an_organisers_heavy_webhooks_are_dead_at_once_and_delay_nobody(processes: Processes) -> None:
     """Thirty thousand intents in each of a dozen signed invoices."""
     heavy = [_invoice(number, intents=30_000) for number in range(12)]
-    async with stage.processor(**PATIENT) as process:
-        await until(stage.relay.has_consumer)
-        calm = await _go_through(stage, ())
-        storm = await _go_through(stage, heavy)
-        await until(lambda: _are_settled_by_relay(stage, heavy), within_seconds=60)
+    async with processes.processor(**PATIENT) as process:
+        await until(processes.relay.has_consumer)
+        calm = await _go_through(processes, ())
+        loaded = await _go_through(processes, heavy)
+        await until(lambda: _are_settled_by_relay(processes, heavy), within_seconds=60)
         assert process.returncode is None
     for one in heavy:
-        row = await stage.workshop.row(one)
+        row = await processes.harness.row(one)
         assert (row["processing_attempts"], row["dead_at"] is not None) == (1, True)
         assert "more than 1000 facts" in row["last_error"]
-    _compare("heavy", calm, storm)
+    _compare("heavy", calm, loaded)
 
 
 @pytest.mark.parametrize("organisers", [1, 3, 4])
-async def test_organisers_floods_let_the_others_through(stage: Stage, organisers: int) -> None:
+async def test_organisers_floods_let_the_others_through(processes: Processes, organisers: int) -> None:
     """Two thousand small webhooks of organisers stand before fifty others in the stream, and do not hold them up."""
     first, *others = [event() for _ in range(51)]
     flood = [_of_organiser(event(), name) for name in islice(cycle(map(str, range(organisers))), 2_000)]
-    await stage.workshop.record(first, *flood, *others)
-    async with stage.processor(**PATIENT):
-        await until(stage.relay.has_consumer)
-    await stage.relay.publish(first, *flood, *others)
-    async with stage.processor(**PATIENT, CONCURRENT_BATCHES="1"):
-        await until(lambda: stage.are_settled(others), within_seconds=60)
-    before = await _processed_before(stage, flood, others)
+    await processes.harness.record(first, *flood, *others)
+    async with processes.processor(**PATIENT):
+        await until(processes.relay.has_consumer)
+    await processes.relay.publish(first, *flood, *others)
+    async with processes.processor(**PATIENT, CONCURRENT_BATCHES="1"):
+        await until(lambda: processes.are_settled(others), within_seconds=60)
+    before = await _processed_before(processes, flood, others)
     sys.stdout.write(f"{organisers} floods: {before} of {len(flood)} before the others\n")
     assert before < len(flood) // 2
-    assert set((await stage.workshop.effects()).values()) == {1}
-    assert await _charged(stage, [*flood, *others]) == 0
+    assert set((await processes.harness.effects()).values()) == {1}
+    assert await _charged(processes, [*flood, *others]) == 0
 
 
 def _of_organiser(one: StripeEvent, name: str) -> StripeEvent:
@@ -103,9 +103,9 @@ def _invoice(number: int, *, intents: int) -> StripeEvent:
     return read_event(json.dumps(body).encode(), tenant="7")
 
 
-async def _processed_before(stage: Stage, these: Sequence[StripeEvent], those: Sequence[StripeEvent]) -> int:
+async def _processed_before(processes: Processes, these: Sequence[StripeEvent], those: Sequence[StripeEvent]) -> int:
     """How many of these were processed before the last of those."""
-    rows = await stage.workshop.database.fetch(
+    rows = await processes.harness.database.fetch(
         "SELECT count(*) AS before FROM webhook_logs WHERE stripe_event_id = ANY ($1) AND processed_at <"
         " (SELECT max(processed_at) FROM webhook_logs WHERE stripe_event_id = ANY ($2))",
         [one.stripe_event_id for one in these],
@@ -115,34 +115,34 @@ async def _processed_before(stage: Stage, these: Sequence[StripeEvent], those: S
     return before
 
 
-def _compare(what: str, calm: float, storm: float) -> None:
+def _compare(what: str, calm: float, loaded: float) -> None:
     """Show the innocents' p99, in seconds, and hold it to about twice the calm one; ``pytest -rP`` shows them all."""
-    sys.stdout.write(f"p99 {what}: calm {calm:.3f} s, storm {storm:.3f} s\n")
-    assert storm <= 2 * calm + ROOM_SECONDS
+    sys.stdout.write(f"p99 {what}: calm {calm:.3f} s, loaded {loaded:.3f} s\n")
+    assert loaded <= 2 * calm + ROOM_SECONDS
 
 
-async def _go_through(stage: Stage, bad: Sequence[StripeEvent], *, innocents: int = INNOCENTS) -> float:
+async def _go_through(processes: Processes, bad: Sequence[StripeEvent], *, innocents: int = INNOCENTS) -> float:
     """Innocents in small groups, each with one of the bad; their p99 from the row to the effect, in seconds."""
     fine = [event() for _ in range(innocents)]
     companions = iter(bad)
     for group in (fine[start : start + TOGETHER] for start in range(0, len(fine), TOGETHER)):
         companion = tuple(islice(companions, 1))
-        await stage.workshop.record(*companion)  # by itself: a large body takes PostgreSQL its time
-        await stage.workshop.record(*group)
-        await stage.relay.publish(*group, *companion)
-    await until(lambda: stage.are_settled(fine), within_seconds=90, what="every innocent processed")
-    effects = await stage.workshop.effects()
+        await processes.harness.record(*companion)  # by itself: a large body takes PostgreSQL its time
+        await processes.harness.record(*group)
+        await processes.relay.publish(*group, *companion)
+    await until(lambda: processes.are_settled(fine), within_seconds=90, what="every innocent processed")
+    effects = await processes.harness.effects()
     assert {one.stripe_event_id: effects.get(one.stripe_event_id) for one in fine} == {
         one.stripe_event_id: 1 for one in fine
     }
-    assert await _charged(stage, fine) == 0
-    return await _p99(stage, fine)
+    assert await _charged(processes, fine) == 0
+    return await _p99(processes, fine)
 
 
-async def _are_settled_by_relay(stage: Stage, events: Sequence[StripeEvent]) -> bool:
+async def _are_settled_by_relay(processes: Processes, events: Sequence[StripeEvent]) -> bool:
     """Whether they are; those that were left to the relay are published again, as it does."""
     by_id = {one.stripe_event_id: one for one in events}
-    due = await stage.workshop.database.fetch(
+    due = await processes.harness.database.fetch(
         "UPDATE webhook_logs SET published_at = now(), publications = publications + 1"
         " WHERE stripe_event_id = ANY ($1) AND published_at IS NULL AND NOT processed AND dead_at IS NULL"
         " RETURNING stripe_event_id, publications, processing_attempts",
@@ -150,25 +150,25 @@ async def _are_settled_by_relay(stage: Stage, events: Sequence[StripeEvent]) -> 
     )
     for row in due:
         one, attempt = by_id[row["stripe_event_id"]], row["processing_attempts"]
-        await stage.relay.publish(one, publication=row["publications"], attempt=attempt)
-    return await stage.are_settled(events)
+        await processes.relay.publish(one, publication=row["publications"], attempt=attempt)
+    return await processes.are_settled(events)
 
 
-async def _is_known(stage: Stage, bad: StripeEvent) -> bool:
-    row = await stage.workshop.row(bad)
+async def _is_known(processes: Processes, bad: StripeEvent) -> bool:
+    row = await processes.harness.row(bad)
     return bool(row["processed"] or row["last_error"])
 
 
-async def _have_no_effect(stage: Stage, bad: Sequence[StripeEvent]) -> bool:
+async def _have_no_effect(processes: Processes, bad: Sequence[StripeEvent]) -> bool:
     """Whether none of these is processed, dead, or in the books of anybody."""
-    rows = [await stage.workshop.row(one) for one in bad]
-    effects = await stage.workshop.effects()
+    rows = [await processes.harness.row(one) for one in bad]
+    effects = await processes.harness.effects()
     return not any(row["processed"] or row["dead_at"] or row["stripe_event_id"] in effects for row in rows)
 
 
-async def _charged(stage: Stage, innocents: Sequence[StripeEvent]) -> int:
+async def _charged(processes: Processes, innocents: Sequence[StripeEvent]) -> int:
     """How many have an attempt, a start alone, a postponement or a death to their name."""
-    rows = await stage.workshop.database.fetch(
+    rows = await processes.harness.database.fetch(
         "SELECT count(*) AS charged FROM webhook_logs WHERE stripe_event_id = ANY ($1) AND (processing_attempts > 0"
         " OR solo_starts > 0 OR postponed_at IS NOT NULL OR dead_at IS NOT NULL)",
         [one.stripe_event_id for one in innocents],
@@ -177,8 +177,8 @@ async def _charged(stage: Stage, innocents: Sequence[StripeEvent]) -> int:
     return charged
 
 
-async def _p99(stage: Stage, innocents: Sequence[StripeEvent]) -> float:
-    rows = await stage.workshop.database.fetch(
+async def _p99(processes: Processes, innocents: Sequence[StripeEvent]) -> float:
+    rows = await processes.harness.database.fetch(
         "SELECT extract(epoch FROM processed_at - created_at)::float8 AS seconds FROM webhook_logs"
         " WHERE stripe_event_id = ANY ($1) ORDER BY 1",
         [one.stripe_event_id for one in innocents],

@@ -6,32 +6,32 @@ from processor.failures.retries import Schedule
 from sluice.contract.event import StripeEvent
 from sluice.outcomes import Outcome, Parked
 from sluice.registry import Transaction, handles
-from tests.processor.workshop import Message, Workshop, event, flat
+from tests.processor.harness import Harness, Message, event, flat
 
 HOUR = 3600
 
 
 @pytest.fixture
-def contended(workshop: Workshop) -> Workshop:
-    """A workshop where ``test.locked`` meets a lock, and what it raises can be changed."""
-    workshop.schedule = Schedule(over_seconds=72 * HOUR, spread=flat(60))
+def contended(harness: Harness) -> Harness:
+    """A harness where ``test.locked`` meets a lock, and what it raises can be changed."""
+    harness.schedule = Schedule(over_seconds=72 * HOUR, spread=flat(60))
 
-    @handles("test.locked", registry=workshop.registry)
+    @handles("test.locked", registry=harness.registry)
     async def meet(_: StripeEvent, tx: Transaction) -> None:
         await tx.execute("DO $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '55P03'; END $$")
 
-    @handles("test.fails", registry=workshop.registry)
+    @handles("test.fails", registry=harness.registry)
     async def fail(_: StripeEvent, __: Transaction) -> None:
         raise LookupError
 
-    @handles("test.parks", registry=workshop.registry)
+    @handles("test.parks", registry=harness.registry)
     async def park(_: StripeEvent, __: Transaction) -> Outcome:
         return Parked("events row 42")
 
-    return workshop
+    return harness
 
 
-async def test_its_row_says_since_when_and_the_first_time_is_told(contended: Workshop) -> None:
+async def test_its_row_says_since_when_and_the_first_time_is_told(contended: Harness) -> None:
     """One warning for however many times; no attempt is counted."""
     [message] = await contended.recorded(event("test.locked"))
     await contended.take(message)
@@ -46,7 +46,7 @@ async def test_its_row_says_since_when_and_the_first_time_is_told(contended: Wor
     assert "postponed: LockNotAvailableError 55P03" in told["message"]
 
 
-async def test_it_dies_visibly_when_that_lasts_for_as_long_as_all_attempts_may(contended: Workshop) -> None:
+async def test_it_dies_visibly_when_that_lasts_for_as_long_as_all_attempts_may(contended: Harness) -> None:
     """Not an hour before; then with its reason, an attempt and a critical error."""
     [message] = await contended.recorded(event("test.locked"))
     await contended.take(message)
@@ -64,7 +64,7 @@ async def test_it_dies_visibly_when_that_lasts_for_as_long_as_all_attempts_may(c
     assert [row["severity"] for row in await contended.error_rows()] == ["warning", "critical"]
 
 
-async def test_a_replay_begins_afresh(contended: Workshop) -> None:
+async def test_a_replay_begins_afresh(contended: Harness) -> None:
     """The first lock that it meets does not kill it again."""
     [message] = await contended.recorded(event("test.locked"))
     await contended.take(message)
@@ -76,7 +76,7 @@ async def test_a_replay_begins_afresh(contended: Workshop) -> None:
 
 
 @pytest.mark.parametrize("event_type", ["test.fails", "test.parks"])
-async def test_what_was_held_up_and_then_ran_is_held_up_no_more(contended: Workshop, event_type: str) -> None:
+async def test_what_was_held_up_and_then_ran_is_held_up_no_more(contended: Harness, event_type: str) -> None:
     """Three days of locks are counted in one piece."""
     [message] = await contended.recorded(event(event_type))
     await contended.set_row(message.event, "postponed_at = now() - interval '71 hours'")
@@ -85,7 +85,7 @@ async def test_what_was_held_up_and_then_ran_is_held_up_no_more(contended: Works
     assert (row["processing_attempts"], row["postponed_at"]) == (1, None)
 
 
-async def test_a_message_of_an_attempt_that_has_passed_postpones_nothing(contended: Workshop) -> None:
+async def test_a_message_of_an_attempt_that_has_passed_postpones_nothing(contended: Harness) -> None:
     """Nor what is processed or dead."""
     rows = await contended.recorded(event("test.locked"), event("test.locked"))
     await contended.set_row(rows[0].event, "processed = true")

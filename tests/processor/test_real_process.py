@@ -15,60 +15,60 @@ from sluice.contract.event import StripeEvent
 from sluice.contract.subjects import ALL_SUBJECTS, CONSUMER, STREAM
 from sluice.nats.jetstream import ConsumerSpec, IncomingMessage, JetStream, StreamSpec, give_back
 from sluice.runtime.settings import ServiceSettings
+from tests.processor.harness import Harness, event
 from tests.processor.process_under_test import KILLED
+from tests.processor.processes import Processes
 from tests.processor.relay import open_relay
-from tests.processor.stage import Stage
-from tests.processor.workshop import Workshop, event
 from tests.waiting import listens, until
 
 
 @pytest_asyncio.fixture
-async def stage(workshop: Workshop, database_url: str, nats_url: str) -> AsyncIterator[Stage]:
+async def processes(harness: Harness, database_url: str, nats_url: str) -> AsyncIterator[Processes]:
     """Everything but the processors."""
     async with open_relay(database_url, nats_url) as relay:
-        yield Stage(workshop, relay, database_url, nats_url)
+        yield Processes(harness, relay, database_url, nats_url)
 
 
 @pytest.mark.parametrize(("event_type", "code"), [("test.kills", KILLED), ("test.cancels_all", 1)])
-async def test_a_message_that_ends_its_process_dies_alone(stage: Stage, event_type: str, code: int) -> None:
+async def test_a_message_that_ends_its_process_dies_alone(processes: Processes, event_type: str, code: int) -> None:
     """Its nineteen neighbours take effect once each; it is dead after three runs alone, and says why."""
     killer = event(event_type)
     events = [*(event() for _ in range(19)), killer]
-    await stage.workshop.record(*events)
+    await processes.harness.record(*events)
     deaths = 0
-    async with stage.processor() as process:
-        await until(stage.relay.has_consumer)
-        await stage.relay.publish(*events)
+    async with processes.processor() as process:
+        await until(processes.relay.has_consumer)
+        await processes.relay.publish(*events)
         assert await process.wait() == code
-    while not await stage.are_settled(events):
+    while not await processes.are_settled(events):
         deaths += 1
         assert deaths <= 4
-        async with stage.processor() as process:
+        async with processes.processor() as process:
             gone = asyncio.create_task(process.wait())
-            await until(lambda gone=gone: _either(gone.done(), stage.are_settled(events)))  # type: ignore[misc]
-    row = await stage.workshop.row(killer)
+            await until(lambda gone=gone: _either(gone.done(), processes.are_settled(events)))  # type: ignore[misc]
+    row = await processes.harness.row(killer)
     assert (row["processed"], row["dead_at"] is not None) == (False, True)
     assert "killed its process" in row["last_error"]
-    assert await stage.workshop.effects() == {each.stripe_event_id: 1 for each in events[:-1]}
+    assert await processes.harness.effects() == {each.stripe_event_id: 1 for each in events[:-1]}
 
 
-async def test_neighbours_of_a_killer_do_not_wait_for_the_ack_wait_again(stage: Stage, nats_url: str) -> None:
+async def test_neighbours_of_a_killer_do_not_wait_for_the_ack_wait_again(processes: Processes, nats_url: str) -> None:
     """Suspects already, forty of them are in the stream with the killer in their middle; a minute is not spent."""
     killer, neighbours = event("test.kills"), [event() for _ in range(40)]
     events = [*neighbours[:10], killer, *neighbours[10:]]
-    await stage.workshop.record(*events)
-    await _make_suspects(stage, nats_url, events)
+    await processes.harness.record(*events)
+    await _make_suspects(processes, nats_url, events)
     began = time.monotonic()
-    while not await stage.are_settled(neighbours):
-        async with stage.processor(ACK_WAIT_SECONDS="60") as process:
+    while not await processes.are_settled(neighbours):
+        async with processes.processor(ACK_WAIT_SECONDS="60") as process:
             gone = asyncio.create_task(process.wait())
-            await until(lambda gone=gone: _either(gone.done(), stage.are_settled(events)), within_seconds=90)  # type: ignore[misc]
+            await until(lambda gone=gone: _either(gone.done(), processes.are_settled(events)), within_seconds=90)  # type: ignore[misc]
     assert time.monotonic() - began < 45
-    assert await stage.workshop.effects() == {each.stripe_event_id: 1 for each in neighbours}
-    assert (await stage.workshop.row(killer))["solo_starts"] > 0
+    assert await processes.harness.effects() == {each.stripe_event_id: 1 for each in neighbours}
+    assert (await processes.harness.row(killer))["solo_starts"] > 0
 
 
-async def _make_suspects(stage: Stage, nats_url: str, events: Sequence[StripeEvent]) -> None:
+async def _make_suspects(processes: Processes, nats_url: str, events: Sequence[StripeEvent]) -> None:
     """As if they had been in the hand of a processor that died."""
     settings = ServiceSettings(database_url=SecretStr("postgresql://db/x"), nats_url=SecretStr(nats_url))
     spec = ConsumerSpec(CONSUMER, ack_wait_seconds=60)
@@ -80,70 +80,72 @@ async def _make_suspects(stage: Stage, nats_url: str, events: Sequence[StripeEve
     ):
         async with asyncio.timeout(30):
             await stream.wait_connected()
-        await stage.relay.publish(*events)
+        await processes.relay.publish(*events)
         held: list[IncomingMessage] = []
         while len(held) < len(events):
             held += await stream.fetch(len(events), within_seconds=10)
         give_back(held, after_seconds=0.1)
 
 
-async def test_a_process_killed_between_commit_and_acknowledgement_leaves_one_effect(stage: Stage) -> None:
+async def test_a_process_killed_between_commit_and_acknowledgement_leaves_one_effect(processes: Processes) -> None:
     """The message comes again, meets processed = true and is acknowledged."""
     events = [event() for _ in range(3)]
-    await stage.workshop.record(*events)
-    async with stage.processor(FAILPOINT="before_ack") as process:
-        await until(stage.relay.has_consumer)
-        await stage.relay.publish(*events)
+    await processes.harness.record(*events)
+    async with processes.processor(FAILPOINT="before_ack") as process:
+        await until(processes.relay.has_consumer)
+        await processes.relay.publish(*events)
         assert await process.wait() == KILLED
-    assert await stage.workshop.effects() != {}
-    async with stage.processor():
-        await until(lambda: stage.are_settled(events))
-        await until(stage.relay.is_all_acknowledged)
-    assert await stage.workshop.effects() == {each.stripe_event_id: 1 for each in events}
+    assert await processes.harness.effects() != {}
+    async with processes.processor():
+        await until(lambda: processes.are_settled(events))
+        await until(processes.relay.is_all_acknowledged)
+    assert await processes.harness.effects() == {each.stripe_event_id: 1 for each in events}
 
 
-async def test_a_sigterm_lets_the_transaction_in_flight_finish(stage: Stage) -> None:
+async def test_a_sigterm_lets_the_transaction_in_flight_finish(processes: Processes) -> None:
     """Exit code 0 within the drain, the effect committed, the message acknowledged."""
     slow = event("test.slow")
-    await stage.workshop.record(slow)
+    await processes.harness.record(slow)
     patient = {"HANDLER_SECONDS": "10", "ACK_WAIT_SECONDS": "30", "DRAIN_SECONDS": "20"}
-    async with stage.processor(**patient) as process:
-        await until(stage.relay.has_consumer)
-        await stage.relay.publish(slow)
-        await until(lambda: _is_running(stage))
+    async with processes.processor(**patient) as process:
+        await until(processes.relay.has_consumer)
+        await processes.relay.publish(slow)
+        await until(lambda: _is_running(processes))
         started = time.monotonic()
         process.send_signal(signal.SIGTERM)
         assert await process.wait() == 0
         assert time.monotonic() - started < 6
-    assert await stage.workshop.effects() == {slow.stripe_event_id: 1}
-    await until(stage.relay.is_all_acknowledged)
+    assert await processes.harness.effects() == {slow.stripe_event_id: 1}
+    await until(processes.relay.is_all_acknowledged)
 
 
-async def test_a_nats_that_lost_its_whole_store_needs_no_restart_of_ours(stage: Stage, nats_server: NatsServer) -> None:
+async def test_a_nats_that_lost_its_whole_store_needs_no_restart_of_ours(
+    processes: Processes, nats_server: NatsServer
+) -> None:
     """Stream and consumer are made again, and what is published again takes effect once."""
     before, after = event(), event()
-    await stage.workshop.record(before, after)
-    async with stage.processor() as process:
-        await until(stage.relay.has_consumer)
-        await stage.relay.publish(before)
-        await until(lambda: stage.are_settled([before]))
+    await processes.harness.record(before, after)
+    async with processes.processor() as process:
+        await until(processes.relay.has_consumer)
+        await processes.relay.publish(before)
+        await until(lambda: processes.are_settled([before]))
         await nats_server.wipe()
         await nats_server.restart()
-        await until(stage.relay.has_consumer)
-        await stage.relay.publish(before, after, publication=2)
-        await until(lambda: stage.are_settled([before, after]))
+        await until(processes.relay.has_consumer)
+        await processes.relay.publish(before, after, publication=2)
+        await until(lambda: processes.are_settled([before, after]))
         assert process.returncode is None
-    assert await stage.workshop.effects() == {before.stripe_event_id: 1, after.stripe_event_id: 1}
+    assert await processes.harness.effects() == {before.stripe_event_id: 1, after.stripe_event_id: 1}
 
 
 async def test_a_processor_starts_without_postgres_and_nats(
-    workshop: Workshop, database_url: str, nats_server: NatsServer
+    harness: Harness, database_url: str, nats_server: NatsServer
 ) -> None:
     """It waits for both, and stops when told to."""
     await nats_server.stop()
-    stage = Stage(workshop, None, database_url.replace("127.0.0.1", "127.0.0.2"), nats_server.url)
+    processes = Processes(harness, None, database_url.replace("127.0.0.1", "127.0.0.2"), nats_server.url)
     port = free_port()
-    async with stage.processor(ADMIN_PORT=str(port)) as process:
+    async with processes.processor(ADMIN_PORT=str(port)) as process:
         await until(lambda: listens(port))  # which it does only after the signals are listened to
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(1):
@@ -157,8 +159,8 @@ async def _either(first: bool, second: Awaitable[bool]) -> bool:
     return await second or first
 
 
-async def _is_running(stage: Stage) -> bool:
-    rows = await stage.workshop.database.fetch(
+async def _is_running(processes: Processes) -> bool:
+    rows = await processes.harness.database.fetch(
         "SELECT 1 FROM pg_stat_activity WHERE state = 'idle in transaction' AND query LIKE 'INSERT INTO effect%'"
     )
     return bool(rows)

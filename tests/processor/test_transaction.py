@@ -13,30 +13,30 @@ from sluice.contract.event import StripeEvent
 from sluice.outcomes import Applied, Parked
 from sluice.postgres.pool import Database
 from sluice.registry import Transaction, handles
-from tests.processor.workshop import Message, Workshop, event
+from tests.processor.harness import Harness, Message, event
 
 SETTINGS = ("transaction_isolation", "transaction_read_only", "statement_timeout", "lock_timeout")
 
 
-async def test_a_handlers_transaction_is_read_committed_and_bounded(workshop: Workshop) -> None:
+async def test_a_handlers_transaction_is_read_committed_and_bounded(harness: Harness) -> None:
     """What a lock was waited for must be seen afterwards; and the server gives up before we do."""
-    workshop.limits = Limits(transaction_seconds=4, lock_seconds=1)
+    harness.limits = Limits(transaction_seconds=4, lock_seconds=1)
     asked: list[Sequence[str]] = []
 
-    @handles("test.asks", registry=workshop.registry)
+    @handles("test.asks", registry=harness.registry)
     async def ask(_: StripeEvent, tx: Transaction) -> None:
         asked.append([await tx.fetchval("SELECT current_setting($1)", name) for name in SETTINGS])
         asked.append([await tx.fetchval("SELECT current_setting('idle_in_transaction_session_timeout')")])
 
-    await workshop.take(*await workshop.recorded(event("test.asks")))
+    await harness.take(*await harness.recorded(event("test.asks")))
     assert asked == [["read committed", "off", "3800ms", "1s"], ["8s"]]
 
 
-async def test_a_transaction_that_takes_too_long_ends_whatever_it_waits_for(workshop: Workshop) -> None:
+async def test_a_transaction_that_takes_too_long_ends_whatever_it_waits_for(harness: Harness) -> None:
     """PostgreSQL is idle and the handler's own time is not up: ours is."""
-    workshop.limits, workshop.handler_seconds = Limits(transaction_seconds=1), 10
+    harness.limits, harness.handler_seconds = Limits(transaction_seconds=1), 10
 
-    @handles("test.waits", registry=workshop.registry)
+    @handles("test.waits", registry=harness.registry)
     async def wait(_: StripeEvent, tx: Transaction) -> None:
         await tx.execute("SELECT 1")
         for _look in range(20):  # never idle for long, so that PostgreSQL has nothing to complain of
@@ -44,28 +44,28 @@ async def test_a_transaction_that_takes_too_long_ends_whatever_it_waits_for(work
             await tx.execute("SELECT 1")
 
     of = event("test.waits")
-    await workshop.record(of)
-    processor = workshop.worker().processor
+    await harness.record(of)
+    processor = harness.worker().processor
     with pytest.raises(TimeoutError):
         await processor.process([Work(of, 0, Message(of).incoming())])
-    row = await workshop.row(of)
+    row = await harness.row(of)
     assert (row["processed"], row["processing_attempts"]) == (False, 0)
 
 
-async def test_a_parked_event_looks_again_and_takes_effect(workshop: Workshop) -> None:
+async def test_a_parked_event_looks_again_and_takes_effect(harness: Harness) -> None:
     """Each look sets the next, later than the one before; nothing else would ever bring it back."""
-    workshop.patience = Patience(first_seconds=100, longest_seconds=10_000, spread=float)
+    harness.patience = Patience(first_seconds=100, longest_seconds=10_000, spread=float)
     row_is_there = False
 
-    @handles("test.parks", registry=workshop.registry)
+    @handles("test.parks", registry=harness.registry)
     async def look(_: StripeEvent, tx: Transaction) -> Applied | Parked:
         del tx
         return Applied() if row_is_there else Parked("events row 7")
 
-    (message,) = await workshop.recorded(event("test.parks"))
+    (message,) = await harness.recorded(event("test.parks"))
     for attempt, seconds in enumerate((100, 200, 400)):
-        await workshop.take(Message(message.event, attempt))
-        (row,) = await workshop.database.fetch(
+        await harness.take(Message(message.event, attempt))
+        (row,) = await harness.database.fetch(
             "SELECT extract(epoch FROM next_attempt_at - parked_at) AS first, published_at, "
             "extract(epoch FROM next_attempt_at - now()) AS left FROM webhook_logs"
         )
@@ -73,8 +73,8 @@ async def test_a_parked_event_looks_again_and_takes_effect(workshop: Workshop) -
         assert row["published_at"] is None
         assert attempt > 0 or row["first"] == seconds
     row_is_there = True
-    await workshop.take(Message(message.event, 3))
-    assert (await workshop.row(message.event))["outcome"] == "applied"
+    await harness.take(Message(message.event, 3))
+    assert (await harness.row(message.event))["outcome"] == "applied"
 
 
 async def test_a_server_that_takes_no_writes_does_not_answer(database: Database, database_url: str) -> None:

@@ -1,4 +1,4 @@
-"""Every panel, asked of a real Prometheus that watches the whole system through a storm."""
+"""Every panel, asked of a real Prometheus that watches the whole system through a scenario."""
 
 import math
 import re
@@ -15,10 +15,10 @@ from devstack.options import Options
 from devstack.stack import Stack
 from tests.devstack.folders import reachable_folder
 from tests.watch import grafana
+from tests.watch.fault_scenario import SETTINGS, FaultScenario
 from tests.watch.grafana import LabelValues, Read
 from tests.watch.programs import program
 from tests.watch.prometheus import POD, SCRAPE_SECONDS, Prometheus, Series, scraping
-from tests.watch.storm import SETTINGS, Storm
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -28,7 +28,7 @@ DAY_SECONDS = 24 * 3600
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """What Prometheus knows of the storm, and what stands for each dashboard's variables."""
+    """What Prometheus knows of the faults, and what stands for each dashboard's variables."""
 
     prometheus: Prometheus
     since: float
@@ -54,13 +54,13 @@ each_panel = pytest.mark.parametrize(("name", "panel"), PANELS)
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def watched() -> AsyncIterator[Watched]:
-    """One storm for all panels."""
+    """One series of faults for all panels."""
     program("prometheus")  # before anything is started that it would look at
     began = time.time()
     async with _stack() as stack, _books(stack) as books:
         admin_urls = {name: service.admin_url for name, service in stack.services.items()}
         async with scraping(admin_urls, stack.folder.root) as prometheus:
-            await Storm.over(stack, prometheus, books)
+            await FaultScenario.over(stack, prometheus, books)
             values = {name: await _values(prometheus, file) for name, file in FILES.items()}
             yield Watched(prometheus, began, time.time(), values)
 

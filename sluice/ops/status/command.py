@@ -9,7 +9,7 @@ from sluice.ops.connection import connected
 from sluice.ops.durations import Span
 from sluice.ops.environment import Environment, detect_environment
 from sluice.ops.output import print_json
-from sluice.ops.status.criteria import Criterion, Verdict, judge
+from sluice.ops.status.criteria import Criterion, Judgement, judge
 from sluice.ops.status.evidence import gather
 from sluice.ops.status.screen import show, show_criteria
 from sluice.ops.status.snapshot import Snapshot, take
@@ -37,7 +37,7 @@ def command(*, since: float | None, as_json: bool) -> None:
         return
     criteria = asyncio.run(_criteria(environment, since))
     print_json(list(criteria)) if as_json else show_criteria(Terminal(), list(criteria), since)
-    if any(one.verdict is Verdict.FAIL for one in criteria):
+    if any(one.verdict is Judgement.FAIL for one in criteria):
         raise click.exceptions.Exit(1)
 
 

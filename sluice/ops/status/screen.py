@@ -8,11 +8,11 @@ from rich.table import Table
 
 from sluice.ops.admin import ServiceSeen
 from sluice.ops.durations import as_words
-from sluice.ops.status.criteria import Criterion, Verdict
+from sluice.ops.status.criteria import Criterion, Judgement
 from sluice.ops.status.snapshot import MOST, Snapshot
 
 _INDENT = (0, 0, 0, 9)
-_STYLES = {Verdict.PASS: "green", Verdict.FAIL: "bold red", Verdict.UNKNOWN: "yellow"}
+_STYLES = {Judgement.PASS: "green", Judgement.FAIL: "bold red", Judgement.UNKNOWN: "yellow"}
 
 
 def show(console: Console, snapshot: Snapshot) -> None:

@@ -5,13 +5,13 @@ from sluice.simulator.builder import SECONDS_PER_HOUR, ScenarioBuilder
 from sluice.simulator.objects import fill
 from sluice.simulator.scenarios.steps import (
     SEPA,
+    book_balance,
     charge_of,
     complete_session,
     decline,
     open_session,
     paid_checkout,
     process,
-    settle_balance,
     start_intent,
     succeed,
 )
@@ -46,7 +46,7 @@ def delayed_paid(b: ScenarioBuilder) -> None:
     b.later(6 * SECONDS_PER_HOUR)
     sale = succeed(b, sale.intent, sale.charge)
     b.changed("checkout.session.async_payment_succeeded", done, payment_status="paid")
-    settle_balance(b, sale)
+    book_balance(b, sale)
 
 
 def delayed_failed(b: ScenarioBuilder) -> None:
@@ -77,7 +77,7 @@ def declined_then_paid(b: ScenarioBuilder) -> None:
     b.later(45)
     sale = succeed(b, intent)
     complete_session(b, session, payment_status="paid", payment_intent=sale.intent["id"])
-    settle_balance(b, sale)
+    book_balance(b, sale)
 
 
 def declined(b: ScenarioBuilder) -> None:

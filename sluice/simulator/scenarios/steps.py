@@ -105,7 +105,7 @@ def succeed(b: ScenarioBuilder, intent: JsonObject, charge: JsonObject | None = 
     return Sale(done, paid)
 
 
-def settle_balance(b: ScenarioBuilder, sale: Sale) -> Sale:
+def book_balance(b: ScenarioBuilder, sale: Sale) -> Sale:
     """A little later Stripe knows what it books: asynchronous capture fills in the balance transaction."""
     b.later(2)
     return Sale(sale.intent, b.changed("charge.updated", sale.charge, balance_transaction=b.new_id("txn")))
@@ -162,4 +162,4 @@ def paid_checkout(b: ScenarioBuilder, *, by_reference: bool = False) -> Sale:
     b.later(95)
     sale = succeed(b, start_intent(b))
     complete_session(b, session, payment_status="paid", payment_intent=sale.intent["id"])
-    return settle_balance(b, sale)
+    return book_balance(b, sale)

@@ -5,10 +5,10 @@ from sluice.simulator.builder import SECONDS_PER_HOUR, ScenarioBuilder
 from sluice.simulator.objects import fill
 from sluice.simulator.scenarios.steps import (
     Sale,
+    book_balance,
     complete_session,
     decline,
     open_session,
-    settle_balance,
     start_intent,
     succeed,
 )
@@ -146,4 +146,4 @@ def _pay(b: ScenarioBuilder, invoice: JsonObject, intent: JsonObject) -> Sale:
     )
     done: JsonObject = {"status": "paid", "amount_paid": b.amount, "status_transitions": {"paid_at": b.now}}
     b.emit("invoice_payment.paid", fill(link, done))
-    return settle_balance(b, sale)
+    return book_balance(b, sale)

@@ -20,7 +20,7 @@ from sluice.postgres.migrator import migrate
 from sluice.postgres.pool import Database
 from sluice.registry import Transaction, handles
 from tests.payments.history import charge, refund
-from tests.processor.workshop import Workshop
+from tests.processor.harness import Harness
 from tests.waiting import until
 
 SHOW = "SELECT current_setting('transaction_isolation')"
@@ -48,16 +48,16 @@ async def changed(changed_url: str, request: pytest.FixtureRequest) -> AsyncIter
         yield database
 
 
-def _shop(database: Database, url: str) -> Workshop:
+def _harness(database: Database, url: str) -> Harness:
     limits = Limits(transaction_seconds=30, lock_seconds=20)
-    shop = Workshop(database, ErrorLog(url, service="processor"), limits=limits, handler_seconds=25)
-    shop.registry.add(apply_facts, ["charge.succeeded", "refund.created"])
-    return shop
+    harness = Harness(database, ErrorLog(url, service="processor"), limits=limits, handler_seconds=25)
+    harness.registry.add(apply_facts, ["charge.succeeded", "refund.created"])
+    return harness
 
 
 async def test_two_refunds_at_once_are_both_counted(changed: Database, changed_url: str) -> None:
     """The second waited for the first, and must see what it said though its own transaction is older."""
-    one, other = _shop(changed, changed_url), _shop(changed, changed_url)
+    one, other = _harness(changed, changed_url), _harness(changed, changed_url)
     may_commit = asyncio.Event()
 
     @handles("refund.created", registry=one.registry)
@@ -85,9 +85,9 @@ async def test_two_refunds_at_once_are_both_counted(changed: Database, changed_u
 async def test_each_transaction_asks_for_it(changed: Database, changed_url: str) -> None:
     """The processor's, and the healer's."""
     seen: list[object] = []
-    shop = _shop(changed, changed_url)
+    harness = _harness(changed, changed_url)
 
-    @handles("refund.created", registry=shop.registry)
+    @handles("refund.created", registry=harness.registry)
     async def look(_: StripeEvent, tx: Transaction) -> Applied:
         seen.append(await tx.fetchval(SHOW))
         return Applied()
@@ -99,8 +99,8 @@ async def test_each_transaction_asks_for_it(changed: Database, changed_url: str)
     async def project(tx: Transaction, payments: Collection[Node]) -> Sequence[RowChange]:
         raise AssertionError
 
-    await shop.take(*await shop.recorded(refund("created")))
-    await Backfill(changed, Projection(take, project), shop.errors, asyncio.Event()).run_once()
+    await harness.take(*await harness.recorded(refund("created")))
+    await Backfill(changed, Projection(take, project), harness.errors, asyncio.Event()).run_once()
     assert seen == ["read committed", "read committed"]
 
 

@@ -18,7 +18,7 @@ from sluice.nats.jetstream import IncomingMessage, JetStream
 from sluice.outcomes import Outcome, Parked
 from sluice.postgres.pool import Database
 from sluice.registry import Transaction, handles, handles_batch
-from tests.processor.workshop import Message, Workshop, event
+from tests.processor.harness import Harness, Message, event
 
 
 class HandStream(JetStream):
@@ -45,16 +45,16 @@ class OneByOne(HandStream):
         return await super().fetch(min(batch, 1), within_seconds=within_seconds)
 
 
-def consumer_of(shop: Workshop, stream: HandStream, *, lanes: int = 1) -> Consumer:
+def consumer_of(harness: Harness, stream: HandStream, *, lanes: int = 1) -> Consumer:
     """The loop, by hand."""
-    worker, direct = shop.worker(), Direct(shop.database)
+    worker, direct = harness.worker(), Direct(harness.database)
     return Consumer(
         stream=stream,
         worker=worker,
         database_gate=worker.database_gate,
-        stop=shop.stop,
+        stop=harness.stop,
         direct=direct,
-        watch=StreamHealth(stream, shop.database),
+        watch=StreamHealth(stream, harness.database),
         leases=Leases(direct, ack_wait_seconds=30),
         batch_size=2,
         lanes=lanes,
@@ -65,73 +65,73 @@ async def test_nothing_is_asked_of_the_stream_before_postgres_has_answered() -> 
     """A processor that starts during an outage holds no message that it cannot process."""
     url = f"postgresql://nobody@127.0.0.1:{free_port()}/nothing"
     async with Database.connect(url, application_name="test") as database:
-        shop, stream = Workshop(database, ErrorLog(url, service="processor")), HandStream()
+        harness, stream = Harness(database, ErrorLog(url, service="processor")), HandStream()
         for _ in range(3):
-            await consumer_of(shop, stream).run_once()
+            await consumer_of(harness, stream).run_once()
     assert stream.fetches == 0
 
 
-async def test_a_fetch_holds_no_more_than_a_batch(workshop: Workshop) -> None:
+async def test_a_fetch_holds_no_more_than_a_batch(harness: Harness) -> None:
     """What is not fetched may go to another processor."""
-    messages = await workshop.recorded(event(), event(), event())
+    messages = await harness.recorded(event(), event(), event())
     stream = HandStream(*messages)
-    await consumer_of(workshop, stream).run_once()
+    await consumer_of(harness, stream).run_once()
     assert [message.is_acknowledged for message in messages] == [True, True, False]
 
 
-async def test_while_one_batch_waits_another_is_processed(workshop: Workshop) -> None:
+async def test_while_one_batch_waits_another_is_processed(harness: Harness) -> None:
     """A slow handler holds up its own lane alone."""
     met = asyncio.Barrier(2)
 
-    @handles("test.meets", registry=workshop.registry)
+    @handles("test.meets", registry=harness.registry)
     async def meet(_: StripeEvent, __: Transaction) -> None:
         async with met:
-            workshop.stop.set()
+            harness.stop.set()
 
-    messages = await workshop.recorded(event("test.meets"), event(), event("test.meets"))
-    await consumer_of(workshop, HandStream(*messages), lanes=2).run()
+    messages = await harness.recorded(event("test.meets"), event(), event("test.meets"))
+    await consumer_of(harness, HandStream(*messages), lanes=2).run()
     assert all(message.is_acknowledged for message in messages)
 
 
-async def test_a_batch_that_takes_long_holds_up_no_other(workshop: Workshop) -> None:
+async def test_a_batch_that_takes_long_holds_up_no_other(harness: Harness) -> None:
     """Where messages come one by one, too: the next lane begins before the first has ended."""
     met = asyncio.Barrier(2)
 
-    @handles("test.meets", registry=workshop.registry)
+    @handles("test.meets", registry=harness.registry)
     async def meet(_: StripeEvent, __: Transaction) -> None:
         async with met:
-            workshop.stop.set()
+            harness.stop.set()
 
-    messages = await workshop.recorded(event("test.meets"), event("test.meets"))
-    await consumer_of(workshop, OneByOne(*messages), lanes=2).run()
+    messages = await harness.recorded(event("test.meets"), event("test.meets"))
+    await consumer_of(harness, OneByOne(*messages), lanes=2).run()
     assert all(message.is_acknowledged for message in messages)
 
 
 async def test_the_processors_own_role_may_do_all_that_it_must(
-    workshop: Workshop, role_url: Callable[[str], str]
+    harness: Harness, role_url: Callable[[str], str]
 ) -> None:
     """Least privilege still lets it claim, run alone, settle, park, fail, bury, keep the ledger and report."""
-    await workshop.database.execute("GRANT SELECT, INSERT ON effect TO sluice_processor")
+    await harness.database.execute("GRANT SELECT, INSERT ON effect TO sluice_processor")
 
-    @handles("test.parks", registry=workshop.registry)
+    @handles("test.parks", registry=harness.registry)
     async def park(_: StripeEvent, __: Transaction) -> Outcome:
         return Parked("events row 42")
 
-    @handles("test.fails", registry=workshop.registry)
+    @handles("test.fails", registry=harness.registry)
     async def fail(_: StripeEvent, __: Transaction) -> None:
         raise LookupError
 
-    handles_batch("charge.succeeded", registry=workshop.registry)(apply_facts)
+    handles_batch("charge.succeeded", registry=harness.registry)(apply_facts)
     types = ("test.effect", "test.parks", "test.fails", "charge.succeeded")
-    *messages, alone = await workshop.recorded(*(event(each) for each in types), event())
+    *messages, alone = await harness.recorded(*(event(each) for each in types), event())
     url = role_url("processor")
     async with Database.connect(url, application_name="sluice-processor") as database:
-        restricted = Workshop(database, ErrorLog(url, service="processor"), registry=workshop.registry)
+        restricted = Harness(database, ErrorLog(url, service="processor"), registry=harness.registry)
         await restricted.take(*messages, alone.again())
         assert await restricted.worker().database_gate.has_answer()
         await restricted.store_errors()
-    assert len(await workshop.error_rows()) == 1
-    rows = await workshop.database.fetch("SELECT outcome FROM webhook_logs ORDER BY id")
+    assert len(await harness.error_rows()) == 1
+    rows = await harness.database.fetch("SELECT outcome FROM webhook_logs ORDER BY id")
     assert [row["outcome"] for row in rows] == ["applied", "parked", "failed", "applied", "applied"]
 
 

@@ -14,9 +14,9 @@ from processor.failures.database_gate import FIRST_SECONDS, FUNCTIONS, LONGEST_S
 from sluice.contract.subjects import CONSUMER, STREAM
 from sluice.postgres.pool import Database
 from sluice.runtime import logs
+from tests.processor.harness import Harness, event
+from tests.processor.processes import Processes
 from tests.processor.relay import HandRelay, open_relay
-from tests.processor.stage import Stage
-from tests.processor.workshop import Workshop, event
 from tests.waiting import until
 
 ROOT = Path(__file__).parents[3]
@@ -27,42 +27,42 @@ FILES = [
 
 
 async def test_what_is_held_while_postgres_is_away_takes_effect_when_it_is_back(
-    own_postgres: PostgresServer, own_shop: Workshop
+    own_postgres: PostgresServer, own_harness: Harness
 ) -> None:
     """The batch waits in memory; no attempt is burned and no redelivery is needed."""
-    messages = await own_shop.recorded(*(event() for _ in range(20)))
+    messages = await own_harness.recorded(*(event() for _ in range(20)))
     await own_postgres.stop()
-    working = asyncio.create_task(own_shop.take(*messages))
+    working = asyncio.create_task(own_harness.take(*messages))
     await own_postgres.restart()
     async with asyncio.timeout(15):
         await working
-    assert await own_shop.effects() == {message.event.stripe_event_id: 1 for message in messages}
+    assert await own_harness.effects() == {message.event.stripe_event_id: 1 for message in messages}
     assert all(message.acknowledgements == 1 for message in messages)
-    assert await _most_attempts(own_shop) == 0
+    assert await _most_attempts(own_harness) == 0
 
 
 async def test_a_processor_ahead_of_its_migration_burns_no_attempt(
-    own_postgres: PostgresServer, own_shop: Workshop, nats_url: str
+    own_postgres: PostgresServer, own_harness: Harness, nats_url: str
 ) -> None:
     """Whoever deploys first and migrates after: webhooks wait, the processor says for what, and begins by itself."""
     early = event()
-    await own_shop.record(early)
+    await own_harness.record(early)
     async with open_relay(own_postgres.url(), nats_url) as relay:
-        stage = Stage(own_shop, relay, own_postgres.url(), nats_url)
-        await own_shop.database.execute("ALTER FUNCTION sluice_claim_batch RENAME TO not_yet_there")
+        processes = Processes(own_harness, relay, own_postgres.url(), nats_url)
+        await own_harness.database.execute("ALTER FUNCTION sluice_claim_batch RENAME TO not_yet_there")
         admin_port = free_port()
-        async with stage.processor(ADMIN_PORT=str(admin_port)):
+        async with processes.processor(ADMIN_PORT=str(admin_port)):
             await until(relay.has_consumer)
             await relay.publish(early)
             await until(lambda: _says(admin_port, "waits_for_migration"))
             await until(lambda: _is_in_outage(admin_port))
             assert await _readiness(admin_port) == (503, "run sluice migrate")
-            await own_shop.database.execute("ALTER FUNCTION not_yet_there RENAME TO sluice_claim_batch")
-            await until(lambda: stage.are_settled([early]))
+            await own_harness.database.execute("ALTER FUNCTION not_yet_there RENAME TO sluice_claim_batch")
+            await until(lambda: processes.are_settled([early]))
             assert not await _says(admin_port, "waits_for_migration")
             await until(lambda: _is_ready(admin_port))
-    assert await own_shop.effects() == {early.stripe_event_id: 1}
-    assert await _most_attempts(own_shop) == 0
+    assert await own_harness.effects() == {early.stripe_event_id: 1}
+    assert await _most_attempts(own_harness) == 0
 
 
 async def test_what_the_schema_lacks_is_said_once(database: Database, capfd: pytest.CaptureFixture[str]) -> None:
@@ -94,18 +94,18 @@ def test_every_function_that_is_called_is_asked_for() -> None:
 
 
 async def test_nothing_is_fetched_while_postgres_is_away(
-    own_postgres: PostgresServer, own_shop: Workshop, nats_url: str
+    own_postgres: PostgresServer, own_harness: Harness, nats_url: str
 ) -> None:
     """A long outage must not turn the whole backlog into suspects that run alone."""
     before, first, *rest = [event() for _ in range(40)]
-    await own_shop.record(before, first, *rest)
+    await own_harness.record(before, first, *rest)
     async with open_relay(own_postgres.url(), nats_url) as relay:
-        stage = Stage(own_shop, relay, own_postgres.url(), nats_url)
+        processes = Processes(own_harness, relay, own_postgres.url(), nats_url)
         admin_port = free_port()
-        async with stage.processor(ADMIN_PORT=str(admin_port)) as process:
+        async with processes.processor(ADMIN_PORT=str(admin_port)) as process:
             await until(relay.has_consumer)
             await relay.publish(before)
-            await until(lambda: stage.are_settled([before]))
+            await until(lambda: processes.are_settled([before]))
             await until(relay.is_all_acknowledged)
             await own_postgres.stop()
             await relay.publish(first)
@@ -115,10 +115,10 @@ async def test_nothing_is_fetched_while_postgres_is_away(
             await until(lambda: _are_pending(relay, len(rest)))
             assert (await relay.stream.consumer_state(CONSUMER)).ack_pending == 1
             await own_postgres.restart()
-            await until(lambda: stage.are_settled([first, *rest]))
+            await until(lambda: processes.are_settled([first, *rest]))
             assert process.returncode is None
-    assert await own_shop.effects() == {each.stripe_event_id: 1 for each in (before, first, *rest)}
-    assert await _most_attempts(own_shop) == 0
+    assert await own_harness.effects() == {each.stripe_event_id: 1 for each in (before, first, *rest)}
+    assert await _most_attempts(own_harness) == 0
 
 
 async def test_pauses_grow_and_only_success_makes_them_short_again(database: Database) -> None:
@@ -182,8 +182,8 @@ async def _waits_for_nothing(nats_url: str) -> bool:
     return waiting == 0
 
 
-async def _most_attempts(shop: Workshop) -> int:
-    rows = await shop.database.fetch("SELECT max(processing_attempts + solo_starts) AS most FROM webhook_logs")
+async def _most_attempts(harness: Harness) -> int:
+    rows = await harness.database.fetch("SELECT max(processing_attempts + solo_starts) AS most FROM webhook_logs")
     most = rows[0]["most"]
     assert isinstance(most, int)
     return most

@@ -7,7 +7,7 @@ from processor.worker.worker import Worker
 from sluice.contract.event import StripeEvent
 from sluice.registry import Transaction, handles
 from tests.processor.consumer.test_consumer import HandStream, consumer_of
-from tests.processor.workshop import Message, Workshop, event, write_effect
+from tests.processor.harness import Harness, Message, event, write_effect
 from tests.waiting import until
 
 
@@ -64,53 +64,53 @@ async def test_one_that_hangs_does_not_keep_the_lanes_for_itself() -> None:
         assert not exclusive_run.fetching.locked()
 
 
-async def test_a_known_starter_runs_after_its_neighbours_and_alone(workshop: Workshop) -> None:
+async def test_a_known_starter_runs_after_its_neighbours_and_alone(harness: Harness) -> None:
     """Its row says that a run of it began and never ended."""
     runs: list[str] = []
     worker: list[Worker] = []
 
-    @handles("test.starts", registry=workshop.registry)
+    @handles("test.starts", registry=harness.registry)
     async def start(of: StripeEvent, tx: Transaction) -> None:
         await write_effect(of, tx)
         runs.append(of.stripe_event_id)
         assert worker[0].exclusive_run.fetching.locked() is (of.stripe_event_id == starter.event.stripe_event_id)
 
-    starter, *others = await workshop.recorded(*(event("test.starts") for _ in range(3)))
-    await workshop.set_row(starter.event, "solo_starts = 1")
-    worker.append(workshop.worker())
+    starter, *others = await harness.recorded(*(event("test.starts") for _ in range(3)))
+    await harness.set_row(starter.event, "solo_starts = 1")
+    worker.append(harness.worker())
     await worker[0].take([message.again().incoming() for message in (starter, *others)])
     assert runs[-1] == starter.event.stripe_event_id
-    assert set((await workshop.effects()).values()) == {1}
+    assert set((await harness.effects()).values()) == {1}
     assert len(runs) == 3
 
 
-async def test_a_message_of_a_known_starter_that_is_new_runs_last_too(workshop: Workshop) -> None:
+async def test_a_message_of_a_known_starter_that_is_new_runs_last_too(harness: Harness) -> None:
     """The relay published it again; those behind it in the same fetch were tried before and do not wait for it."""
     runs: list[str] = []
 
-    @handles("test.starts", registry=workshop.registry)
+    @handles("test.starts", registry=harness.registry)
     async def start(of: StripeEvent, _: Transaction) -> None:
         runs.append(of.stripe_event_id)
 
     starter, fresh, tried = (event("test.starts") for _ in range(3))
-    await workshop.record(starter, fresh)
-    await workshop.record(tried, attempts=1)
-    await workshop.set_row(starter, "solo_starts = 1")
-    await workshop.take(Message(starter), Message(fresh), Message(tried, attempt=1))
+    await harness.record(starter, fresh)
+    await harness.record(tried, attempts=1)
+    await harness.set_row(starter, "solo_starts = 1")
+    await harness.take(Message(starter), Message(fresh), Message(tried, attempt=1))
     assert runs == [fresh.stripe_event_id, tried.stripe_event_id, starter.stripe_event_id]
 
 
-async def test_a_consumers_lanes_are_those_that_solitude_knows(workshop: Workshop) -> None:
+async def test_a_consumers_lanes_are_those_that_solitude_knows(harness: Harness) -> None:
     """A lane at work keeps the lock's holder waiting; a fetch waits for the lock."""
     running, may_end = asyncio.Event(), asyncio.Event()
 
-    @handles("test.waits", registry=workshop.registry)
+    @handles("test.waits", registry=harness.registry)
     async def wait(_: StripeEvent, __: Transaction) -> None:
         running.set()
         await may_end.wait()
 
-    stream = HandStream(*await workshop.recorded(event("test.waits")))
-    consumer = consumer_of(workshop, stream)
+    stream = HandStream(*await harness.recorded(event("test.waits")))
+    consumer = consumer_of(harness, stream)
     entered = asyncio.Event()
 
     async def be_alone() -> None:

@@ -12,24 +12,24 @@ from sluice.contract.event import StripeEvent
 from sluice.failures import MalformedEvent
 from sluice.outcomes import Outcome, Parked
 from sluice.registry import Transaction, handles
-from tests.processor.workshop import Message, Workshop, event, flat, write_effect
+from tests.processor.harness import Harness, Message, event, flat, write_effect
 
 SECRET = "jane@example.org"
 
 
 @pytest.fixture
-def failing(workshop: Workshop) -> Workshop:
-    """A workshop whose handler of ``test.fails`` writes its effect and then raises, quoting the customer."""
+def failing(harness: Harness) -> Harness:
+    """A harness whose handler of ``test.fails`` writes its effect and then raises, quoting the customer."""
 
-    @handles("test.fails", registry=workshop.registry)
+    @handles("test.fails", registry=harness.registry)
     async def fail(of: StripeEvent, tx: Transaction) -> None:
         await write_effect(of, tx)
         raise ValueError(SECRET)
 
-    return workshop
+    return harness
 
 
-async def test_a_failed_attempt_is_on_record_and_due_again(failing: Workshop) -> None:
+async def test_a_failed_attempt_is_on_record_and_due_again(failing: Harness) -> None:
     """The count, the error and the next time are one commit; the effects are none; the message is done with."""
     failing.schedule = Schedule(spread=flat(60))
     [message] = await failing.recorded(event("test.fails"))
@@ -45,7 +45,7 @@ async def test_a_failed_attempt_is_on_record_and_due_again(failing: Workshop) ->
     assert message.is_acknowledged
 
 
-async def test_a_failure_is_reported_without_anybodys_data(failing: Workshop) -> None:
+async def test_a_failure_is_reported_without_anybodys_data(failing: Harness) -> None:
     """last_error and error_logs say class, handler and place, and quote nothing."""
     [message] = await failing.recorded(event("test.fails"))
     await failing.take(message)
@@ -58,7 +58,7 @@ async def test_a_failure_is_reported_without_anybodys_data(failing: Workshop) ->
     assert SECRET not in repr(dict(reported)) + row["last_error"]
 
 
-async def test_a_failure_names_the_row_and_the_person_that_the_webhook_names(failing: Workshop) -> None:
+async def test_a_failure_names_the_row_and_the_person_that_the_webhook_names(failing: Harness) -> None:
     """event_id is events.id, the organiser's URL first; user_id is whom the webhook is about."""
 
     @handles("test.fails_for_all", registry=failing.registry, organisers=True)
@@ -77,7 +77,7 @@ async def test_a_failure_names_the_row_and_the_person_that_the_webhook_names(fai
     }
 
 
-async def test_the_last_attempt_leaves_a_dead_row_and_a_critical_error(failing: Workshop) -> None:
+async def test_the_last_attempt_leaves_a_dead_row_and_a_critical_error(failing: Harness) -> None:
     """After as many attempts as configured the event is visibly dead, with its reason, and no sooner."""
     failing.schedule = Schedule(attempts=3, spread=flat(0))
     poison = event("test.fails")
@@ -90,54 +90,54 @@ async def test_the_last_attempt_leaves_a_dead_row_and_a_critical_error(failing: 
     assert [row["severity"] for row in await failing.error_rows()] == ["error", "error", "critical"]
 
 
-async def test_an_event_that_recovers_is_processed_with_its_attempts_kept(workshop: Workshop) -> None:
+async def test_an_event_that_recovers_is_processed_with_its_attempts_kept(harness: Harness) -> None:
     """A replayed attempt that succeeds settles the row; the count stays for who asks why it took so long."""
     healed = event()
-    await workshop.record(healed, attempts=4)
-    await workshop.take(Message(healed, attempt=4))
-    row = await workshop.row(healed)
+    await harness.record(healed, attempts=4)
+    await harness.take(Message(healed, attempt=4))
+    row = await harness.row(healed)
     assert (row["processed"], row["processing_attempts"]) == (True, 4)
 
 
-async def test_a_failure_of_a_passed_attempt_is_not_counted(workshop: Workshop) -> None:
+async def test_a_failure_of_a_passed_attempt_is_not_counted(harness: Harness) -> None:
     """Two processors that fail the same attempt count it once; one that fails a processed event counts nothing."""
-    poison, done = await workshop.recorded(event(), event())
-    failure_store = workshop.worker().failure_store
+    poison, done = await harness.recorded(event(), event())
+    failure_store = harness.worker().failure_store
     works = [Work(message.event, 0, message.incoming()) for message in (poison, done)]
     assert isinstance(await failure_store.record(works[0], ValueError(), Blame.EVENT), Failed)
     assert await failure_store.record(works[0], ValueError(), Blame.EVENT) == Duplicate()
-    await workshop.take(done)
+    await harness.take(done)
     assert await failure_store.record(works[1], ValueError(), Blame.HOPELESS) == Duplicate()
-    assert (await workshop.row(poison.event))["processing_attempts"] == 1
-    assert (await workshop.row(done.event))["processing_attempts"] == 0
+    assert (await harness.row(poison.event))["processing_attempts"] == 1
+    assert (await harness.row(done.event))["processing_attempts"] == 0
 
 
-async def test_input_that_can_never_succeed_is_dead_at_once(workshop: Workshop) -> None:
+async def test_input_that_can_never_succeed_is_dead_at_once(harness: Harness) -> None:
     """A handler that rejects the event for good needs no sixteen attempts."""
 
-    @handles("test.rejects", registry=workshop.registry)
+    @handles("test.rejects", registry=harness.registry)
     async def reject(_: StripeEvent, __: Transaction) -> None:
         raise MalformedEvent
 
-    [message] = await workshop.recorded(event("test.rejects"))
-    await workshop.take(message)
-    row = await workshop.row(message.event)
+    [message] = await harness.recorded(event("test.rejects"))
+    await harness.take(message)
+    row = await harness.row(message.event)
     assert (row["dead_at"] is not None, row["processing_attempts"], row["outcome"]) == (True, 1, "failed")
 
 
 @pytest.fixture
-def parking(workshop: Workshop) -> Workshop:
-    """A workshop whose handler of ``test.parks`` writes its facts and waits for a row."""
+def parking(harness: Harness) -> Harness:
+    """A harness whose handler of ``test.parks`` writes its facts and waits for a row."""
 
-    @handles("test.parks", registry=workshop.registry)
+    @handles("test.parks", registry=harness.registry)
     async def park(of: StripeEvent, tx: Transaction) -> Outcome:
         await write_effect(of, tx)
         return Parked("events row 42")
 
-    return workshop
+    return harness
 
 
-async def test_a_parked_event_keeps_its_facts_and_looks_again(parking: Workshop) -> None:
+async def test_a_parked_event_keeps_its_facts_and_looks_again(parking: Harness) -> None:
     """The facts commit; the row says what it waits for, since when, and when it looks again."""
     parking.patience = Patience(spread=flat(30))
     parked = event("test.parks")
@@ -155,7 +155,7 @@ async def test_a_parked_event_keeps_its_facts_and_looks_again(parking: Workshop)
     assert (await parking.row(parked))["parked_at"] == row["parked_at"]
 
 
-async def test_parking_ends_with_patience_not_with_attempts(parking: Workshop) -> None:
+async def test_parking_ends_with_patience_not_with_attempts(parking: Harness) -> None:
     """A parked event looks a thousand times in its seven days, and ends after them without an alarm."""
     parked = event("test.parks")
     await parking.record(parked, attempts=900)
@@ -169,7 +169,7 @@ async def test_parking_ends_with_patience_not_with_attempts(parking: Workshop) -
     assert await parking.error_rows() == []
 
 
-async def test_one_failure_does_not_end_an_event_that_waited_long(failing: Workshop) -> None:
+async def test_one_failure_does_not_end_an_event_that_waited_long(failing: Harness) -> None:
     """Looking for a row is not failing: its count of looks must not use up the attempts."""
     patient = event("test.fails")
     await failing.record(patient, attempts=500)
@@ -178,7 +178,7 @@ async def test_one_failure_does_not_end_an_event_that_waited_long(failing: Works
     assert (await failing.row(patient))["dead_at"] is None
 
 
-async def test_a_herd_of_failures_leaves_a_bounded_number_of_error_rows(failing: Workshop) -> None:
+async def test_a_herd_of_failures_leaves_a_bounded_number_of_error_rows(failing: Harness) -> None:
     """Each failure is in its own row of webhook_logs; error_logs is for people."""
     messages = await failing.recorded(*(event("test.fails") for _ in range(80)))
     began = time.monotonic()

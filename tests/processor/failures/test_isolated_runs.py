@@ -6,7 +6,7 @@ from typing import cast
 from processor.failures.isolated_runs import IsolatedRuns
 from processor.outcome import Work
 from sluice.postgres.pool import Database, Record
-from tests.processor.workshop import Workshop, event
+from tests.processor.harness import Harness, event
 
 
 class LateEnd:
@@ -29,11 +29,11 @@ class LateEnd:
         return await self._database.fetch(query, *args)
 
 
-async def test_an_end_on_its_way_does_not_undo_the_next_start(workshop: Workshop) -> None:
+async def test_an_end_on_its_way_does_not_undo_the_next_start(harness: Harness) -> None:
     """Else an event that kills its process would get a run more."""
-    (message,) = await workshop.recorded(event())
+    (message,) = await harness.recorded(event())
     work = Work(event=message.event, attempt=message.attempt, message=message.incoming())
-    late = LateEnd(workshop.database)
+    late = LateEnd(harness.database)
     isolated_runs = IsolatedRuns(cast("Database", late))
     isolated_runs.end(work)
     async with asyncio.TaskGroup() as group:
@@ -43,4 +43,4 @@ async def test_an_end_on_its_way_does_not_undo_the_next_start(workshop: Workshop
         await asyncio.wait([start], timeout=0.2)  # it waits; one that did not would be through by now
         late.may_arrive.set()
     assert start.result() == 1
-    assert (await workshop.row(work.event))["solo_starts"] == 1
+    assert (await harness.row(work.event))["solo_starts"] == 1

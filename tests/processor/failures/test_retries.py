@@ -21,7 +21,7 @@ def exactly(seconds: float) -> float:
 
 def failed(cause: Exception, *, connection_lost: bool = False, is_foreign: bool = False) -> HandlerFailed:
     """A handler's failure as the dispatcher raises it."""
-    failure = HandlerFailed("shop.grant", connection_lost=connection_lost, is_foreign=is_foreign)
+    failure = HandlerFailed("harness.grant", connection_lost=connection_lost, is_foreign=is_foreign)
     failure.__cause__ = cause
     return failure
 
@@ -131,7 +131,7 @@ def test_a_described_failure_says_where_and_what() -> None:
     with pytest.raises(KeyError) as raised:
         os.environ["NO_SUCH_NAME_HERE"]
     text = describe(failed(raised.value))
-    assert "KeyError in handler shop.grant at" in text
+    assert "KeyError in handler harness.grant at" in text
     assert "42P01" in describe(failed(asyncpg.UndefinedTableError('relation "points" does not exist')))
     assert '"points"' in describe(failed(asyncpg.UndefinedTableError('relation "points" does not exist')))
 

@@ -17,7 +17,7 @@ from sluice.contract.envelope import read_event
 from sluice.contract.event import StripeEvent
 from sluice.payments.recompute import Node
 from sluice.registry import Transaction, handles, handles_batch
-from tests.processor.workshop import Message, Workshop, flat
+from tests.processor.harness import Harness, Message, flat
 
 
 def paid(events_id: str) -> StripeEvent:
@@ -37,85 +37,85 @@ def paid(events_id: str) -> StripeEvent:
 
 
 @pytest.fixture
-def shop(workshop: Workshop) -> Workshop:
-    """A workshop with the real ledger."""
-    handles_batch("payment_intent.succeeded", registry=workshop.registry)(apply_facts)
-    return workshop
+def harness(harness: Harness) -> Harness:
+    """A harness with the real ledger."""
+    handles_batch("payment_intent.succeeded", registry=harness.registry)(apply_facts)
+    return harness
 
 
-def backfill(shop: Workshop) -> Backfill:
+def backfill(harness: Harness) -> Backfill:
     """The periodic job, by hand."""
-    return Backfill(shop.database, Projection(RowWatch().take, reconsider), shop.errors, shop.stop)
+    return Backfill(harness.database, Projection(RowWatch().take, reconsider), harness.errors, harness.stop)
 
 
-async def status_of(shop: Workshop, events_id: str) -> str:
+async def status_of(harness: Harness, events_id: str) -> str:
     """What the events row says."""
-    rows = await shop.database.fetch("SELECT payment_status FROM events WHERE id = $1::uuid", events_id)
+    rows = await harness.database.fetch("SELECT payment_status FROM events WHERE id = $1::uuid", events_id)
     status = rows[0]["payment_status"]
     assert isinstance(status, str)
     return status
 
 
-async def test_a_parked_payment_heals_when_its_row_appears(shop: Workshop) -> None:
+async def test_a_parked_payment_heals_when_its_row_appears(harness: Harness) -> None:
     """The event waits; the row appears; its next look settles it."""
     events_id = str(uuid.uuid4())
     event = paid(events_id)
-    await shop.record(event)
-    await shop.take(Message(event))
-    assert (await shop.row(event))["outcome"] == "parked"
-    await shop.database.execute("INSERT INTO events (id, name) VALUES ($1::uuid, 'late')", events_id)
-    await shop.take(Message(event, attempt=1))
-    row = await shop.row(event)
+    await harness.record(event)
+    await harness.take(Message(event))
+    assert (await harness.row(event))["outcome"] == "parked"
+    await harness.database.execute("INSERT INTO events (id, name) VALUES ($1::uuid, 'late')", events_id)
+    await harness.take(Message(event, attempt=1))
+    row = await harness.row(event)
     assert (row["processed"], row["outcome"]) == (True, "applied")
-    assert await status_of(shop, events_id) == "paid"
+    assert await status_of(harness, events_id) == "paid"
 
 
-async def test_a_payment_heals_also_after_its_event_has_ended_unmatched(shop: Workshop) -> None:
+async def test_a_payment_heals_also_after_its_event_has_ended_unmatched(harness: Harness) -> None:
     """Patience ended, nobody is alarmed; the row appears years later and still shows the payment."""
-    shop.patience = Patience(patience_seconds=0, spread=flat(0))
+    harness.patience = Patience(patience_seconds=0, spread=flat(0))
     events_id = str(uuid.uuid4())
     event = paid(events_id)
-    await shop.record(event)
-    await shop.take(Message(event))
-    await shop.take(Message(event, attempt=1))
-    row = await shop.row(event)
+    await harness.record(event)
+    await harness.take(Message(event))
+    await harness.take(Message(event, attempt=1))
+    row = await harness.row(event)
     assert (row["dead_at"], row["outcome"], row["processed"]) == (None, "unmatched", True)
-    assert await shop.error_rows() == []
-    await shop.database.execute("INSERT INTO events (id, name) VALUES ($1::uuid, 'very late')", events_id)
-    await backfill(shop).run_once()
-    assert await status_of(shop, events_id) == "paid"
+    assert await harness.error_rows() == []
+    await harness.database.execute("INSERT INTO events (id, name) VALUES ($1::uuid, 'very late')", events_id)
+    await backfill(harness).run_once()
+    assert await status_of(harness, events_id) == "paid"
 
 
-async def test_handlers_of_one_event_are_asked_when_its_patience_ends(shop: Workshop) -> None:
+async def test_handlers_of_one_event_are_asked_when_its_patience_ends(harness: Harness) -> None:
     """A stranger's id in the metadata keeps no order from being fulfilled: once, and at last."""
     asked: list[str] = []
 
-    @handles("payment_intent.succeeded", registry=shop.registry)
+    @handles("payment_intent.succeeded", registry=harness.registry)
     async def fulfil(event: StripeEvent, _: Transaction) -> None:
         asked.append(event.stripe_event_id)
 
-    shop.patience = Patience(patience_seconds=3600, spread=flat(0))
+    harness.patience = Patience(patience_seconds=3600, spread=flat(0))
     event = paid(str(uuid.uuid4()))
-    await shop.record(event)
-    await shop.take(Message(event))
+    await harness.record(event)
+    await harness.take(Message(event))
     assert asked == []
-    await shop.set_row(event, "parked_at = now() - interval '2 hours'")
-    await shop.take(Message(event, attempt=1))
+    await harness.set_row(event, "parked_at = now() - interval '2 hours'")
+    await harness.take(Message(event, attempt=1))
     assert asked == [event.stripe_event_id]
-    assert (await shop.row(event))["outcome"] == "unmatched"
+    assert (await harness.row(event))["outcome"] == "unmatched"
 
 
-async def add_awaited(shop: Workshop, count: int) -> str:
+async def add_awaited(harness: Harness, count: int) -> str:
     """So many payments that wait for one row, which is there now."""
     events_id = str(uuid.uuid4())
-    await shop.database.execute("INSERT INTO events (id, name) VALUES ($1::uuid, 'late')", events_id)
-    await shop.database.execute(
+    await harness.database.execute("INSERT INTO events (id, name) VALUES ($1::uuid, 'late')", events_id)
+    await harness.database.execute(
         "INSERT INTO payment (scope, payment_id, events_id, status, awaits_event, awaits) "
         "SELECT 'live:platform', 'pi_' || lpad(n::text, 5, '0'), $1, 'paid', true, $1 FROM generate_series(1, $2) AS n",
         events_id,
         count,
     )
-    await shop.database.execute(
+    await harness.database.execute(
         "INSERT INTO payment_fact "
         "(scope, payment_id, stripe_event_id, said_at, kind, status, names_event, named_by) "
         "SELECT scope, payment_id, 'evt_' || payment_id, now(), 'intent', 'paid', events_id, 'metadata' "
@@ -125,9 +125,11 @@ async def add_awaited(shop: Workshop, count: int) -> str:
     return events_id
 
 
-async def waiting(shop: Workshop) -> list[str]:
+async def waiting(harness: Harness) -> list[str]:
     """Payments that still wait."""
-    return [row["payment_id"] for row in await shop.database.fetch("SELECT payment_id FROM payment WHERE awaits_event")]
+    return [
+        row["payment_id"] for row in await harness.database.fetch("SELECT payment_id FROM payment WHERE awaits_event")
+    ]
 
 
 POISON = """
@@ -144,45 +146,45 @@ CREATE TRIGGER refuse BEFORE UPDATE ON events FOR EACH ROW WHEN (old.name = 'poi
 END_BACKEND = "PERFORM pg_terminate_backend(pg_backend_pid())"
 
 
-async def test_healing_goes_on_without_a_pause_while_there_is_more(shop: Workshop) -> None:
+async def test_healing_goes_on_without_a_pause_while_there_is_more(harness: Harness) -> None:
     """A thousand payments imported at once are healed in one go, a bounded number in each transaction."""
-    await add_awaited(shop, 2 * PAYMENTS_AT_ONCE + 3)
-    await backfill(shop).run_once()
-    assert await waiting(shop) == []
-    rounds = await shop.database.fetch("SELECT count(*) AS size FROM payment GROUP BY xmin::text ORDER BY 1")
+    await add_awaited(harness, 2 * PAYMENTS_AT_ONCE + 3)
+    await backfill(harness).run_once()
+    assert await waiting(harness) == []
+    rounds = await harness.database.fetch("SELECT count(*) AS size FROM payment GROUP BY xmin::text ORDER BY 1")
     assert [row["size"] for row in rounds] == [3, PAYMENTS_AT_ONCE, PAYMENTS_AT_ONCE]
 
 
-async def test_a_payment_that_cannot_be_shown_holds_up_no_other(shop: Workshop) -> None:
+async def test_a_payment_that_cannot_be_shown_holds_up_no_other(harness: Harness) -> None:
     """A trigger of the user's refuses one row: it is stepped over, named once, and tried again later."""
-    await add_awaited(shop, 1)
-    await shop.database.execute(POISON)
-    await shop.database.execute(REFUSE)
-    events_id = await add_awaited(shop, PAYMENTS_AT_ONCE + 1)
+    await add_awaited(harness, 1)
+    await harness.database.execute(POISON)
+    await harness.database.execute(REFUSE)
+    events_id = await add_awaited(harness, PAYMENTS_AT_ONCE + 1)
     now = [0.0]
-    job = replace(backfill(shop), postponed=Postponed(clock=lambda: now[0]))
+    job = replace(backfill(harness), postponed=Postponed(clock=lambda: now[0]))
     for _ in range(3):
         await job.run_once()
-    assert await waiting(shop) == ["pi_00000"]
-    assert await status_of(shop, events_id) == "paid"
-    (row,) = await shop.error_rows()
+    assert await waiting(harness) == ["pi_00000"]
+    assert await status_of(harness, events_id) == "paid"
+    (row,) = await harness.error_rows()
     assert (row["kind"], "pi_00000" in row["message"]) == ("database", True)
-    await shop.database.execute("DROP TRIGGER refuse ON events")
+    await harness.database.execute("DROP TRIGGER refuse ON events")
     now[0] += 11
     await job.run_once()
-    assert await waiting(shop) == []
+    assert await waiting(harness) == []
 
 
-async def test_a_payment_that_ends_its_backend_holds_up_no_other(shop: Workshop) -> None:
+async def test_a_payment_that_ends_its_backend_holds_up_no_other(harness: Harness) -> None:
     """A trigger of the user's takes the connection with it: that payment is found by halving and stepped over."""
-    await add_awaited(shop, 1)
-    await shop.database.execute(POISON)
-    await shop.database.execute(REFUSE.replace("RAISE EXCEPTION ''not this one''", END_BACKEND))
-    events_id = await add_awaited(shop, PAYMENTS_AT_ONCE + 1)
-    await backfill(shop).run_once()
-    assert await waiting(shop) == ["pi_00000"]
-    assert await status_of(shop, events_id) == "paid"
-    (row,) = await shop.error_rows()
+    await add_awaited(harness, 1)
+    await harness.database.execute(POISON)
+    await harness.database.execute(REFUSE.replace("RAISE EXCEPTION ''not this one''", END_BACKEND))
+    events_id = await add_awaited(harness, PAYMENTS_AT_ONCE + 1)
+    await backfill(harness).run_once()
+    assert await waiting(harness) == ["pi_00000"]
+    assert await status_of(harness, events_id) == "paid"
+    (row,) = await harness.error_rows()
     assert "pi_00000" in row["message"]
 
 
@@ -202,17 +204,17 @@ async def test_the_pause_of_a_payment_grows_and_is_forgotten_at_last() -> None:
     assert postponed.add(node) == 10
 
 
-async def test_a_fault_of_the_projection_is_reported_and_the_healing_goes_on(shop: Workshop) -> None:
+async def test_a_fault_of_the_projection_is_reported_and_the_healing_goes_on(harness: Harness) -> None:
     """A loop that dies in silence would leave payments unseen."""
     tries: list[int] = []
 
     async def take(_: Transaction, limit: int, __: Collection[Node]) -> Sequence[Node]:
         tries.append(limit)
         if len(tries) == 2:
-            shop.stop.set()
+            harness.stop.set()
         raise LookupError
 
     async with asyncio.timeout(2):
-        await replace(backfill(shop), projection=Projection(take, reconsider), every_seconds=0.01).run()
+        await replace(backfill(harness), projection=Projection(take, reconsider), every_seconds=0.01).run()
     assert len(tries) == 2
-    assert {row["kind"] for row in await shop.error_rows()} == {"database"}
+    assert {row["kind"] for row in await harness.error_rows()} == {"database"}

@@ -12,7 +12,7 @@ from processor.queue.watermark import LONG_AGO, Watermark
 from sluice.contract import codec
 from sluice.nats.jetstream import IncomingMessage
 from sluice.postgres.pool import Database
-from tests.processor.workshop import Workshop, event
+from tests.processor.harness import Harness, event
 
 
 async def take(source: Direct, most: int = 500, *, least_age_seconds: float = 0) -> Sequence[IncomingMessage]:
@@ -25,27 +25,27 @@ def ids(messages: Sequence[IncomingMessage]) -> list[str]:
     return [codec.decode(message.payload).event.stripe_event_id for message in messages]
 
 
-async def test_what_is_due_takes_effect_once(workshop: Workshop) -> None:
+async def test_what_is_due_takes_effect_once(harness: Harness) -> None:
     """Fresh webhooks and retries whose time has come, and nothing else."""
     fresh, retried, waiting, dead, done, unknown = (event() for _ in range(6))
-    await workshop.record(fresh, waiting, dead, done, unknown)
-    await workshop.record(retried, attempts=1)
-    await workshop.set_row(retried, "published_at = NULL, next_attempt_at = now() - interval '1 second'")
-    await workshop.set_row(waiting, "published_at = NULL, next_attempt_at = now() + interval '1 minute'")
-    await workshop.set_row(dead, "dead_at = now()")
-    await workshop.set_row(done, "processed = true")
-    await workshop.set_row(unknown, "next_attempt_at = NULL")
-    source = Direct(workshop.database)
+    await harness.record(fresh, waiting, dead, done, unknown)
+    await harness.record(retried, attempts=1)
+    await harness.set_row(retried, "published_at = NULL, next_attempt_at = now() - interval '1 second'")
+    await harness.set_row(waiting, "published_at = NULL, next_attempt_at = now() + interval '1 minute'")
+    await harness.set_row(dead, "dead_at = now()")
+    await harness.set_row(done, "processed = true")
+    await harness.set_row(unknown, "next_attempt_at = NULL")
+    source = Direct(harness.database)
     messages = await take(source)
-    await workshop.worker().take(messages)
+    await harness.worker().take(messages)
     source.finished(messages)
     assert await take(source) == []
-    assert await workshop.effects() == {fresh.stripe_event_id: 1, retried.stripe_event_id: 1}
+    assert await harness.effects() == {fresh.stripe_event_id: 1, retried.stripe_event_id: 1}
 
 
-async def test_the_processors_own_role_suffices(workshop: Workshop, role_url: Callable[[str], str]) -> None:
+async def test_the_processors_own_role_suffices(harness: Harness, role_url: Callable[[str], str]) -> None:
     """Taking, renewing, finishing, counting."""
-    await workshop.record(event(), event())
+    await harness.record(event(), event())
     async with Database.connect(role_url("processor"), application_name="sluice-processor") as database:
         source = Direct(database)
         messages = await take(source, 1)
@@ -56,125 +56,125 @@ async def test_the_processors_own_role_suffices(workshop: Workshop, role_url: Ca
         await database.fetch(direct.QUERIES["count_waiting"], LONG_AGO, timedelta(0), LONG_AGO, timedelta(0), 1)
 
 
-async def test_a_lease_with_suspects_is_short(workshop: Workshop) -> None:
+async def test_a_lease_with_suspects_is_short(harness: Harness) -> None:
     """From the beginning and when it is renewed: the next one to run may end its process."""
-    await workshop.record(suspect := event(), fresh := event())
-    await workshop.set_row(suspect, "solo_starts = 1, published_at = now() - interval '1 minute'")
-    source = Direct(workshop.database)
+    await harness.record(suspect := event(), fresh := event())
+    await harness.set_row(suspect, "solo_starts = 1, published_at = now() - interval '1 minute'")
+    source = Direct(harness.database)
     assert ids(await take(source, 2)) == [fresh.stripe_event_id, suspect.stripe_event_id]
-    assert await _longest_lease(workshop) <= direct.SUSPECT_LEASE_SECONDS
+    assert await _longest_lease(harness) <= direct.SUSPECT_LEASE_SECONDS
     await source.renew()
-    assert await _longest_lease(workshop) <= direct.SUSPECT_LEASE_SECONDS
+    assert await _longest_lease(harness) <= direct.SUSPECT_LEASE_SECONDS
 
 
-async def _longest_lease(shop: Workshop) -> float:
-    rows = await shop.database.fetch(
+async def _longest_lease(harness: Harness) -> float:
+    rows = await harness.database.fetch(
         "SELECT max(extract(epoch FROM expires_at - now()))::float8 AS seconds FROM processing_lease"
     )
     seconds: float = rows[0]["seconds"]
     return seconds
 
 
-async def test_what_is_young_is_left_to_the_stream(workshop: Workshop) -> None:
+async def test_what_is_young_is_left_to_the_stream(harness: Harness) -> None:
     """Where the stream may bring it after all."""
     young, old = event(), event()
-    await workshop.record(young, old)
-    await workshop.set_row(old, "published_at = now() - interval '1 minute'")
-    assert ids(await take(Direct(workshop.database), least_age_seconds=30)) == [old.stripe_event_id]
+    await harness.record(young, old)
+    await harness.set_row(old, "published_at = now() - interval '1 minute'")
+    assert ids(await take(Direct(harness.database), least_age_seconds=30)) == [old.stripe_event_id]
 
 
-async def test_no_webhook_is_in_two_hands(workshop: Workshop) -> None:
+async def test_no_webhook_is_in_two_hands(harness: Harness) -> None:
     """Several processors share what is due."""
     events = [event() for _ in range(60)]
-    await workshop.record(*events)
-    sources = [Direct(workshop.database) for _ in range(4)]
+    await harness.record(*events)
+    sources = [Direct(harness.database) for _ in range(4)]
     taken = [await take(source, 15) for source in sources]
     assert sorted(event_id for messages in taken for event_id in ids(messages)) == sorted(
         each.stripe_event_id for each in events
     )
 
 
-async def test_several_at_once_give_each_webhook_one_effect(workshop: Workshop) -> None:
+async def test_several_at_once_give_each_webhook_one_effect(harness: Harness) -> None:
     """Whoever comes second is told nothing and asks again."""
     events = [event() for _ in range(200)]
-    await workshop.record(*events)
+    await harness.record(*events)
 
     async def work(source: Direct) -> None:
-        while len(await workshop.effects()) < len(events):
+        while len(await harness.effects()) < len(events):
             if messages := await take(source, 20):
-                await workshop.worker().take(messages)
+                await harness.worker().take(messages)
                 source.finished(messages)
 
     async with asyncio.timeout(60), asyncio.TaskGroup() as group:
         for _ in range(3):
-            group.create_task(work(Direct(workshop.database)))
-    assert set((await workshop.effects()).values()) == {1}
+            group.create_task(work(Direct(harness.database)))
+    assert set((await harness.effects()).values()) == {1}
 
 
-async def test_a_row_that_somebody_holds_is_left(workshop: Workshop) -> None:
+async def test_a_row_that_somebody_holds_is_left(harness: Harness) -> None:
     """It does not keep the others waiting."""
     held, free = event(), event()
-    await workshop.record(held, free)
-    async with workshop.database.acquire() as holder, holder.transaction():
+    await harness.record(held, free)
+    async with harness.database.acquire() as holder, holder.transaction():
         await holder.execute("SELECT FROM webhook_logs WHERE stripe_event_id = $1 FOR UPDATE", held.stripe_event_id)
-        assert ids(await take(Direct(workshop.database))) == [free.stripe_event_id]
+        assert ids(await take(Direct(harness.database))) == [free.stripe_event_id]
 
 
-async def test_what_was_in_the_hand_of_a_process_that_died_runs_alone(workshop: Workshop) -> None:
+async def test_what_was_in_the_hand_of_a_process_that_died_runs_alone(harness: Harness) -> None:
     """A few at a time, for one of them may have killed it; what nobody had in hand runs as ever."""
     suspects, fresh = [event() for _ in range(30)], event()
-    await workshop.record(*suspects)
-    assert len(await take(Direct(workshop.database))) == 30
-    await workshop.record(fresh)
-    await run_out(workshop.database)
+    await harness.record(*suspects)
+    assert len(await take(Direct(harness.database))) == 30
+    await harness.record(fresh)
+    await run_out(harness.database)
     seen: dict[str, int] = {}
     for expected in (21, 10, 0):
-        messages = await take(Direct(workshop.database))
+        messages = await take(Direct(harness.database))
         assert len(messages) == expected
         seen |= dict(zip(ids(messages), (message.deliveries for message in messages), strict=True))
     assert seen == {each.stripe_event_id: 2 for each in suspects} | {fresh.stripe_event_id: 1}
-    assert await leases(workshop.database) == 2
+    assert await leases(harness.database) == 2
 
 
-async def test_one_that_began_to_run_alone_is_a_suspect(workshop: Workshop) -> None:
+async def test_one_that_began_to_run_alone_is_a_suspect(harness: Harness) -> None:
     """And the last of those that are taken with it."""
     killer, fresh = event(), event()
-    await workshop.record(killer, fresh)
-    await workshop.set_row(killer, "solo_starts = 1, published_at = now() - interval '1 minute'")
-    messages = await take(Direct(workshop.database))
+    await harness.record(killer, fresh)
+    await harness.set_row(killer, "solo_starts = 1, published_at = now() - interval '1 minute'")
+    messages = await take(Direct(harness.database))
     assert ids(messages) == [fresh.stripe_event_id, killer.stripe_event_id]
     assert [message.deliveries for message in messages] == [1, 2]
 
 
-async def test_a_process_that_lives_keeps_what_it_has(workshop: Workshop) -> None:
+async def test_a_process_that_lives_keeps_what_it_has(harness: Harness) -> None:
     """A lease that is renewed does not run out, one that is finished is gone."""
-    await workshop.record(event())
-    source = Direct(workshop.database)
+    await harness.record(event())
+    source = Direct(harness.database)
     messages = await take(source)
-    await run_out(workshop.database)
+    await run_out(harness.database)
     await source.renew()
-    assert await take(Direct(workshop.database)) == []
+    assert await take(Direct(harness.database)) == []
     source.finished(messages)
     assert len(await take(source)) == 1
-    assert await leases(workshop.database) == 1
+    assert await leases(harness.database) == 1
 
 
-async def test_a_process_that_ends_leaves_no_trace(workshop: Workshop) -> None:
+async def test_a_process_that_ends_leaves_no_trace(harness: Harness) -> None:
     """What it did not come to is no suspect."""
-    await workshop.record(event())
-    source = Direct(workshop.database)
+    await harness.record(event())
+    source = Direct(harness.database)
     source.finished(await take(source))
     await source.release()
-    assert await leases(workshop.database) == 0
-    assert [message.deliveries for message in await take(Direct(workshop.database))] == [1]
+    assert await leases(harness.database) == 0
+    assert [message.deliveries for message in await take(Direct(harness.database))] == [1]
 
 
 async def test_what_was_leased_without_an_answer_is_free_at_the_next_look(
-    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The lease is committed and nobody works on it: it must not wait until that runs out."""
-    await workshop.record(event())
-    source = Direct(workshop.database)
+    await harness.record(event())
+    source = Direct(harness.database)
     fetch = Database.fetch
 
     async def lose_the_answer(self: Database, query: str, *values: object) -> None:
@@ -185,20 +185,20 @@ async def test_what_was_leased_without_an_answer_is_free_at_the_next_look(
         broken.setattr(Database, "fetch", lose_the_answer)
         with pytest.raises(ConnectionError):
             await take(source)
-    assert await leases(workshop.database) == 1
+    assert await leases(harness.database) == 1
     assert [message.deliveries for message in await take(source)] == [1]
 
 
 async def test_after_an_outage_no_lease_counts_as_one_of_the_dead(
-    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody could renew it."""
-    await workshop.record(event())
-    await take(Direct(workshop.database))
-    await run_out(workshop.database)
+    await harness.record(event())
+    await take(Direct(harness.database))
+    await run_out(harness.database)
     now = 0.0
     marks = Watermark()
-    source = Direct(workshop.database, clock=lambda: now, _marks=marks)
+    source = Direct(harness.database, clock=lambda: now, _marks=marks)
     queries = direct.QUERIES
     with monkeypatch.context() as broken:
         broken.setattr(direct, "QUERIES", {**queries, "lease": "SELECT FROM nowhere"})
@@ -210,18 +210,18 @@ async def test_after_an_outage_no_lease_counts_as_one_of_the_dead(
     assert len(await take(source)) == 1
 
 
-async def test_a_look_begins_where_the_first_open_row_is(workshop: Workshop) -> None:
+async def test_a_look_begins_where_the_first_open_row_is(harness: Harness) -> None:
     """What was processed since the oldest transaction began is not walked over each time."""
     events = [event() for _ in range(3_000)]
-    await workshop.record(*events)
-    await workshop.database.execute("UPDATE webhook_logs SET published_at = now() - interval '1 hour'")
-    async with workshop.database.acquire() as holder, holder.transaction(isolation="repeatable_read"):
+    await harness.record(*events)
+    await harness.database.execute("UPDATE webhook_logs SET published_at = now() - interval '1 hour'")
+    async with harness.database.acquire() as holder, holder.transaction(isolation="repeatable_read"):
         await holder.execute("SELECT FROM webhook_logs LIMIT 1")  # from now on no dead entry is taken away
-        await workshop.database.execute("UPDATE webhook_logs SET processed = true")
-        source = Direct(workshop.database)
+        await harness.database.execute("UPDATE webhook_logs SET processed = true")
+        source = Direct(harness.database)
         await take(source)
-        whole = await entries_read(workshop.database, lambda: take(Direct(workshop.database)))
-        later = await entries_read(workshop.database, lambda: take(source))
+        whole = await entries_read(harness.database, lambda: take(Direct(harness.database)))
+        later = await entries_read(harness.database, lambda: take(source))
     assert whole >= 3_000
     assert later < 100
 

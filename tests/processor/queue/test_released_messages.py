@@ -7,7 +7,7 @@ from processor.worker.batch import plan
 from sluice.contract.event import StripeEvent
 from sluice.registry import Transaction, handles
 from tests.processor.bulkhead.test_side_worker import work_of
-from tests.processor.workshop import Workshop, event
+from tests.processor.harness import Harness, event
 
 
 def test_a_message_that_we_left_ourselves_is_no_suspect() -> None:
@@ -23,16 +23,16 @@ def test_a_message_that_we_left_ourselves_is_no_suspect() -> None:
     assert replace(first, message=replace(again, deliveries=3), known_deliveries=left.take(again)).is_redelivered
 
 
-async def test_what_failed_in_company_before_it_was_left_runs_alone_when_it_comes_again(workshop: Workshop) -> None:
+async def test_what_failed_in_company_before_it_was_left_runs_alone_when_it_comes_again(harness: Harness) -> None:
     """Else a batch that cannot be halved to its end in time would come again whole, for ever."""
 
-    @handles("test.fails", registry=workshop.registry)
+    @handles("test.fails", registry=harness.registry)
     async def fail(_: StripeEvent, __: Transaction) -> None:
         raise LookupError
 
     works = [work_of(event("test.fails")), work_of(event("test.fails"))]
     untried = work_of(event())
-    await workshop.record(*(work.event for work in (*works, untried)))
-    worker = replace(workshop.worker(), hold_seconds=0)
+    await harness.record(*(work.event for work in (*works, untried)))
+    worker = replace(harness.worker(), hold_seconds=0)
     await worker.run([*plan(works), *plan([untried])])
     assert [worker.left.take(work.message) for work in (*works, untried)] == [1, 1, 2]

@@ -3,7 +3,7 @@
 from processor.outcome import Work
 from processor.worker.batch import Batch, plan
 from sluice.contract.event import StripeEvent
-from tests.processor.workshop import Message, event
+from tests.processor.harness import Message, event
 
 
 def work(of: StripeEvent, *, attempt: int = 0, deliveries: int = 1) -> Work:

@@ -8,8 +8,8 @@ from processor.failures.retries import Schedule
 from sluice.contract.event import StripeEvent
 from sluice.registry import Transaction, handles
 from sluice.transaction import TransactionOver
+from tests.processor.harness import Harness, event, flat, write_effect
 from tests.processor.misbehaving import FAILING, STRAYING, with_misbehaving
-from tests.processor.workshop import Workshop, event, flat, write_effect
 
 SAID = {
     "test.raise_cancelled": "HandlerCancelled",
@@ -25,16 +25,16 @@ SAID = {
 
 
 @pytest.fixture
-def misbehaving(workshop: Workshop) -> Workshop:
-    """A workshop with every bad handler."""
-    with_misbehaving(workshop.registry)
-    workshop.handler_seconds = 0.3
-    workshop.schedule = Schedule(spread=flat(60))
-    return workshop
+def misbehaving(harness: Harness) -> Harness:
+    """A harness with every bad handler."""
+    with_misbehaving(harness.registry)
+    harness.handler_seconds = 0.3
+    harness.schedule = Schedule(spread=flat(60))
+    return harness
 
 
 @pytest.mark.parametrize("event_type", [*FAILING, *STRAYING])
-async def test_it_is_one_failed_attempt_of_that_event(misbehaving: Workshop, event_type: str) -> None:
+async def test_it_is_one_failed_attempt_of_that_event(misbehaving: Harness, event_type: str) -> None:
     """Its neighbours take effect, it takes none, its row says why, and this very task goes on."""
     bad, *fine = await misbehaving.recorded(event(event_type), event(), event())
     async with asyncio.timeout(30):
@@ -47,7 +47,7 @@ async def test_it_is_one_failed_attempt_of_that_event(misbehaving: Workshop, eve
     assert not _ours().cancelling()
 
 
-async def test_a_handler_that_goes_on_writes_nothing_any_more(misbehaving: Workshop) -> None:
+async def test_a_handler_that_goes_on_writes_nothing_any_more(misbehaving: Harness) -> None:
     """Its connection is gone, so what it writes afterwards is in no transaction of anybody's."""
     [bad] = await misbehaving.recorded(event("test.swallow_and_go_on"))
     await misbehaving.take(bad)
@@ -56,7 +56,7 @@ async def test_a_handler_that_goes_on_writes_nothing_any_more(misbehaving: Works
     assert await misbehaving.effects() == {message.event.stripe_event_id: 1 for message in again}
 
 
-async def test_a_cancellation_of_the_consumer_itself_is_obeyed(misbehaving: Workshop) -> None:
+async def test_a_cancellation_of_the_consumer_itself_is_obeyed(misbehaving: Harness) -> None:
     """A drain that took too long ends the handler with it, and no attempt is counted."""
     has_begun = asyncio.Event()
 
@@ -78,7 +78,7 @@ async def test_a_cancellation_of_the_consumer_itself_is_obeyed(misbehaving: Work
     assert await misbehaving.effects() == {}
 
 
-async def test_a_long_statement_that_a_handler_left_behind_is_cancelled(misbehaving: Workshop) -> None:
+async def test_a_long_statement_that_a_handler_left_behind_is_cancelled(misbehaving: Harness) -> None:
     """It holds no row for longer than its transaction; the neighbours take effect at once."""
     strays: list[asyncio.Task[str]] = []
 
@@ -96,7 +96,7 @@ async def test_a_long_statement_that_a_handler_left_behind_is_cancelled(misbehav
     assert {stray.cancelled() for stray in strays} == {True}
 
 
-async def test_a_task_that_begins_later_finds_the_transaction_closed(misbehaving: Workshop) -> None:
+async def test_a_task_that_begins_later_finds_the_transaction_closed(misbehaving: Harness) -> None:
     """It writes nothing, neither into its own event's transaction nor into another's, and harms nobody."""
     may_begin, refused = asyncio.Event(), asyncio.Event()
 
@@ -125,32 +125,32 @@ async def test_a_task_that_begins_later_finds_the_transaction_closed(misbehaving
 
 
 @pytest.mark.parametrize("sqlstate", ["55P03", "57014", "40001", "40P01", "53300", "08006"])
-async def test_a_fault_of_a_handlers_own_connection_is_its_own_attempt(workshop: Workshop, sqlstate: str) -> None:
+async def test_a_fault_of_a_handlers_own_connection_is_its_own_attempt(harness: Harness, sqlstate: str) -> None:
     """Our transaction is sound, so a lock or conflict elsewhere is no reason to postpone the event for ever."""
 
-    @handles("test.elsewhere", registry=workshop.registry)
+    @handles("test.elsewhere", registry=harness.registry)
     async def elsewhere(_: StripeEvent, __: Transaction) -> None:
-        async with workshop.database.acquire() as own:
+        async with harness.database.acquire() as own:
             await own.execute(f"DO $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '{sqlstate}'; END $$")
 
-    bad, fine = await workshop.recorded(event("test.elsewhere"), event())
-    await workshop.take(bad, fine)
-    row = await workshop.row(bad.event)
+    bad, fine = await harness.recorded(event("test.elsewhere"), event())
+    await harness.take(bad, fine)
+    row = await harness.row(bad.event)
     assert (row["processing_attempts"], row["outcome"], row["postponed_at"]) == (1, "failed", None)
     assert sqlstate in row["last_error"]
-    assert await workshop.effects() == {fine.event.stripe_event_id: 1}
+    assert await harness.effects() == {fine.event.stripe_event_id: 1}
 
 
-async def test_a_lock_of_another_on_our_own_connection_is_postponed_still(workshop: Workshop) -> None:
+async def test_a_lock_of_another_on_our_own_connection_is_postponed_still(harness: Harness) -> None:
     """There the transaction is lost with it, and nobody is to blame."""
 
-    @handles("test.locks", registry=workshop.registry)
+    @handles("test.locks", registry=harness.registry)
     async def lock(_: StripeEvent, tx: Transaction) -> None:
         await tx.execute("DO $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '55P03'; END $$")
 
-    [message] = await workshop.recorded(event("test.locks"))
-    await workshop.take(message)
-    assert (await workshop.row(message.event))["processing_attempts"] == 0
+    [message] = await harness.recorded(event("test.locks"))
+    await harness.take(message)
+    assert (await harness.row(message.event))["processing_attempts"] == 0
 
 
 def _ours() -> "asyncio.Task[object]":

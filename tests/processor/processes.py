@@ -9,18 +9,18 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from sluice.contract.event import StripeEvent
+from tests.processor.harness import Harness
 from tests.processor.relay import HandRelay
-from tests.processor.workshop import Workshop
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 QUICK = {"ACK_WAIT_SECONDS": "2", "HANDLER_SECONDS": "0.6", "LOCK_SECONDS": "0.5", "DRAIN_SECONDS": "5"}
 
 
-class Stage:
-    """A workshop's database, a NATS, and processes that work on them."""
+class Processes:
+    """A harness's database, a NATS, and processes that work on them."""
 
-    def __init__(self, workshop: Workshop, relay: HandRelay | None, database_url: str, nats_url: str) -> None:
-        self.workshop = workshop
+    def __init__(self, harness: Harness, relay: HandRelay | None, database_url: str, nats_url: str) -> None:
+        self.harness = harness
         self._relay = relay
         self._environment = {
             "PATH": os.defpath,
@@ -57,7 +57,7 @@ class Stage:
 
     async def are_settled(self, events: Sequence[StripeEvent]) -> bool:
         """Whether every one of them is processed or dead."""
-        rows = await self.workshop.database.fetch(
+        rows = await self.harness.database.fetch(
             "SELECT count(*) AS open FROM webhook_logs WHERE NOT processed AND dead_at IS NULL"
             " AND stripe_event_id = ANY ($1)",
             [each.stripe_event_id for each in events],

@@ -23,7 +23,7 @@ from sluice.contract.subjects import subject_for
 from sluice.simulator.day import send_day
 from sluice.simulator.demo import create_demo_events
 from tests.ingest.webhooks import signed, webhook
-from tests.processor.workshop import thin_event
+from tests.processor.harness import thin_event
 from tests.system.traffic import PATH, Traffic, payment_succeeded
 from tests.waiting import until
 from tests.watch.prometheus import Prometheus
@@ -44,7 +44,7 @@ Books: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
 @dataclass(frozen=True, slots=True)
-class Storm:
+class FaultScenario:
     """Everything that a stack may meet, in the order in which it is sent."""
 
     stack: Stack
@@ -55,14 +55,14 @@ class Storm:
     @classmethod
     async def over(cls, stack: Stack, prometheus: Prometheus, books: Books) -> None:
         """Let it pass, to the end."""
-        row = await books.fetchval("INSERT INTO events (name) VALUES ('paid in a storm') RETURNING id::text")
-        storm = cls(stack, prometheus, books, Traffic(stack.gateway_url, stack.webhook_secret, [row]))
-        await storm.a_day_of_payments()
-        await storm.odd_ones()
-        await storm.everything_waits()
-        await storm.nats_goes_away()
-        await storm.see("healthd_webhooks_failing > 0")
-        await storm.see(f"min(timestamp(up)) > {time.time()}")
+        row = await books.fetchval("INSERT INTO events (name) VALUES ('paid amid faults') RETURNING id::text")
+        scenario = cls(stack, prometheus, books, Traffic(stack.gateway_url, stack.webhook_secret, [row]))
+        await scenario.a_day_of_payments()
+        await scenario.odd_ones()
+        await scenario.everything_waits()
+        await scenario.nats_goes_away()
+        await scenario.see("healthd_webhooks_failing > 0")
+        await scenario.see(f"min(timestamp(up)) > {time.time()}")
 
     async def see(self, condition: str) -> None:
         """Wait until Prometheus has seen it."""

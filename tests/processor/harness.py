@@ -126,7 +126,7 @@ def _say(replies: Sequence[str], word: bytes) -> None:
 
 
 @dataclass
-class Workshop:
+class Harness:
     """Everything that a test of the processor turns on."""
 
     database: Database
