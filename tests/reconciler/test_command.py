@@ -33,7 +33,7 @@ async def environment(world: OfflineStripe, database_url: str) -> AsyncIterator[
 
 
 async def test_a_dry_run_counts_and_records_nothing(environment: Mapping[str, str], database: Database) -> None:
-    """What is missing is told; the log stays as it is."""
+    """The missing events are counted; the log stays as it is."""
     await deliver(database, bare_event(1, created=int(time.time()) - DAY))
     told = await cli_json("reconcile", "--since", "30d", "--dry-run", **environment)
     (account,) = told["accounts"]
