@@ -102,7 +102,7 @@ def _report_status(
 
 
 def _secret_key(settings: ProcessorSettings, registry: Registry) -> str:
-    """Whether Stripe's API key is there, for healthd; a key that no handler asks for is missed by nobody."""
+    """Report for healthd whether Stripe's API key is there; it is not needed where no handler asks for it."""
     if settings.stripe_secret_key:
         return "ok"
     return "missing" if registry.asks_stripe else "not_needed"

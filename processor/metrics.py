@@ -1,4 +1,4 @@
-"""Every metric of the processor; no label holds an id, and types that nobody handles are ``other``."""
+"""Every metric of the processor; no label holds an id, and types without a handler are ``other``."""
 
 import time
 from collections.abc import Iterable, Iterator

@@ -59,7 +59,7 @@ class SideWorker:
     deferral: Deferral
     stop: asyncio.Event
     leases: Leases
-    """Where it says that it has them, so that they come again to nobody meanwhile."""
+    """Tells that it has them, so that they are not delivered again meanwhile."""
     together: int = 1
     """Events of one party in one transaction at most."""
     after: Concurrency | None = None

@@ -1,4 +1,4 @@
-"""An event loop in a thread of its own, with connections of its own: who blocks it blocks nobody else."""
+"""An event loop in a thread of its own, with connections of its own: a handler that blocks it blocks no other loop."""
 
 import asyncio
 import contextlib
@@ -56,7 +56,7 @@ class ThreadLoop:
         make: Callable[[Database], Processor],
         limits: Limits,
     ) -> AsyncIterator[Self]:
-        """The loop, ended with this block unless somebody blocks it just then: it goes with the process."""
+        """The loop, ended with this block unless a handler blocks it just then: it goes with the process."""
         own = cls(connect, make, limits)
         try:
             yield own
@@ -82,7 +82,7 @@ class ThreadLoop:
     def _run(self, ready: "Future[Processor]") -> None:
         try:
             self._loop.run_until_complete(self._serve(ready))
-        except BaseException as error:  # noqa: BLE001  whoever waits for the start hears of it
+        except BaseException as error:  # noqa: BLE001  raised again where the start is awaited
             if not ready.done():
                 ready.set_exception(error)
         finally:

@@ -1,4 +1,4 @@
-"""What the processor's settings make of its parts: the turns of the lanes, and the lanes that run apart from them."""
+"""Assemble the workers by the processor's settings: those that take batches in turn, and those that run apart."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -88,7 +88,7 @@ def open_database(settings: ProcessorSettings, *, most: int | None = None) -> Ab
 
 
 class _Parts:
-    """What all lanes share."""
+    """Parts that all workers share."""
 
     def __init__(
         self,
@@ -128,7 +128,7 @@ class _Parts:
         return Processor(database, dispatcher, self.limits, self._patience)
 
     def foreign_processor(self, database: Database) -> Processor:
-        """One for another event loop: whoever blocks that one blocks nobody here, and stays there for longer."""
+        """One for another event loop: a handler that blocks that one blocks none here, and stays there for longer."""
         return self.processor(database, self.foreign_holds)
 
     def worker(

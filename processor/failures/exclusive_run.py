@@ -1,4 +1,4 @@
-"""Lets one event run while this process has no other in hand: should the process die of it, nobody else waits."""
+"""Run one event while this process has no other in hand: should the process die of it, no other event waits."""
 
 import asyncio
 import time
@@ -10,7 +10,7 @@ _PATIENCE_SECONDS = 2.0
 
 
 class ExclusiveRun:
-    """Knows which lanes have messages in hand; ``fetching`` is held by whoever fetches more."""
+    """Knows which loops have messages in hand; ``fetching`` is held by the one that fetches more."""
 
     def __init__(self) -> None:
         self.fetching = asyncio.Lock()
@@ -20,7 +20,7 @@ class ExclusiveRun:
 
     @contextmanager
     def working(self) -> Iterator[None]:
-        """The lane of this task has messages in hand in this block."""
+        """The loop of this task has messages in hand in this block."""
         lane = asyncio.current_task()
         self._working.add(lane)
         try:
@@ -31,9 +31,9 @@ class ExclusiveRun:
     @asynccontextmanager
     async def alone(self) -> AsyncIterator[None]:
         """
-        Nobody fetches in this block, and the other lanes have ended what they had, or were given two seconds.
+        No loop fetches in this block, and the others have ended what they had, or were given two seconds.
 
-        But after such a block the lanes have at least as long for themselves: one that comes then is not alone.
+        But after such a block the loops have at least as long for themselves: one that comes then is not exclusive.
         """
         if time.monotonic() < self._not_before:
             yield
@@ -41,7 +41,7 @@ class ExclusiveRun:
         began = time.monotonic()
         lane = asyncio.current_task()
         was_working = lane in self._working
-        self._leave(lane)  # two lanes that wait for each other would wait in vain
+        self._leave(lane)  # two loops that wait for each other would wait in vain
         async with self.fetching:
             await self._others_end()
             try:

@@ -1,7 +1,7 @@
 """
 An event that may take its process or its connection with it runs alone, after its start is committed.
 
-Only starts that nobody ended count: who takes everything down ends by itself and takes no neighbour with it.
+Only starts without an end count: an event whose whole process is ended from outside takes no neighbour with it.
 """
 
 import asyncio
@@ -58,10 +58,10 @@ class IsolatedRuns:
 
     async def begun(self, works: Sequence[Work]) -> Collection[str]:
         """
-        The ids of those of which a run alone began that nobody has ended.
+        The ids of those of which an isolated run began that did not end.
 
         Raises:
-            DatabaseUnavailable: nobody knows.
+            DatabaseUnavailable: it cannot be known.
         """
         return await claims.read_unended(self.database, [work.event_id for work in works]) if works else ()
 
@@ -70,7 +70,7 @@ class IsolatedRuns:
         self._ended.add(work.event_id)
 
     def verdict(self, starts: int, error: Exception) -> LostItsConnection | None:
-        """What to make of a run that ended with its connection, the start staying on record; None: try again."""
+        """Judge a run that ended with its connection, the start staying on record; None: try again."""
         if starts < self.most_starts:
             return None
         verdict = LostItsConnection(

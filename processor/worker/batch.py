@@ -1,4 +1,4 @@
-"""Who runs together: pure values, no I/O."""
+"""Plan which events run together: pure values, no I/O."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -16,7 +16,7 @@ class Batch:
     """Whether this is one event whose start is committed to its row before it runs."""
 
     has_begun_before: bool = False
-    """Whether a run alone of this event began before this process had it, and nobody ended it."""
+    """Whether an isolated run of this event began before this process had it, and did not end."""
 
     starts: int = 0
     """How many runs alone of this event its row says to have begun and not ended, as far as this process began them."""
@@ -92,7 +92,7 @@ def plan(works: Sequence[Work], *, begun: Collection[str] = ()) -> Sequence[Batc
 
 
 def _from_either_end(works: Sequence[Work]) -> Sequence[Work]:
-    """From the other end every other time, so that one that kills its process holds up nobody more than twice."""
+    """From the other end every other time, so that one that kills its process holds up others at most twice."""
     is_odd = max((work.message.deliveries for work in works), default=0) % 2
     return works[::-1] if is_odd else works
 

@@ -38,7 +38,7 @@ class Dispatcher:
         self, events: Sequence[StripeEvent], tx: Connection, *, last_looks: AbstractSet[str] = frozenset()
     ) -> Mapping[str, Handled]:
         """
-        What became of each event, by id.
+        Run the handlers; the outcome of each event, by id.
 
         Args:
             last_looks: ids of parked events whose patience has ended; every handler is asked of them, and what waits
@@ -55,7 +55,7 @@ class Dispatcher:
         return {event_id: verdict or ended.get(event_id) or answers[event_id] for event_id, verdict in screened.items()}
 
     def _screen(self, event: StripeEvent) -> Handled | None:
-        """What is clear without any handler; None: ask them."""
+        """The outcome of an event that needs no handler; None: run them."""
         if self.is_production and not event.livemode:
             return TEST_MODE
         if event.is_thin:

@@ -1,4 +1,4 @@
-"""What people learn of the work: metrics, log lines, and rows in ``error_logs``."""
+"""Report the work to people: metrics, log lines, and rows in ``error_logs``."""
 
 import time
 from collections import OrderedDict
@@ -21,7 +21,7 @@ _REMEMBERED = 10_000
 
 
 class Reporter:
-    """Says each thing once, with ids and without anybody's data."""
+    """Says each thing once, with ids and without personal data."""
 
     def __init__(self, errors: ErrorLog, known_types: Collection[str]) -> None:
         self._errors = errors
@@ -101,7 +101,7 @@ class Reporter:
             metrics.DELAY_SECONDS.observe(max(0.0, verdict.delay_seconds))
             metrics.AGE_SECONDS.observe(max(0.0, time.time() - work.event.created))
         if verdict.is_dead:
-            self._died(work, word(verdict.outcome), "nobody can apply it yet")
+            self._died(work, word(verdict.outcome), "this release cannot apply it")
 
     def _missing(self, work: Work) -> None:
         if not self._is_new(work.event_id):
@@ -169,7 +169,7 @@ def _without_values(error: Exception) -> Exception:
 
 
 def _named(work: Work) -> Mentions:
-    """The ids of an error row; a body that is no JSON object names nobody."""
+    """The ids of an error row; a body that is no JSON object names none."""
     try:
         payload = work.event.payload
     except MalformedEvent:

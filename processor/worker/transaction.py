@@ -164,7 +164,7 @@ class Processor:
 @asynccontextmanager
 async def _transaction(connection: Connection) -> AsyncIterator[None]:
     """
-    One transaction; whoever lost its connection, what they raised is not hidden behind a rollback that failed.
+    One transaction; an error that lost the connection is not hidden behind a rollback that failed.
 
     READ COMMITTED is asked for: by another default of the role's, a statement would miss what others commit meanwhile.
     """

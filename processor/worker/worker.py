@@ -93,7 +93,7 @@ class Worker:
         await self.run(plan(works, begun=await self._begun(works)))
 
     def _without_too_many_suspects(self, works: Sequence[Work]) -> Sequence[Work]:
-        """The rest of them, given back, goes to whoever asks next."""
+        """Give the rest back, so that other processors get it."""
         suspects = [work for work in works if work.is_redelivered and not work.is_taken_directly]
         if len(suspects) <= _MOST_SUSPECTS:
             return works
@@ -119,7 +119,7 @@ class Worker:
                 batches.extendleft(batch for batch in reversed(rest) if not batch.has_begun_before)
                 batches.extend(batch for batch in rest if batch.has_begun_before)
             if self.database_gate.is_on:
-                expires = loop.time() + self.hold_seconds  # whoever else got them would wait as long
+                expires = loop.time() + self.hold_seconds  # any other processor that got them would wait as long
             if self.stop.is_set() or loop.time() > expires:
                 self._leave(batches, planned)
                 return
@@ -209,7 +209,7 @@ class Worker:
         return await self._record(batch, error, whose)
 
     def _with_cause(self, batch: Batch, error: Exception, began: float) -> Exception:
-        """What made the transaction late, where that was one of its own handlers: it held the loop for too long."""
+        """Name the handler that made the transaction late, where one of its own held the loop for too long."""
         if not isinstance(error, TimeoutError):
             return error
         held: dict[str, float] = {}
@@ -217,7 +217,7 @@ class Worker:
             held[hold.handler] = held.get(hold.handler, 0.0) + hold.seconds(began)
         for handler, seconds in held.items():
             if seconds > self.processor.limits.transaction_seconds / 2:
-                cause = HeldTheLoop(f"{handler} let nobody else run for {seconds:.1f} s")
+                cause = HeldTheLoop(f"{handler} held the event loop for {seconds:.1f} s")
                 cause.__cause__ = error
                 return cause
         return error
@@ -233,7 +233,7 @@ class Worker:
         return (replace(batch, works=rest),) if rest else ()
 
     def _was_held_up(self, batch: Batch, error: Exception, began: float) -> bool:
-        """Whether these events missed a deadline only because the event loop did not turn, for others or for nobody."""
+        """Whether these events missed a deadline only because the event loop did not turn, for another reason than them."""
         if not missed_deadline(error) or batch.reruns >= _MOST_RERUNS:
             return False
         ids = {work.event_id for work in batch.works}
@@ -241,7 +241,7 @@ class Worker:
         return held > self.processor.limits.transaction_seconds * _HELD_SHARE
 
     async def _lost(self, batch: Batch, error: Exception) -> Sequence[Batch]:
-        """The connection went: nobody's doing if PostgreSQL stops; else it shows whose when each runs by itself."""
+        """On a lost connection: wait if PostgreSQL stops, else run each event by itself to find the cause."""
         if self.witness is not None and isinstance(error, LostOutsideHandlers):
             self.witness.note_cut()
         has_answer = await self.database_gate.has_answer()
@@ -286,7 +286,7 @@ class Worker:
 
 
 def _parts(batch: Batch, error: Exception, whose: Blame) -> Sequence[Batch]:
-    """What a batch falls into: those that have nothing to do with the handler that failed, and halves of the rest."""
+    """Split a batch: events that the failed handler does not concern, and halves of the rest."""
     hopeless = hopeless_event(error)
     if hopeless is not None:
         return batch.apart_from(hopeless)
