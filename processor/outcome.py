@@ -86,7 +86,7 @@ class Unmatched:
 
 @dataclass(frozen=True, slots=True)
 class Postponed:
-    """Another transaction held a lock for too long, which is on record now; the relay brings the event back when due."""
+    """Another transaction held a lock for too long, and that is on record; the relay brings the event back when due."""
 
     error: str = ""
     is_first: bool = False
@@ -118,7 +118,7 @@ class Settled:
     """From the receipt to the settled row; None unless it is processed."""
 
 
-Verdict: TypeAlias = Settled | Unclaimed | Failed | Postponed
+MessageOutcome: TypeAlias = Settled | Unclaimed | Failed | Postponed
 
 
 def word(outcome: Handled) -> str:
@@ -126,6 +126,6 @@ def word(outcome: Handled) -> str:
     return type(outcome).__name__.lower()
 
 
-def is_answered(verdict: Verdict) -> bool:
+def is_answered(result: MessageOutcome) -> bool:
     """Whether the message has done its duty and is acknowledged; else it comes again, or runs alone."""
-    return not isinstance(verdict, Locked | Suspect)
+    return not isinstance(result, Locked | Suspect)

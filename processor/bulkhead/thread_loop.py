@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from typing import Self
 
-from processor.outcome import Verdict, Work
+from processor.outcome import MessageOutcome, Work
 from processor.worker.transaction import Limits, Processor
 from sluice.postgres.pool import Database
 
@@ -64,11 +64,11 @@ class ThreadLoop:
             await own._end()
 
     async def process(
-        self, works: Sequence[Work], *, alone: bool = False, has_waited: bool = False
-    ) -> Mapping[str, Verdict]:
+        self, works: Sequence[Work], *, isolated: bool = False, has_waited: bool = False
+    ) -> Mapping[str, MessageOutcome]:
         """Run these events in one transaction there; as ``Processor.process``."""
         processor = await asyncio.wrap_future(self._begun())
-        running = processor.process(works, alone=alone, has_waited=has_waited)
+        running = processor.process(works, isolated=isolated, has_waited=has_waited)
         with _frequent_switches():
             return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(running, self._loop))
 

@@ -21,15 +21,15 @@ class ExclusiveRun:
     @contextmanager
     def working(self) -> Iterator[None]:
         """The loop of this task has messages in hand in this block."""
-        lane = asyncio.current_task()
-        self._working.add(lane)
+        loop = asyncio.current_task()
+        self._working.add(loop)
         try:
             yield
         finally:
-            self._leave(lane)
+            self._leave(loop)
 
     @asynccontextmanager
-    async def alone(self) -> AsyncIterator[None]:
+    async def exclusive(self) -> AsyncIterator[None]:
         """
         No loop fetches in this block, and the others have ended what they had, or were given two seconds.
 
@@ -39,9 +39,9 @@ class ExclusiveRun:
             yield
             return
         began = time.monotonic()
-        lane = asyncio.current_task()
-        was_working = lane in self._working
-        self._leave(lane)  # two loops that wait for each other would wait in vain
+        loop = asyncio.current_task()
+        was_working = loop in self._working
+        self._leave(loop)  # two loops that wait for each other would wait in vain
         async with self.fetching:
             await self._others_end()
             try:
@@ -49,10 +49,10 @@ class ExclusiveRun:
             finally:
                 self._not_before = 2 * time.monotonic() - began
                 if was_working:
-                    self._working.add(lane)
+                    self._working.add(loop)
 
-    def _leave(self, lane: "asyncio.Task[object] | None") -> None:
-        self._working.discard(lane)
+    def _leave(self, loop: "asyncio.Task[object] | None") -> None:
+        self._working.discard(loop)
         self._one_has_ended.set()
 
     async def _others_end(self) -> None:

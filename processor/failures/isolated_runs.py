@@ -69,15 +69,15 @@ class IsolatedRuns:
         """The run ended without a result, and this process lives; goes on record when PostgreSQL answers."""
         self._ended.add(work.event_id)
 
-    def verdict(self, starts: int, error: Exception) -> LostItsConnection | None:
+    def judge(self, starts: int, error: Exception) -> LostItsConnection | None:
         """Judge a run that ended with its connection, the start staying on record; None: try again."""
         if starts < self.most_starts:
             return None
-        verdict = LostItsConnection(
+        result = LostItsConnection(
             f"it lost its connection to PostgreSQL in {starts} runs alone; the last: {describe(error)}"
         )
-        verdict.__cause__ = error
-        return verdict
+        result.__cause__ = error
+        return result
 
     async def flush(self) -> None:
         """

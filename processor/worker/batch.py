@@ -12,7 +12,7 @@ class Batch:
     """Events of one transaction; no id occurs twice."""
 
     works: tuple[Work, ...]
-    alone: bool = False
+    is_isolated: bool = False
     """Whether this is one event whose start is committed to its row before it runs."""
 
     has_begun_before: bool = False
@@ -86,8 +86,8 @@ def plan(works: Sequence[Work], *, begun: Collection[str] = ()) -> Sequence[Batc
     return [
         *_without_repeats(work for work in first_seen if work.attempt == 0),
         *_without_repeats(work for work in first_seen if work.attempt > 0),
-        *(run_alone(work) for work in suspects if work.event_id not in begun),
-        *(run_alone(work, has_begun_before=True) for work in suspects if work.event_id in begun),
+        *(run_isolated(work) for work in suspects if work.event_id not in begun),
+        *(run_isolated(work, has_begun_before=True) for work in suspects if work.event_id in begun),
     ]
 
 
@@ -97,9 +97,9 @@ def _from_either_end(works: Sequence[Work]) -> Sequence[Work]:
     return works[::-1] if is_odd else works
 
 
-def run_alone(work: Work, *, has_begun_before: bool = False) -> Batch:
+def run_isolated(work: Work, *, has_begun_before: bool = False) -> Batch:
     """A batch of its own for an event that may take its process down."""
-    return Batch((work,), alone=True, has_begun_before=has_begun_before)
+    return Batch((work,), is_isolated=True, has_begun_before=has_begun_before)
 
 
 def _without_repeats(works: Iterable[Work]) -> Sequence[Batch]:

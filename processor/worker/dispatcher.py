@@ -32,7 +32,7 @@ class Dispatcher:
     registry: Registry
     is_production: bool = False
     handler_seconds: float = 4
-    holds: BlockedLoop = field(default_factory=BlockedLoop)
+    blocked_loop: BlockedLoop = field(default_factory=BlockedLoop)
 
     async def handle(
         self, events: Sequence[StripeEvent], tx: Connection, *, last_looks: AbstractSet[str] = frozenset()
@@ -52,7 +52,7 @@ class Dispatcher:
         wanted = [event for event in events if screened[event.stripe_event_id] is None]
         answers = await self._ask(wanted, tx, last_looks)
         ended = {event_id: _ended(answers[event_id]) for event_id in last_looks & answers.keys()}
-        return {event_id: verdict or ended.get(event_id) or answers[event_id] for event_id, verdict in screened.items()}
+        return {event_id: result or ended.get(event_id) or answers[event_id] for event_id, result in screened.items()}
 
     def _screen(self, event: StripeEvent) -> Handled | None:
         """The outcome of an event that needs no handler; None: run them."""
@@ -108,7 +108,7 @@ class Dispatcher:
                     close=tx.terminate,
                     deadline=deadline,
                     grace_seconds=self.handler_seconds * _GRACE_SHARE,
-                    note_step=partial(self.holds.note, name, ids),
+                    note_step=partial(self.blocked_loop.note, name, ids),
                 )
             await self._end(own_tx, tx)
             return {event.stripe_event_id: _checked(answers.get(event.stripe_event_id, Applied())) for event in events}

@@ -1,4 +1,4 @@
-"""Whoever may publish to the stream can name any row: what is run is what the row holds, and the others are told of."""
+"""Any publisher can name any row: what is run is what the row holds, and other messages are reported."""
 
 import json
 from collections.abc import Mapping
@@ -92,13 +92,13 @@ async def test_a_forged_message_that_comes_again_leaves_no_start_on_the_row(harn
 
 @pytest.mark.parametrize("alone", [False, True])
 @pytest.mark.parametrize("row_is", ["waiting", "processed", "locked"])
-async def test_a_large_body_is_compared_too(harness: Harness, row_is: str, alone: bool) -> None:
+async def test_a_large_body_is_compared_too(harness: Harness, row_is: str, isolated: bool) -> None:
     """It does not travel back: its digest tells. One byte is enough to be seen, wherever the row is."""
     large = replace(event(), body=json.dumps({"object": "event", "filler": "x" * 200_000}).encode())
     [genuine] = await harness.recorded(large)
     if row_is == "processed":
         await harness.take(genuine)
-    tampered = Message(replace(large, body=large.body[:-3] + b'y"}'), deliveries=1 + alone)
+    tampered = Message(replace(large, body=large.body[:-3] + b'y"}'), deliveries=1 + isolated)
     async with harness.database.acquire() as other, other.transaction():
         if row_is == "locked":
             await other.execute("SELECT FROM webhook_logs FOR UPDATE")
@@ -106,7 +106,7 @@ async def test_a_large_body_is_compared_too(harness: Harness, row_is: str, alone
     assert tampered.is_acknowledged
     [error] = await harness.error_rows()
     assert "(body)" in error["message"]
-    await harness.take(Message(large, deliveries=1 + alone))
+    await harness.take(Message(large, deliveries=1 + isolated))
     assert await _is_its_own(harness, large)
     assert len(await harness.error_rows()) == 1
 

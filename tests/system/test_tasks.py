@@ -11,7 +11,7 @@ EVERYWHERE = {"endless_watch", "error_log", "jetstream", "loop_lag", "postgres_f
 TASKS = {
     "ingest": {"journal", "relay", "tenants"},
     "processor": {
-        *(f"consume_{lane}" for lane in range(4)),
+        *(f"consume_{loop}" for loop in range(4)),
         "apart_blocking",
         "apart_heavy",
         "apart_slow",

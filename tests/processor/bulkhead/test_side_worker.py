@@ -37,7 +37,7 @@ def work_of(one: StripeEvent, *, deliveries: int = 1) -> Work:
 
 
 def isolation_of(harness: Harness, *, most: int = 1_000) -> Routing:
-    """Lanes beside the others; all of them by hand, and in this event loop."""
+    """Workers beside the others; all of them by hand, and in this event loop."""
     deferral = Deferral(harness.database)
     slow, blocking, heavy = (
         SideWorker(harness.worker(), deferral, harness.stop, Leases(Direct(harness.database), 30), most=most)
@@ -54,11 +54,11 @@ def dispatcher_of(worker: Worker) -> Dispatcher:
 
 
 def turns_of(harness: Harness, routing: Routing) -> Worker:
-    """The turns of a lane that sorts out."""
+    """The turns of a worker that sorts out."""
     worker = harness.worker()
-    holds = dispatcher_of(worker).holds
-    holds.on_blocking = routing.blocked
-    return replace(worker, routing=routing, holds=holds)
+    blocked_loop = dispatcher_of(worker).blocked_loop
+    blocked_loop.on_blocking = routing.blocked
+    return replace(worker, routing=routing, blocked_loop=blocked_loop)
 
 
 class Clock:
@@ -176,7 +176,9 @@ async def test_an_event_whose_lateness_never_ends_is_charged_in_the_end(harness:
     handles("test.hang", registry=harness.registry)(hang)
     harness.handler_seconds, harness.limits = 0.2, Limits(transaction_seconds=0.25, lock_seconds=0.1)
     worker = harness.worker()
-    worker.holds._holds.append(blocked_loop.Hold("harness.other", frozenset({"evt_other"}), 0, time.monotonic() + 3600))
+    worker.blocked_loop._holds.append(
+        blocked_loop.Hold("harness.other", frozenset({"evt_other"}), 0, time.monotonic() + 3600)
+    )
     [message] = await harness.recorded(event("test.hang"))
     await worker.take([message.incoming()])
     assert (await harness.row(message.event))["processing_attempts"] == 1
@@ -195,7 +197,7 @@ async def test_what_does_not_fit_is_left_to_the_relay(harness: Harness) -> None:
     assert await harness.effects() == {messages[0].event.stripe_event_id: 1}
 
 
-async def test_parties_take_turns_in_a_lane_apart(harness: Harness) -> None:
+async def test_parties_take_turns_in_a_loop_apart(harness: Harness) -> None:
     """Ten events of one organiser do not stand before the first one of another."""
     with_effects(harness.registry, "test.organised", organisers=True)
     routing = isolation_of(harness)

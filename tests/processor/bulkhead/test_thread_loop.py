@@ -11,7 +11,7 @@ from typing import cast
 import pytest
 
 from processor.bulkhead.thread_loop import ThreadLoop
-from processor.outcome import Verdict, Work
+from processor.outcome import MessageOutcome, Work
 from processor.worker.transaction import Limits, Processor
 from sluice.failures import DatabaseUnavailable
 from sluice.postgres.pool import Database
@@ -25,9 +25,9 @@ class Blocking:
     has_begun: threading.Event
     thread: int = 0
 
-    async def process(self, works: Sequence[Work], *, alone: bool, has_waited: bool) -> Mapping[str, Verdict]:
+    async def process(self, works: Sequence[Work], *, isolated: bool, has_waited: bool) -> Mapping[str, MessageOutcome]:
         """Block."""
-        del works, alone, has_waited
+        del works, isolated, has_waited
         self.thread = threading.get_ident()
         self.has_begun.set()
         time.sleep(self.seconds)  # noqa: ASYNC251  the fault itself

@@ -110,7 +110,7 @@ async def test_nothing_is_fetched_while_postgres_is_away(
             await own_postgres.stop()
             await relay.publish(first)
             await until(lambda: _is_in_outage(admin_port))
-            await until(lambda: _waits_for_nothing(nats_url))  # a pull of another lane may have been under way
+            await until(lambda: _waits_for_nothing(nats_url))  # a pull of another loop may have been under way
             await relay.publish(*rest)
             await until(lambda: _are_pending(relay, len(rest)))
             assert (await relay.stream.consumer_state(CONSUMER)).ack_pending == 1

@@ -21,7 +21,7 @@ def test_a_redelivered_message_runs_alone_after_all_others() -> None:
     """It may have killed the process that held it."""
     suspect, fresh = work(event(), deliveries=2), work(event())
     batches = plan([suspect, fresh])
-    assert [(batch.works, batch.alone) for batch in batches] == [((fresh,), False), ((suspect,), True)]
+    assert [(batch.works, batch.is_isolated) for batch in batches] == [((fresh,), False), ((suspect,), True)]
 
 
 def test_redelivered_messages_run_from_the_other_end_every_other_time() -> None:

@@ -61,7 +61,7 @@ async def test_a_claim_says_whether_patience_ends(harness: Harness, parked_at: s
     assert isinstance(processor, Processor)
     work = Work(message.event, 0, message.incoming())
     async with harness.database.acquire() as connection, connection.transaction():
-        claimed = await processor._claim(connection, [work], alone=False, lock_seconds=1)
+        claimed = await processor._claim(connection, [work], isolated=False, lock_seconds=1)
     assert claimed.rows == {message.event.stripe_event_id: Claimed(message.event, is_last_look)}
     assert int(claimed.transaction) > 0
 
