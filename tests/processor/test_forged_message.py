@@ -78,7 +78,7 @@ async def test_a_forged_message_is_not_run_and_seen(harness: Harness, field: str
 
 @pytest.mark.parametrize("field", ALTERED)
 async def test_a_forged_message_that_comes_again_leaves_no_start_on_the_row(harness: Harness, field: str) -> None:
-    """Whose start is committed counts towards death, and this is not the row's message."""
+    """A committed start counts towards death, and this is not the row's message."""
     [genuine] = await harness.recorded(event())
     forgery = Message(forged(genuine.event, field))
     for _ in range(5):
@@ -202,7 +202,7 @@ async def test_a_row_of_an_earlier_application_is_run_as_the_relay_reads_it(harn
 
 
 async def test_a_row_that_holds_no_body_runs_no_body_of_a_message(harness: Harness) -> None:
-    """An earlier application's row that nobody filled is nobody's to fill from the stream."""
+    """An earlier application's row that was not filled cannot be filled from the stream."""
     [genuine] = await harness.recorded(event())
     await harness.set_row(genuine.event, "body = NULL")
     await harness.take(genuine)
@@ -211,7 +211,7 @@ async def test_a_row_that_holds_no_body_runs_no_body_of_a_message(harness: Harne
 
 
 async def test_a_late_copy_of_a_webhook_whose_body_is_gone_is_no_forgery(harness: Harness) -> None:
-    """What is over may lose its body; its message stays in the stream for days."""
+    """A webhook that is over may lose its body; its message stays in the stream for days."""
     [genuine] = await harness.recorded(event())
     await harness.take(genuine)
     await harness.set_row(genuine.event, "body = NULL")

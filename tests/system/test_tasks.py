@@ -26,7 +26,7 @@ TASKS = {
 
 @pytest.mark.parametrize("name", list(TASKS))
 async def test_each_service_shows_the_age_of_each_of_its_loops(stack: Stack, name: str) -> None:
-    """None is left out, and an idle one turns, too: whoever adds a loop adds it here."""
+    """None is left out, and an idle one turns, too: a new loop is added here."""
     assert await stack.wait_ready(name)
     async with (
         aiohttp.ClientSession() as session,

@@ -1,4 +1,4 @@
-"""Who runs apart, for how long, and that nobody else pays for it."""
+"""Bad handlers run apart, for a while, at no cost to the others."""
 
 import asyncio
 import time
@@ -90,7 +90,7 @@ def test_a_sentence_doubles_and_is_forgotten() -> None:
 
 
 def test_blocking_outweighs_slow_and_sluices_own_stay() -> None:
-    """Whoever blocks goes to the thread, whatever else it did; the ledger would take nearly every event with it."""
+    """A blocking handler goes to the thread, whatever else it did; the ledger would take nearly every event with it."""
     quarantine = Quarantine()
     assert quarantine.accuse("processor.payments.ledger.apply_facts", Fault.BLOCKING) == 0
     quarantine.accuse("harness.pay", Fault.SLOW)
@@ -114,7 +114,7 @@ async def test_a_handler_that_leaves_a_task_at_work_runs_apart(harness: Harness)
 
 
 async def test_a_handler_that_hangs_costs_its_neighbours_one_time_limit_and_no_halving(harness: Harness) -> None:
-    """It is handed over, the rest of the batch runs at once, and the next event of its kind meets nobody."""
+    """It is handed over, the rest of the batch runs at once, and the next event of its kind meets no bad handler."""
     handles("test.hang", registry=harness.registry)(hang)
     harness.handler_seconds = 0.3
     routing = isolation_of(harness)
@@ -271,7 +271,7 @@ async def test_a_hopeless_event_that_is_named_leaves_its_batch_at_once(harness: 
 
 
 async def test_those_that_a_failed_handler_does_not_concern_run_once_more_and_not_in_halves(harness: Harness) -> None:
-    """Whose handler failed is known, so the others need not be searched."""
+    """The handler that failed is known, so the others need not be searched."""
     calls: list[int] = []
 
     @handles_batch("test.fine", registry=harness.registry)

@@ -1,4 +1,4 @@
-"""A thread with an event loop of its own: who blocks it blocks nobody here, neither while it works nor at the end."""
+"""A thread with an event loop of its own: a handler that blocks it blocks none here, at work and at the end."""
 
 import asyncio
 import threading
@@ -63,7 +63,7 @@ async def test_whoever_still_blocks_it_does_not_hold_up_the_end() -> None:
 
 
 async def test_a_start_that_fails_is_heard_of() -> None:
-    """Whoever wanted to work there learns why that is not possible."""
+    """The caller learns why work there is not possible."""
 
     @asynccontextmanager
     async def away() -> AsyncIterator[Database]:

@@ -72,7 +72,7 @@ async def test_nothing_is_asked_of_the_stream_before_postgres_has_answered() -> 
 
 
 async def test_a_fetch_holds_no_more_than_a_batch(harness: Harness) -> None:
-    """What is not fetched may go to another processor."""
+    """A message that is not fetched may go to another processor."""
     messages = await harness.recorded(event(), event(), event())
     stream = HandStream(*messages)
     await consumer_of(harness, stream).run_once()
@@ -162,5 +162,5 @@ def test_slow_work_is_taken_in_smaller_and_smaller_batches() -> None:
 
 
 def test_a_trickle_changes_nothing() -> None:
-    """What was not full says nothing of what would be."""
+    """A fetch that was not full says nothing of larger ones."""
     assert next_size(100, taken=3, seconds=0.01, most=500) == 100

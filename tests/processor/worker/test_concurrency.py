@@ -21,7 +21,7 @@ async def _is_held_back(concurrency: Concurrency) -> bool:
 
 
 async def test_in_a_trickle_the_next_loop_waits_for_the_one_that_works() -> None:
-    """What arrives meanwhile goes out together, in one batch."""
+    """Messages that arrive meanwhile go out together, in one batch."""
     concurrency = Concurrency(late_seconds=NEVER)
     concurrency.fetched(3, asked=100)
     with concurrency.working():
@@ -44,7 +44,7 @@ async def test_in_a_backlog_no_loop_waits(taken: int) -> None:
 
 
 async def test_a_batch_that_takes_long_holds_nobody_back() -> None:
-    """A handler that waits for somebody else's service must not stop all webhooks."""
+    """A handler that waits for a foreign service must not stop all webhooks."""
     concurrency = Concurrency(late_seconds=0.001)
     with concurrency.working():
         async with asyncio.timeout(NEVER):
@@ -52,7 +52,7 @@ async def test_a_batch_that_takes_long_holds_nobody_back() -> None:
 
 
 async def test_one_that_was_late_makes_no_room_for_two_that_are_not() -> None:
-    """After a stall it is one at a time again: a loop that ends lets nobody in while another one works."""
+    """After a stall it is one at a time again: a loop that ends lets none in while another one works."""
     concurrency = Concurrency(late_seconds=NEVER)
     with concurrency.working():
         with concurrency.working():
@@ -62,7 +62,7 @@ async def test_one_that_was_late_makes_no_room_for_two_that_are_not() -> None:
 
 
 async def test_the_first_loop_never_waits() -> None:
-    """Nobody works, so whoever asks begins, also after a loop whose batch failed."""
+    """No loop works, so the one that asks begins, also after a loop whose batch failed."""
     concurrency = Concurrency(late_seconds=NEVER)
     assert not await _is_held_back(concurrency)
     with pytest.raises(ZeroDivisionError), concurrency.working():
@@ -81,7 +81,7 @@ async def _waits_to_go_after(concurrency: Concurrency, batches_ended: int) -> bo
 
 
 async def test_in_a_backlog_a_side_loop_waits_for_one_batch_of_the_others() -> None:
-    """And where there is none it waits for nobody."""
+    """And where there is none it does not wait."""
     concurrency = Concurrency(late_seconds=NEVER)
     assert not await _waits_to_go_after(concurrency, concurrency.batches_ended)
     concurrency.fetched(100, asked=100)
