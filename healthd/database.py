@@ -1,29 +1,34 @@
 """Looks at PostgreSQL, through the one connection that healthd has."""
 
 import asyncio
-import socket
 import time
-
-import asyncpg
+from collections.abc import Mapping
 
 from healthd.observations import DatabaseSeen, Problem, SchemaSeen, WebhooksSeen
 from sluice.failures import DatabaseUnavailable
+from sluice.postgres.errors import cause_of
 from sluice.postgres.pool import Database
 from sluice.postgres.sql import load_queries
+from sluice.postgres.sqlstate import Cause
 
 _SQL = load_queries(__file__, "poll.sql")
 _SERVER_SHARE_MS = 800  # the server gives up a little before us, and says why
 
-_PROBLEMS: tuple[tuple[tuple[type[BaseException], ...], Problem], ...] = (
-    ((socket.gaierror,), Problem.UNRESOLVED),
-    ((TimeoutError, asyncpg.QueryCanceledError), Problem.TIMED_OUT),
-    ((asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError, asyncpg.UndefinedFunctionError), Problem.NO_SCHEMA),
-    ((asyncpg.InvalidPasswordError, asyncpg.InvalidAuthorizationSpecificationError), Problem.FORBIDDEN),
-    ((asyncpg.InsufficientPrivilegeError,), Problem.FORBIDDEN),
-    ((asyncpg.InvalidCatalogNameError,), Problem.NO_DATABASE),
-    ((DatabaseUnavailable, OSError, asyncpg.InterfaceError, asyncpg.InternalClientError), Problem.UNREACHABLE),
-    ((asyncpg.PostgresConnectionError,), Problem.UNREACHABLE),
-)
+_PROBLEMS: Mapping[Cause, Problem] = {
+    Cause.HOST_UNKNOWN: Problem.UNRESOLVED,
+    Cause.NO_ANSWER: Problem.TIMED_OUT,
+    Cause.CANCELED: Problem.TIMED_OUT,
+    Cause.TABLE_MISSING: Problem.NO_SCHEMA,
+    Cause.SCHEMA_OLDER: Problem.NO_SCHEMA,
+    Cause.LOGIN_REFUSED: Problem.FORBIDDEN,
+    Cause.RIGHT_MISSING: Problem.FORBIDDEN,
+    Cause.DATABASE_UNKNOWN: Problem.NO_DATABASE,
+    Cause.UNAVAILABLE: Problem.UNREACHABLE,
+    Cause.TRANSACTION_POOLER: Problem.UNREACHABLE,
+    Cause.TLS_FAILED: Problem.UNREACHABLE,
+    Cause.CONNECTION_REFUSED: Problem.UNREACHABLE,
+    Cause.CONNECTION_LOST: Problem.UNREACHABLE,
+}
 
 
 async def look_at_database(database: Database, *, within_seconds: float) -> DatabaseSeen:
@@ -74,4 +79,4 @@ async def look_at_schema(database: Database, *, within_seconds: float) -> Schema
 def problem_of(error: Exception) -> Problem:
     """The short name of what went wrong, or caused it; never its text, which may hold an address."""
     cause = error.__cause__ if isinstance(error, DatabaseUnavailable) and error.__cause__ else error
-    return next((problem for kinds, problem in _PROBLEMS if isinstance(cause, kinds)), Problem.BAD_ANSWER)
+    return _PROBLEMS.get(cause_of(cause), Problem.BAD_ANSWER)

@@ -8,15 +8,16 @@ import asyncpg
 from reconciler.listed import Refused
 from sluice.contract.event import StripeEvent
 from sluice.inbox.recorder import record_listed
+from sluice.postgres.errors import cause_of
 from sluice.postgres.pool import Connection
 from sluice.postgres.sql import load_queries
+from sluice.postgres.sqlstate import Cause
 
 QUERIES = load_queries(__file__, "record.sql")
 VERIFIED_BY = "api"
 """Value of ``webhook_logs.verified_by``: no secret signed it, Stripe's API gave it."""
 RECONCILE, THIN = "reconcile", "thin"
 _SECONDS = 5.0
-_ROW_AT_FAULT = frozenset({"22", "23", "54", "P0"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ async def record(tx: Connection, events: Sequence[StripeEvent], *, source: str) 
     try:
         return Filled(await _insert(tx, events, source))
     except (asyncpg.PostgresError, ValueError) as error:
-        if not _is_about_a_row(error):
+        if cause_of(error) is not Cause.ROW_REFUSED:
             raise
         if len(events) == 1:
             return Filled(refused=(Refused(events[0].stripe_event_id, type(error).__name__),))
@@ -73,9 +74,3 @@ async def _insert(tx: Connection, events: Sequence[StripeEvent], source: str) ->
         if ids:
             await tx.execute(QUERIES["note_found"], ids, source)
     return tuple(by_id[event_id] for event_id in ids)
-
-
-def _is_about_a_row(error: Exception) -> bool:
-    if isinstance(error, asyncpg.PostgresError):
-        return (error.sqlstate or "")[:2] in _ROW_AT_FAULT
-    return True  # asyncpg cannot encode a value

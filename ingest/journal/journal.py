@@ -12,8 +12,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-import asyncpg
-
 from ingest import metrics
 from ingest.errors import NotRecorded, OutOfTime, TooMuchAtOnce
 from ingest.journal.batch import Batch, QueuedWebhook, firsts_of, others, refuse, without_receipt
@@ -26,7 +24,9 @@ from ingest.rate_limited_log import RATE_LIMITED_LOG
 from sluice.contract.event import StripeEvent
 from sluice.failures import DatabaseUnavailable
 from sluice.inbox import recorder
+from sluice.postgres.errors import cause_of
 from sluice.postgres.pool import DATABASE_ERRORS, Connection, Database, is_transient
+from sluice.postgres.sqlstate import Cause
 from sluice.postgres.sticky_connection import Hold
 from sluice.runtime.endless import turn
 
@@ -34,7 +34,7 @@ _LEAST_RETRY_SECONDS = 0.3
 _HOLD_SECONDS = 1.0
 _IDLE_SECONDS = 10.0
 _LEAST_SHARE = 32  # below this a write costs the same however few its rows are
-_ROW_AT_FAULT = frozenset({"22", "23", "54", "P0", "XX"})  # a value, a constraint, a limit, a trigger, a broken page
+_ROW_AT_FAULT = frozenset({Cause.ROW_REFUSED, Cause.DATA_CORRUPTED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +239,4 @@ def _is_worth_repeating(error: Exception) -> bool:
 
 
 def _is_about_a_row(error: Exception) -> bool:
-    if isinstance(error, ValueError):  # asyncpg cannot encode a value
-        return True
-    return isinstance(error, asyncpg.PostgresError) and (error.sqlstate or "")[:2] in _ROW_AT_FAULT
+    return cause_of(error) in _ROW_AT_FAULT

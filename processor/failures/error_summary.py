@@ -3,8 +3,9 @@
 import traceback
 from pathlib import PurePath
 
-from processor.failures.retries import ABORTED_TRANSACTION, HandlerFailed, LostOutsideHandlers, sqlstate
+from processor.failures.retries import HandlerFailed, LostOutsideHandlers
 from sluice.failures import Failure
+from sluice.postgres.sqlstate import Cause, cause_of_code, sqlstate
 
 LONGEST = 500
 _TELLING = ("constraint_name", "schema_name", "table_name", "column_name")
@@ -35,7 +36,7 @@ def _essence(error: BaseException) -> str:
 
 
 def _sql_details(error: BaseException, code: str) -> str:
-    if code == ABORTED_TRANSACTION:
+    if cause_of_code(code) is Cause.TRANSACTION_ABORTED:
         return ": it went on after an SQL error that it swallowed"
     if code.startswith(_NAMES_ONLY):
         return f": {error.args[0]}" if error.args else ""

@@ -1,25 +1,17 @@
 """When a failed event is tried again, and which failures are the event's own: pure values, no I/O."""
 
 import enum
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import cached_property
 
 from sluice.failures import Defect, Rejected, Unavailable
 from sluice.postgres.pool import is_in_use, is_transient
+from sluice.postgres.sqlstate import Cause, cause_of_code, sqlstate
 from sluice.runtime.backoff import Backoff, Jitter, jitter
 
-ABORTED_TRANSACTION = "25P02"
-"""A statement after a failed one: somebody swallowed the first error."""
-_ADMIN_SHUTDOWN = "57P01"
-_CRASH_SHUTDOWN = "57P02"
-_COLLISION = ("40",)
-_CONTENTION = ("55", "57014")
 _LONGEST_CHAIN = 20  # nothing keeps a chain of causes from being a circle
-_CUT = "08"
-_UNCLEAR = (_CUT, "25", _ADMIN_SHUTDOWN)
-_OUTAGE = ("26", "53", "57", "58")
 
 
 class HandlerFailed(Defect):
@@ -74,6 +66,25 @@ class Blame(enum.Enum):
     """Something that everybody needs is away: everything is left unacknowledged."""
 
 
+_BLAMES: Mapping[Cause, Blame] = {
+    Cause.COLLISION: Blame.COLLISION,
+    Cause.LOCK_NOT_AVAILABLE: Blame.CONTENTION,
+    Cause.CANCELED: Blame.CONTENTION,
+    Cause.CONNECTION_LOST: Blame.UNCLEAR,
+    Cause.READ_ONLY: Blame.UNCLEAR,
+    Cause.SHUT_DOWN_BY_ORDER: Blame.UNCLEAR,
+    Cause.TRANSACTION_STATE: Blame.UNCLEAR,
+    Cause.CRASHED: Blame.OUTAGE,
+    Cause.OPERATOR_INTERVENED: Blame.OUTAGE,
+    Cause.RESOURCES_EXHAUSTED: Blame.OUTAGE,
+    Cause.SESSION_CHANGED: Blame.OUTAGE,
+    Cause.STARTING_OR_STOPPING: Blame.OUTAGE,
+    Cause.SYSTEM_ERROR: Blame.OUTAGE,
+    Cause.TOO_MANY_CONNECTIONS: Blame.OUTAGE,
+}
+"""Of a SQLSTATE's cause; any other is the event's own."""
+
+
 def blame(error: BaseException) -> Blame:
     """Whose fault it is that a transaction failed."""
     if isinstance(error, Rejected):
@@ -93,7 +104,7 @@ def blame(error: BaseException) -> Blame:
 def _blame_in_handler(failure: HandlerFailed) -> Blame:
     cause = failure.__cause__
     if failure.connection_lost:
-        return Blame.OUTAGE if _CRASH_SHUTDOWN in _codes(failure) else Blame.UNCLEAR
+        return Blame.OUTAGE if Cause.CRASHED in _causes(failure) else Blame.UNCLEAR
     if isinstance(cause, Rejected):
         return Blame.HOPELESS
     if failure.is_foreign or cause is None:
@@ -122,22 +133,24 @@ def hopeless_event(error: BaseException) -> str | None:
 
 def is_cut(error: BaseException) -> bool:
     """Whether the connection went without a word of PostgreSQL's: it did not stop, and nobody ended its session."""
-    code = sqlstate(error) or _CUT
-    return not isinstance(error, TimeoutError) and code.startswith(_CUT) and blame(error) is Blame.UNCLEAR
+    code = sqlstate(error)
+    has_last_word = code is not None and cause_of_code(code) is not Cause.CONNECTION_LOST
+    return not isinstance(error, TimeoutError) and not has_last_word and blame(error) is Blame.UNCLEAR
 
 
 def says_shutdown(error: BaseException) -> bool:
     """Whether PostgreSQL ended the connection by order: it stops, or somebody wants this one gone."""
-    return _ADMIN_SHUTDOWN in _codes(error)
+    return Cause.SHUT_DOWN_BY_ORDER in _causes(error)
 
 
-def _codes(error: BaseException) -> Iterator[str | None]:
-    """The SQLSTATEs of an error and of its causes: of a lost connection, the cause is PostgreSQL's last word."""
+def _causes(error: BaseException) -> Iterator[Cause]:
+    """List what the SQLSTATEs of an error and its causes say; after a lost connection, the last is the server's own."""
     cause: BaseException | None = error
     for _ in range(_LONGEST_CHAIN):
         if cause is None:
             return
-        yield sqlstate(cause)
+        if (code := sqlstate(cause)) is not None:
+            yield cause_of_code(code)
         cause = cause.__cause__
 
 
@@ -145,21 +158,8 @@ def _blame_by_sqlstate(error: BaseException) -> Blame | None:
     code = sqlstate(error)
     if code is None:
         return None
-    if code == ABORTED_TRANSACTION:
-        return Blame.EVENT
-    if code.startswith(_COLLISION):
-        return Blame.COLLISION
-    if code.startswith(_CONTENTION):
-        return Blame.CONTENTION
-    if code.startswith(_UNCLEAR):
-        return Blame.OUTAGE if _CRASH_SHUTDOWN in _codes(error) else Blame.UNCLEAR
-    return Blame.OUTAGE if code.startswith(_OUTAGE) else Blame.EVENT
-
-
-def sqlstate(error: BaseException) -> str | None:
-    """PostgreSQL's five-letter code of an error; None for an error of another kind."""
-    code = getattr(error, "sqlstate", None)
-    return code if isinstance(code, str) else None
+    verdict = _BLAMES.get(cause_of_code(code), Blame.EVENT)
+    return Blame.OUTAGE if verdict is Blame.UNCLEAR and Cause.CRASHED in _causes(error) else verdict
 
 
 _SPREAD = jitter(0.85, 1.15)

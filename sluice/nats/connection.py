@@ -25,7 +25,7 @@ _CLOSE_SECONDS = 1
 _PULL_GRACE_SECONDS = 1.0
 _NANOSECONDS = 1_000_000_000
 UNSENT_BYTES_MAX: Final = 8 * 1024 * 1024
-"""What may wait for a server that reads slowly."""
+"""Bytes that may wait for a server that reads slowly."""
 NO_MESSAGES: Final = frozenset({"404", "408"})
 """With these a server ends a pull that found nothing."""
 

@@ -14,6 +14,7 @@ _COMMANDS: Mapping[str, str] = MappingProxyType(
         "status": "sluice.ops.status.command",
         "why": "sluice.ops.why.command",
         "events": "sluice.ops.events",
+        "doctor": "reconciler.endpoint.command",
         "send": "sluice.ops.send.command",
         "retry": "sluice.ops.verbs:retry",
         "replay": "sluice.ops.verbs:replay",
@@ -28,6 +29,7 @@ Examples:
   sluice status --since 48h        the five criteria after a deployment
   sluice why pi_3Qw9…              the whole history of one payment
   sluice events                    the types that an endpoint must be subscribed to
+  sluice doctor                    our endpoint at Stripe, and what is wrong with it
   sluice send --scenario refund_full  a payment's webhooks, as Stripe sends them
   sluice replay evt_1Rk… --reason 'handler mended'
   sluice migrate --check           what a migration would meet

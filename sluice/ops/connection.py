@@ -1,12 +1,15 @@
 """One short-lived connection to PostgreSQL, and its errors in words that name the fix."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
 import asyncpg
 import click
+
+from sluice.postgres.errors import cause_of
+from sluice.postgres.sqlstate import Cause
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
@@ -40,27 +43,27 @@ def explained(url: str) -> Iterator[None]:
     place = place_of(url)
     try:
         yield
-    except asyncpg.UndefinedTableError as error:
-        raise click.ClickException(f"{place} lacks Sluice's tables ({error}). Run `sluice migrate` first.") from error
-    except (asyncpg.UndefinedColumnError, asyncpg.UndefinedFunctionError) as error:
-        raise click.ClickException(f"{place} has an older schema ({error}). Run `sluice migrate`.") from error
-    except (asyncpg.InvalidPasswordError, asyncpg.InvalidAuthorizationSpecificationError) as error:
-        raise click.ClickException(f"{place} refuses this user or password. Check DATABASE_URL.") from error
-    except asyncpg.InvalidCatalogNameError as error:
-        raise click.ClickException(f"{place}: there is no such database. Check the end of DATABASE_URL.") from error
-    except asyncpg.InsufficientPrivilegeError as error:
-        raise click.ClickException(
-            f"{place}: {error}. Use a role that may, such as a member of sluice_migrator."
-        ) from error
-    except asyncpg.QueryCanceledError as error:
-        raise click.ClickException(f"{place} took too long to answer. Try again, or ask for less.") from error
-    except asyncpg.PostgresError as error:
-        raise click.ClickException(f"{place} answered with an error: {error}") from error
-    except (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
-        reason = str(error) or type(error).__name__
-        raise click.ClickException(
-            f"{place} cannot be reached ({reason}). Check DATABASE_URL, or start a stack with `make run`."
-        ) from error
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
+        raise click.ClickException(f"{place}{_meaning(error)}") from error
+
+
+_MEANINGS: Mapping[Cause, str] = {
+    Cause.TABLE_MISSING: " lacks Sluice's tables ({told}). Run `sluice migrate` first.",
+    Cause.SCHEMA_OLDER: " has an older schema ({told}). Run `sluice migrate`.",
+    Cause.LOGIN_REFUSED: " refuses this user or password. Check DATABASE_URL.",
+    Cause.DATABASE_UNKNOWN: ": there is no such database. Check the end of DATABASE_URL.",
+    Cause.RIGHT_MISSING: ": {told}. Use a role that may, such as a member of sluice_migrator.",
+    Cause.CANCELED: " took too long to answer. Try again, or ask for less.",
+}
+
+
+def _meaning(error: Exception) -> str:
+    told = str(error) or type(error).__name__
+    if meaning := _MEANINGS.get(cause_of(error)):
+        return meaning.format(told=told)
+    if isinstance(error, asyncpg.PostgresError):
+        return f" answered with an error: {told}"
+    return f" cannot be reached ({told}). Check DATABASE_URL, or start a stack with `make run`."
 
 
 async def _connect(url: str) -> Connection:

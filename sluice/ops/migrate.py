@@ -4,18 +4,19 @@ import asyncio
 from collections.abc import Coroutine, Sequence
 from typing import TypeVar
 
-import asyncpg
 import click
 
 from sluice.failures import Failure, Unavailable
 from sluice.ops.connection import NOT_AN_ADDRESS, place_of
 from sluice.ops.environment import detect_environment
+from sluice.postgres.errors import cause_of
 from sluice.postgres.migrator import Conflict, ConflictsFound, migrate, pending, preflight
+from sluice.postgres.sqlstate import Cause
 from sluice.runtime.printable import printable_lines
 
 T = TypeVar("T")
 EXIT_LATER = 75  # EX_TEMPFAIL of sysexits.h: the caller may try again
-_SETTLED = frozenset({"28", "3D"})  # the login, the database: no waiting makes them right
+_SETTLED = frozenset({Cause.LOGIN_REFUSED, Cause.DATABASE_UNKNOWN})  # no waiting makes them right
 EXAMPLES = """\b
 Examples:
   sluice migrate --check
@@ -85,5 +86,5 @@ def _run(url: str, work: Coroutine[object, object, T]) -> T:
 def _may_pass(failure: Failure) -> bool:
     """The same command may succeed later, without a change on our side."""
     cause = failure.__cause__
-    settled = isinstance(cause, asyncpg.PostgresError) and (cause.sqlstate or "")[:2] in _SETTLED
+    settled = cause is not None and cause_of(cause) in _SETTLED
     return isinstance(failure, Unavailable) and not settled

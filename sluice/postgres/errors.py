@@ -1,10 +1,13 @@
 """Sort the errors of PostgreSQL and asyncpg by what they mean for the work that met them."""
 
+import socket
+import ssl
 from typing import Final
 
 import asyncpg
 
 from sluice.failures import DatabaseUnavailable
+from sluice.postgres.sqlstate import AWAY, FAILOVER, TRANSIENT, Cause, cause_of_code
 
 DATABASE_ERRORS: Final = (
     DatabaseUnavailable,
@@ -27,25 +30,35 @@ class TransactionPooler(DatabaseUnavailable):
     code = "transaction_pooler"
 
 
-# https://www.postgresql.org/docs/current/errcodes-appendix.html
-_TRANSIENT = frozenset({"08", "25", "40", "53", "55", "57"})
-_UNAVAILABLE = frozenset({"08", "53", "57"})
-_FAILOVER = frozenset({"25006", "57P01", "57P02", "57P03"})
+def cause_of(error: BaseException) -> Cause:
+    """Look up what went wrong; of PostgreSQL's own errors, by the SQLSTATE."""
+    if isinstance(error, TransactionPooler) or is_of_another_session(error):
+        return Cause.TRANSACTION_POOLER
+    if isinstance(error, DatabaseUnavailable):
+        return Cause.UNAVAILABLE
+    if isinstance(error, asyncpg.PostgresError):
+        return cause_of_code(error.sqlstate or "")
+    return next((cause for kinds, cause in _ON_THE_WAY if isinstance(error, kinds)), Cause.OTHER)
+
+
+_ON_THE_WAY: Final[tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], Cause], ...]] = (
+    (socket.gaierror, Cause.HOST_UNKNOWN),
+    (ssl.SSLError, Cause.TLS_FAILED),  # a certificate that is refused is a ValueError, too
+    (ValueError, Cause.ROW_REFUSED),  # asyncpg cannot encode a value; its InterfaceError for that is a ValueError
+    (ConnectionRefusedError, Cause.CONNECTION_REFUSED),
+    (TimeoutError, Cause.NO_ANSWER),
+    ((OSError, asyncpg.InterfaceError, asyncpg.InternalClientError), Cause.CONNECTION_LOST),
+)
 
 
 def is_transient(error: BaseException) -> bool:
     """The same work may succeed later: the connection, a lock, a conflict or the server was at fault, not the work."""
-    return (
-        isinstance(error, DatabaseUnavailable)
-        or _state_class(error) in _TRANSIENT
-        or _is_lost_connection(error)
-        or is_of_another_session(error)
-    )
+    return cause_of(error) in TRANSIENT
 
 
 def is_unavailable(error: BaseException) -> bool:
     """PostgreSQL itself was away, full or shutting down, or did not answer in time."""
-    return _state_class(error) in _UNAVAILABLE or _is_lost_connection(error) or is_of_another_session(error)
+    return cause_of(error) in AWAY
 
 
 def is_of_another_session(error: BaseException) -> bool:
@@ -61,16 +74,4 @@ def is_in_use(error: BaseException) -> bool:
 
 def is_failover(error: BaseException) -> bool:
     """This server no longer takes writes, so every connection to it should be made afresh."""
-    return getattr(error, "sqlstate", None) in _FAILOVER
-
-
-def _state_class(error: BaseException) -> str:
-    return (getattr(error, "sqlstate", None) or "")[:2] if isinstance(error, asyncpg.PostgresError) else ""
-
-
-def _is_lost_connection(error: BaseException) -> bool:
-    if isinstance(error, asyncpg.InterfaceError):
-        return not isinstance(
-            error, ValueError
-        )  # asyncpg refuses arguments with an InterfaceError that is a ValueError
-    return isinstance(error, OSError | TimeoutError | asyncpg.InternalClientError)
+    return cause_of(error) in FAILOVER

@@ -10,24 +10,28 @@ from dataclasses import dataclass
 import asyncpg
 
 from sluice.failures import Failure, Rejected, Unavailable
+from sluice.postgres.errors import DATABASE_ERRORS, cause_of
 from sluice.postgres.migration_files import CORE_SET, MigrationFile, installed_migrations, preflight_query
 from sluice.postgres.session_connection import Session, connection_to, direct_connection
 from sluice.postgres.sql import load_queries
+from sluice.postgres.sqlstate import Cause
 from sluice.runtime import logs
 
 _QUERIES = load_queries(__file__, "migrator.sql")
 _CONFLICT = re.compile(r"^\d+\. (.+)\n   (.+)$", re.MULTILINE)
 _CONFLICT_STATE = "SLU01"
 _BUSY = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
-_AWAY = (
-    OSError,
-    TimeoutError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.CannotConnectNowError,
+_CONNECTION_GONE = frozenset(
+    {
+        Cause.HOST_UNKNOWN,
+        Cause.TLS_FAILED,
+        Cause.CONNECTION_REFUSED,
+        Cause.NO_ANSWER,
+        Cause.CONNECTION_LOST,
+        Cause.SHUT_DOWN_BY_ORDER,
+        Cause.CRASHED,
+        Cause.STARTING_OR_STOPPING,
+    }
 )
 
 _LOCK_SECONDS = 3  # while a statement waits for a lock, all later ones wait behind it
@@ -182,7 +186,7 @@ async def _apply_when_free(session: Session, file: MigrationFile) -> AppliedMigr
         except _BUSY as error:
             logs.get_logger().warning("migration_waits", migration=file.name, attempt=attempt, reason=str(error))
             await asyncio.sleep(min(attempt, 5) * 0.2)
-        except (asyncpg.PostgresError, *_AWAY) as error:
+        except DATABASE_ERRORS as error:
             raise _explained(error, file.name) from error
         else:
             return AppliedMigration(file.name, file.checksum, time.monotonic() - started)
@@ -222,7 +226,7 @@ async def _record(session: Session, file: MigrationFile) -> None:
 
 def _explained(error: BaseException, what: str) -> Failure:
     """Say what a person must do about an error of PostgreSQL's or of the way there."""
-    if isinstance(error, _AWAY):
+    if cause_of(error) in _CONNECTION_GONE:
         return MigrationBusy(
             f"The connection was lost during {what} ({str(error) or type(error).__name__}): migrate again."
         )
@@ -231,7 +235,7 @@ def _explained(error: BaseException, what: str) -> Failure:
     if error.sqlstate == _CONFLICT_STATE:
         return ConflictsFound(_conflicts(error))
     hint = f" {error.hint}" if error.hint else ""
-    if isinstance(error, asyncpg.InsufficientPrivilegeError):
+    if cause_of(error) is Cause.RIGHT_MISSING:
         hint = " Run it as the owner of the tables, or as a role that the owner was granted to."
     return MigrationFailed(f"{what}: PostgreSQL refused it ({error.sqlstate}): {error}.{hint} Nothing of it was kept.")
 

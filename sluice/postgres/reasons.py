@@ -1,44 +1,37 @@
 """Why PostgreSQL did not serve us, in fixed words: safe to show, since no text of an error is in them."""
 
-import socket
-import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Final
 
-import asyncpg
+from sluice.postgres.errors import cause_of
+from sluice.postgres.sqlstate import Cause, sqlstate
 
-from sluice.postgres.errors import TransactionPooler
-
-_REASONS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...] = (
-    (socket.gaierror, "its name cannot be resolved (DNS)"),
-    (
-        (asyncpg.InvalidPasswordError, asyncpg.InvalidAuthorizationSpecificationError),
-        "it refuses this user or password",
-    ),
-    (TransactionPooler, "a pooler in transaction mode stands before it; set DATABASE_STATEMENT_CACHE=false"),
-    (asyncpg.InvalidCatalogNameError, "it has no database of this name"),
-    (asyncpg.TooManyConnectionsError, "it has no connection left"),
-    (asyncpg.CannotConnectNowError, "it is starting or stopping"),
-    (asyncpg.ReadOnlySQLTransactionError, "it takes no writes (a standby?)"),
-    (
-        (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError, asyncpg.UndefinedFunctionError),
-        "its schema is older than this release; run sluice migrate",
-    ),
-    (asyncpg.InsufficientPrivilegeError, "this user lacks a right; run sluice migrate, and see its role"),
-    (ssl.SSLError, "TLS failed"),
-    (ConnectionRefusedError, "nothing listens at its address"),
-    (TimeoutError, "it did not answer in time"),
-)
+_OLDER_SCHEMA = "its schema is older than this release; run sluice migrate"
+_REASONS: Final[Mapping[Cause, str]] = {
+    Cause.HOST_UNKNOWN: "its name cannot be resolved (DNS)",
+    Cause.LOGIN_REFUSED: "it refuses this user or password",
+    Cause.TRANSACTION_POOLER: "a pooler in transaction mode stands before it; set DATABASE_STATEMENT_CACHE=false",
+    Cause.DATABASE_UNKNOWN: "it has no database of this name",
+    Cause.TOO_MANY_CONNECTIONS: "it has no connection left",
+    Cause.STARTING_OR_STOPPING: "it is starting or stopping",
+    Cause.READ_ONLY: "it takes no writes (a standby?)",
+    Cause.TABLE_MISSING: _OLDER_SCHEMA,
+    Cause.SCHEMA_OLDER: _OLDER_SCHEMA,
+    Cause.RIGHT_MISSING: "this user lacks a right; run sluice migrate, and see its role",
+    Cause.TLS_FAILED: "TLS failed",
+    Cause.CONNECTION_REFUSED: "nothing listens at its address",
+    Cause.NO_ANSWER: "it did not answer in time",
+}
 
 
 def reason_of(error: BaseException) -> str:
     """The reason of an error or, where that says nothing, of what caused it; its class and SQLSTATE at the least."""
-    for cause in _chain(error):
-        for kinds, reason in _REASONS:
-            if isinstance(cause, kinds):
-                return reason
-    last = list(_chain(error))[-1]
-    state = getattr(last, "sqlstate", None)
-    return f"{type(last).__name__} {state}" if state else type(last).__name__
+    chain = list(_chain(error))
+    for cause in chain:
+        if reason := _REASONS.get(cause_of(cause)):
+            return reason
+    code = sqlstate(chain[-1])
+    return f"{type(chain[-1]).__name__} {code}" if code else type(chain[-1]).__name__
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

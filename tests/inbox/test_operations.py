@@ -32,6 +32,17 @@ async def test_who_and_why_are_kept_beside_the_webhook(word: str, database: Data
     assert [tuple(note) for note in notes] == [("evt_1", "info", message, True)]
 
 
+@pytest.mark.parametrize("role", ["sluice_processor", "sluice_migrator"])
+@pytest.mark.parametrize("word", OPERATIONS)
+async def test_an_operator_needs_no_more_than_these_roles(word: str, role: str, database: Database) -> None:
+    """The rights of the processor, or of who migrates, are enough."""
+    operation, state = OPERATIONS[word]
+    async with database.acquire() as session, session.transaction():
+        await put(session, ROWS[state][0])
+        await session.execute(f"SET LOCAL ROLE {role}")
+        assert await operation(session, [EVENT.stripe_event_id], DECISION) == {EVENT.stripe_event_id}
+
+
 async def test_the_note_is_undone_with_the_change(database: Database) -> None:
     """A record of a change that was rolled back would be a lie."""
     async with database.acquire() as session:

@@ -1,24 +1,18 @@
 """Every query that writes ``webhook_logs``, on a row of every state, with the role of the service that runs it."""
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 import pytest_asyncio
 
 from sluice.inbox import claims, failures, operations, publications, recorder
 from sluice.inbox.operations import read_states
-from sluice.inbox.states import OPEN, TRANSITIONS, State, Transition
+from sluice.inbox.states import OPEN, TRANSITIONS, State
 from sluice.postgres.pool import Connection, Database
 from tests.inbox.rows import ATTEMPT, COMPANION, EVENT, LATER, ROWS, TRIALS, Columns, Trial, Writer, claim, put
+from tests.inbox.transitions import WRITERS, listed, writer_of
 
-
-def writer_of(transition: Transition) -> Writer:
-    """The query that makes a transition, and who runs it."""
-    return transition.query, transition.actor.role.removeprefix("sluice_")
-
-
-WRITERS = sorted({writer_of(transition) for transition in TRANSITIONS})
 UNCLAIMED = [transition for transition in TRANSITIONS if not transition.guard.startswith("claimed")]
 FOR_ONE_ATTEMPT = [writer_of(transition) for transition in UNCLAIMED if "attempt" in transition.guard]
 IN_DUE_TIME = [writer_of(transition) for transition in UNCLAIMED if "due" in transition.guard]
@@ -56,7 +50,7 @@ async def test_a_query_makes_the_transitions_that_the_page_lists_and_no_other(
                 for columns in rows:
                     seen[state] |= await _try(owner, database, trial, state, columns)
             seen[None] |= await _try_without_row(owner, database, trial)
-    assert {source: targets for source, targets in seen.items() if targets} == _listed(writer)
+    assert {source: targets for source, targets in seen.items() if targets} == listed(writer)
 
 
 @pytest.mark.parametrize("state", State, ids=str)
@@ -151,17 +145,8 @@ async def _state(owner: Connection) -> State | None:
     return (await read_states(owner, [EVENT.stripe_event_id])).get(EVENT.stripe_event_id)
 
 
-def _listed(writer: Writer) -> Mapping[State | None, set[State]]:
-    listed: dict[State | None, set[State]] = defaultdict(set)
-    for transition in TRANSITIONS:
-        if writer_of(transition) == writer:
-            for source, targets in transition.arrows.items():
-                listed[source] |= targets
-    return listed
-
-
 def _leads_only_from_published(writer: Writer) -> bool:
-    return set(_listed(writer)) == {State.PUBLISHED}
+    return set(listed(writer)) == {State.PUBLISHED}
 
 
 def _functions() -> set[str]:
