@@ -90,7 +90,7 @@ async def test_a_forged_message_that_comes_again_leaves_no_start_on_the_row(harn
     assert await _is_its_own(harness, genuine.event)
 
 
-@pytest.mark.parametrize("alone", [False, True])
+@pytest.mark.parametrize("isolated", [False, True])
 @pytest.mark.parametrize("row_is", ["waiting", "processed", "locked"])
 async def test_a_large_body_is_compared_too(harness: Harness, row_is: str, isolated: bool) -> None:
     """It does not travel back: its digest tells. One byte is enough to be seen, wherever the row is."""
