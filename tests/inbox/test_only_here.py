@@ -60,7 +60,7 @@ def test_a_write_is_seen_however_it_is_written(text: str) -> None:
 
 
 def test_a_lock_is_no_write() -> None:
-    """Looking at rows, and locking them, is for whoever needs it."""
+    """Looking at rows, and locking them, is free to all."""
     assert not WRITE.search("SELECT id FROM webhook_logs FOR UPDATE SKIP LOCKED")
 
 
