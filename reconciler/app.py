@@ -1,6 +1,6 @@
 """The reconciler put together: what runs, and what it tells of itself."""
 
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -12,6 +12,7 @@ from reconciler.rounds import Choice, Rhythm, Rounds
 from reconciler.settings import KEY_NAME, ReconcilerSettings, key_fault_of, keys_by_mode
 from reconciler.standing import QUERIES, Standings
 from reconciler.stripe_api import StripeApi, http_client
+from reconciler.thin.fetches import ThinFetches
 from sluice.postgres.pool import DATABASE_ERRORS, Database
 from sluice.postgres.reasons import reason_of
 from sluice.runtime import logs
@@ -42,7 +43,8 @@ async def serve(service: Service) -> None:
         lease = Lease(database)
         rounds = _rounds(service, settings, database, apis, lease, keys)
         _report(service, database, lease, keys, settings)
-        working = service.start_endless("reconcile", partial(_work, lease, rounds))
+        works = [rounds.run, ThinFetches.over(database, apis, service.errors).run]
+        working = service.start_endless("reconcile", partial(_work, lease, works))
         service.probes.has_started = True
         await service.stop.wait()
         tell_to_end(working)
@@ -74,11 +76,11 @@ async def what_prevents_work(database: Database) -> str | None:
     return None
 
 
-async def _work(lease: Lease, rounds: Rounds) -> None:
+async def _work(lease: Lease, works: Sequence[Callable[[], Awaitable[None]]]) -> None:
     while True:
         turn()
         try:
-            await lease.while_held(rounds.run)
+            await lease.while_held(*works)
         finally:
             metrics.forget_accounts()
 

@@ -35,6 +35,8 @@ from sluice.failures import Failure, MalformedEvent
 from sluice.runtime import logs
 
 DEFAULT_BASE = "https://api.stripe.com"
+API_VERSION: str = stripe.api_version
+"""The version in which objects are given: the library asks for its own."""
 _TRIES = 4
 _PAUSE_SECONDS = 1.0
 _RIGHT = re.compile(r"'(rak_[a-z_]+)'")

@@ -20,10 +20,13 @@ WITH changed AS (
 SELECT stripe_event_id FROM changed;
 
 -- replay --
--- $1 stripe_event_ids  $2 who  $3 why. Dead rows become due as if never tried; the rest as in retry.
+-- $1 stripe_event_ids  $2 who  $3 why. Dead rows, and thin events that could not be fetched, become due as if
+-- never tried; the rest as in retry.
 WITH changed AS (
     UPDATE webhook_logs
     SET dead_at = NULL,
+        processed = false,
+        processed_at = NULL,
         parked_at = NULL,
         postponed_at = NULL,
         outcome = NULL,
@@ -34,7 +37,7 @@ WITH changed AS (
     WHERE id = ANY (ARRAY(
         SELECT id
         FROM webhook_logs
-        WHERE stripe_event_id = ANY ($1::text[]) AND NOT processed AND dead_at IS NOT NULL
+        WHERE stripe_event_id = ANY ($1::text[]) AND CASE WHEN NOT processed THEN dead_at IS NOT NULL ELSE dead_at IS NULL AND outcome = 'unfetchable' END
         FOR UPDATE SKIP LOCKED
     ))
     RETURNING stripe_event_id
