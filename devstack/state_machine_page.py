@@ -29,9 +29,8 @@ def page() -> str:
 def _diagram() -> str:
     lines = dict.fromkeys(_diagram_arrows())  # in order, each once
     names = ", ".join(map(str, WAITING[:-1])) + f" or {WAITING[-1]}"
-    return "\n".join(
-        ["```mermaid", "stateDiagram-v2", f"    {_WAITING}: {_WAITING} ({names})", *_grouped(lines), "```", ""]
-    )
+    waiting = f"    {_WAITING}: {_WAITING} ({names})"
+    return "\n".join(["```mermaid", "stateDiagram-v2", waiting, *_grouped(lines), *_outside(), "```", ""])
 
 
 def _diagram_arrows() -> Iterator[tuple[str, str, str]]:
@@ -48,6 +47,14 @@ def _grouped(arrows: dict[tuple[str, str, str], None]) -> Iterator[str]:
         names.setdefault((source, target), []).append(name)
     for (source, target), labels in names.items():
         yield f"    {source} --> {target}: {', '.join(labels)}"
+
+
+def _outside() -> Iterator[str]:
+    """Arrows from states that nothing of ours leads to, and to the end from those that nothing leads out of."""
+    begun = {target for one in TRANSITIONS for targets in one.arrows.values() for target in targets}
+    left = {source for one in TRANSITIONS for source in one.arrows}
+    yield from (f"    [*] --> {state}: an earlier application" for state in State if state not in begun)
+    yield from (f"    {state} --> [*]" for state in State if state not in left)
 
 
 def _node(state: State | None) -> str:

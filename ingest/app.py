@@ -27,10 +27,11 @@ from sluice.nats.jetstream import JetStream
 from sluice.postgres.pool import Database
 from sluice.runtime import logs
 from sluice.runtime.endless import Run, tell_to_end
+from sluice.runtime.probes import JsonValue
 from sluice.runtime.secrets import RotatingSecret
 from sluice.service.first_contact import hold_readiness
 from sluice.service.service import Service
-from sluice.webhook_secret import fault_of
+from sluice.webhook_secret import fault_of, fingerprint
 
 _FINISH_SECONDS = 3.0  # a request that has its body is answered within 2.5 s
 
@@ -143,7 +144,13 @@ def _report(service: Service, secret: RotatingSecret, database: Database, stream
     service.probes.add_status(
         "configuration", lambda: {"stripe_webhook_secret": "ok" if secret.values() else "missing"}
     )
+    service.probes.add_status("webhook_secrets", partial(_fingerprints, secret))
     service.probes.add_status("pool", database.status)
     service.probes.add_status("database", database.reach)
     if stream is not None:
         service.probes.add_status("stream", stream.status)
+
+
+def _fingerprints(secret: RotatingSecret) -> Mapping[str, JsonValue]:
+    """Which secrets are in force, for ``sluice doctor``; the same names as ``webhook_verified_total`` has."""
+    return {"fingerprints": [fingerprint("platform", one) for one in secret.values()]}

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import Field, field_validator
 
+from reconciler.endpoint.public_url import endpoint_url
 from reconciler.stripe_api import DEFAULT_BASE
 from sluice.runtime.settings import BeyondRollouts, Seconds, ServiceSettings
 
@@ -45,6 +46,9 @@ class ReconcilerSettings(ServiceSettings):
     reconcile_accounts_excluded: str = Field(
         "", description="accounts that are not listed: acct_… or `platform`, with commas"
     )
+    public_url: str = Field(
+        "", description="where Stripe reaches ingest, https://your.host; without it our endpoint is not looked at"
+    )
     ready_without_database_seconds: BeyondRollouts = Field(
         900, description="seconds from the start until ready although PostgreSQL was never reached"
     )
@@ -65,6 +69,11 @@ class ReconcilerSettings(ServiceSettings):
         if wrong := [name for name in _split(text) if _ACCOUNT.fullmatch(name) is None]:
             raise ValueError(f"{wrong[0]!r} is no account: it must look like acct_1032D82eZvKYlo2C")
         return text
+
+    @field_validator("public_url")
+    @classmethod
+    def _is_public(cls, url: str) -> str:
+        return endpoint_url(url) if url else url
 
     @field_validator("stripe_api_base")
     @classmethod

@@ -1,7 +1,9 @@
-"""Faults of a webhook secret, told without the secret."""
+"""Faults of a webhook secret, and which one it is, told without the secret."""
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 LEAST_CHARACTERS = 16
@@ -22,6 +24,12 @@ _FAULTS: tuple[tuple[re.Pattern[str], str], ...] = (
 )
 _ANYWHERE = 4
 """So many of these are looked for anywhere in the text, the others at its beginning."""
+
+
+@lru_cache(maxsize=256)
+def fingerprint(kind: str, secret: str) -> str:
+    """Which secret it is, without the secret: ``platform:1a2b3c4d``."""
+    return f"{kind}:{hashlib.sha256(secret.encode()).hexdigest()[:8]}"
 
 
 def fault_of(secret: str) -> str | None:

@@ -63,7 +63,8 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 @pytest.fixture(scope="session", autouse=True)
 def _quiet_environment() -> None:
     """A shell that points at production never reaches a test."""
-    for name in ("DATABASE_URL", "NATS_URL", "APP_ENV", "NODE_ENV", "STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET"):
+    settings = ("DATABASE_URL", "NATS_URL", "APP_ENV", "NODE_ENV", "PUBLIC_URL")
+    for name in (*settings, "STRIPE_API_KEY", "STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET"):
         os.environ.pop(name, None)
 
 

@@ -6,13 +6,14 @@ from typing import NamedTuple
 
 from ingest import metrics
 from ingest.auth.refusals import Refusals
-from ingest.auth.signature import BadSignature, Signature, fingerprint, verify
+from ingest.auth.signature import BadSignature, Signature, verify
 from ingest.auth.tenant_secrets import Tenants, TenantSecrets
 from ingest.errors import NotConfigured
 from ingest.tenant_limits import STRANGERS, CpuShare
 from sluice.contract.envelope import read_event
 from sluice.contract.event import StripeEvent
 from sluice.failures import Failure
+from sluice.webhook_secret import fingerprint
 
 
 class Admitted(NamedTuple):

@@ -5,10 +5,8 @@ The judgement is the ``stripe`` library's own; before it stands a strict look at
 numbers as Python does (``१२``, ``1_0``), accepts any future, and puts the whole body into its errors.
 """
 
-import hashlib
 import re
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import NamedTuple
 
 from ingest.auth.stripe_signature import SignatureVerificationError, WebhookSignature
@@ -103,12 +101,6 @@ def verify(
     if signed_at > now + tolerance_seconds:
         raise FutureTimestamp
     return Signature(secret, signed_at)
-
-
-@lru_cache(maxsize=256)
-def fingerprint(kind: str, secret: str) -> str:
-    """Which secret it was, without the secret: ``platform:1a2b3c4d``."""
-    return f"{kind}:{hashlib.sha256(secret.encode()).hexdigest()[:8]}"
 
 
 def _timestamp(header: str) -> int:

@@ -14,12 +14,14 @@ _COMMANDS: Mapping[str, str] = MappingProxyType(
         "status": "sluice.ops.status.command",
         "why": "sluice.ops.why.command",
         "events": "sluice.ops.events",
+        "doctor": "reconciler.endpoint.command",
         "send": "sluice.ops.send.command",
         "retry": "sluice.ops.verbs:retry",
         "replay": "sluice.ops.verbs:replay",
         "write-off": "sluice.ops.verbs:write_off",
         "migrate": "sluice.ops.migrate",
         "rebuild": "processor.rebuild.command",
+        "reconcile": "reconciler.command",
     }
 )
 EXAMPLES = """\b
@@ -28,10 +30,12 @@ Examples:
   sluice status --since 48h        the five criteria after a deployment
   sluice why pi_3Qw9…              the whole history of one payment
   sluice events                    the types that an endpoint must be subscribed to
+  sluice doctor                    our endpoint at Stripe, and what is wrong with it
   sluice send --scenario refund_full  a payment's webhooks, as Stripe sends them
   sluice replay evt_1Rk… --reason 'handler mended'
   sluice migrate --check           what a migration would meet
-  sluice rebuild --dry-run         which rows this version would show otherwise"""
+  sluice rebuild --dry-run         which rows this version would show otherwise
+  sluice reconcile --since 2h      ask Stripe what never arrived"""
 
 
 class _OnDemand(click.Group):
@@ -67,6 +71,6 @@ def sluice() -> None:
     See what Sluice does, and why.
 
     DATABASE_URL (or DATABASE_URL_FILE) says which database. Where neither is set, the stack that `make run` started
-    here is meant (.local/stack.env). A member of the role sluice_migrator may use status, why and migrate. Exit
-    codes: 0 well, 1 a check failed, 2 called in a wrong way.
+    here is meant (.local/stack.env). A member of the role sluice_migrator may use status, why, retry, replay,
+    write-off and migrate. Exit codes: 0 well, 1 a check failed, 2 called in a wrong way.
     """

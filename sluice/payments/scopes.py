@@ -12,6 +12,8 @@ def allowed_scopes(events_id: str, account: str | None) -> tuple[str, str, str]:
     Args:
         events_id: the row's key as text.
         account: its ``stripe_account_id``; None or empty: the platform's own account.
+
+    ``sluice_payment_scopes`` says the same in SQL; a test compares the two.
     """
     owner = account or PLATFORM
     return (f"tenant:{events_id}", f"live:{owner}", f"test:{owner}")

@@ -16,6 +16,7 @@ import pytest
 
 from devstack.schema import apply_migrations
 from sluice.postgres.pool import Database
+from sluice.webhook_secret import fingerprint
 from tests.ingest.running import NOWHERE, Ingest, running
 from tests.ingest.webhooks import OTHER_SECRET, SECRET, signed, webhook
 from tests.waiting import until
@@ -132,6 +133,7 @@ async def test_status_shows_what_healthd_reads(ingest: Ingest) -> None:
     status = ingest.service.probes.status()
     assert status["ready"] is True
     assert status["configuration"] == {"stripe_webhook_secret": "ok"}
+    assert status["webhook_secrets"] == {"fingerprints": [fingerprint("platform", SECRET)]}
     assert {"pool", "stream", "journal", "relay", "listening"} <= status.keys()
     assert SECRET not in str(status)
 

@@ -1,5 +1,6 @@
 """The files that `make schema` writes stand in the tree as it would write them now."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from devstack import schema_files
 from sluice.postgres.migration_files import CORE_FOLDER
 from sluice.postgres.migrator import migrate
 from tests.migrations.conftest import Connection
+from tests.migrations.databases import ROLLBACK
 
 ADVICE = "run `make schema`"
 FUNCTION_FILES = sorted((CORE_FOLDER / "functions").glob("sluice_*.sql"))
@@ -39,3 +41,11 @@ async def test_the_functions_pass_the_checks_that_postgresql_brings(empty_databa
     await migrate(empty_database_url)
     await db.execute("SET plpgsql.extra_errors = 'all'")
     await db.execute((CORE_FOLDER / "functions.sql").read_text())
+
+
+def test_every_function_is_given_rights_and_taken_out_again() -> None:
+    """It stands in the list at the end of functions.sql, and in the rollback's."""
+    text = (CORE_FOLDER / "functions.sql").read_text()
+    made = set(re.findall(r"FUNCTION (sluice_\w+)\(", text))
+    assert set(re.findall(r'^ +"(sluice_\w+)": \[', text, re.MULTILINE)) == made
+    assert made <= set(re.findall(r"'(sluice_\w+)'", ROLLBACK.read_text()))

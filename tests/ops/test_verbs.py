@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import pytest_asyncio
 
-from tests.ops.cli import cli
+from tests.ops.cli import cli, cli_json
 from tests.ops.rows import Connection, connected, insert_webhook
 
 NOW = datetime.now(UTC)
@@ -34,7 +34,15 @@ async def test_a_dead_webhook_is_replayed(db: Connection, processor_url: str) ->
     row = await db.fetchrow("SELECT processing_attempts, dead_at FROM webhook_logs")
     assert row is not None
     assert tuple(row) == (0, None)
-    assert "handler mended" in await db.fetchval("SELECT message FROM error_logs")
+
+
+async def test_why_tells_of_the_decision(database_url: str, db: Connection, processor_url: str) -> None:
+    """The story of a webhook names the person who replayed it, and the reason, months later too."""
+    await insert_webhook(db, "evt_1", dead_at=NOW, outcome="failed", processing_attempts=16)
+    await cli("replay", "evt_1", "--reason", "handler mended", DATABASE_URL=processor_url)
+    [webhook] = (await cli_json("why", "evt_1", DATABASE_URL=database_url))["webhooks"]
+    assert [(error["severity"], error["resolved"]) for error in webhook["errors"]] == [("info", True)]
+    assert webhook["errors"][0]["message"].endswith(": handler mended")
 
 
 async def test_a_waiting_webhook_is_retried(db: Connection, processor_url: str) -> None:

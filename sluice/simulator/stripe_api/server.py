@@ -67,6 +67,7 @@ def make_app(stripe: OfflineStripe) -> web.Application:
             _route(stripe, "GET", "/v2/core/events/{id}", answers.thin_event),
             _route(stripe, "GET", "/v2/core/event_destinations", answers.destinations),
             _route(stripe, "POST", "/v2/core/event_destinations/{id}/ping", answers.ping),
+            _route(stripe, "POST", "/v2/core/event_destinations/{id}/enable", answers.enable),
             *(_route(stripe, "GET", f"/v1/{path}", answers.objects(path)) for path in _KINDS),
             *(_route(stripe, "GET", f"/v1/{path}/{{id}}", answers.object(path)) for path in _KINDS),
         ]
@@ -175,7 +176,7 @@ class _Answers:
             "created": int(self._stripe.clock()),
         }
         known[str(endpoint["id"])] = endpoint
-        return {**endpoint, "secret": f"whsec_offline{len(known)}"}
+        return {**endpoint, "secret": f"whsec_offline{len(known):018}"}
 
     async def change_endpoint(self, request: web.Request, caller: Caller) -> JsonObject:
         caller.needs(_WRITE)
@@ -199,11 +200,20 @@ class _Answers:
 
     async def ping(self, request: web.Request, caller: Caller) -> JsonObject:
         caller.needs(_WRITE)
+        return await ping(self._stripe, self._destination(request, caller))
+
+    async def enable(self, request: web.Request, caller: Caller) -> JsonObject:
+        caller.needs(_WRITE)
+        enabled = {**self._destination(request, caller), "status": "enabled", "status_details": None}
+        self._stripe.destinations[caller.key.livemode][str(enabled["id"])] = enabled
+        return {**enabled, "webhook_endpoint": None}
+
+    def _destination(self, request: web.Request, caller: Caller) -> JsonObject:
         name = request.match_info["id"]
         destination = self._stripe.destinations[caller.key.livemode].get(name)
         if destination is None:
             raise not_found("event destination", name)
-        return await ping(self._stripe, destination)
+        return destination
 
     def _listing(self, caller: Caller, kind: str) -> StoredListing:
         return self._stripe.objects[caller.scope].setdefault(kind, StoredListing(kind))

@@ -18,11 +18,11 @@ from ingest.auth.signature import (
     MissingSignature,
     NotText,
     StaleTimestamp,
-    fingerprint,
     verify,
 )
 from sluice.failures import Rejected
 from sluice.simulator.signature import sign
+from sluice.webhook_secret import fingerprint
 
 NOW = 1_790_000_000
 BODY = b'{"id": "evt_1"}'

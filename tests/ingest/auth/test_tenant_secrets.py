@@ -10,10 +10,10 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from ingest.auth.signature import fingerprint
 from ingest.auth.tenant_secrets import MOST_SECRETS, TenantLimits, Tenants
 from ingest.errors import SecretUnreadable, UnknownOrganiser
 from sluice.postgres.pool import Database
+from sluice.webhook_secret import fingerprint
 from tests.ingest.running import Ingest
 from tests.ingest.webhooks import OTHER_SECRET, SECRET, webhook
 from tests.waiting import until

@@ -1,0 +1,1 @@
+"""Our endpoint at Stripe: what is registered there, against what Sluice needs."""

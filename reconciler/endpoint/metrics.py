@@ -1,0 +1,35 @@
+"""Metrics of our endpoint at Stripe; only the replica that works shows them."""
+
+from collections.abc import Collection
+
+from reconciler.endpoint.findings import Name
+from sluice.runtime import metrics
+
+ENABLED = metrics.gauge(
+    "endpoint_enabled", "1: our URL is registered at Stripe and enabled; 0: it is not, and nothing comes.", ("mode",)
+)
+FINDINGS = metrics.gauge(
+    "endpoint_findings", "1 for what is wrong with our endpoint at Stripe; `sluice doctor` has the cure.", ("finding",)
+)
+LOOKED_AT = metrics.gauge(
+    "endpoint_last_look_timestamp_seconds", "When Stripe last let us see our endpoint, Unix time.", ("mode",)
+)
+
+
+def show(mode: str, *, is_enabled: bool, found: Collection[Name], at: float) -> None:
+    """The result of a look."""
+    ENABLED.labels(mode).set(float(is_enabled))
+    LOOKED_AT.labels(mode).set(at)
+    show_unseen(found)
+
+
+def show_unseen(found: Collection[Name]) -> None:
+    """Findings alone; whether the endpoint is enabled stays as it was seen last."""
+    for name in Name:
+        FINDINGS.labels(name.value).set(float(name in found))
+
+
+def forget() -> None:
+    """Show nothing any more: another replica does."""
+    for gauge in (ENABLED, FINDINGS, LOOKED_AT):
+        gauge.clear()
