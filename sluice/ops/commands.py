@@ -21,6 +21,7 @@ _COMMANDS: Mapping[str, str] = MappingProxyType(
         "write-off": "sluice.ops.verbs:write_off",
         "migrate": "sluice.ops.migrate",
         "rebuild": "processor.rebuild.command",
+        "reconcile": "reconciler.command",
     }
 )
 EXAMPLES = """\b
@@ -33,7 +34,8 @@ Examples:
   sluice send --scenario refund_full  a payment's webhooks, as Stripe sends them
   sluice replay evt_1Rk… --reason 'handler mended'
   sluice migrate --check           what a migration would meet
-  sluice rebuild --dry-run         which rows this version would show otherwise"""
+  sluice rebuild --dry-run         which rows this version would show otherwise
+  sluice reconcile --since 2h      ask Stripe what never arrived"""
 
 
 class _OnDemand(click.Group):
