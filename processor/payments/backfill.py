@@ -31,7 +31,7 @@ FAULTS_IN_A_ROUND = 20
 
 @dataclass(frozen=True)
 class Projection:
-    """What healing does, in one transaction."""
+    """Projects payments again, in one transaction."""
 
     take: Take
     project: Project
@@ -107,7 +107,7 @@ class Backfill:
         """
         Whether it was about these payments, so that half of them, or the others, may fare better.
 
-        A row that somebody holds, a slow trigger, or one that takes the connection with it: each may be theirs alone.
+        A row that is locked, a slow trigger, or one that takes the connection with it: each may be theirs alone.
         In an outage the next look for payments finds none, which ends the round.
         """
         is_fault = blame(error) in (Blame.EVENT, Blame.HOPELESS)

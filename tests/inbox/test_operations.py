@@ -22,7 +22,7 @@ OPERATIONS = {
 
 @pytest.mark.parametrize("word", OPERATIONS)
 async def test_who_and_why_are_kept_beside_the_webhook(word: str, database: Database) -> None:
-    """One note for each row that was changed, none for another, and no open error for anybody to look at."""
+    """One note for each row that was changed, none for another, and no open error for an operator to look at."""
     operation, state = OPERATIONS[word]
     async with database.acquire() as session:
         await put(session, ROWS[state][0])

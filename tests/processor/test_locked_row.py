@@ -1,4 +1,4 @@
-"""Somebody keeps a row of ``events`` locked, in a psql left open over lunch: everybody else's payments go on."""
+"""A session keeps a row of ``events`` locked, a psql left open over lunch: all other payments go on."""
 
 import asyncio
 import json

@@ -108,7 +108,7 @@ async def test_nothing_that_is_beside_it_is_settled_either(harness: Harness, scr
 
 
 async def test_a_savepoint_is_allowed(harness: Harness) -> None:
-    """What its block wrote is undone if the block raises; the rest commits."""
+    """The writes of its block are undone if the block raises; the rest commits."""
 
     @handles("test.savepoint", registry=harness.registry)
     async def run(of: StripeEvent, tx: Transaction) -> None:

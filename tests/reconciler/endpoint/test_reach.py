@@ -29,7 +29,7 @@ async def moved(_: web.Request) -> web.Response:
 
 
 async def page(_: web.Request) -> web.Response:
-    """A page of somebody else's."""
+    """A page of another site."""
     return web.Response(text="hello")
 
 

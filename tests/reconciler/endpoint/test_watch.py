@@ -92,7 +92,7 @@ async def test_a_type_that_is_unsubscribed() -> None:
 
 
 async def test_what_is_worth_a_note_is_no_finding_of_the_service() -> None:
-    """A superfluous type alarms nobody."""
+    """A superfluous type raises no alarm."""
     world = offline_stripe()
     register(world, endpoint(types=TYPES | {"topup.created"}))
     async with watching(world) as watched:
