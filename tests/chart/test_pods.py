@@ -248,7 +248,7 @@ def _services(values: Values) -> tuple[str, ...]:
 
 
 def test_the_reconciler_runs_only_where_it_is_asked_for() -> None:
-    """Whoever upgrades has no role and no key for it yet."""
+    """An upgrade has no role and no key for it yet."""
     without = render({"secrets": {"name": "sluice"}})
     assert "reconciler" not in {name.split("/")[-1] for name in pod_specs(without)}
     assert "reconciler" not in settings_of(pod_specs(without)["Deployment/healthd"])["HEALTH_TARGETS"]

@@ -450,6 +450,16 @@ def test_both_forms_of_the_ack_subject_are_understood() -> None:
     assert _parse_reply(old) == _parse_reply(new) == (2, 7, 1_763_899_200_123_456_789)
 
 
+async def test_what_nats_py_refuses_to_send_costs_the_public_connection_and_no_more(nats_url: str) -> None:
+    """A header's name with a space in it: the publication fails at once, and the next connection takes the next one."""
+    async with _opened("public", nats_url) as broker:
+        async with asyncio.timeout(10):
+            with pytest.raises(StreamUnavailable):
+                await broker.publish(_message(1)._replace(headers={"two words": "x"}), within_seconds=60)
+            await until(lambda: broker.generation == 2)
+        assert await broker.publish(_message(2)) is True
+
+
 @pytest.mark.parametrize(
     "client", ["fast", pytest.param("public", marks=pytest.mark.xfail(reason="nats-py's reader ends at it"))]
 )
