@@ -126,8 +126,8 @@ class Worker:
 
     def _leave(self, batches: Collection[Batch], planned: AbstractSet[Batch]) -> None:
         """Give these back; they come again soon, and those that have not failed here are no suspects then."""
-        innocent = (batch for batch in batches if batch in planned or batch.reruns)
-        self.left.add(work for batch in innocent for work in batch.works)
+        unbegun = (batch for batch in batches if batch in planned or batch.reruns)
+        self.left.add(work for batch in unbegun for work in batch.works)
         self.reporter.left_unacknowledged(batches)
         give_back([work.message for batch in batches for work in batch.works], after_seconds=_AGAIN_SECONDS)
 

@@ -169,7 +169,7 @@ async def test_a_connection_that_is_lost_in_settling_is_a_handlers_only_if_that_
     assert isinstance(lost.value, LostOutsideHandlers) is not swallows
 
 
-async def test_a_loss_in_a_handler_is_nobodys_while_connections_are_cut_elsewhere(
+async def test_a_loss_in_a_handler_counts_no_attempt_while_connections_are_cut_elsewhere(
     harness: Harness, database_url: str
 ) -> None:
     """And is the event's own again when that is over."""
