@@ -1,4 +1,4 @@
-"""What is written of a failure: enough to find it, and no value of a payment."""
+"""Summaries of failures: enough to find each, and no value of a payment."""
 
 import os
 
