@@ -146,13 +146,13 @@ class Journal:
 
     def _share(self) -> int:
         """
-        How many the next write takes: half of a crowd that comes again as soon as it is answered.
+        How many the next write takes: half of the clients that come again as soon as they are answered.
 
         PostgreSQL then writes one half while we read and verify the other. A write of all would leave us idle until it
         is committed, and PostgreSQL until all have come again.
         """
-        crowd = len(self._queue) + self._taken
-        return min(self._limits.batch_rows, max(_LEAST_SHARE, -(-crowd // 2)))
+        waiting = len(self._queue) + self._taken
+        return min(self._limits.batch_rows, max(_LEAST_SHARE, -(-waiting // 2)))
 
     async def _write(self, batch: Batch) -> None:
         if not batch:

@@ -86,7 +86,7 @@ def test_an_external_database_can_be_pinned_to_addresses() -> None:
         assert rule["to"] == [{"ipBlock": {"cidr": "203.0.113.0/24"}}]
 
 
-def test_no_peers_means_nobody() -> None:
+def test_no_peers_means_no_client() -> None:
     """A rule without peers would let every client in; so there is none."""
     nobody: Values = {"networkPolicy": {"ingressFrom": [], "monitoringFrom": []}}
     policies = of_kind(render(merge(MINIMAL, nobody)), "NetworkPolicy")

@@ -110,7 +110,7 @@ def test_settings_are_those_that_the_service_knows(values: Values, monkeypatch: 
             known[name]()  # type: ignore[call-arg]  # the environment has the rest
 
 
-def test_without_nats_nobody_is_told_of_one(everything: Values) -> None:
+def test_without_nats_no_service_is_told_of_one(everything: Values) -> None:
     """No address, no credentials, no way there; every service is told that there is none."""
     values = merge(everything, {"nats": {"enabled": False}})
     for spec in _deployed(values).values():

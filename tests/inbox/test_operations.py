@@ -56,7 +56,7 @@ async def test_the_note_is_undone_with_the_change(database: Database) -> None:
 
 
 @pytest.mark.parametrize("word", OPERATIONS)
-async def test_a_row_that_somebody_holds_is_left_alone(word: str, database: Database) -> None:
+async def test_a_locked_row_is_left_alone(word: str, database: Database) -> None:
     """No operator waits for a processor, nor makes one wait."""
     operation, state = OPERATIONS[word]
     async with database.acquire() as holder, database.acquire() as session:
