@@ -1,4 +1,4 @@
-"""What the reconciler knows degrades health, and never makes it unhealthy."""
+"""A gap at Stripe degrades health, and never makes it unhealthy."""
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
@@ -61,8 +61,8 @@ async def test_the_tables_are_read_as_they_are_meant(database: Database, own: Da
     """An account that left, and one that is listed no more, are no gap; the one furthest behind counts."""
     assert await look_at_stripe(own, within_seconds=SECONDS) == StripeSeen()
     await database.execute(
-        "INSERT INTO reconcile_account (livemode, account, complete_until, pass_missing, refused, problem, is_listed) VALUES"
-        " (true, 'platform', now() - interval '10 minutes', 3, 1, 'right_missing', true),"
+        "INSERT INTO reconcile_account (livemode, account, complete_until, pass_missing, refused, problem, is_listed)"
+        " VALUES (true, 'platform', now() - interval '10 minutes', 3, 1, 'right_missing', true),"
         " (true, 'acct_1', now(), 0, 0, NULL, true),"
         " (true, 'acct_left', now() - interval '9 days', 0, 0, 'account_closed', true),"
         " (true, 'acct_out', now() - interval '9 days', 5, 5, 'key_refused', false)"
