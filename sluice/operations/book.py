@@ -32,13 +32,13 @@ _SAMPLE_SIZE = 5
 
 
 class Result(StrEnum):
-    """What became of an item."""
+    """Fate of an item."""
 
     CHANGED = "changed"
     UNFIT = "unfit"
     """Its state is none that the verb takes, when its turn came."""
     HELD = "held"
-    """Somebody else held the row, for all the time that was waited."""
+    """Another transaction held the row, for all the time that was waited."""
     MISSING = "missing"
 
 
@@ -61,7 +61,7 @@ class Counted:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What an operation would be about."""
+    """Set that an operation would be about."""
 
     counted: Sequence[Counted]
     sample: Sequence[str]

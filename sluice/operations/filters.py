@@ -108,7 +108,7 @@ PARAMETERS: Final = 11
 
 def chosen_webhooks(states: Collection[State]) -> str:
     """SQL that gives item_id, kind, state and created_at of each webhook of a filter that is in one of these states."""
-    conditions = " OR ".join(f"({state.condition})" for state in states) or "true"
+    conditions = " OR ".join(f"({state.condition})" for state in states) or "false"
     return f"""
 SELECT w.stripe_event_id::text AS item_id, w.webhook_type::text AS kind, {STATE} AS state,
        w.created_at::timestamptz AS created_at, w.id::text AS id, w.processing_attempts AS attempts,
@@ -123,7 +123,7 @@ SELECT e.id::text AS item_id, e.service::text AS kind, 'unresolved' AS state, e.
        e.message::text AS error
 FROM error_logs AS e
 WHERE {_ERROR_CONDITIONS}"""  # noqa: S608 - the text is our own
-"""SQL that gives the same of each error row of a filter that nobody has resolved."""
+"""SQL that gives the same of each error row of a filter that is unresolved."""
 
 
 def _plain(value: object) -> object:

@@ -17,7 +17,7 @@ from sluice.operations.verbs import Change, Verb
 
 _BATCH: Final = 100
 _LOOKS: Final = 40
-"""How often the items are gone through whose rows somebody holds."""
+"""How often the items are gone through whose rows another transaction holds."""
 _LOOK_AGAIN_SECONDS: Final = 0.25
 _BATCHES_A_SECOND: Final = 4
 """So many make a rate that is even enough."""
@@ -25,7 +25,7 @@ _BATCHES_A_SECOND: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What an operation does, as it is on record."""
+    """Work of an operation, as it is on record."""
 
     changes: Mapping[str, Change]
     """By the state that a row may be in."""
@@ -41,7 +41,7 @@ class _Plan:
 
 @dataclass(frozen=True, slots=True)
 class _Ended:
-    """What became of an item."""
+    """Fate of an item."""
 
     item_id: str
     result: Result
@@ -120,7 +120,7 @@ class Runner:
         )
 
     async def _end_items(self, plan: _Plan, ids: Sequence[str]) -> int:
-        """Change what may be changed, and note what became of each; a row that somebody holds keeps for later."""
+        """Change what may be changed, and note what became of each; a row in other hands keeps for later."""
         known = await self._look(plan, ids)
         held = {row["item_id"] for row in await self._session.fetch(plan.hold, ids)}
         before = await self._look(plan, held)

@@ -30,7 +30,7 @@ FROM (
 
 
 class Verb(StrEnum):
-    """What an operation does to each of its items."""
+    """Deed of an operation to each of its items."""
 
     RETRY = "retry"
     REPLAY = "replay"
@@ -39,21 +39,21 @@ class Verb(StrEnum):
 
     @property
     def rules(self) -> "Rules":
-        """What it may change, and how."""
+        """Rows that it may change, and how."""
         return _RULES[self]
 
 
 @dataclass(frozen=True)
 class Rules:
     """
-    What one verb may change, and how.
+    Rows that one verb may change, and how.
 
     Args:
         of_itself: states that it takes where the filter names none.
         if_asked: states that it takes as well where the filter names them.
         changes: what it does to a row, by the row's state.
         look: gives ``item_id`` and ``told`` of the rows with the ids ``$1``.
-        hold: locks those of them that nobody else holds, and gives their ``item_id``.
+        hold: locks those of them that no other transaction holds, and gives their ``item_id``.
     """
 
     changes: Mapping[str, Change]

@@ -1,5 +1,5 @@
 -- hold_webhooks --
--- $1 stripe_event_ids. Locks the rows that nobody holds until the transaction ends.
+-- $1 stripe_event_ids. Locks the rows that no other transaction holds until the transaction ends.
 SELECT stripe_event_id AS item_id FROM webhook_logs WHERE stripe_event_id = ANY ($1::text[]) FOR UPDATE SKIP LOCKED;
 
 -- hold_errors --

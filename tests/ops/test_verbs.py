@@ -30,7 +30,10 @@ async def test_a_dead_webhook_is_replayed(db: Connection, operator_url: str) -> 
     """It is due at once, as if never tried, and the decision is on record."""
     await insert_webhook(db, "evt_1", dead_at=NOW, outcome="failed", processing_attempts=16)
     result = await cli("replay", "evt_1", "--reason", "handler mended", DATABASE_URL=operator_url)
-    assert (result.exit_code, result.stdout) == (0, "evt_1: due now, with all attempts\nOperation 1 (replay) is done: 1 of 1 changed.\n")
+    assert (result.exit_code, result.stdout) == (
+        0,
+        "evt_1: due now, with all attempts\nOperation 1 (replay) is done: 1 of 1 changed.\n",
+    )
     row = await db.fetchrow("SELECT processing_attempts, dead_at FROM webhook_logs")
     assert row is not None
     assert tuple(row) == (0, None)
@@ -58,7 +61,10 @@ async def test_a_dead_webhook_is_written_off(db: Connection, operator_url: str) 
     """Health no longer counts it as dead."""
     await insert_webhook(db, "evt_1", dead_at=NOW, outcome="failed")
     result = await cli("write-off", "evt_1", "--reason", "booked by hand", DATABASE_URL=operator_url)
-    assert (result.exit_code, result.stdout) == (0, "evt_1: written off\nOperation 1 (write-off) is done: 1 of 1 changed.\n")
+    assert (result.exit_code, result.stdout) == (
+        0,
+        "evt_1: written off\nOperation 1 (write-off) is done: 1 of 1 changed.\n",
+    )
     assert await db.fetchval("SELECT outcome FROM webhook_logs WHERE processed") == "written_off"
 
 

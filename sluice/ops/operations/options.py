@@ -75,7 +75,7 @@ def filter_of(options: Mapping[str, Any]) -> Filter:
 
 def decision_of(person: str | None, reason: str) -> Decision:
     """
-    Who decides, and why.
+    Name who decides, and why.
 
     Raises:
         click.UsageError: one of them is no text.

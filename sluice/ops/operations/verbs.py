@@ -41,7 +41,7 @@ _MANNER = (
 
 @dataclass(frozen=True)
 class Request:
-    """What an operator asks for."""
+    """Order of an operator."""
 
     verb: Verb
     chosen: Filter
@@ -127,6 +127,8 @@ def _operate(
     chosen = filter_of(options)
     if not chosen.is_narrow and not is_all:
         raise click.UsageError("That would be everything. Say which by ids or options, or mean it: --all.")
+    if verb.rules.of_itself and not verb.rules.states(chosen):
+        raise click.UsageError(f"{verb} takes no webhook in such a state.")
     request = Request(verb, chosen, rate, limit, asks_first=not yes and not chosen.ids)
     url = detect_environment().database_url()
     if dry_run:
