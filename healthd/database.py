@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 
-from healthd.observations import DatabaseSeen, Problem, SchemaSeen, WebhooksSeen
+from healthd.observations import DatabaseSeen, Problem, SchemaSeen, StripeSeen, WebhooksSeen
 from sluice.failures import DatabaseUnavailable
 from sluice.postgres.errors import cause_of
 from sluice.postgres.pool import Database
@@ -74,6 +74,13 @@ async def look_at_schema(database: Database, *, within_seconds: float) -> Schema
     async with asyncio.timeout(within_seconds), database.acquire(within_seconds=within_seconds) as connection:
         rows = await connection.fetch(_SQL["look_at_schema"])
     return SchemaSeen(tuple(row["name"] for row in rows))
+
+
+async def look_at_stripe(database: Database, *, within_seconds: float) -> StripeSeen:
+    """Read how far the reconciler has come. Raises one of DATABASE_ERRORS."""
+    async with asyncio.timeout(within_seconds), database.acquire(within_seconds=within_seconds) as connection:
+        (row,) = await connection.fetch(_SQL["look_at_stripe"])
+    return StripeSeen(**dict(row))
 
 
 def problem_of(error: Exception) -> Problem:

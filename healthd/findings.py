@@ -15,6 +15,7 @@ from healthd.observations import (
     SchemaSeen,
     ServiceSeen,
     StreamSeen,
+    StripeSeen,
     WebhooksSeen,
 )
 from healthd.rules import KEY_HOLDER, NOTHING, VITAL, Finding, Findings, Reason
@@ -29,6 +30,8 @@ class Limits:
     stale_seconds: float = 15.0
     backlog_age_seconds: float = 300.0
     connections_share: float = 0.9
+    behind_seconds: float = 300.0
+    """How long ago an account may have been known to be complete."""
     forged_seconds: float = 3600.0
     """How long a forged message is told of."""
     replicas_at_least: Mapping[str, int] = field(default_factory=dict)
@@ -43,7 +46,7 @@ def service_findings(name: str, observation: Observation[ServiceSeen], limits: L
     found = {Finding(reason, name) for reason in _service_reasons(service, limits)}
     if len(service.replicas) < limits.replicas_at_least.get(name, 0):
         found.add(Finding(Reason.REPLICA_MISSING, name))
-    return frozenset(found) | _stripe_findings(name, service) | _told_of_stream(service)
+    return frozenset(found) | _configuration_findings(name, service) | _told_of_stream(service)
 
 
 def _told_of_stream(service: ServiceSeen) -> Findings:
@@ -77,7 +80,7 @@ def _service_reasons(service: ServiceSeen, limits: Limits) -> Iterable[Reason]:
         yield Reason.TASK_STUCK
 
 
-def _stripe_findings(name: str, service: ServiceSeen) -> Findings:
+def _configuration_findings(name: str, service: ServiceSeen) -> Findings:
     if name == VITAL:
         said = webhook_secret_of(service)
         missing, unknown = Reason.WEBHOOK_SECRET_MISSING, Reason.WEBHOOK_SECRET_UNKNOWN
@@ -149,6 +152,22 @@ def schema_findings(observation: Observation[SchemaSeen]) -> Findings:
     return without_subject(
         {Reason.SECRET_EXPOSED if name == SECRET_READABLE else Reason.SCHEMA_FAULT for name in names}
     )
+
+
+def stripe_findings(observation: Observation[StripeSeen], limits: Limits) -> Findings:
+    """Findings of the newest look at what the reconciler knows; Stripe's own trouble degrades and no more."""
+    return without_subject(_stripe_reasons(observation.seen, limits) if observation.seen else ())
+
+
+def _stripe_reasons(stripe: StripeSeen, limits: Limits) -> Iterable[Reason]:
+    if stripe.behind_seconds > limits.behind_seconds:
+        yield Reason.RECONCILE_BEHIND
+    if stripe.missing:
+        yield Reason.RECONCILE_GAP
+    if stripe.refused:
+        yield Reason.STRIPE_API_REFUSED
+    if stripe.thin_oldest_age_seconds > limits.backlog_age_seconds:
+        yield Reason.THIN_EVENTS_OLD
 
 
 def stream_findings(observation: Observation[StreamSeen]) -> Findings:

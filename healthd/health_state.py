@@ -11,9 +11,19 @@ from healthd.findings import (
     schema_findings,
     service_findings,
     stream_findings,
+    stripe_findings,
     webhooks_findings,
 )
-from healthd.observations import DatabaseSeen, Observation, SchemaSeen, ServiceSeen, Snapshot, StreamSeen, WebhooksSeen
+from healthd.observations import (
+    DatabaseSeen,
+    Observation,
+    SchemaSeen,
+    ServiceSeen,
+    Snapshot,
+    StreamSeen,
+    StripeSeen,
+    WebhooksSeen,
+)
 from healthd.rules import NOTHING, Findings
 from healthd.verdict import Verdict, blind_spots, judge
 
@@ -70,6 +80,11 @@ class HealthState:
         """After a look at the schema."""
         self.snapshot = replace(self.snapshot, schema=observation)
         self._weigh("schema", schema_findings(observation))
+
+    def put_stripe(self, observation: Observation[StripeSeen]) -> None:
+        """After a look at what the reconciler knows."""
+        self.snapshot = replace(self.snapshot, stripe=observation)
+        self._weigh("stripe", stripe_findings(observation, self.limits))
 
     def put_stream(self, observation: Observation[StreamSeen]) -> None:
         """After a look at JetStream."""

@@ -159,6 +159,23 @@ class WebhooksSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class StripeSeen:
+    """How far the log is known to hold all that Stripe has; nothing where no account is listed."""
+
+    accounts: int = 0
+    """Accounts that are listed and open to the key."""
+    behind_seconds: float = 0.0
+    """Of the account furthest behind: how long ago it was known to be complete."""
+    missing: int = 0
+    """Events that a pass under way found missing, or that could not be recorded."""
+    refused: int = 0
+    """Accounts whose list the key does not open: it is missing, wrong, or lacks a right."""
+    thin_waiting: int = 0
+    thin_oldest_age_seconds: float = 0.0
+    """Age of the oldest thin event that waits for its full event."""
+
+
+@dataclass(frozen=True, slots=True)
 class StreamSeen:
     """JetStream answered."""
 
@@ -200,6 +217,7 @@ class Snapshot:
     database: Observation[DatabaseSeen] = field(default_factory=Observation)
     webhooks: Observation[WebhooksSeen] = field(default_factory=Observation)
     schema: Observation[SchemaSeen] = field(default_factory=Observation)
+    stripe: Observation[StripeSeen] = field(default_factory=Observation)
     stream: Observation[StreamSeen] = field(default_factory=Observation)
     has_stream: bool = True
     """Whether Sluice works with NATS at all."""

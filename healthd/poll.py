@@ -10,7 +10,14 @@ from functools import partial
 from typing import Protocol
 
 from healthd.change_notifier import ChangeNotifier, Look
-from healthd.database import look_at_database, look_at_schema, look_at_webhooks, move_watermark, problem_of
+from healthd.database import (
+    look_at_database,
+    look_at_schema,
+    look_at_stripe,
+    look_at_webhooks,
+    move_watermark,
+    problem_of,
+)
 from healthd.health_state import HealthState
 from healthd.observations import Problem, StreamSeen
 from healthd.replicas import ServiceWatch, Unresolved
@@ -77,6 +84,7 @@ class DatabasePoll:
             await self._move_watermark()
             await self._look_at_webhooks()
             await self._look_at_schema()
+            await self._look_at_stripe()
 
     async def _look_at_database(self) -> bool:
         observation = self._state.snapshot.database
@@ -121,6 +129,17 @@ class DatabasePoll:
         else:
             observation = observation.saw(seen, at=self._state.now())
         self._state.put_schema(observation)
+
+    async def _look_at_stripe(self) -> None:
+        """A look that fails says nothing of Stripe; the schema's own check tells of a table that is missing."""
+        observation = self._state.snapshot.stripe
+        try:
+            seen = await look_at_stripe(self._database, within_seconds=self._within_seconds)
+        except DATABASE_ERRORS as error:
+            observation = observation.missed(problem_of(error), at=self._state.now())
+        else:
+            observation = observation.saw(seen, at=self._state.now())
+        self._state.put_stripe(observation)
 
 
 class StreamPoll:

@@ -20,6 +20,18 @@ SELECT
 -- Names only: call the function by hand for the description and the cure of each.
 SELECT DISTINCT name FROM sluice_schema_findings() ORDER BY name LIMIT 20;
 
+-- look_at_stripe --
+-- An account that has left the platform is listed no more, and is no gap.
+SELECT
+    count(*) FILTER (WHERE problem IS DISTINCT FROM 'account_closed') AS accounts,
+    coalesce(extract(epoch FROM now() - min(complete_until) FILTER (WHERE problem IS DISTINCT FROM 'account_closed')), 0)
+        ::float8 AS behind_seconds,
+    coalesce(sum(pass_missing + refused), 0)::bigint AS missing,
+    count(*) FILTER (WHERE problem IN ('key_missing', 'key_refused', 'right_missing')) AS refused,
+    (SELECT count(*) FROM thin_fetch) AS thin_waiting,
+    (SELECT coalesce(extract(epoch FROM now() - min(asked_at)), 0)::float8 FROM thin_fetch) AS thin_oldest_age_seconds
+FROM reconcile_account;
+
 -- limit_statement --
 -- $1 milliseconds. Ends with the transaction, so that it works behind a transaction pooler. Without a sort each index is read
 -- in its order, from the mark on; else the planner would read all of another one that looks as small.

@@ -36,6 +36,7 @@ def detailed(snapshot: Snapshot, verdict: Verdict, *, now: float, at: datetime) 
         "connections": _connections(snapshot),
         "webhooks": _webhooks(snapshot, verdict, now),
         "schema": _schema(snapshot, verdict, now),
+        "reconcile": _reconcile(snapshot, verdict, now),
         "stream": _stream(snapshot, verdict, now),
     }
 
@@ -117,6 +118,20 @@ def _schema(snapshot: Snapshot, verdict: Verdict, now: float) -> dict[str, JsonV
         "status": verdict.of(Part.SCHEMA).value,
         **_looked(observation, now),
         "findings": list(observation.seen.findings) if observation.seen else None,
+    }
+
+
+def _reconcile(snapshot: Snapshot, verdict: Verdict, now: float) -> dict[str, JsonValue]:
+    observation = snapshot.stripe
+    seen = observation.seen
+    return {
+        "status": verdict.of(Part.STRIPE).value,
+        **_looked(observation, now),
+        "accounts": seen.accounts if seen else None,
+        "behind_seconds": round(seen.behind_seconds, 3) if seen else None,
+        "missing": seen.missing if seen else None,
+        "refused_accounts": seen.refused if seen else None,
+        "thin_events_waiting": seen.thin_waiting if seen else None,
     }
 
 

@@ -60,6 +60,10 @@ class Reason(StrEnum):
     WEBHOOKS_UNKNOWN = "webhooks_unknown"
     BACKLOG_OLD = "backlog_old"
     DEAD_WEBHOOKS = "dead_webhooks"
+    RECONCILE_BEHIND = "reconcile_behind"
+    RECONCILE_GAP = "reconcile_gap"
+    STRIPE_API_REFUSED = "stripe_api_refused"
+    THIN_EVENTS_OLD = "thin_events_old"
     STREAM_UNKNOWN = "stream_unknown"
     STREAM_DOWN = "stream_down"
     STREAM_FROZEN = "stream_frozen"
@@ -105,6 +109,10 @@ RULES: Mapping[Reason, Rule] = {
     Reason.WEBHOOKS_UNKNOWN: Rule(Part.WEBHOOKS, _U, _D),
     Reason.BACKLOG_OLD: Rule(Part.WEBHOOKS, _D, _D),
     Reason.DEAD_WEBHOOKS: Rule(Part.WEBHOOKS, _D, _D),
+    Reason.RECONCILE_BEHIND: Rule(Part.STRIPE, _D, _D),
+    Reason.RECONCILE_GAP: Rule(Part.STRIPE, _D, _D),
+    Reason.STRIPE_API_REFUSED: Rule(Part.STRIPE, _D, _D),
+    Reason.THIN_EVENTS_OLD: Rule(Part.STRIPE, _D, _D),
     Reason.STREAM_UNKNOWN: Rule(Part.STREAM, _U, _D),
     Reason.STREAM_DOWN: Rule(Part.STREAM, _X, _D),
     Reason.STREAM_FROZEN: Rule(Part.STREAM, _X, _D),

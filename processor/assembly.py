@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from processor.consumer.consumer import Consumer
-from processor.consumer.consumers import NAME, open_database, open_lanes
+from processor.consumer.consumers import NAME, open_consumers, open_database
 from processor.consumer.stream_health import Condition, StreamHealth
 from processor.payments.backfill import Backfill, Projection
 from processor.queue.direct import Direct
@@ -27,7 +27,7 @@ _STREAM = StreamSpec(name=STREAM, subjects=(ALL_SUBJECTS,), is_ours=False)  # in
 
 
 async def serve_with(service: Service, registry: Registry, project: Projection) -> None:
-    """Process with these handlers, and heal with this projection, until the service is told to stop."""
+    """Process with these handlers, and backfill with this projection, until the service is told to stop."""
     settings = service.settings
     if not isinstance(settings, ProcessorSettings):
         raise TypeError("the processor is run with ProcessorSettings")
@@ -50,22 +50,22 @@ async def _serve(
     stream: Broker | None,
     leases: Leases,
 ) -> None:
-    async with open_lanes(settings, registry, database, service.errors, service.stop, leases) as lanes:
+    async with open_consumers(settings, registry, database, service.errors, service.stop, leases) as consumers:
         consumer = Consumer(
             stream=stream,
-            worker=lanes.worker,
-            database_gate=lanes.worker.database_gate,
+            worker=consumers.worker,
+            database_gate=consumers.worker.database_gate,
             stop=service.stop,
             direct=leases.direct,
             watch=StreamHealth(stream, database, settings.stream_grace_seconds),
             leases=leases,
             batch_size=settings.batch_size,
-            lanes=settings.lanes,
-            concurrency=lanes.concurrency,
+            loops=settings.batches_at_once,
+            concurrency=consumers.concurrency,
         )
         backfill = Backfill(database, project, service.errors, service.stop, settings.heal_seconds)
         _report_status(service, database, stream, consumer, secret_key=_secret_key(settings, registry))
-        service.probes.add_status("apart", lanes.routing.status)
+        service.probes.add_status("apart", consumers.routing.status)
         limit_seconds = settings.ready_without_database_seconds
         async with (
             hold_readiness(service, consumer.database_gate.what_prevents_work, limit_seconds=limit_seconds),
@@ -74,12 +74,12 @@ async def _serve(
             service.probes.has_started = True
             group.create_task(run_endless("heal", backfill.run, within_seconds=_within(settings)), name="heal")
             group.create_task(consumer.run(), name="consume")
-            for name, apart in lanes.apart.items():
+            for name, apart in consumers.apart.items():
                 group.create_task(run_endless(name, apart.run), name=name)
 
 
 def _within(settings: ProcessorSettings) -> float:
-    """How long healing may go without a turn: it rests between two rounds."""
+    """How long the backfill may go without a turn: it rests between two rounds."""
     return TURNS_WITHIN_SECONDS + settings.heal_seconds
 
 
@@ -102,7 +102,7 @@ def _report_status(
 
 
 def _secret_key(settings: ProcessorSettings, registry: Registry) -> str:
-    """Whether Stripe's API key is there, for healthd; a key that no handler asks for is missed by nobody."""
+    """Report for healthd whether Stripe's API key is there; it is not needed where no handler asks for it."""
     if settings.stripe_secret_key:
         return "ok"
     return "missing" if registry.asks_stripe else "not_needed"

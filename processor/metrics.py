@@ -1,4 +1,4 @@
-"""Every metric of the processor; no label holds an id, and types that nobody handles are ``other``."""
+"""Every metric of the processor; no label holds an id, and types without a handler are ``other``."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -43,7 +43,7 @@ ESCAPED = metrics.counter(
     "webhook_handlers_escaped_total", "Calls of a handler that went on after they were cancelled.", labels=("handler",)
 )
 DEFERRED = metrics.counter(
-    "webhook_events_deferred_total", "Events that the relay brings back later, for their lane was full."
+    "webhook_events_deferred_total", "Events that the relay brings back later, for their side worker's queue was full."
 )
 MISSING = metrics.counter("webhook_events_missing_total", "Events of the stream whose row PostgreSQL has lost.")
 BATCH_EVENTS = metrics.histogram("webhook_batch_events", "Messages in one fetch.", labels=(), buckets=_EVENTS)

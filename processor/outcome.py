@@ -1,4 +1,4 @@
-"""What became of one message: a handler's outcome, or why no handler was asked."""
+"""The outcome of one message: a handler's outcome, or why no handler was asked."""
 
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
@@ -30,7 +30,7 @@ class Work:
 
     @property
     def is_redelivered(self) -> bool:
-        """Whether somebody held this message before and never said what became of it."""
+        """Whether a process held this message before and never said what became of it."""
         return self.message.deliveries > self.known_deliveries
 
 
@@ -72,7 +72,7 @@ class Forged:
 
 @dataclass(frozen=True, slots=True)
 class Unsupported:
-    """Nobody can apply such an event yet; dead, so that it is seen."""
+    """This release cannot apply such an event; dead, so that it is seen."""
 
     reason: str
 
@@ -86,11 +86,11 @@ class Unmatched:
 
 @dataclass(frozen=True, slots=True)
 class Postponed:
-    """Somebody held a lock for too long, which is on record now; the relay brings the event back when due."""
+    """Another transaction held a lock for too long, and that is on record; the relay brings the event back when due."""
 
     error: str = ""
     is_first: bool = False
-    """Whether nobody had held it up before."""
+    """Whether nothing had held it up before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,14 +118,14 @@ class Settled:
     """From the receipt to the settled row; None unless it is processed."""
 
 
-Verdict: TypeAlias = Settled | Unclaimed | Failed | Postponed
+MessageOutcome: TypeAlias = Settled | Unclaimed | Failed | Postponed
 
 
 def word(outcome: Handled) -> str:
-    """What ``webhook_logs.outcome`` says."""
+    """The word for ``webhook_logs.outcome``."""
     return type(outcome).__name__.lower()
 
 
-def is_answered(verdict: Verdict) -> bool:
+def is_answered(result: MessageOutcome) -> bool:
     """Whether the message has done its duty and is acknowledged; else it comes again, or runs alone."""
-    return not isinstance(verdict, Locked | Suspect)
+    return not isinstance(result, Locked | Suspect)

@@ -49,7 +49,7 @@ class ProcessorSettings(ServiceSettings):
         return self.handler_seconds / _HANDLING_SHARE
 
     @property
-    def lanes(self) -> int:
+    def batches_at_once(self) -> int:
         """Transactions at once for which the pool has connections, one being left for all else."""
         return max(1, min(self.concurrent_batches, self.database_pool_max_size - 1))
 

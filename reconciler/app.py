@@ -1,12 +1,14 @@
 """The reconciler put together: what runs, and what it tells of itself."""
 
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
 from reconciler import metrics
 from reconciler.account_pass import Passes
 from reconciler.budget import Budget
+from reconciler.endpoint.audit import Needed
+from reconciler.endpoint.watch import EndpointWatch, proofs_in, subscribed_types
 from reconciler.lease import Lease
 from reconciler.rounds import Choice, Rhythm, Rounds
 from reconciler.settings import KEY_NAME, ReconcilerSettings, key_fault_of, keys_by_mode
@@ -42,7 +44,10 @@ async def serve(service: Service) -> None:
         lease = Lease(database)
         rounds = _rounds(service, settings, database, apis, lease, keys)
         _report(service, database, lease, keys, settings)
-        working = service.start_endless("reconcile", partial(_work, lease, rounds))
+        works = [rounds.run]
+        if settings.public_url:
+            works.append(_endpoint_watch(service, settings, database, apis).run)
+        working = service.start_endless("reconcile", partial(_work, lease, works))
         service.probes.has_started = True
         await service.stop.wait()
         tell_to_end(working)
@@ -74,11 +79,11 @@ async def what_prevents_work(database: Database) -> str | None:
     return None
 
 
-async def _work(lease: Lease, rounds: Rounds) -> None:
+async def _work(lease: Lease, works: Sequence[Callable[[], Awaitable[None]]]) -> None:
     while True:
         turn()
         try:
-            await lease.while_held(rounds.run)
+            await lease.while_held(*works)
         finally:
             metrics.forget_accounts()
 
@@ -96,6 +101,15 @@ def _rounds(
     choice = Choice(partial(_modes, keys), settings.accounts, settings.accounts_excluded)
     rhythm = Rhythm(settings.reconcile_every_seconds, first_seconds=settings.reconcile_first_seconds)
     return Rounds(passes, standings, choice, rhythm)
+
+
+def _endpoint_watch(
+    service: Service, settings: ReconcilerSettings, database: Database, apis: Mapping[bool, StripeApi]
+) -> EndpointWatch:
+    needed = Needed(settings.public_url, livemode=settings.is_production, types=frozenset())
+    watch = EndpointWatch(needed, apis, proofs=partial(proofs_in, database), types=subscribed_types)
+    service.probes.add_status("endpoint", watch.status)
+    return watch
 
 
 def _report(

@@ -36,15 +36,16 @@ class Lease:
         self._database = database
         self._lease_seconds = lease_seconds
 
-    async def while_held(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Wait for the lease, and do this work until another one has it; what the work raises ends it too."""
+    async def while_held(self, *works: Callable[[], Awaitable[None]]) -> None:
+        """Wait for the lease, and do all this work until another one has it; what one of them raises ends it too."""
         await self._wait()
         self.is_held = True
         logs.get_logger().info("reconciling_begins")
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._renew())
-                group.create_task(_do(work))
+                for work in works:
+                    group.create_task(_do(work))
         except* LeaseLost:
             logs.get_logger().warning("reconciling_handed_over")
         finally:

@@ -43,7 +43,7 @@ class Quarantine:
 
     @property
     def is_on(self) -> bool:
-        """Whether anybody has been accused lately."""
+        """Whether any handler has been accused lately."""
         return bool(self._sentences)
 
     def accuse(self, handler: str, fault: Fault) -> float:

@@ -23,7 +23,7 @@ _SEEN_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Routing:
-    """Sorts out what would hold others up, and has it run beside the lanes."""
+    """Sorts out what would hold others up, and has it run beside the batches of all others."""
 
     registry: Registry
     quarantine: Quarantine
@@ -37,16 +37,16 @@ class Routing:
 
     async def sort_out(self, works: Sequence[Work]) -> Sequence[Work]:
         """Those that run in company; the others are on their way."""
-        lanes: dict[SideWorker | None, list[Work]] = defaultdict(list)
+        workers: dict[SideWorker | None, list[Work]] = defaultdict(list)
         left = self._shares(works)
         for work in works:
-            lanes[self._lane_of(work, left)].append(work)
-        for lane, those in lanes.items():
-            if lane is not None:
-                await lane.put(those)
-        return lanes[None]
+            workers[self._worker_of(work, left)].append(work)
+        for worker, those in workers.items():
+            if worker is not None:
+                await worker.put(those)
+        return workers[None]
 
-    def _lane_of(self, work: Work, left: Counter[str]) -> SideWorker | None:
+    def _worker_of(self, work: Work, left: Counter[str]) -> SideWorker | None:
         match self.quarantine.fault_of(self._handlers(work.event)):
             case Fault.BLOCKING:
                 return self.blocking
@@ -88,11 +88,11 @@ class Routing:
         """Those of a batch that failed that run in company still: its handlers may be known for worse by now."""
         rest = []
         for work in works:
-            lane = self._lane_of(work, Counter())
-            if lane is None or lane is self.heavy:
+            worker = self._worker_of(work, Counter())
+            if worker is None or worker is self.heavy:
                 rest.append(work)
             else:
-                await lane.put([work])
+                await worker.put([work])
         return rest
 
     def accuse(self, error: Exception) -> None:

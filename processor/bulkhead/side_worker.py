@@ -1,4 +1,4 @@
-"""A lane beside the others, for events that would hold others up; each party has its turn, one after the other."""
+"""A worker beside the others, for events that would hold others up; each party has its turn, one after the other."""
 
 import asyncio
 import time
@@ -20,7 +20,7 @@ _IDLE_SECONDS = 5.0
 _REST = 2.0
 """Times what a transaction took."""
 _PATIENCE_SECONDS = 1.0
-"""How long the lanes may take to end a batch; a handler that hangs there does not stop this one."""
+"""How long the loops may take to end a batch; a handler that hangs there does not stop this one."""
 HEAVY_BYTES = 64 * 1024
 HEAVY_FACTS = 100
 """An event of that length, or that says so much, or that did not fit into its message, is a batch of its own."""
@@ -49,7 +49,7 @@ class _Queued(NamedTuple):
 @dataclass(eq=False)
 class SideWorker:
     """
-    Runs what is put into it, beside the lanes.
+    Runs what is put into it, beside the batches of all others.
 
     What does not fit, or waits for so long that its message will come again, is left to the relay, with no attempt
     counted.
@@ -59,12 +59,12 @@ class SideWorker:
     deferral: Deferral
     stop: asyncio.Event
     leases: Leases
-    """Where it says that it has them, so that they come again to nobody meanwhile."""
+    """Tells that it has them, so that they are not delivered again meanwhile."""
     together: int = 1
     """Events of one party in one transaction at most."""
     after: Concurrency | None = None
     """
-    The lanes that go first. After each transaction this one pauses for twice as long as that took, so it has a third of
+    The loops that go first. After each transaction this one pauses for twice as long as that took, so it has a third of
     the time at most; and in a backlog until they have ended one more batch.
     """
     most: int = 1_000
@@ -127,10 +127,10 @@ class SideWorker:
             async with asyncio.timeout(seconds):
                 await self.stop.wait()
 
-    async def _let_go_first(self, lanes: Concurrency, ended: int) -> None:
+    async def _let_go_first(self, loops: Concurrency, ended: int) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(_PATIENCE_SECONDS):
-                await lanes.has_gone_first(ended)
+                await loops.has_gone_first(ended)
 
     def _plan(self, works: Sequence[Work]) -> Sequence[Batch]:
         return plan(works)

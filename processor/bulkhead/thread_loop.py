@@ -1,4 +1,4 @@
-"""An event loop in a thread of its own, with connections of its own: who blocks it blocks nobody else."""
+"""An event loop in a thread of its own, with connections of its own: a handler that blocks it blocks no other loop."""
 
 import asyncio
 import contextlib
@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from typing import Self
 
-from processor.outcome import Verdict, Work
+from processor.outcome import MessageOutcome, Work
 from processor.worker.transaction import Limits, Processor
 from sluice.postgres.pool import Database
 
@@ -56,7 +56,7 @@ class ThreadLoop:
         make: Callable[[Database], Processor],
         limits: Limits,
     ) -> AsyncIterator[Self]:
-        """The loop, ended with this block unless somebody blocks it just then: it goes with the process."""
+        """The loop, ended with this block unless a handler blocks it just then: it goes with the process."""
         own = cls(connect, make, limits)
         try:
             yield own
@@ -64,11 +64,11 @@ class ThreadLoop:
             await own._end()
 
     async def process(
-        self, works: Sequence[Work], *, alone: bool = False, has_waited: bool = False
-    ) -> Mapping[str, Verdict]:
+        self, works: Sequence[Work], *, isolated: bool = False, has_waited: bool = False
+    ) -> Mapping[str, MessageOutcome]:
         """Run these events in one transaction there; as ``Processor.process``."""
         processor = await asyncio.wrap_future(self._begun())
-        running = processor.process(works, alone=alone, has_waited=has_waited)
+        running = processor.process(works, isolated=isolated, has_waited=has_waited)
         with _frequent_switches():
             return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(running, self._loop))
 
@@ -82,7 +82,7 @@ class ThreadLoop:
     def _run(self, ready: "Future[Processor]") -> None:
         try:
             self._loop.run_until_complete(self._serve(ready))
-        except BaseException as error:  # noqa: BLE001  whoever waits for the start hears of it
+        except BaseException as error:  # noqa: BLE001  raised again where the start is awaited
             if not ready.done():
                 ready.set_exception(error)
         finally:

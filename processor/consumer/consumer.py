@@ -3,7 +3,7 @@ Fetch from the stream, hand over to a turn, again and again; nothing is fetched 
 
 While the stream brings nothing, what is due is taken from PostgreSQL instead; see ``stream_health``.
 
-There are some lanes of this: while one waits for PostgreSQL, another decodes, folds or fetches. They meet on locked
+There are some loops of this: while one waits for PostgreSQL, another decodes, folds or fetches. They meet on locked
 rows as two processors would. Where little comes, one works at a time; see ``concurrency``.
 """
 
@@ -48,7 +48,7 @@ def next_size(size: int, *, taken: int, seconds: float, most: int) -> int:
 
 @dataclass
 class Consumer:
-    """The work of the processor, in lanes."""
+    """The work of the processor, in loops, each with one batch at a time."""
 
     stream: Broker | None
     worker: Worker
@@ -59,10 +59,10 @@ class Consumer:
     leases: Leases
     batch_size: int = 500
     """Messages in one fetch at most."""
-    lanes: int = 1
+    loops: int = 1
     fetch_seconds: float = 1
     turned_at: float = 0
-    """When the lane that is furthest behind last turned, by the monotonic clock; at most a few seconds ago."""
+    """When the loop that is furthest behind last turned, by the monotonic clock; at most a few seconds ago."""
     concurrency: Concurrency = field(default_factory=Concurrency)
     _size: int = _FIRST_SIZE
     _turned_at: dict[int, float] = field(default_factory=dict)
@@ -72,23 +72,23 @@ class Consumer:
         async with asyncio.TaskGroup() as group:
             jobs = {"in_hand": self.leases.run, **({} if self.stream is None else {"stream_watch": self.watch.run})}
             beside = [group.create_task(run_endless(name, job), name=name) for name, job in jobs.items()]
-            async with asyncio.TaskGroup() as lanes:
-                for lane in range(self.lanes):
-                    name = f"consume_{lane}"
-                    lanes.create_task(run_endless(name, partial(self._run_lane, lane)), name=name)
+            async with asyncio.TaskGroup() as loops:
+                for loop in range(self.loops):
+                    name = f"consume_{loop}"
+                    loops.create_task(run_endless(name, partial(self._run_loop, loop)), name=name)
             for task in beside:
                 task.cancel()
         await self.direct.release()
 
-    async def _run_lane(self, lane: int) -> None:
+    async def _run_loop(self, loop: int) -> None:
         while not self.stop.is_set():
             turn()
             await self.run_once()
-            self._has_turned(lane)
+            self._has_turned(loop)
 
-    def _has_turned(self, lane: int) -> None:
+    def _has_turned(self, loop: int) -> None:
         now = time.monotonic()
-        self._turned_at[lane] = now
+        self._turned_at[loop] = now
         self.turned_at = min(self._turned_at.values())
         metrics.LAST_TURN.set(time.time() - (now - self.turned_at))
 
@@ -106,7 +106,7 @@ class Consumer:
         self._size = next_size(self._size, taken=len(messages), seconds=seconds, most=self.batch_size)
 
     async def _fetch(self) -> Sequence[IncomingMessage]:
-        """One lane at a time: the link has one pull, and what comes should fill one batch before the next."""
+        """One loop at a time: the link has one pull, and what comes should fill one batch before the next."""
         async with self.worker.exclusive_run.fetching:
             await self.concurrency.wants_one_more()
             if self.stop.is_set() or await self.database_gate.lasts():

@@ -1,4 +1,4 @@
-"""What the processor's settings make of its parts: the turns of the lanes, and the lanes that run apart from them."""
+"""Assemble the workers by the processor's settings: those that take batches in turn, and those that run apart."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -36,27 +36,27 @@ _TOGETHER = 50
 
 
 @dataclass(frozen=True)
-class Lanes:
+class Consumers:
     """Everything that works on messages."""
 
     worker: Worker
     routing: Routing
     apart: Mapping[str, SideWorker]
-    """The lanes beside the others, by name."""
+    """Side workers, by name."""
     concurrency: Concurrency
-    """Of the lanes that take turns."""
+    """Of the loops that take batches."""
 
 
 @asynccontextmanager
-async def open_lanes(
+async def open_consumers(
     settings: ProcessorSettings,
     registry: Registry,
     database: Database,
     errors: ErrorLog,
     stop: asyncio.Event,
     leases: Leases,
-) -> AsyncIterator[Lanes]:
-    """The lanes; those apart have connections of their own, opened when there is need."""
+) -> AsyncIterator[Consumers]:
+    """Open the workers; those apart have connections of their own, opened when there is need."""
     parts = _Parts(settings, registry, database, errors, stop, leases)
     async with (
         open_database(settings, most=_BESIDE) as beside,
@@ -65,12 +65,12 @@ async def open_lanes(
         parts.witness = ConnectionWitness(beside)
         concurrency = Concurrency()
         slow = parts.apart(parts.worker(parts.processor(beside)))
-        blocking = parts.apart(parts.worker(thread_loop, holds=parts.foreign_holds))
+        blocking = parts.apart(parts.worker(thread_loop, blocked_loop=parts.foreign_blocked_loop))
         heavy = parts.apart(parts.worker(parts.processor(beside)), together=_TOGETHER, after=concurrency)
         routing = Routing(registry, parts.quarantine, parts.reporter, slow, blocking, heavy)
-        parts.holds.on_blocking = routing.blocked
+        parts.blocked_loop.on_blocking = routing.blocked
         worker = parts.worker(parts.processor(database), routing)
-        yield Lanes(
+        yield Consumers(
             worker, routing, {"apart_slow": slow, "apart_blocking": blocking, "apart_heavy": heavy}, concurrency
         )
 
@@ -88,7 +88,7 @@ def open_database(settings: ProcessorSettings, *, most: int | None = None) -> Ab
 
 
 class _Parts:
-    """What all lanes share."""
+    """Parts that all workers share."""
 
     def __init__(
         self,
@@ -112,29 +112,29 @@ class _Parts:
         self.witness: ConnectionWitness | None = None
         self.limits = Limits(settings.transaction_seconds, settings.lock_seconds)
         self.reporter = Reporter(errors, registry.types)
-        self.holds = BlockedLoop()
+        self.blocked_loop = BlockedLoop()
         self.quarantine = Quarantine()
-        self.foreign_holds = BlockedLoop(is_main=False)
-        self.foreign_holds.on_blocking = lambda handler, _: self.quarantine.accuse(handler, Fault.BLOCKING)
+        self.foreign_blocked_loop = BlockedLoop(is_main=False)
+        self.foreign_blocked_loop.on_blocking = lambda handler, _: self.quarantine.accuse(handler, Fault.BLOCKING)
 
-    def processor(self, database: Database, holds: BlockedLoop | None = None) -> Processor:
+    def processor(self, database: Database, blocked_loop: BlockedLoop | None = None) -> Processor:
         """A processor on one of the pools."""
         dispatcher = Dispatcher(
             self._registry,
             is_production=self._settings.is_production,
             handler_seconds=self._settings.handler_seconds,
-            holds=holds or self.holds,
+            blocked_loop=blocked_loop or self.blocked_loop,
         )
         return Processor(database, dispatcher, self.limits, self._patience)
 
     def foreign_processor(self, database: Database) -> Processor:
-        """One for another event loop: whoever blocks that one blocks nobody here, and stays there for longer."""
-        return self.processor(database, self.foreign_holds)
+        """One for another event loop: a handler that blocks that one blocks none here, and stays there for longer."""
+        return self.processor(database, self.foreign_blocked_loop)
 
     def worker(
-        self, processor: Processor | ThreadLoop, routing: Routing | None = None, holds: BlockedLoop | None = None
+        self, processor: Processor | ThreadLoop, routing: Routing | None = None, blocked_loop: BlockedLoop | None = None
     ) -> Worker:
-        """The turns of some lanes."""
+        """A worker for some loops."""
         settings = self._settings
         return Worker(
             processor=processor,
@@ -150,9 +150,9 @@ class _Parts:
             left=self._left,
             exclusive_run=self._exclusive_run,
             witness=self.witness,
-            holds=holds or self.holds,
+            blocked_loop=blocked_loop or self.blocked_loop,
         )
 
     def apart(self, worker: Worker, *, together: int = 1, after: Concurrency | None = None) -> SideWorker:
-        """A lane beside the others."""
+        """A side worker."""
         return SideWorker(worker, Deferral(self._database), self._stop, self._leases, together=together, after=after)

@@ -1,9 +1,9 @@
 """
-Whether the stream brings what is due: if not, the processor takes it from PostgreSQL itself.
+Decide whether the stream brings what is due: if not, the processor takes it from PostgreSQL itself.
 
 A stream that does not answer is away, and so is one whose connection is lost again and again: what it sends is lost
 with it and comes again after ack_wait. One that answers is stalled if it brings nothing to a processor that asks, while
-PostgreSQL has more webhooks waiting than the stream has messages under way: its disk is full, nobody can publish, or
+PostgreSQL has more webhooks waiting than the stream has messages under way: its disk is full, it takes no message, or
 messages were lost. A sound stream has a message under way for every webhook that waits.
 """
 
@@ -101,7 +101,7 @@ class StreamHealth:
             await asyncio.sleep(_AGAIN_SECONDS if progress is None else _LOOK_SECONDS)
 
     async def saw(self, progress: ConsumerProgress | None, *, elapsed_seconds: float) -> None:
-        """What the stream answered, None if it did not, so long after the look before."""
+        """Take in the stream's answer, None if it did not answer, so long after the look before."""
         self._count_connections(elapsed_seconds)
         if progress is None:
             self._unanswered(elapsed_seconds)

@@ -1,1 +1,1 @@
-"""What a failure means: whose it is, when to try again, what is dead."""
+"""Failures: whose each one is, when to try again, what is dead."""

@@ -33,7 +33,7 @@ COLUMNS = ("invoice.newest_second", "subscription.newest_second")
 
 
 class DatabaseGate:
-    """Whether work waits for PostgreSQL; on at the start, until it has answered once."""
+    """Makes work wait for PostgreSQL; closed at the start, until it has answered once."""
 
     def __init__(self, database: Database, stop: asyncio.Event) -> None:
         self._database = database

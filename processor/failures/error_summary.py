@@ -14,7 +14,7 @@ _NAMES_ONLY = "42"  # messages of this class name tables, columns and functions,
 
 def describe(error: BaseException) -> str:
     """
-    What went wrong, at most 500 characters: class, SQLSTATE, names of tables and constraints, place in the code.
+    Describe an error in at most 500 characters: class, SQLSTATE, names of tables and constraints, place in the code.
 
     The message of a foreign exception is left out: it may quote the event.
     """

@@ -1,4 +1,4 @@
-"""Lets one event run while this process has no other in hand: should the process die of it, nobody else waits."""
+"""Run one event while this process has no other in hand: should the process die of it, no other event waits."""
 
 import asyncio
 import time
@@ -10,7 +10,7 @@ _PATIENCE_SECONDS = 2.0
 
 
 class ExclusiveRun:
-    """Knows which lanes have messages in hand; ``fetching`` is held by whoever fetches more."""
+    """Knows which loops have messages in hand; ``fetching`` is held by the one that fetches more."""
 
     def __init__(self) -> None:
         self.fetching = asyncio.Lock()
@@ -20,28 +20,28 @@ class ExclusiveRun:
 
     @contextmanager
     def working(self) -> Iterator[None]:
-        """The lane of this task has messages in hand in this block."""
-        lane = asyncio.current_task()
-        self._working.add(lane)
+        """The loop of this task has messages in hand in this block."""
+        loop = asyncio.current_task()
+        self._working.add(loop)
         try:
             yield
         finally:
-            self._leave(lane)
+            self._leave(loop)
 
     @asynccontextmanager
-    async def alone(self) -> AsyncIterator[None]:
+    async def exclusive(self) -> AsyncIterator[None]:
         """
-        Nobody fetches in this block, and the other lanes have ended what they had, or were given two seconds.
+        No loop fetches in this block, and the others have ended what they had, or were given two seconds.
 
-        But after such a block the lanes have at least as long for themselves: one that comes then is not alone.
+        But after such a block the loops have at least as long for themselves: one that comes then is not exclusive.
         """
         if time.monotonic() < self._not_before:
             yield
             return
         began = time.monotonic()
-        lane = asyncio.current_task()
-        was_working = lane in self._working
-        self._leave(lane)  # two lanes that wait for each other would wait in vain
+        loop = asyncio.current_task()
+        was_working = loop in self._working
+        self._leave(loop)  # two loops that wait for each other would wait in vain
         async with self.fetching:
             await self._others_end()
             try:
@@ -49,10 +49,10 @@ class ExclusiveRun:
             finally:
                 self._not_before = 2 * time.monotonic() - began
                 if was_working:
-                    self._working.add(lane)
+                    self._working.add(loop)
 
-    def _leave(self, lane: "asyncio.Task[object] | None") -> None:
-        self._working.discard(lane)
+    def _leave(self, loop: "asyncio.Task[object] | None") -> None:
+        self._working.discard(loop)
         self._one_has_ended.set()
 
     async def _others_end(self) -> None:

@@ -1,7 +1,7 @@
 """
 An event that may take its process or its connection with it runs alone, after its start is committed.
 
-Only starts that nobody ended count: who takes everything down ends by itself and takes no neighbour with it.
+Only starts without an end count: an event whose whole process is ended from outside takes no neighbour with it.
 """
 
 import asyncio
@@ -58,10 +58,10 @@ class IsolatedRuns:
 
     async def begun(self, works: Sequence[Work]) -> Collection[str]:
         """
-        The ids of those of which a run alone began that nobody has ended.
+        The ids of those of which an isolated run began that did not end.
 
         Raises:
-            DatabaseUnavailable: nobody knows.
+            DatabaseUnavailable: it cannot be known.
         """
         return await claims.read_unended(self.database, [work.event_id for work in works]) if works else ()
 
@@ -69,15 +69,15 @@ class IsolatedRuns:
         """The run ended without a result, and this process lives; goes on record when PostgreSQL answers."""
         self._ended.add(work.event_id)
 
-    def verdict(self, starts: int, error: Exception) -> LostItsConnection | None:
-        """What to make of a run that ended with its connection, the start staying on record; None: try again."""
+    def judge(self, starts: int, error: Exception) -> LostItsConnection | None:
+        """Judge a run that ended with its connection, the start staying on record; None: try again."""
         if starts < self.most_starts:
             return None
-        verdict = LostItsConnection(
+        result = LostItsConnection(
             f"it lost its connection to PostgreSQL in {starts} runs alone; the last: {describe(error)}"
         )
-        verdict.__cause__ = error
-        return verdict
+        result.__cause__ = error
+        return result
 
     async def flush(self) -> None:
         """

@@ -15,7 +15,7 @@ _LONGEST_CHAIN = 20  # nothing keeps a chain of causes from being a circle
 
 
 class HandlerFailed(Defect):
-    """A handler raised, ran out of time, or answered what nobody understands; the cause says how."""
+    """A handler raised, ran out of time, or gave an answer that is none; the cause says how."""
 
     code = "handler_failed"
 
@@ -47,7 +47,7 @@ class LostOutsideHandlers(ConnectionError):
 
 
 class Blame(enum.Enum):
-    """Whose fault a failed transaction is, which says what becomes of its messages."""
+    """The cause of a failed transaction; it decides what becomes of its messages."""
 
     EVENT = "event"
     """Counts as an attempt; found by halving."""
@@ -56,14 +56,14 @@ class Blame(enum.Enum):
     COLLISION = "collision"
     """A deadlock or a serialization failure: the other transaction got through, so this one is tried again at once."""
     CONTENTION = "contention"
-    """Somebody held a lock for too long: halved so that it hits few, and then postponed."""
+    """Another transaction held a lock for too long: halved so that it hits few, and then postponed."""
     UNCLEAR = "unclear"
     """
     The connection went, or took no writes: an outage, or an event that takes its connection with it. Whether PostgreSQL
     answers, and runs of the event alone, tell them apart.
     """
     OUTAGE = "outage"
-    """Something that everybody needs is away: everything is left unacknowledged."""
+    """Something that all need is away: everything is left unacknowledged."""
 
 
 _BLAMES: Mapping[Cause, Blame] = {
@@ -86,7 +86,7 @@ _BLAMES: Mapping[Cause, Blame] = {
 
 
 def blame(error: BaseException) -> Blame:
-    """Whose fault it is that a transaction failed."""
+    """Find whose failure it is that a transaction failed."""
     if isinstance(error, Rejected):
         return Blame.HOPELESS
     if isinstance(error, HandlerFailed):
@@ -132,14 +132,14 @@ def hopeless_event(error: BaseException) -> str | None:
 
 
 def is_cut(error: BaseException) -> bool:
-    """Whether the connection went without a word of PostgreSQL's: it did not stop, and nobody ended its session."""
+    """Whether the connection went without a word of PostgreSQL's: it did not stop, and no order ended its session."""
     code = sqlstate(error)
     has_last_word = code is not None and cause_of_code(code) is not Cause.CONNECTION_LOST
     return not isinstance(error, TimeoutError) and not has_last_word and blame(error) is Blame.UNCLEAR
 
 
 def says_shutdown(error: BaseException) -> bool:
-    """Whether PostgreSQL ended the connection by order: it stops, or somebody wants this one gone."""
+    """Whether PostgreSQL ended the connection by order: it stops, or an administrator wants this one gone."""
     return Cause.SHUT_DOWN_BY_ORDER in _causes(error)
 
 

@@ -31,7 +31,7 @@ FAULTS_IN_A_ROUND = 20
 
 @dataclass(frozen=True)
 class Projection:
-    """What healing does, in one transaction."""
+    """Projects payments again, in one transaction."""
 
     take: Take
     project: Project
@@ -55,7 +55,7 @@ class Backfill:
     reports: TokenBucket = field(default_factory=lambda: TokenBucket(burst=5, per_second=1 / 60))
 
     async def run(self) -> None:
-        """Heal until the stop."""
+        """Project payments again until the stop."""
         while not self.stop.is_set():
             turn()
             await self.run_once()
@@ -65,7 +65,7 @@ class Backfill:
 
     async def run_once(self) -> None:
         """
-        Heal all that there is, transaction after transaction; but no more than so many faults at once.
+        Project all open payments again, transaction after transaction; but no more than so many faults at once.
 
         PostgreSQL's absence is nothing new; a fault of the projection goes on record.
         """
@@ -107,7 +107,7 @@ class Backfill:
         """
         Whether it was about these payments, so that half of them, or the others, may fare better.
 
-        A row that somebody holds, a slow trigger, or one that takes the connection with it: each may be theirs alone.
+        A row that is locked, a slow trigger, or one that takes the connection with it: each may be theirs alone.
         In an outage the next look for payments finds none, which ends the round.
         """
         is_fault = blame(error) in (Blame.EVENT, Blame.HOPELESS)
@@ -115,7 +115,7 @@ class Backfill:
         if len(taken) == 1 and may_be_theirs:
             self._postpone(taken[0], error)
         elif is_fault and not taken:
-            self._report(f"Looking for payments to heal failed: {describe(error)}")
+            self._report(f"Looking for payments to project again failed: {describe(error)}")
         return bool(taken) and may_be_theirs
 
     def _postpone(self, node: Node, error: Exception) -> None:

@@ -1,4 +1,4 @@
-"""Payments that are left out of healing for a while, each for longer with every failure; remembered in memory alone."""
+"""Payments that the backfill leaves out for a while, each for longer with every failure; kept in memory alone."""
 
 import time
 from collections.abc import Callable, Collection
@@ -31,7 +31,7 @@ class Postponed:
         return pause_seconds
 
     def now(self) -> Collection[Node]:
-        """What is to be left out now; what has not failed for long after its pause is forgotten."""
+        """Payments to be left out now; one that has not failed for long after its pause is forgotten."""
         now = self.clock()
         for node in [node for node, until in self._until.items() if until + _BACKOFF.longest_seconds < now]:
             self._forget(node)

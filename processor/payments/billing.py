@@ -132,7 +132,7 @@ class _Table(Generic[_S]):
         return None if state is None else _Said(event, state)
 
     def _row(self, second: Collection[_Said[_S]]) -> _Row:
-        """What the words of one second make of an object, as far as they came together."""
+        """The state of an object after the words of one second, as far as they came together."""
         if len(second) == 1:
             ((event, state),) = second
             return (*self.columns(state), _statuses([Word(event.stripe_event_id, state.status)]))
@@ -141,7 +141,7 @@ class _Table(Generic[_S]):
         return (*self.columns(states[newest(words, self.precedence).stripe_event_id]), _statuses(words))
 
     def _newest_seconds(self, said: Iterable[_Said[_S]]) -> Collection[Collection[_Said[_S]]]:
-        """What is said of each object in its newest second."""
+        """The words about each object in its newest second."""
         found: dict[_Row, list[_Said[_S]]] = {}
         for one in said:
             known = found.setdefault(self.columns(one.state)[:2], [])

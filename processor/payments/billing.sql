@@ -3,7 +3,7 @@
 -- $9 said_at in seconds  $10 stripe_event_id  $11 the status of each word of that second, by event
 -- $12 whether these are all that is known
 -- A newer second replaces the row. In the same second its words are added to those that are known; the rows that do
--- not show just what came are given: whoever knows all words says which one stands, with $12.
+-- not show just what came are given: a caller that knows all words says which one stands, with $12.
 WITH n AS (
     SELECT *
     FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::text[],

@@ -139,7 +139,7 @@ def _shown_on(states: Mapping[Node, NodeState], concerned: AbstractSet[Node]) ->
 
 
 def _shown(before: Mapping[Node, NodeState]) -> AbstractSet[Shown]:
-    """What rows may show by the ledger's own doing: payments that were bound to them before this transaction."""
+    """Payments that rows may show by the ledger's own doing: those bound to them before this transaction."""
     shown = ((state.shown_on, node.payment_id) for node, state in before.items())
     return {(key, payment_id) for key, payment_id in shown if key is not None}
 

@@ -64,7 +64,7 @@ def own_words(rows: Collection[EventRow], *, shown: AbstractSet[Shown]) -> Colle
 @dataclass(frozen=True, slots=True)
 class Display:
     """
-    What is to be shown on locked rows.
+    Payments to be shown on locked rows.
 
     Args:
         speaking: rows whose own words are kept first; see ``own_words``.

@@ -33,7 +33,7 @@ _LOOKBACK = timedelta(minutes=1)
 @dataclass
 class Direct:
     """
-    Takes due webhooks and leaves a lease that names them, for whoever comes after a process that died of one.
+    Takes due webhooks and leaves a lease that names them, for other processors should this process die of one.
 
     The rows are claimed, handled and settled like those of any message; each webhook's body is read when it is claimed.
     """
@@ -62,7 +62,7 @@ class Direct:
         try:
             rows = await self._lease(lease, finished, most, least_age_seconds)
         except BaseException:
-            self._finished.append(lease)  # should it be there, nobody has it in hand
+            self._finished.append(lease)  # should it be there, it is not in hand
             self._failed_at = self.clock()
             self._marks.failed()
             raise
@@ -77,7 +77,7 @@ class Direct:
         return messages
 
     def finished(self, messages: Sequence[IncomingMessage]) -> None:
-        """These are in nobody's hand any more; those of the stream are not our concern."""
+        """These are in hand no more; those of the stream are not our concern."""
         lease = self._leases.pop(messages[0], None)
         if lease is not None:
             self._finished.append(lease)
@@ -139,7 +139,7 @@ class Direct:
         return rows
 
     def _spare(self) -> timedelta:
-        """While PostgreSQL was away nobody could renew a lease: for some seconds none counts as one of the dead."""
+        """While PostgreSQL was away no lease could be renewed: for some seconds none counts as one of the dead."""
         is_fresh = self.clock() - self._failed_at < _AFTER_FAILURE_SECONDS
         return timedelta(hours=1) if is_fresh else timedelta(0)
 

@@ -1,4 +1,4 @@
-"""What this process works on, said again and again to whoever would otherwise give it to somebody else."""
+"""Say again and again what this process works on, so that neither JetStream nor a processor gives it to another."""
 
 import asyncio
 import time
@@ -37,7 +37,7 @@ class Leases:
 
     @contextmanager
     def keeping(self, messages: Sequence[IncomingMessage]) -> Iterator[None]:
-        """These come again to nobody else in this block."""
+        """These are not delivered again in this block."""
         work = self.keep(messages)
         try:
             yield
@@ -52,7 +52,7 @@ class Leases:
         return work
 
     def let_go(self, work: object) -> None:
-        """They are in nobody's hand any more."""
+        """They are in hand no more."""
         del self._held[work]
 
     async def run(self) -> None:

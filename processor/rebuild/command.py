@@ -31,7 +31,7 @@ Examples:
 
 @dataclass
 class Report:
-    """What the whole rebuild came to."""
+    """Totals of the whole rebuild."""
 
     webhooks: int = 0
     corrected: int = 0

@@ -23,7 +23,7 @@ BATCH = 200
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one batch came to."""
+    """Totals of one batch."""
 
     webhooks: int
     corrected: int

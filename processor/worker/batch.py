@@ -1,4 +1,4 @@
-"""Who runs together: pure values, no I/O."""
+"""Plan which events run together: pure values, no I/O."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -12,11 +12,11 @@ class Batch:
     """Events of one transaction; no id occurs twice."""
 
     works: tuple[Work, ...]
-    alone: bool = False
+    is_isolated: bool = False
     """Whether this is one event whose start is committed to its row before it runs."""
 
     has_begun_before: bool = False
-    """Whether a run alone of this event began before this process had it, and nobody ended it."""
+    """Whether an isolated run of this event began before this process had it, and did not end."""
 
     starts: int = 0
     """How many runs alone of this event its row says to have begun and not ended, as far as this process began them."""
@@ -86,20 +86,20 @@ def plan(works: Sequence[Work], *, begun: Collection[str] = ()) -> Sequence[Batc
     return [
         *_without_repeats(work for work in first_seen if work.attempt == 0),
         *_without_repeats(work for work in first_seen if work.attempt > 0),
-        *(run_alone(work) for work in suspects if work.event_id not in begun),
-        *(run_alone(work, has_begun_before=True) for work in suspects if work.event_id in begun),
+        *(run_isolated(work) for work in suspects if work.event_id not in begun),
+        *(run_isolated(work, has_begun_before=True) for work in suspects if work.event_id in begun),
     ]
 
 
 def _from_either_end(works: Sequence[Work]) -> Sequence[Work]:
-    """From the other end every other time, so that one that kills its process holds up nobody more than twice."""
+    """From the other end every other time, so that one that kills its process holds up others at most twice."""
     is_odd = max((work.message.deliveries for work in works), default=0) % 2
     return works[::-1] if is_odd else works
 
 
-def run_alone(work: Work, *, has_begun_before: bool = False) -> Batch:
+def run_isolated(work: Work, *, has_begun_before: bool = False) -> Batch:
     """A batch of its own for an event that may take its process down."""
-    return Batch((work,), alone=True, has_begun_before=has_begun_before)
+    return Batch((work,), is_isolated=True, has_begun_before=has_begun_before)
 
 
 def _without_repeats(works: Iterable[Work]) -> Sequence[Batch]:

@@ -1,4 +1,4 @@
-"""Who held the event loop, and for how long: nobody else ran meanwhile, and all that had a deadline missed it."""
+"""Note which handler held the event loop, and for how long: all that had a deadline meanwhile missed it."""
 
 from collections import deque
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""Says when one more lane may begin: in a backlog all of them, in a trickle one, and a side lane after the others."""
+"""Limit concurrent batches: one under light load, ``CONCURRENT_BATCHES`` in a backlog; large events go after them."""
 
 import asyncio
 import time
@@ -10,13 +10,13 @@ _LATE_SECONDS = 0.025
 
 class Concurrency:
     """
-    Keeps lanes back that would only cut the work into smaller pieces.
+    Keeps loops back that would only cut the work into smaller pieces.
 
-    Each batch costs the same number of trips to PostgreSQL, however small it is. A second lane that took what arrives
+    Each batch costs the same number of trips to PostgreSQL, however small it is. A second loop that took what arrives
     during the first one's few milliseconds would double that cost, and on a busy machine make both slower.
 
     Args:
-        late_seconds: a batch that takes longer holds the others up no more: the next lane begins.
+        late_seconds: a batch that takes longer holds the others up no more: the next loop begins.
     """
 
     def __init__(self, *, late_seconds: float = _LATE_SECONDS) -> None:
@@ -24,17 +24,17 @@ class Concurrency:
         self._is_there = False
         self._began: dict[object, float] = {}
         self.batches_ended = 0
-        """Of the lanes, since the start."""
+        """Of the loops, since the start."""
         self._one_has_ended = asyncio.Event()
 
     def fetched(self, taken: int, *, asked: int) -> None:
         """A fetch brought so many messages of those it asked for."""
         self._is_there = taken >= asked
-        self._one_has_ended.set()  # or none has to: whoever waits looks
+        self._one_has_ended.set()  # or none has to: those that wait look
 
     @contextmanager
     def working(self) -> Iterator[None]:
-        """A lane has its batch in this block."""
+        """A loop has its batch in this block."""
         batch = object()
         self._began[batch] = time.monotonic()
         try:
@@ -45,7 +45,7 @@ class Concurrency:
             self._one_has_ended.set()
 
     async def wants_one_more(self) -> None:
-        """Return once a lane should fetch: more waits than one can take, or every batch in hand takes its time."""
+        """Return once a loop should fetch: more waits than one can take, or every batch in hand takes its time."""
         while not self._is_there and self._began:
             left = max(self._began.values()) + self._late_seconds - time.monotonic()
             if left <= 0:

@@ -32,13 +32,13 @@ class Dispatcher:
     registry: Registry
     is_production: bool = False
     handler_seconds: float = 4
-    holds: BlockedLoop = field(default_factory=BlockedLoop)
+    blocked_loop: BlockedLoop = field(default_factory=BlockedLoop)
 
     async def handle(
         self, events: Sequence[StripeEvent], tx: Connection, *, last_looks: AbstractSet[str] = frozenset()
     ) -> Mapping[str, Handled]:
         """
-        What became of each event, by id.
+        Run the handlers; the outcome of each event, by id.
 
         Args:
             last_looks: ids of parked events whose patience has ended; every handler is asked of them, and what waits
@@ -52,10 +52,10 @@ class Dispatcher:
         wanted = [event for event in events if screened[event.stripe_event_id] is None]
         answers = await self._ask(wanted, tx, last_looks)
         ended = {event_id: _ended(answers[event_id]) for event_id in last_looks & answers.keys()}
-        return {event_id: verdict or ended.get(event_id) or answers[event_id] for event_id, verdict in screened.items()}
+        return {event_id: result or ended.get(event_id) or answers[event_id] for event_id, result in screened.items()}
 
     def _screen(self, event: StripeEvent) -> Handled | None:
-        """What is clear without any handler; None: ask them."""
+        """The outcome of an event that needs no handler; None: run them."""
         if self.is_production and not event.livemode:
             return TEST_MODE
         if event.is_thin:
@@ -108,7 +108,7 @@ class Dispatcher:
                     close=tx.terminate,
                     deadline=deadline,
                     grace_seconds=self.handler_seconds * _GRACE_SHARE,
-                    note_step=partial(self.holds.note, name, ids),
+                    note_step=partial(self.blocked_loop.note, name, ids),
                 )
             await self._end(own_tx, tx)
             return {event.stripe_event_id: _checked(answers.get(event.stripe_event_id, Applied())) for event in events}

@@ -2,7 +2,7 @@
 One call of a handler: in a task of its own, within its time, and whatever it raises is its own failure.
 
 A task of its own can be cancelled, can cancel itself and can swallow its cancellation without touching the consumer
-that waits for it. Each step of it is timed, since between two steps nobody else runs.
+that waits for it. Each step of it is timed, since between two steps nothing else runs.
 """
 
 import asyncio
@@ -139,7 +139,7 @@ async def _contained(
 
 
 async def _end(task: asyncio.Task[Any], close: Callable[[], None], grace_seconds: float) -> None:
-    """Cancel a handler; one that goes on has no connection any more, and nobody waits for it."""
+    """Cancel a handler; one that goes on has no connection any more, and is not waited for."""
     task.cancel()
     try:
         await asyncio.wait([task], timeout=grace_seconds)

@@ -1,4 +1,4 @@
-"""What people learn of the work: metrics, log lines, and rows in ``error_logs``."""
+"""Report the work to people: metrics, log lines, and rows in ``error_logs``."""
 
 import time
 from collections import OrderedDict
@@ -8,7 +8,7 @@ from processor import metrics
 from processor.failures.error_summary import describe
 from processor.failures.retries import Blame
 from processor.failures.token_bucket import TokenBucket
-from processor.outcome import Duplicate, Failed, Forged, Missing, Postponed, Settled, Verdict, Work, word
+from processor.outcome import Duplicate, Failed, Forged, MessageOutcome, Missing, Postponed, Settled, Work, word
 from processor.worker.batch import Batch
 from sluice.error_log.entry import Severity
 from sluice.error_log.error_log import ErrorLog
@@ -21,7 +21,7 @@ _REMEMBERED = 10_000
 
 
 class Reporter:
-    """Says each thing once, with ids and without anybody's data."""
+    """Says each thing once, with ids and without personal data."""
 
     def __init__(self, errors: ErrorLog, known_types: Collection[str]) -> None:
         self._errors = errors
@@ -39,34 +39,34 @@ class Reporter:
         """How long ago a message came that did not hold what its row holds; None: never since the start."""
         return None if self._forged_at is None else time.monotonic() - self._forged_at
 
-    def answered(self, work: Work, verdict: Verdict) -> None:
-        """One message has its verdict, committed."""
-        outcome = word(verdict.outcome) if isinstance(verdict, Settled) else type(verdict).__name__.lower()
+    def answered(self, work: Work, result: MessageOutcome) -> None:
+        """One message has its result, committed."""
+        outcome = word(result.outcome) if isinstance(result, Settled) else type(result).__name__.lower()
         event_type = work.event.type if work.event.type in self._known_types else "other"
         metrics.outcome(event_type, outcome).inc()
         self._log.debug("event_processed", event_id=work.event_id, event_type=event_type, outcome=outcome)
-        if isinstance(verdict, Settled):
-            self._settled(work, verdict)
-        elif isinstance(verdict, Missing):
+        if isinstance(result, Settled):
+            self._settled(work, result)
+        elif isinstance(result, Missing):
             self._missing(work)
-        elif isinstance(verdict, Forged):
-            self._forged(work, verdict)
-        elif isinstance(verdict, Failed) and verdict.is_dead:
-            self._died(work, "failed", verdict.error)
+        elif isinstance(result, Forged):
+            self._forged(work, result)
+        elif isinstance(result, Failed) and result.is_dead:
+            self._died(work, "failed", result.error)
 
-    def failed(self, work: Work, verdict: Failed | Postponed | Duplicate, error: Exception) -> None:
+    def failed(self, work: Work, result: Failed | Postponed | Duplicate, error: Exception) -> None:
         """One attempt is on record as failed, or as postponed; a death is told by ``answered``."""
-        if isinstance(verdict, Duplicate) or (isinstance(verdict, Failed) and verdict.is_dead):
+        if isinstance(result, Duplicate) or (isinstance(result, Failed) and result.is_dead):
             return
-        if isinstance(verdict, Postponed) and not verdict.is_first:
+        if isinstance(result, Postponed) and not result.is_first:
             return
         if not self._may_tell(self._throttle):
             return
-        is_failed = isinstance(verdict, Failed)
-        about = f"Attempt {verdict.attempt} of {work.event_id} failed" if isinstance(verdict, Failed) else work.event_id
+        is_failed = isinstance(result, Failed)
+        about = f"Attempt {result.attempt} of {work.event_id} failed" if isinstance(result, Failed) else work.event_id
         self._tell(
             work,
-            f"{about}: {verdict.error}",
+            f"{about}: {result.error}",
             severity="error" if is_failed else "warning",
             error=_without_values(error),
         )
@@ -96,12 +96,12 @@ class Reporter:
         if events:
             self._log.warning("messages_left", events=events)
 
-    def _settled(self, work: Work, verdict: Settled) -> None:
-        if verdict.delay_seconds is not None:
-            metrics.DELAY_SECONDS.observe(max(0.0, verdict.delay_seconds))
+    def _settled(self, work: Work, result: Settled) -> None:
+        if result.delay_seconds is not None:
+            metrics.DELAY_SECONDS.observe(max(0.0, result.delay_seconds))
             metrics.AGE_SECONDS.observe(max(0.0, time.time() - work.event.created))
-        if verdict.is_dead:
-            self._died(work, word(verdict.outcome), "nobody can apply it yet")
+        if result.is_dead:
+            self._died(work, word(result.outcome), "this release cannot apply it")
 
     def _missing(self, work: Work) -> None:
         if not self._is_new(work.event_id):
@@ -115,12 +115,12 @@ class Reporter:
                 severity="critical",
             )
 
-    def _forged(self, work: Work, verdict: Forged) -> None:
+    def _forged(self, work: Work, result: Forged) -> None:
         """Say whose row it was and what differed, never what the message held; a flood must not fill the table."""
         metrics.FORGED.inc()
         self._forged_at = time.monotonic()
         if self._is_new(f"forged {work.event_id}") and self._may_tell(self._strange):
-            differing = ", ".join(verdict.differing)
+            differing = ", ".join(result.differing)
             self._log.error("message_forged", event_id=work.event_id, differing=differing)
             self._errors.webhook(
                 f"Message {work.message.sequence} of the stream does not hold what the row of {work.event_id} holds "
@@ -169,7 +169,7 @@ def _without_values(error: Exception) -> Exception:
 
 
 def _named(work: Work) -> Mentions:
-    """The ids of an error row; a body that is no JSON object names nobody."""
+    """The ids of an error row; a body that is no JSON object names none."""
     try:
         payload = work.event.payload
     except MalformedEvent:

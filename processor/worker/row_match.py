@@ -1,4 +1,4 @@
-"""Does a message hold what its row holds? Whoever may publish can name any row; the row says what the event is."""
+"""Compare a message with its row: any publisher can name any row, so the row says what the event is."""
 
 import hashlib
 from dataclasses import replace
@@ -13,7 +13,7 @@ _LARGE_BYTES = 16 * 1024
 
 
 def digest_of(event: StripeEvent) -> bytes | None:
-    """What stands for a large body, which need not travel back; None of a small one: giving that back is cheaper."""
+    """Digest of a large body, which need not travel back; None of a small one: giving that back is cheaper."""
     return hashlib.sha256(event.body).digest() if len(event.body) > _LARGE_BYTES else None
 
 

@@ -19,12 +19,12 @@ from processor.outcome import (
     Forged,
     Handled,
     Locked,
+    MessageOutcome,
     Missing,
     Settled,
     Suspect,
     Unclaimed,
     Unsupported,
-    Verdict,
     Work,
     word,
 )
@@ -69,8 +69,8 @@ class Transactions(Protocol):
         """How long a transaction may take."""
 
     async def process(
-        self, works: Sequence[Work], *, alone: bool = False, has_waited: bool = False
-    ) -> Mapping[str, Verdict]:
+        self, works: Sequence[Work], *, isolated: bool = False, has_waited: bool = False
+    ) -> Mapping[str, MessageOutcome]:
         """Run these events in one transaction, as ``Processor.process``."""
 
 
@@ -84,13 +84,13 @@ class Processor:
     patience: Patience = field(default_factory=Patience)
 
     async def process(
-        self, works: Sequence[Work], *, alone: bool = False, has_waited: bool = False
-    ) -> Mapping[str, Verdict]:
+        self, works: Sequence[Work], *, isolated: bool = False, has_waited: bool = False
+    ) -> Mapping[str, MessageOutcome]:
         """
         Run these events, each id once, in one transaction; the answer, by id, is committed when this returns.
 
         Args:
-            alone: the start of this run is committed to its row (see ``isolated_runs``).
+            isolated: the start of this run is committed to its row (see ``isolated_runs``).
             has_waited: some of these events have just waited for a lock in vain.
 
         Raises:
@@ -103,9 +103,9 @@ class Processor:
             _transaction(connection),
         ):
             with _outside_handlers(connection):
-                claim = await self._claim(connection, works, alone, self.limits.lock_wait(has_waited=has_waited))
+                claim = await self._claim(connection, works, isolated, self.limits.lock_wait(has_waited=has_waited))
                 rest = [work for work in works if work.event_id not in claim.rows and work.event_id not in claim.forged]
-                unclaimed = await _look(connection, rest, alone)
+                unclaimed = await _look(connection, rest, isolated)
             last_looks = frozenset(event_id for event_id, row in claim.rows.items() if row.is_last_look)
             handled = await self.dispatcher.handle(
                 [row.event for row in claim.rows.values()], connection, last_looks=last_looks
@@ -114,12 +114,12 @@ class Processor:
                 settled = await self._settle(connection, handled, _attempts(works), claim.transaction)
         return {**unclaimed, **claim.forged, **settled}
 
-    async def _claim(self, tx: Connection, works: Sequence[Work], alone: bool, lock_seconds: float) -> Claim:
+    async def _claim(self, tx: Connection, works: Sequence[Work], isolated: bool, lock_seconds: float) -> Claim:
         rows = await claims.claim(
             tx,
             _attempts(works),
             _digests(works),
-            is_isolated=alone,
+            is_isolated=isolated,
             patience_seconds=self.patience.patience_seconds,
             limits=TransactionLimits(
                 statement=_milliseconds(
@@ -164,7 +164,7 @@ class Processor:
 @asynccontextmanager
 async def _transaction(connection: Connection) -> AsyncIterator[None]:
     """
-    One transaction; whoever lost its connection, what they raised is not hidden behind a rollback that failed.
+    One transaction; an error that lost the connection is not hidden behind a rollback that failed.
 
     READ COMMITTED is asked for: by another default of the role's, a statement would miss what others commit meanwhile.
     """
@@ -205,15 +205,15 @@ def _claim_of(rows: Sequence[Record], works: Sequence[Work]) -> Claim:
     return Claim(claimed, forged, rows[0]["claimed_in"] if rows else "")
 
 
-async def _look(tx: Connection, works: Sequence[Work], alone: bool) -> Mapping[str, Unclaimed]:
+async def _look(tx: Connection, works: Sequence[Work], isolated: bool) -> Mapping[str, Unclaimed]:
     """Why the rest could not be claimed; the rows are not locked, so this is what they say at this moment."""
     if not works:
         return {}
     rows = await claims.look(tx, [work.event_id for work in works], _digests(works))
-    return {work.event_id: _unclaimed(work, rows.get(work.event_id), alone) for work in works}
+    return {work.event_id: _unclaimed(work, rows.get(work.event_id), isolated) for work in works}
 
 
-def _unclaimed(work: Work, row: "Record | None", alone: bool) -> Unclaimed:
+def _unclaimed(work: Work, row: "Record | None", isolated: bool) -> Unclaimed:
     if row is None:
         return Missing()
     is_known = not row["is_over"] or row["has_body"]  # the body of what is over may be gone
@@ -221,7 +221,7 @@ def _unclaimed(work: Work, row: "Record | None", alone: bool) -> Unclaimed:
         return Forged(differing)
     if row["is_over"] or row["is_early"] or row["processing_attempts"] != work.attempt:
         return Duplicate()
-    return Suspect() if row["solo_starts"] > 0 and not alone else Locked()
+    return Suspect() if row["solo_starts"] > 0 and not isolated else Locked()
 
 
 async def _settle_processed(tx: Connection, done: Mapping[str, Handled], claimed_in: str) -> Mapping[str, Settled]:

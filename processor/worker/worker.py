@@ -23,9 +23,9 @@ from processor.failures.retries import (
     missed_deadline,
     says_shutdown,
 )
-from processor.outcome import Suspect, Verdict, Work, is_answered
+from processor.outcome import MessageOutcome, Suspect, Work, is_answered
 from processor.queue.released_messages import ReleasedMessages
-from processor.worker.batch import Batch, plan, run_alone
+from processor.worker.batch import Batch, plan, run_isolated
 from processor.worker.blocked_loop import BlockedLoop
 from processor.worker.reporter import Reporter
 from processor.worker.transaction import Transactions
@@ -80,7 +80,7 @@ class Worker:
     routing: Bulkhead | None = None
     """Where events go that would hold others up; None: they run here."""
     left: ReleasedMessages = field(default_factory=ReleasedMessages)
-    holds: BlockedLoop = field(default_factory=BlockedLoop)
+    blocked_loop: BlockedLoop = field(default_factory=BlockedLoop)
     """Of the handlers that run in this event loop."""
     exclusive_run: ExclusiveRun = field(default_factory=ExclusiveRun)
     witness: ConnectionWitness | None = None
@@ -93,7 +93,7 @@ class Worker:
         await self.run(plan(works, begun=await self._begun(works)))
 
     def _without_too_many_suspects(self, works: Sequence[Work]) -> Sequence[Work]:
-        """The rest of them, given back, goes to whoever asks next."""
+        """Give the rest back, so that other processors get it."""
         suspects = [work for work in works if work.is_redelivered and not work.is_taken_directly]
         if len(suspects) <= _MOST_SUSPECTS:
             return works
@@ -119,15 +119,15 @@ class Worker:
                 batches.extendleft(batch for batch in reversed(rest) if not batch.has_begun_before)
                 batches.extend(batch for batch in rest if batch.has_begun_before)
             if self.database_gate.is_on:
-                expires = loop.time() + self.hold_seconds  # whoever else got them would wait as long
+                expires = loop.time() + self.hold_seconds  # any other processor that got them would wait as long
             if self.stop.is_set() or loop.time() > expires:
                 self._leave(batches, planned)
                 return
 
     def _leave(self, batches: Collection[Batch], planned: AbstractSet[Batch]) -> None:
         """Give these back; they come again soon, and those that have not failed here are no suspects then."""
-        innocent = (batch for batch in batches if batch in planned or batch.reruns)
-        self.left.add(work for batch in innocent for work in batch.works)
+        unbegun = (batch for batch in batches if batch in planned or batch.reruns)
+        self.left.add(work for batch in unbegun for work in batch.works)
         self.reporter.left_unacknowledged(batches)
         give_back([work.message for batch in batches for work in batch.works], after_seconds=_AGAIN_SECONDS)
 
@@ -154,34 +154,36 @@ class Worker:
             return rest
         if not batch.has_begun_before:
             return await self._attempt_now(batch)
-        async with self.exclusive_run.alone():
+        async with self.exclusive_run.exclusive():
             return await self._attempt_now(batch)
 
     async def _attempt_now(self, batch: Batch) -> Sequence[Batch]:
         began = time.monotonic()
         try:
-            if batch.alone:
+            if batch.is_isolated:
                 batch = batch.begun(await self.isolated_runs.begin(batch.works[0], lost=batch.starts > 0))
             async with self._watching(batch):
-                verdicts = await self.processor.process(batch.works, alone=batch.alone, has_waited=batch.has_waited)
+                results = await self.processor.process(
+                    batch.works, isolated=batch.is_isolated, has_waited=batch.has_waited
+                )
         except Exception as error:  # noqa: BLE001 - blame() has an answer for every kind
             return await self._failed(batch, error, began)
         self.database_gate.work_succeeded()
-        return self._answer(batch, verdicts)
+        return self._answer(batch, results)
 
     def _watching(self, batch: Batch) -> AbstractAsyncContextManager[None]:
         """A run alone after one that did not end is watched: should it end like that too, it matters why."""
         event_id = batch.works[0].event_id
-        if self.witness is None or not (batch.starts > 1 or (batch.alone and self.witness.has_seen(event_id))):
+        if self.witness is None or not (batch.starts > 1 or (batch.is_isolated and self.witness.has_seen(event_id))):
             return nullcontext()
         return self.witness.watching(event_id)
 
-    def _answer(self, batch: Batch, verdicts: Mapping[str, Verdict]) -> Sequence[Batch]:
-        acknowledge([work.message for work in batch.works if is_answered(verdicts[work.event_id])])
+    def _answer(self, batch: Batch, results: Mapping[str, MessageOutcome]) -> Sequence[Batch]:
+        acknowledge([work.message for work in batch.works if is_answered(results[work.event_id])])
         for work in batch.works:
-            self.reporter.answered(work, verdicts[work.event_id])
-        suspects = [work for work in batch.works if isinstance(verdicts[work.event_id], Suspect)]
-        return [run_alone(work, has_begun_before=True) for work in suspects]
+            self.reporter.answered(work, results[work.event_id])
+        suspects = [work for work in batch.works if isinstance(results[work.event_id], Suspect)]
+        return [run_isolated(work, has_begun_before=True) for work in suspects]
 
     async def _failed(self, batch: Batch, error: Exception, began: float) -> Sequence[Batch]:
         error = self._with_cause(batch, error, began)
@@ -209,15 +211,15 @@ class Worker:
         return await self._record(batch, error, whose)
 
     def _with_cause(self, batch: Batch, error: Exception, began: float) -> Exception:
-        """What made the transaction late, where that was one of its own handlers: it held the loop for too long."""
+        """Name the handler that made the transaction late, where one of its own held the loop for too long."""
         if not isinstance(error, TimeoutError):
             return error
         held: dict[str, float] = {}
-        for hold in self.holds.of({work.event_id for work in batch.works}):
+        for hold in self.blocked_loop.of({work.event_id for work in batch.works}):
             held[hold.handler] = held.get(hold.handler, 0.0) + hold.seconds(began)
         for handler, seconds in held.items():
             if seconds > self.processor.limits.transaction_seconds / 2:
-                cause = HeldTheLoop(f"{handler} let nobody else run for {seconds:.1f} s")
+                cause = HeldTheLoop(f"{handler} held the event loop for {seconds:.1f} s")
                 cause.__cause__ = error
                 return cause
         return error
@@ -233,15 +235,15 @@ class Worker:
         return (replace(batch, works=rest),) if rest else ()
 
     def _was_held_up(self, batch: Batch, error: Exception, began: float) -> bool:
-        """Whether these events missed a deadline only because the event loop did not turn, for others or for nobody."""
+        """Whether these events missed a deadline only because the event loop did not turn, not by their fault."""
         if not missed_deadline(error) or batch.reruns >= _MOST_RERUNS:
             return False
         ids = {work.event_id for work in batch.works}
-        held = self.holds.by_others(ids, since=began)
+        held = self.blocked_loop.by_others(ids, since=began)
         return held > self.processor.limits.transaction_seconds * _HELD_SHARE
 
     async def _lost(self, batch: Batch, error: Exception) -> Sequence[Batch]:
-        """The connection went: nobody's doing if PostgreSQL stops; else it shows whose when each runs by itself."""
+        """On a lost connection: wait if PostgreSQL stops, else run each event by itself to find the cause."""
         if self.witness is not None and isinstance(error, LostOutsideHandlers):
             self.witness.note_cut()
         has_answer = await self.database_gate.has_answer()
@@ -249,35 +251,36 @@ class Worker:
             return await self._wait(self._ended(batch))
         if not has_answer:
             self.database_gate.begin()
-        if not batch.alone:
-            return batch.halves() if has_answer and len(batch.works) > 1 else [run_alone(work) for work in batch.works]
+        if not batch.is_isolated:
+            may_halve = has_answer and len(batch.works) > 1
+            return batch.halves() if may_halve else [run_isolated(work) for work in batch.works]
         if has_answer and self._was_cut(batch):
             return await self._wait(self._ended(batch))
-        verdict = self.isolated_runs.verdict(batch.starts, error)
-        if verdict is None:
+        result = self.isolated_runs.judge(batch.starts, error)
+        if result is None:
             return (batch,)
         if self.witness is not None:
             self.witness.forget(batch.works[0].event_id)
-        return await self._record(batch, verdict, Blame.EVENT, starts=self.isolated_runs.most_starts - 1)
+        return await self._record(batch, result, Blame.EVENT, starts=self.isolated_runs.most_starts - 1)
 
     def _was_cut(self, batch: Batch) -> bool:
         return self.witness is not None and self.witness.saw_cut(batch.works[0].event_id)
 
     def _ended(self, batch: Batch) -> Batch:
         """The same events; a run alone that has ended does not count as one that took something down."""
-        if batch.alone:
+        if batch.is_isolated:
             self.isolated_runs.end(batch.works[0])
         return batch.begun(0)
 
     async def _record(self, batch: Batch, error: Exception, whose: Blame, *, starts: int = 0) -> Sequence[Batch]:
         work = batch.works[0]
         try:
-            verdict = await self.failure_store.record(work, error, whose, starts=starts)
+            result = await self.failure_store.record(work, error, whose, starts=starts)
         except Exception as problem:  # noqa: BLE001 - without a record there is no acknowledgement, whatever the reason
             self.reporter.transaction_failed(batch, problem, Blame.OUTAGE)
             return await self._wait(batch)
-        self.reporter.failed(work, verdict, error)
-        return self._answer(batch, {work.event_id: verdict})
+        self.reporter.failed(work, result, error)
+        return self._answer(batch, {work.event_id: result})
 
     async def _wait(self, batch: Batch) -> Sequence[Batch]:
         self.database_gate.begin()
@@ -286,7 +289,7 @@ class Worker:
 
 
 def _parts(batch: Batch, error: Exception, whose: Blame) -> Sequence[Batch]:
-    """What a batch falls into: those that have nothing to do with the handler that failed, and halves of the rest."""
+    """Split a batch: events that the failed handler does not concern, and halves of the rest."""
     hopeless = hopeless_event(error)
     if hopeless is not None:
         return batch.apart_from(hopeless)

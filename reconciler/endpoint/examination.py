@@ -5,11 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from reconciler.endpoint.audit import AtStripe, Needed, audit, clock_findings, ours_of
-from reconciler.endpoint.findings import Finding
+from reconciler.endpoint.findings import Finding, Name, Weight
 from reconciler.endpoint.listing import Listed, list_registrations
 from reconciler.endpoint.proofs import Proofs
 from reconciler.endpoint.registration import Registration
+from reconciler.failures import KeyMissing
 from reconciler.stripe_api import StripeApi
+from sluice.failures import Failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +45,29 @@ async def examine(needed: Needed, apis: Mapping[bool, StripeApi], proofs: Proofs
     """
     listed = await list_registrations(apis[needed.livemode])
     lead = time.time() - listed.said_at - 0.5  # Stripe's clock comes in whole seconds
-    other = apis.get(not needed.livemode)
-    other_mode = (await list_registrations(other)).registrations if other is not None else ()
+    other_mode, unseen = await _other_mode(apis.get(not needed.livemode))
     findings = audit(needed, _at_stripe(listed, other_mode), proofs)
     return Examined(
         needed=needed,
         ours=ours_of(needed, listed.registrations),
         registrations=listed.registrations,
-        findings=(*findings, *clock_findings(lead, whose="This machine's")),
+        findings=(*findings, *unseen, *clock_findings(lead, whose="This machine's")),
         our_lead_seconds=lead,
     )
+
+
+async def _other_mode(api: StripeApi | None) -> tuple[Sequence[Registration], tuple[Finding, ...]]:
+    """Look at the mode that is not ours, where there is a key for it; a key that does not open it is worth a note."""
+    if api is None:
+        return (), ()
+    try:
+        return (await list_registrations(api)).registrations, ()
+    except KeyMissing:
+        return (), ()
+    except Failure as failure:
+        text = f"The endpoints of {api.mode} mode were not looked at: {failure}"
+        cure = "Mend that key in STRIPE_API_KEY, or leave it out."
+        return (), (Finding(Name.UNSEEN, Weight.NOTE, text, cure),)
 
 
 def _at_stripe(listed: Listed, other_mode: Sequence[Registration]) -> AtStripe:

@@ -20,10 +20,10 @@ def show(mode: str, *, is_enabled: bool, found: Collection[Name], at: float) -> 
     """The result of a look."""
     ENABLED.labels(mode).set(float(is_enabled))
     LOOKED_AT.labels(mode).set(at)
-    show_unseen(found)
+    show_findings(found)
 
 
-def show_unseen(found: Collection[Name]) -> None:
+def show_findings(found: Collection[Name]) -> None:
     """Findings alone; whether the endpoint is enabled stays as it was seen last."""
     for name in Name:
         FINDINGS.labels(name.value).set(float(name in found))

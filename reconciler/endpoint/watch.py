@@ -5,15 +5,17 @@ import os
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 
 from reconciler.endpoint import metrics
 from reconciler.endpoint.audit import Needed
 from reconciler.endpoint.examination import examine
 from reconciler.endpoint.findings import Name, Weight
-from reconciler.endpoint.proofs import Proofs
+from reconciler.endpoint.proofs import Proofs, read_proofs
 from reconciler.stripe_api import StripeApi
 from sluice.failures import Failure, Rejected
 from sluice.payments.families import EVENT_TYPES
+from sluice.postgres.pool import DATABASE_ERRORS, Database
 from sluice.runtime import logs
 from sluice.runtime.endless import turn
 from sluice.runtime.probes import JsonValue
@@ -29,6 +31,7 @@ class EndpointWatch:
     Args:
         apis: Stripe's API by ``livemode``.
         proofs: what the log says of secrets; None: it cannot be read now.
+        types: those that the endpoint must be subscribed to, asked for once.
     """
 
     def __init__(
@@ -37,9 +40,11 @@ class EndpointWatch:
         apis: Mapping[bool, StripeApi],
         *,
         proofs: Callable[[], Awaitable[Proofs | None]],
+        types: Callable[[], Awaitable[frozenset[str]]],
         every_seconds: float = 60,
     ) -> None:
         self._needed = needed
+        self._types = types
         self._apis = apis
         self._proofs = proofs
         self._every_seconds = every_seconds
@@ -48,6 +53,7 @@ class EndpointWatch:
     async def run(self) -> None:
         """Look until cancelled; then another replica may."""
         try:
+            self._needed = replace(self._needed, types=await self._types())
             while True:
                 turn()
                 await self.look()
@@ -76,9 +82,10 @@ class EndpointWatch:
     def _show_unseen(self, failure: Failure) -> None:
         """The key does not let us look: no waiting mends that."""
         found = frozenset({Name.UNSEEN})
-        logs.get_logger().error("endpoint_not_seen", reason=failure.code, fix=str(failure))
+        if found != self._found:
+            logs.get_logger().error("endpoint_not_seen", reason=failure.code, fix=str(failure))
         self._found = found
-        metrics.show_unseen(found)
+        metrics.show_findings(found)
 
     def _tell(self, found: frozenset[Name]) -> None:
         if found != self._found:
@@ -109,6 +116,15 @@ async def subscribed_types() -> frozenset[str]:
         logs.get_logger().warning("handlers_not_listed", reason=f"exit code {child.returncode}")
         return _own_types()
     return frozenset(printed.decode().split())
+
+
+async def proofs_in(database: Database) -> Proofs | None:
+    """Read from the log which secrets have verified webhooks; None: PostgreSQL does not say."""
+    try:
+        proofs, _ = await read_proofs(database, configured=None)
+    except DATABASE_ERRORS:
+        return None
+    return proofs
 
 
 def _own_types() -> frozenset[str]:

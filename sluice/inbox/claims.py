@@ -117,6 +117,6 @@ async def end_isolated_runs(database: Database, stripe_event_ids: Sequence[str])
 
 
 async def read_unended(database: Database, stripe_event_ids: Sequence[str]) -> Collection[str]:
-    """Read which of these have begun an isolated run that nobody has ended."""
+    """Read which of these have begun an isolated run that did not end."""
     rows = await database.fetch(QUERIES["read_unended"], stripe_event_ids)
     return {row["stripe_event_id"] for row in rows}

@@ -69,7 +69,7 @@ RETURNING w.stripe_event_id;
 -- begin_isolated_run --
 -- $1 stripe_event_id  $2 attempt  $3 webhook_type  $4 stripe_account_id  $5 livemode  $6 api_version  $7 object_id
 -- $8 created (Unix seconds)  $9 tenant  $10 body, empty where the message refers to the row's. One more start, and how many
--- that makes which nobody ended. No row returned: it is not this attempt's turn, or not its message, or another processor
+-- that makes which did not end. No row returned: it is not this attempt's turn, or not its message, or another processor
 -- holds the row.
 WITH mine AS (
     SELECT id
@@ -93,11 +93,11 @@ WHERE w.id = mine.id
 RETURNING w.solo_starts;
 
 -- end_isolated_runs --
--- $1 stripe_event_ids. These runs ended, though without a result: the process lived, so nobody killed it.
+-- $1 stripe_event_ids. These runs ended, though without a result: the process lived, so none killed it.
 UPDATE webhook_logs SET solo_starts = 0
 WHERE stripe_event_id = ANY ($1::text[]) AND solo_starts > 0 AND NOT processed AND dead_at IS NULL
   AND coalesce(published_at, next_attempt_at) IS NOT NULL;
 
 -- read_unended --
--- $1 stripe_event_ids. Those of which a run alone began that nobody has ended.
+-- $1 stripe_event_ids. Those of which an isolated run began and did not end.
 SELECT stripe_event_id FROM webhook_logs WHERE stripe_event_id = ANY ($1::text[]) AND solo_starts > 0;

@@ -21,7 +21,7 @@ AnyConnection: TypeAlias = "Connection | Session"
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Who decided on an operation, and why."""
+    """The operator who decided on an operation, and the reason."""
 
     actor: str
     reason: str

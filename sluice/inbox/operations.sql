@@ -1,5 +1,5 @@
 -- retry --
--- $1 stripe_event_ids  $2 who  $3 why. Waiting rows become due now. Rows that somebody holds are left as they are. The note in
+-- $1 stripe_event_ids  $2 who  $3 why. Waiting rows become due now. Locked rows are left as they are. The note in
 -- error_logs commits with the change; it is resolved from the start.
 WITH changed AS (
     UPDATE webhook_logs

@@ -80,7 +80,7 @@ def state_expression(states: Iterable[State] = State) -> str:
 
 
 class Actor(StrEnum):
-    """Who makes a transition."""
+    """The service or person that makes a transition."""
 
     INGEST = "ingest"
     RELAY = "relay"
@@ -136,7 +136,7 @@ def _loops(sources: Iterable[State]) -> Arrows:
 
 _DUE = "it is published or due"
 _ATTEMPT = "the attempt is the row's own"
-_CLAIMED = f"claimed in the same transaction ({_ATTEMPT}; {_DUE}; nobody else holds it)"
+_CLAIMED = f"claimed in the same transaction ({_ATTEMPT}; {_DUE}; no other transaction holds it)"
 
 TRANSITIONS: Final = (
     Transition(

@@ -129,7 +129,7 @@ GRANT UPDATE (next_attempt_at, published_at, publications) ON webhook_logs TO sl
 GRANT UPDATE (processed, processing_attempts, solo_starts, outcome, next_attempt_at, published_at, parked_at, processed_at, dead_at, postponed_at) ON webhook_logs TO sluice_operator;
 GRANT UPDATE (processed, processing_attempts, solo_starts, last_error, outcome, next_attempt_at, published_at, parked_at, processed_at, dead_at, postponed_at) ON webhook_logs TO sluice_processor;
 GRANT INSERT (stripe_event_id, webhook_type, stripe_account_id, livemode, api_version, object_id, stripe_created_at, tenant, body, verified_by, next_attempt_at, published_at, publications) ON webhook_logs TO sluice_reconciler;
-GRANT SELECT (id, stripe_event_id, stripe_account_id, livemode, tenant, body) ON webhook_logs TO sluice_reconciler;
+GRANT SELECT (id, stripe_event_id, stripe_account_id, livemode, tenant, body, verified_by, created_at) ON webhook_logs TO sluice_reconciler;
 
 -- Each repeat of a webhook that was recorded already.
 CREATE TABLE webhook_delivery (
@@ -146,10 +146,12 @@ CREATE POLICY sluice_healthd ON webhook_delivery TO sluice_healthd USING (true) 
 CREATE POLICY sluice_ingest ON webhook_delivery TO sluice_ingest USING (true) WITH CHECK (true);
 CREATE POLICY sluice_migrator ON webhook_delivery TO sluice_migrator USING (true) WITH CHECK (true);
 CREATE POLICY sluice_operator ON webhook_delivery TO sluice_operator USING (true) WITH CHECK (true);
+CREATE POLICY sluice_reconciler ON webhook_delivery TO sluice_reconciler USING (true) WITH CHECK (true);
 GRANT INSERT, SELECT ON webhook_delivery TO sluice_ingest;
 GRANT ALL ON webhook_delivery TO sluice_migrator;
 GRANT SELECT ON webhook_delivery TO sluice_operator;
 GRANT SELECT (body_differs, received_at) ON webhook_delivery TO sluice_healthd;
+GRANT SELECT (id, verified_by, received_at) ON webhook_delivery TO sluice_reconciler;
 
 -- Each time that a webhook died, whatever became of it since: a write-off or a replay clears dead_at. Append-only, by a
 -- trigger on webhook_logs.dead_at that has the rights of the table's owner.

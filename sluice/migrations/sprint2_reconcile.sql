@@ -107,9 +107,11 @@ BEGIN
     END LOOP;
     FOR item IN
         SELECT g.* FROM (VALUES
-            ('sluice_reconciler', 'SELECT (id, stripe_event_id, body, tenant, livemode, stripe_account_id), '
+            ('sluice_reconciler', 'SELECT (id, stripe_event_id, body, tenant, livemode, stripe_account_id, '
+                'verified_by, created_at), '
                 'INSERT (stripe_event_id, webhook_type, stripe_account_id, livemode, api_version, object_id, '
                 'stripe_created_at, tenant, body, verified_by, next_attempt_at, published_at, publications)', 'webhook_logs'),
+            ('sluice_reconciler', 'SELECT (id, verified_by, received_at)', 'webhook_delivery'),
             ('sluice_reconciler', 'SELECT (scope)', 'payment'),
             ('sluice_reconciler', 'SELECT (id, stripe_account_id)', 'events'),
             ('sluice_reconciler', 'INSERT', 'error_logs'),

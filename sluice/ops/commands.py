@@ -23,6 +23,7 @@ _COMMANDS: Mapping[str, str] = MappingProxyType(
         "operations": "sluice.ops.operations.operations:operations",
         "migrate": "sluice.ops.migrate",
         "rebuild": "processor.rebuild.command",
+        "reconcile": "reconciler.command",
     }
 )
 EXAMPLES = """\b
@@ -36,7 +37,8 @@ Examples:
   sluice replay evt_1Rk… --reason 'handler mended'
   sluice operations list           what operators did, and why
   sluice migrate --check           what a migration would meet
-  sluice rebuild --dry-run         which rows this version would show otherwise"""
+  sluice rebuild --dry-run         which rows this version would show otherwise
+  sluice reconcile --since 2h      ask Stripe what never arrived"""
 
 
 class _OnDemand(click.Group):
@@ -72,6 +74,6 @@ def sluice() -> None:
     See what Sluice does, and why.
 
     DATABASE_URL (or DATABASE_URL_FILE) says which database. Where neither is set, the stack that `make run` started
-    here is meant (.local/stack.env). A member of the role sluice_migrator may use status, why and migrate. Exit
-    codes: 0 well, 1 a check failed, 2 called in a wrong way.
+    here is meant (.local/stack.env). A member of the role sluice_migrator may use status, why, retry, replay,
+    write-off and migrate. Exit codes: 0 well, 1 a check failed, 2 called in a wrong way.
     """

@@ -35,7 +35,7 @@ def test_a_sentence_without_a_subject_is_a_fault() -> None:
     assert not list(word_faults("a body"))
 
 
-def test_files_are_named_and_pending_rooms_left_out(tmp_path: Path) -> None:
+def test_files_are_named_and_exempt_rooms_left_out(tmp_path: Path) -> None:
     """Each fault begins with its path; generated code is not ours to write."""
     for name in ("sluice/one.py", "ingest/two.py", "sluice/three_pb2.py", "tests/four.py"):
         (tmp_path / name).parent.mkdir(exist_ok=True)

@@ -23,7 +23,7 @@ OPERATIONS = {
 
 @pytest.mark.parametrize("word", OPERATIONS)
 async def test_who_and_why_are_kept_beside_the_webhook(word: str, database: Database) -> None:
-    """One note for each row that was changed, none for another, and no open error for anybody to look at."""
+    """One note for each row that was changed, none for another, and no open error for an operator to look at."""
     operation, state = OPERATIONS[word]
     async with database.acquire() as session:
         await put(session, ROWS[state][0])
@@ -57,7 +57,7 @@ async def test_the_note_is_undone_with_the_change(database: Database) -> None:
 
 
 @pytest.mark.parametrize("word", OPERATIONS)
-async def test_a_row_that_somebody_holds_is_left_alone(word: str, database: Database) -> None:
+async def test_a_locked_row_is_left_alone(word: str, database: Database) -> None:
     """No operator waits for a processor, nor makes one wait."""
     operation, state = OPERATIONS[word]
     async with database.acquire() as holder, database.acquire() as session:

@@ -21,6 +21,7 @@ SERVICES = {
     ],
     "sluice_processor": [  # a rebuild is run by an operator
         *(path for path in sorted((ROOT / "processor").rglob("*.sql")) if path.parent.name != "rebuild"),
+        *(ROOT / "sluice" / "inbox" / name for name in ("claims.sql", "failures.sql")),
         ERRORS,
     ],
     "sluice_healthd": [*sorted((ROOT / "healthd").rglob("*.sql")), ERRORS],
@@ -72,6 +73,7 @@ ALLOWED = {
         "SELECT sluice_settle_thin('evt_1', 'applied', NULL)",
         "SELECT * FROM sluice_connected_accounts()",
         "SELECT max(ended_at) FROM health_verdict WHERE status = 'unhealthy'",
+        "SELECT verified_by, received_at FROM webhook_delivery ORDER BY id DESC",
     ],
     "sluice_operator": [
         "SELECT sluice_body_json(body) FROM webhook_logs FOR UPDATE SKIP LOCKED",
@@ -170,6 +172,8 @@ FORBIDDEN = {
         "SELECT name FROM events",
         "SELECT status FROM payment",
         "SELECT message FROM error_logs",
+        "SELECT last_error FROM webhook_logs",
+        "INSERT INTO webhook_delivery (stripe_event_id) VALUES ('evt_1')",
         "DELETE FROM webhook_found",
         "INSERT INTO thin_fetch (stripe_event_id) VALUES ('evt_1')",
         "SELECT sluice_revive_webhook('evt_1', 'x')",
@@ -240,6 +244,7 @@ async def with_rows(empty_database_url: str, db: Connection) -> None:
         " VALUES ('a', now(), now(), 'healthy', '{}', 0, 0);"
         "INSERT INTO webhook_death (stripe_event_id) VALUES ('evt_0');"
         "INSERT INTO thin_fetch (stripe_event_id) VALUES ('evt_1');"
+        "INSERT INTO webhook_delivery (stripe_event_id, verified_by) VALUES ('evt_1', 'platform:0a1b2c3d');"
         "INSERT INTO payment (scope, payment_id) VALUES ('live:acct_1', 'pi_2');"
         "INSERT INTO operation (verb, filter, reason, person) VALUES ('replay', '{}', 'why', 'ada');"
         "INSERT INTO operation_item (operation_id, position, item_id, done_at, result)"

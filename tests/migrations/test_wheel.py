@@ -1,5 +1,6 @@
 """The built wheel contains all that it needs."""
 
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -15,10 +16,10 @@ OUR_NAMES = {"sluice", "ingest", "processor", "healthd", "reconciler"}
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> frozenset[str]:
-    """The names in a wheel that was built of a copy of this tree's packages, as the Dockerfile does it."""
-    copy = tmp_path_factory.mktemp("copy")
-    for name in ("pyproject.toml", "README.md", "LICENSE", *sorted(OUR_NAMES)):
-        subprocess.run(["cp", "-R", ROOT / name, copy], check=True)
+    """The names in a wheel that was built of a copy of this tree, whose links are links there too."""
+    copy = tmp_path_factory.mktemp("build") / "copy"
+    left_out = shutil.ignore_patterns(".*", "build", "*.egg-info", "__pycache__", "fixtures")
+    shutil.copytree(ROOT, copy, symlinks=True, ignore=left_out)
     build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-index", "--no-build-isolation"]
     subprocess.run([*build, "--wheel-dir", copy / "built", copy], check=True, timeout=100)
     (built,) = (copy / "built").glob("*.whl")

@@ -357,7 +357,9 @@ async def test_messages_sent_together_are_judged_one_by_one(opened: Open, nats_u
 
 
 @pytest.mark.parametrize("words", [b"ok", b"", b"1", b"[]", b"{}", b'{"error": "no"}', b'{"seq": "7"}', b"\xff"])
-async def test_whoever_answers_in_jetstreams_stead_is_not_believed(opened: Open, nats_url: str, words: bytes) -> None:
+async def test_another_clients_answer_in_jetstreams_stead_is_not_believed(
+    opened: Open, nats_url: str, words: bytes
+) -> None:
     """A subscriber of another team that replies to each message neither ends the service nor passes for the store."""
     async with opened(nats_url) as broker:
         chatterbox = await nats.connect(nats_url)
@@ -448,6 +450,16 @@ def test_both_forms_of_the_ack_subject_are_understood() -> None:
     old = "$JS.ACK.STRIPE.processor.2.7.9.1763899200123456789.0"
     new = "$JS.ACK.hub.ACCHASH.STRIPE.processor.2.7.9.1763899200123456789.0.rnd"
     assert _parse_reply(old) == _parse_reply(new) == (2, 7, 1_763_899_200_123_456_789)
+
+
+async def test_what_nats_py_refuses_to_send_costs_the_public_connection_and_no_more(nats_url: str) -> None:
+    """A header's name with a space in it: the publication fails at once, and the next connection takes the next one."""
+    async with _opened("public", nats_url) as broker:
+        async with asyncio.timeout(10):
+            with pytest.raises(StreamUnavailable):
+                await broker.publish(_message(1)._replace(headers={"two words": "x"}), within_seconds=60)
+            await until(lambda: broker.generation == 2)
+        assert await broker.publish(_message(2)) is True
 
 
 @pytest.mark.parametrize(

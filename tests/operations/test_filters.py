@@ -95,7 +95,7 @@ async def test_a_filter_finds_no_webhook_that_nearly_fits(fields: dict[str, Any]
     verb=st.sampled_from([Verb.WRITE_OFF, Verb.RESOLVE]),
 )
 async def test_a_value_is_never_part_of_the_statement(field: str, value: str, verb: Verb, database: Database) -> None:
-    """What an attacker puts into a filter finds only what holds just that."""
+    """A text that an attacker puts into a filter finds only what holds just that."""
     async with database.acquire() as connection:
         if await connection.fetchval("SELECT count(*) FROM webhook_logs") == 0:
             await put_in(connection, "evt_9", State.DEAD, last_error="'q7'", object_id="'q7'")

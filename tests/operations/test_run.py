@@ -52,7 +52,7 @@ async def _carry_out(connection: Connection, verb: Verb, chosen: Filter = EVERYT
 async def test_a_verb_makes_its_transition_and_keeps_what_was_before_and_after(
     verb: Verb, state: State, asked: tuple[State, ...], target: State, database: Database
 ) -> None:
-    """Who, why and when stand beside it."""
+    """The person, the reason and the time stand beside it."""
     async with database.acquire() as connection:
         await put_in(connection, "evt_1", state)
         operation_id = await _carry_out(connection, verb, Filter(types=["*"], states=asked))
@@ -79,7 +79,7 @@ async def test_what_is_processed_is_left_out_where_nobody_asks_for_it(verb: Verb
 
 
 async def test_a_set_stays_as_it_was_chosen(database: Database) -> None:
-    """What dies after the operation has started is not touched, and what is alive again is left as it is."""
+    """A webhook that dies after the start is not touched, and one that is alive again is left as it is."""
     async with database.acquire() as connection:
         await put_in(connection, "evt_1", State.DEAD)
         await put_in(connection, "evt_2", State.DEAD)

@@ -67,7 +67,7 @@ def thin_event(event_id: str) -> StripeEvent:
 
 
 class AsItCame(NamedTuple):
-    """What a message was on the wire."""
+    """A message as it came."""
 
     reply: str
     headers: Mapping[str, str] = MappingProxyType({})
@@ -86,7 +86,7 @@ class Message:
     """What else the processor said of it."""
 
     def incoming(self) -> IncomingMessage:
-        """What the processor gets to see."""
+        """The message as the processor gets it."""
         number = next(_numbers)
         reply = AsItCame(f"$JS.ACK.{number}")
         _BY_REPLY[reply.reply] = self
@@ -161,12 +161,12 @@ class Harness:
         await self.worker().take([message.incoming() for message in messages])
 
     async def record(self, *events: StripeEvent, attempts: int = 0) -> None:
-        """What ingest does: one row for each event."""
+        """Record as ingest does: one row for each event."""
         async with self.database.acquire() as connection:
             await connection.executemany(RECORD, [columns_of(each, attempts) for each in events])
 
     async def relay(self, *events: StripeEvent) -> None:
-        """What the relay does to rows that were tried, whether they are due or not."""
+        """Publish rows that were tried as the relay does, whether they are due or not."""
         tried = [each.stripe_event_id for each in events]
         await self.database.execute(
             "UPDATE webhook_logs SET published_at = now() "
@@ -180,7 +180,7 @@ class Harness:
         return [Message(each) for each in events]
 
     async def row(self, of: StripeEvent) -> Record:
-        """What ``webhook_logs`` says of one event."""
+        """The row of one event in ``webhook_logs``."""
         rows = await self.database.fetch("SELECT * FROM webhook_logs WHERE stripe_event_id = $1", of.stripe_event_id)
         return rows[0]
 
@@ -203,7 +203,7 @@ class Harness:
         await self.errors.run(done)
 
     async def error_rows(self) -> Sequence[Record]:
-        """What the error log stored so far."""
+        """Rows that the error log stored so far."""
         await self.store_errors()
         return await self.database.fetch("SELECT * FROM error_logs ORDER BY id")
 

@@ -14,7 +14,7 @@ _STRAYS: set[asyncio.Task[object]] = set()
 
 
 async def raise_cancelled(of: StripeEvent, tx: Transaction) -> None:
-    """As if something that it awaited had been cancelled by somebody else."""
+    """As if something that it awaited had been cancelled from elsewhere."""
     await write_effect(of, tx)
     raise asyncio.CancelledError
 
@@ -29,7 +29,7 @@ async def cancel_itself(of: StripeEvent, tx: Transaction) -> None:
 
 
 async def await_the_cancelled(of: StripeEvent, tx: Transaction) -> None:
-    """What it waits for is cancelled by a third."""
+    """It awaits something that a third cancels."""
     await write_effect(of, tx)
     other = asyncio.ensure_future(asyncio.sleep(60))
     asyncio.get_running_loop().call_soon(other.cancel)
@@ -112,7 +112,7 @@ def _forget(stray: "asyncio.Task[object]") -> None:
 
 
 async def block(of: StripeEvent, tx: Transaction) -> None:
-    """Nobody else runs meanwhile."""
+    """Nothing else runs meanwhile."""
     await write_effect(of, tx)
     time.sleep(BLOCKED_SECONDS)  # noqa: ASYNC251  the fault itself
 
@@ -152,7 +152,7 @@ FAILING: Mapping[str, Handler] = {
 """Each of them is one failed attempt of its own event."""
 
 HOLDING: Mapping[str, Handler] = {f"test.{handler.__name__}": handler for handler in (block, spin, hang)}
-"""Each of them would hold everybody else up."""
+"""Each of them would hold all others up."""
 
 STRAYING: Mapping[str, Handler] = {"test.leave_a_task_behind": leave_a_task_behind}
 

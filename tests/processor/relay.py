@@ -1,4 +1,4 @@
-"""What ingest's relay does, for tests that run a whole processor."""
+"""A relay by hand, for tests that run a whole processor."""
 
 import asyncio
 from collections.abc import AsyncIterator

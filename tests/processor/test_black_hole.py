@@ -1,4 +1,4 @@
-"""A PostgreSQL that takes every byte and says nothing, in the middle of a transaction: nobody waits for it for ever."""
+"""A PostgreSQL that takes every byte and says nothing, in the middle of a transaction: no wait is without an end."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""Connections that something outside cuts again and again cost nobody an attempt; a culprit still has its own."""
+"""Connections that something outside cuts again and again cost no attempt; a culprit still has its own."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -106,7 +106,7 @@ async def _charged(harness: Harness, events: Sequence[StripeEvent]) -> int:
 async def test_an_event_is_cut_often_before_it_is_charged(
     harness: Harness, database_url: str, monkeypatch: pytest.MonkeyPatch, cuts: int, attempts: int
 ) -> None:
-    """Whoever takes every connection of the process with it ends too."""
+    """An event that takes every connection of the process with it ends too."""
     monkeypatch.setattr("processor.failures.database_gate.LONGEST_SECONDS", 0.01)
     harness.schedule = Schedule(spread=flat(60))
     left = cuts
@@ -168,7 +168,7 @@ async def test_a_connection_that_is_lost_in_settling_is_a_handlers_only_if_that_
     assert isinstance(lost.value, LostOutsideHandlers) is not swallows
 
 
-async def test_a_loss_in_a_handler_is_nobodys_while_connections_are_cut_elsewhere(
+async def test_a_loss_in_a_handler_counts_no_attempt_while_connections_are_cut_elsewhere(
     harness: Harness, database_url: str
 ) -> None:
     """And is the event's own again when that is over."""

@@ -1,4 +1,4 @@
-"""Whoever may publish to the stream can name any row: what is run is what the row holds, and the others are told of."""
+"""Any publisher can name any row: what is run is what the row holds, and other messages are reported."""
 
 import json
 from collections.abc import Mapping
@@ -78,7 +78,7 @@ async def test_a_forged_message_is_not_run_and_seen(harness: Harness, field: str
 
 @pytest.mark.parametrize("field", ALTERED)
 async def test_a_forged_message_that_comes_again_leaves_no_start_on_the_row(harness: Harness, field: str) -> None:
-    """Whose start is committed counts towards death, and this is not the row's message."""
+    """A committed start counts towards death, and this is not the row's message."""
     [genuine] = await harness.recorded(event())
     forgery = Message(forged(genuine.event, field))
     for _ in range(5):
@@ -90,15 +90,15 @@ async def test_a_forged_message_that_comes_again_leaves_no_start_on_the_row(harn
     assert await _is_its_own(harness, genuine.event)
 
 
-@pytest.mark.parametrize("alone", [False, True])
+@pytest.mark.parametrize("isolated", [False, True])
 @pytest.mark.parametrize("row_is", ["waiting", "processed", "locked"])
-async def test_a_large_body_is_compared_too(harness: Harness, row_is: str, alone: bool) -> None:
+async def test_a_large_body_is_compared_too(harness: Harness, row_is: str, isolated: bool) -> None:
     """It does not travel back: its digest tells. One byte is enough to be seen, wherever the row is."""
     large = replace(event(), body=json.dumps({"object": "event", "filler": "x" * 200_000}).encode())
     [genuine] = await harness.recorded(large)
     if row_is == "processed":
         await harness.take(genuine)
-    tampered = Message(replace(large, body=large.body[:-3] + b'y"}'), deliveries=1 + alone)
+    tampered = Message(replace(large, body=large.body[:-3] + b'y"}'), deliveries=1 + isolated)
     async with harness.database.acquire() as other, other.transaction():
         if row_is == "locked":
             await other.execute("SELECT FROM webhook_logs FOR UPDATE")
@@ -106,7 +106,7 @@ async def test_a_large_body_is_compared_too(harness: Harness, row_is: str, alone
     assert tampered.is_acknowledged
     [error] = await harness.error_rows()
     assert "(body)" in error["message"]
-    await harness.take(Message(large, deliveries=1 + alone))
+    await harness.take(Message(large, deliveries=1 + isolated))
     assert await _is_its_own(harness, large)
     assert len(await harness.error_rows()) == 1
 
@@ -202,7 +202,7 @@ async def test_a_row_of_an_earlier_application_is_run_as_the_relay_reads_it(harn
 
 
 async def test_a_row_that_holds_no_body_runs_no_body_of_a_message(harness: Harness) -> None:
-    """An earlier application's row that nobody filled is nobody's to fill from the stream."""
+    """An earlier application's row that was not filled cannot be filled from the stream."""
     [genuine] = await harness.recorded(event())
     await harness.set_row(genuine.event, "body = NULL")
     await harness.take(genuine)
@@ -211,7 +211,7 @@ async def test_a_row_that_holds_no_body_runs_no_body_of_a_message(harness: Harne
 
 
 async def test_a_late_copy_of_a_webhook_whose_body_is_gone_is_no_forgery(harness: Harness) -> None:
-    """What is over may lose its body; its message stays in the stream for days."""
+    """A webhook that is over may lose its body; its message stays in the stream for days."""
     [genuine] = await harness.recorded(event())
     await harness.take(genuine)
     await harness.set_row(genuine.event, "body = NULL")

@@ -1,4 +1,4 @@
-"""One bad handler, or one bad organiser, among a thousand innocents, in a real processor: it harms nobody else."""
+"""One bad handler, or one bad organiser, among a thousand innocents, in a real processor: it harms no other."""
 
 import json
 import math
@@ -50,7 +50,7 @@ async def test_a_bad_handler_is_its_own_events_trouble(processes: Processes, typ
     _compare(" ".join(types), calm, loaded)
 
 
-async def test_an_organisers_heavy_webhooks_are_dead_at_once_and_delay_nobody(processes: Processes) -> None:
+async def test_an_organisers_heavy_webhooks_are_dead_at_once_and_delay_no_other(processes: Processes) -> None:
     """Thirty thousand intents in each of a dozen signed invoices."""
     heavy = [_invoice(number, intents=30_000) for number in range(12)]
     async with processes.processor(**PATIENT) as process:
@@ -160,7 +160,7 @@ async def _is_known(processes: Processes, bad: StripeEvent) -> bool:
 
 
 async def _have_no_effect(processes: Processes, bad: Sequence[StripeEvent]) -> bool:
-    """Whether none of these is processed, dead, or in the books of anybody."""
+    """Whether none of these is processed, dead, or leased."""
     rows = [await processes.harness.row(one) for one in bad]
     effects = await processes.harness.effects()
     return not any(row["processed"] or row["dead_at"] or row["stripe_event_id"] in effects for row in rows)

@@ -1,4 +1,4 @@
-"""An event that takes its connection with it ends like any failing event; an outage costs nobody an attempt."""
+"""An event that takes its connection with it ends like any failing event; an outage costs no event an attempt."""
 
 import asyncio
 import os
@@ -34,7 +34,7 @@ def with_own_end(registry: Registry) -> list[str]:
 async def test_an_event_that_ends_its_backend_has_an_attempt_and_its_neighbours_their_effect(
     harness: Harness,
 ) -> None:
-    """One turn is enough: the batch is halved, the culprit runs alone three times, nobody waits for an outage."""
+    """One turn is enough: the batch is halved, the culprit runs alone three times, no outage is waited for."""
     with_own_end(harness.registry)
     harness.schedule = Schedule(spread=flat(60))
     messages = await harness.recorded(*(event("test.ends" if n == 61 else "test.effect") for n in range(100)))
@@ -117,7 +117,7 @@ async def test_an_event_that_makes_its_transaction_read_only_ends_like_any_other
 async def test_an_event_that_crashes_the_whole_server_ends_too(
     own_postgres: PostgresServer, own_harness: Harness
 ) -> None:
-    """Everybody loses their connection each time; only the culprit loses it in three runs alone."""
+    """All lose their connection each time; only the culprit loses it in three runs alone."""
 
     @handles("test.crashes", registry=own_harness.registry)
     async def crash(of: StripeEvent, tx: Transaction) -> None:
@@ -220,7 +220,7 @@ async def test_what_is_away_elsewhere_is_no_outage_of_ours(harness: Harness, err
 
 
 async def test_a_full_disk_of_ours_stays_an_outage(harness: Harness) -> None:
-    """The server answers and cannot work: nobody's fault, so it is tried until it can."""
+    """The server answers and cannot work: no event's fault, so it is tried until it can."""
     refusals = [None] * 4
 
     @handles("test.full", registry=harness.registry)
@@ -239,7 +239,7 @@ async def test_a_full_disk_of_ours_stays_an_outage(harness: Harness) -> None:
 async def test_nothing_is_attempted_before_postgres_answers_again(
     own_postgres: PostgresServer, own_harness: Harness
 ) -> None:
-    """A start whose commit nobody heard of would count against an innocent event."""
+    """A start whose commit was not confirmed would count against an innocent event."""
     runs: list[str] = []
 
     @handles("test.looks", registry=own_harness.registry)

@@ -54,7 +54,7 @@ async def upgraded(url: str) -> Harness:
 
 
 async def statuses(harness: Harness) -> dict[str, str]:
-    """What each row says."""
+    """The status of each row."""
     return {row[0]: row[1] for row in await harness.tx.fetch("SELECT id::text, payment_status FROM events")}
 
 

@@ -1,4 +1,4 @@
-"""What a handler's transaction is: READ COMMITTED, bounded in time on both ends, on a server that takes writes."""
+"""A handler's transaction: READ COMMITTED, bounded in time on both ends, on a server that takes writes."""
 
 import asyncio
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ SETTINGS = ("transaction_isolation", "transaction_read_only", "statement_timeout
 
 
 async def test_a_handlers_transaction_is_read_committed_and_bounded(harness: Harness) -> None:
-    """What a lock was waited for must be seen afterwards; and the server gives up before we do."""
+    """Rows that a lock was waited for must be seen afterwards; and the server gives up before we do."""
     harness.limits = Limits(transaction_seconds=4, lock_seconds=1)
     asked: list[Sequence[str]] = []
 

@@ -65,7 +65,7 @@ async def _ended_or_settled(
 
 
 async def test_nothing_is_done_twice_when_nats_is_back(harness: Harness, database_url: str, tmp_path: Path) -> None:
-    """What was published before it went is still in the stream, and met by what became of it."""
+    """Messages from before it went are still in the stream, and meet rows that are settled."""
     server = await NatsServer.start(tmp_path)
     try:
         async with open_relay(database_url, server.url) as relay:

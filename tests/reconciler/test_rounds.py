@@ -68,7 +68,7 @@ def test_settings_add_accounts_and_leave_some_out() -> None:
     assert accounts_to_list([], ["acct_1"]) == set()
 
 
-async def test_an_account_without_access_holds_up_nobody(made: Reconciling) -> None:
+async def test_an_account_without_access_holds_up_no_other(made: Reconciling) -> None:
     """A connected account that has left is noted by its problem; the platform's events are found all the same."""
     made.world.happened(bare_event(1, created=int(time.time())))
     async with rounds_of(made, besides=["acct_1"]):
@@ -78,7 +78,7 @@ async def test_an_account_without_access_holds_up_nobody(made: Reconciling) -> N
     assert (row["problem"], row["passed_at"]) == ("account_closed", None)
 
 
-async def test_an_account_that_hangs_holds_up_nobody(made: Reconciling) -> None:
+async def test_an_account_that_hangs_holds_up_no_other(made: Reconciling) -> None:
     """While Stripe does not answer for one account, another is looked at again and again."""
     made.world.happened(bare_event(5, created=int(time.time()), account="acct_1"))
     made.world.happened(bare_event(1, created=int(time.time())))

@@ -1,4 +1,4 @@
-"""What must be true when the dust has settled: nothing that was acknowledged is missing, nothing happened twice."""
+"""The account when the dust has settled: nothing that was acknowledged is missing, nothing happened twice."""
 
 from collections.abc import Collection
 from contextlib import suppress
@@ -15,7 +15,7 @@ DROP TABLE IF EXISTS effect;
 DROP FUNCTION IF EXISTS note_effect CASCADE;
 """
 
-# A sink that trusts nobody: it has no unique constraint and hears of every row that becomes processed, in the very
+# A sink that trusts no other part: no unique constraint, and it hears of every row that becomes processed, in the very
 # transaction that makes it so. A second effect would be a second row.
 SINK = """
 CREATE TABLE effect (stripe_event_id text NOT NULL, at timestamptz NOT NULL DEFAULT clock_timestamp());

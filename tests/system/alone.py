@@ -28,7 +28,7 @@ class Alone:
     public_port: int
 
     async def admin(self, path: str) -> tuple[int, str]:
-        """What the admin port answers; 0 where it does not."""
+        """Ask the admin port; 0 where it does not answer."""
         return await get(f"http://127.0.0.1:{self.admin_port}{path}")
 
     async def is_ready(self) -> bool:
@@ -114,7 +114,7 @@ class Surroundings:
 
 
 async def get(url: str) -> tuple[int, str]:
-    """Status and body; 0 where nobody answers."""
+    """Status and body; 0 where nothing answers."""
     try:
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(10)) as session, session.get(url) as response:
             return response.status, await response.text()
@@ -123,7 +123,7 @@ async def get(url: str) -> tuple[int, str]:
 
 
 async def reasons(healthd: Alone) -> set[tuple[str, str]]:
-    """What healthd finds, each with the service that it is about."""
+    """The findings of healthd, each with the service that it is about."""
     _, text = await healthd.admin("/api/health")
     found: list[dict[str, Any]] = json.loads(text).get("reasons", []) if text else []
     return {(one["reason"], one.get("service") or "") for one in found}

@@ -1,4 +1,4 @@
-"""What can happen to the whole system, each as a block in which it lasts."""
+"""Faults of the whole system, each as a block in which it lasts."""
 
 import asyncio
 import contextlib
@@ -137,7 +137,7 @@ async def nats_slow(stack: Stack) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def nats_partitioned(stack: Stack) -> AsyncIterator[None]:
-    """The processor's packets reach it no more, and nobody says so."""
+    """The processor's packets reach it no more, and no side is told."""
     _proxied(stack).to_nats["processor"].part()
     yield
     _proxied(stack).to_nats["processor"].join()
@@ -165,7 +165,7 @@ async def postgres_half_answers(stack: Stack) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def event_kills_processor(stack: Stack) -> AsyncIterator[None]:
-    """One event ends the process of whoever runs it, until it is dead; only then has the fault an end."""
+    """One event ends the process that runs it, until it is dead; only then has the fault an end."""
     body = payment_succeeded(_KILLER, "pi_killer", events_id="").replace(
         b"payment_intent.succeeded", EVENT_TYPE.encode()
     )

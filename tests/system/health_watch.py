@@ -33,7 +33,7 @@ class HealthWatch:
 
     @property
     def reasons(self) -> frozenset[str]:
-        """What it said last."""
+        """The reasons of its last answer."""
         return self._seen[-1][1] if self._seen else _UNANSWERED
 
     def named_after(self, began: float, usual: frozenset[str]) -> float | None:

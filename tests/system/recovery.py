@@ -1,5 +1,5 @@
 """
-What each fault costs, under load: ``make recovery`` prints a table.
+Measure the cost of each fault, under load: ``make recovery`` prints a table.
 
 The load goes on all the time; the backlog is empty when no webhook has waited for more than a second. The wait for an
 effect begins when its webhook is sent for the first time and ends at its row's ``processed_at``; both are read from one

@@ -1,4 +1,4 @@
-"""What a running system says of itself."""
+"""Read what a running system says of itself."""
 
 from datetime import datetime
 

@@ -1,4 +1,4 @@
-"""The way to a server breaks, and not the server: nothing is lost or doubled, and nobody has an attempt for it."""
+"""The way to a server breaks, and not the server: nothing is lost or doubled, and no attempt is counted for it."""
 
 import shutil
 import tempfile
@@ -53,10 +53,10 @@ async def test_effects_go_on_while_the_way_to_nats_is_bad(
     await _settled(traffic, books)
 
 
-async def test_answers_of_postgresql_that_do_not_arrive_charge_nobody(
+async def test_answers_of_postgresql_that_do_not_arrive_cost_no_attempt(
     stack: Stack, traffic: Traffic, books: "Books[asyncpg.Record]"
 ) -> None:
-    """Whether a statement took effect is not known then; each takes effect once."""
+    """It is not known then whether a statement took effect; each takes effect once."""
     async with traffic.flowing(per_second=40):
         await traffic.acknowledged_more(40, within_seconds=30)
         async with faults.postgres_answers_lost(stack):

@@ -1,4 +1,4 @@
-"""Somebody who may publish to the stream tries to pay rows with it; on the whole system."""
+"""An intruder who may publish to the stream tries to pay rows with it; on the whole system."""
 
 import asyncio
 import time
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 @asynccontextmanager
 async def intruder(stack: Stack) -> AsyncIterator[JetStreamContext]:
-    """Who has learned the password of the one user that may do everything."""
+    """A connection with the password of the one user that may do everything."""
     client = await nats.connect(stack.nats_url)
     try:
         yield client.jetstream()
@@ -44,10 +44,10 @@ async def send(
     await stream.publish(subject_for(event), encode(Envelope(event, attempt)), headers=told)
 
 
-async def test_forged_messages_pay_nobody_and_are_seen(
+async def test_forged_messages_pay_no_row_and_are_seen(
     stack: Stack, traffic: Traffic, books: "Books[asyncpg.Record]"
 ) -> None:
-    """Before, together with and after the genuine ones: each row has its own effect once, and everybody hears of it."""
+    """Before, together with and after the genuine ones: each row has its own effect once, and operators hear of it."""
     poor, rich = await books.fetch("INSERT INTO events (name) VALUES ('poor'), ('rich') RETURNING id::text AS id")
     stamp = f"{time.time_ns()}"
     genuine = [
@@ -97,7 +97,7 @@ async def _names_all(books: "Books[asyncpg.Record]", events: int) -> bool:
 
 
 async def _is_told(stack: Stack) -> bool:
-    """By healthd to whoever asks, and by the processor to Prometheus."""
+    """By healthd to those who ask, and by the processor to Prometheus."""
     async with aiohttp.ClientSession() as session, asyncio.timeout(10):
         async with session.get(f"{stack.gateway_url}/api/health") as answer:
             health = await answer.text()

@@ -85,7 +85,7 @@ async def test_a_fault_of_the_configuration_has_its_exit_code_unread(
 
 
 async def test_a_log_that_is_read_again_is_well_again(role_url: Callable[[str], str], nats_url: str) -> None:
-    """Nobody read for long; now somebody does, and health says so without a restart."""
+    """The log was not read for long; now it is, and health says so without a restart."""
     read_fd, write_fd = _make_full_pipe()
     full = Surroundings(role_url, nats_url, stream=write_fd)
     healthy = Surroundings(role_url, nats_url, ports=full.ports)

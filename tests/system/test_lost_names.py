@@ -41,7 +41,7 @@ def silent_resolver(tmp_path: Path) -> Iterator[str]:
 async def test_a_resolver_that_does_not_answer_leaves_no_trace_in_the_log(
     name: str, silent_resolver: str, role_url: Callable[[str], str], tmp_path: Path
 ) -> None:
-    """Each attempt is given up before its answer comes; that one is told in a line, by nobody's traceback."""
+    """Each attempt is given up before its answer comes; that one is told in a line, without a traceback."""
     log = tmp_path / "log"
     with log.open("wb") as stream:
         surroundings = Surroundings(role_url, "", stream=stream.fileno(), before=silent_resolver)
@@ -70,7 +70,7 @@ async def test_a_resolver_that_does_not_answer_delays_no_stop(
 async def test_a_name_that_is_not_found_is_said_in_a_line(
     name: str, role_url: Callable[[str], str], tmp_path: Path
 ) -> None:
-    """The service runs; ingest refuses, healthd names what is away; nobody reads a traceback to learn why."""
+    """The service runs; ingest refuses, healthd names what is away; the reason is in no traceback."""
     log = tmp_path / "log"
     with log.open("wb") as stream:
         surroundings = Surroundings(role_url, "", stream=stream.fileno())
@@ -90,7 +90,7 @@ async def _names(healthd: Alone, wanted: set[tuple[str, str]]) -> bool:
 
 
 def _events(log: Path) -> set[str]:
-    """What the whole lines of a log tell of."""
+    """The events in the whole lines of a log."""
     return {json.loads(line)["event"] for line in log.read_text().splitlines(keepends=True) if line.endswith("\n")}
 
 

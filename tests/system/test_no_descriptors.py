@@ -23,7 +23,7 @@ ADMIN = ("/livez", "/readyz", "/status", "/metrics")
 async def test_probes_and_status_answer_without_descriptors(
     name: str, role_url: Callable[[str], str], nats_url: str, tmp_path: Path
 ) -> None:
-    """Whoever is connected has an answer from every page; nobody has 500; the log holds no trace."""
+    """Every connected client has an answer from every page; none has 500; the log holds no trace."""
     log = tmp_path / "log"
     with log.open("wb") as stream:
         surroundings = Surroundings(role_url, nats_url, stream=stream.fileno())

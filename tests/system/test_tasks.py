@@ -11,7 +11,7 @@ EVERYWHERE = {"endless_watch", "error_log", "jetstream", "loop_lag", "postgres_f
 TASKS = {
     "ingest": {"journal", "relay", "tenants"},
     "processor": {
-        *(f"consume_{lane}" for lane in range(4)),
+        *(f"consume_{loop}" for loop in range(4)),
         "apart_blocking",
         "apart_heavy",
         "apart_slow",
@@ -26,7 +26,7 @@ TASKS = {
 
 @pytest.mark.parametrize("name", list(TASKS))
 async def test_each_service_shows_the_age_of_each_of_its_loops(stack: Stack, name: str) -> None:
-    """None is left out, and an idle one turns, too: whoever adds a loop adds it here."""
+    """None is left out, and an idle one turns, too: a new loop is added here."""
     assert await stack.wait_ready(name)
     async with (
         aiohttp.ClientSession() as session,

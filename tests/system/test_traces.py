@@ -1,4 +1,4 @@
-"""What comes in leaves no trace where operators look: no secret and nothing of a body."""
+"""Webhooks leave no trace where operators look: no secret and nothing of a body."""
 
 import io
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -35,7 +35,7 @@ def _payment(payment: str, **more: object) -> bytes:
     return webhook(data={"object": {**told, "currency": "eur", "created": 1, "description": CANARY, **more}})
 
 
-# A payment that PostgreSQL refuses, so that its handler fails, and one that waits for a row that nobody makes.
+# A payment that PostgreSQL refuses, so that its handler fails, and one that waits for a row that is never made.
 UNWELCOME = "ALTER TABLE payment_fact ADD CONSTRAINT unwelcome CHECK (payment_id <> 'pi_unwelcome')"
 REFUSED = _payment("pi_unwelcome")
 PARKED = _payment("pi_waits", metadata={"event_id": "7d0f2d5e-0000-4000-8000-000000000000", "note": CANARY})

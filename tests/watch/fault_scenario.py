@@ -69,13 +69,13 @@ class FaultScenario:
         await until(lambda: self.prometheus.says(condition), within_seconds=30, what=f"Prometheus sees {condition}")
 
     async def a_day_of_payments(self) -> None:
-        """Repeats, disorder, a type that nobody knows, and a forgery."""
+        """Repeats, disorder, an unknown type, and a forgery."""
         events = await create_demo_events(self.books)
         day = await send_day(self.stack.gateway_url, self.stack.webhook_secret, events=events)
         assert day.is_as_expected
 
     async def odd_ones(self) -> None:
-        """One that fails, one that waits for its row, one that nobody can apply, one that is none, and a stranger's."""
+        """One that fails, one that waits for its row, one not to be applied, one that is none, and a stranger's."""
         await self.books.execute(_UNWELCOME)
         row = self.traffic.events[0]
         odd = (
@@ -91,7 +91,7 @@ class FaultScenario:
         await client.close()
 
     async def everything_waits(self) -> None:
-        """Somebody locks the payments, then the log itself; Stripe goes on sending."""
+        """A session locks the payments, then the log itself; Stripe goes on sending."""
         async with self.traffic.flowing(per_second=20), self.books.transaction():
             await self._a_rush_while_handlers_wait()
             await self._ingest_waits_too()
@@ -147,7 +147,7 @@ class FaultScenario:
         await self.see("sum(webhook_events_missing_total) > 0")
 
     async def a_message_is_forged(self) -> None:
-        """Somebody else publishes under the id of a webhook that is known."""
+        """Another client publishes under the id of a webhook that is known."""
         await self._publish(replace(read_event(webhook()), stripe_event_id=next(iter(self.traffic.acknowledged))))
         await self.see("sum(webhook_messages_forged_total) > 0")
 

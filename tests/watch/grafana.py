@@ -19,7 +19,7 @@ def dashboards() -> Mapping[str, Read]:
 
 
 def panels(dashboard: Read) -> Sequence[Read]:
-    """What shows something; headings do not."""
+    """Panels that show something; headings do not."""
     return [panel for panel in dashboard["panels"] if panel["type"] != "row"]
 
 
@@ -36,7 +36,7 @@ def variables(dashboard: Read) -> Sequence[Read]:
 
 @dataclass(frozen=True, slots=True)
 class LabelValues:
-    """What a variable asks: ``label_values(of, label)``."""
+    """A variable's query: ``label_values(of, label)``."""
 
     of: str
     label: str
@@ -50,7 +50,7 @@ class LabelValues:
 
 
 def chosen(variable: Read, options: Sequence[str]) -> str:
-    """What stands for a variable whose options are these when nobody has touched it: All, or the first, or nothing."""
+    """The value of an untouched variable whose options are these: All, or the first, or nothing."""
     if not variable["includeAll"]:
         return options[0] if options else ""
     if "allValue" in variable:
@@ -60,5 +60,5 @@ def chosen(variable: Read, options: Sequence[str]) -> str:
 
 
 def substituted(text: str, values: Mapping[str, str]) -> str:
-    """The text with every variable's value. Raises KeyError for one that nobody knows."""
+    """The text with every variable's value. Raises KeyError for an unknown one."""
     return _VARIABLE.sub(lambda found: values[found[1] or found[2]], text)

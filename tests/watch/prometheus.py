@@ -38,7 +38,7 @@ class Prometheus:
     session: aiohttp.ClientSession
 
     async def history(self, expr: str, *, since: float, until: float) -> Sequence[Series]:
-        """What a query says of each moment of that time, as a panel asks."""
+        """Run a query over that time, as a panel does."""
         asked = {"query": expr, "start": str(since), "end": str(until), "step": str(SCRAPE_SECONDS)}
         answer = await self._ask("query_range", asked)
         return [Series(one["metric"], [float(value) for _, value in one["values"]]) for one in answer["result"]]

@@ -13,7 +13,7 @@ SHARED = (
     "sluice.runtime.secrets",
     "sluice.runtime.loop_lag",
 )
-MODULES = ("ingest.metrics", "processor.metrics", "healthd.metrics", *SHARED)
+MODULES = ("ingest.metrics", "processor.metrics", "healthd.metrics", "reconciler.metrics", *SHARED)
 
 
 @cache

@@ -26,7 +26,7 @@ each_panel = pytest.mark.parametrize("name", PANELS)
 
 
 def test_the_files_are_what_their_source_says() -> None:
-    """Whoever edits charts/dashboards runs ``make chart``."""
+    """After a change in charts/dashboards, ``make chart`` was run."""
     assert {file.name for file in FOLDER.glob("*.json")} == {f"{dashboard.name}.json" for dashboard in DASHBOARDS}
     for dashboard in DASHBOARDS:
         assert (FOLDER / f"{dashboard.name}.json").read_text(encoding="utf-8") == written(dashboard)
@@ -84,7 +84,7 @@ def test_every_title_is_given_once_in_a_row(name: str) -> None:
 
 @each_file
 def test_each_query_asks_for_metrics_that_exist(name: str) -> None:
-    """A panel on a name that nobody exports is empty for ever."""
+    """A panel on a name that is not exported is empty for ever."""
     asked = [*grafana.expressions(FILES[name]), *(each["query"]["query"] for each in grafana.variables(FILES[name]))]
     names = {_SUFFIX.sub("", metric) for expr in asked for metric in re.findall(r"\b[a-z]+_[a-z_]+(?=[{,])", expr)}
     assert names
@@ -109,7 +109,7 @@ def test_figures_of_healthd_are_the_same_from_every_replica_of_it(name: str) -> 
         assert not of_healthd or re.match(r"(0\.85 \* |label_replace\()?(max|min)\b", expr), expr
 
 
-def test_what_counts_as_turned_away_is_what_wakes_somebody_up() -> None:
+def test_refusals_on_the_panel_are_those_that_raise_an_alert() -> None:
     """Panel and alert ask for the same codes."""
     symptoms = yaml.safe_load((FOLDER.parent / "alerts/symptoms.yaml").read_text(encoding="utf-8"))
     [rule] = [rule for rule in symptoms["groups"][0]["rules"] if rule["alert"] == "SluiceWebhooksRefused"]

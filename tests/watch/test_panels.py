@@ -28,7 +28,7 @@ DAY_SECONDS = 24 * 3600
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """What Prometheus knows of the faults, and what stands for each dashboard's variables."""
+    """The recorded data, and the values of each dashboard's variables."""
 
     prometheus: Prometheus
     since: float
@@ -36,7 +36,7 @@ class Watched:
     values: Mapping[str, Mapping[str, str]]
 
     async def shows(self, dashboard: str, expr: str) -> list[Series]:
-        """What Grafana would draw."""
+        """Series that Grafana would draw."""
         asked = grafana.substituted(expr, self.values[dashboard])
         return list(await self.prometheus.history(asked, since=self.since, until=self.until))
 
@@ -82,7 +82,7 @@ async def _books(stack: Stack) -> AsyncIterator["asyncpg.Connection[asyncpg.Reco
 
 
 async def _values(prometheus: Prometheus, file: Read) -> Mapping[str, str]:
-    """What stands for the variables when a person opens the page; the last ones are Grafana's own."""
+    """The variables' values when a person opens the page; the last ones are Grafana's own."""
     values: dict[str, str] = {}
     for variable in grafana.variables(file):
         asked = LabelValues.read(grafana.substituted(variable["query"]["query"], values))
@@ -100,7 +100,7 @@ async def test_each_query_of_a_panel_shows_something(watched: Watched, name: str
 
 @each_panel
 async def test_each_line_of_a_panel_has_a_name_of_its_own(watched: Watched, name: str, panel: Read) -> None:
-    """Nobody can read a legend with a gap in it, or one that says the same twice."""
+    """A legend with a gap in it, or one that says the same twice, is unreadable."""
     names = [
         _legend(target["legendFormat"], series)
         for target in panel["targets"]

@@ -112,7 +112,7 @@ async def test_a_statement_of_its_own_has_it_too(changed_url: str) -> None:
 
 
 async def test_a_migration_has_it(changed_url: str) -> None:
-    """What it reads after it waited for a table is what others have committed."""
+    """A statement after a wait for a table reads what others have committed."""
     text = f"BEGIN;\nCREATE TABLE seen AS {SHOW} AS isolation;\nCOMMIT;\n"
     await migrate(changed_url, files=[MigrationFile("bonus", "0001_seen.sql", text)])
     async with _direct(changed_url) as database:

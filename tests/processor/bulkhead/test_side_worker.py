@@ -1,4 +1,4 @@
-"""Who runs apart, for how long, and that nobody else pays for it."""
+"""Bad handlers run apart, for a while, at no cost to the others."""
 
 import asyncio
 import time
@@ -37,7 +37,7 @@ def work_of(one: StripeEvent, *, deliveries: int = 1) -> Work:
 
 
 def isolation_of(harness: Harness, *, most: int = 1_000) -> Routing:
-    """Lanes beside the others; all of them by hand, and in this event loop."""
+    """Workers beside the others; all of them by hand, and in this event loop."""
     deferral = Deferral(harness.database)
     slow, blocking, heavy = (
         SideWorker(harness.worker(), deferral, harness.stop, Leases(Direct(harness.database), 30), most=most)
@@ -54,11 +54,11 @@ def dispatcher_of(worker: Worker) -> Dispatcher:
 
 
 def turns_of(harness: Harness, routing: Routing) -> Worker:
-    """The turns of a lane that sorts out."""
+    """The turns of a worker that sorts out."""
     worker = harness.worker()
-    holds = dispatcher_of(worker).holds
-    holds.on_blocking = routing.blocked
-    return replace(worker, routing=routing, holds=holds)
+    blocked_loop = dispatcher_of(worker).blocked_loop
+    blocked_loop.on_blocking = routing.blocked
+    return replace(worker, routing=routing, blocked_loop=blocked_loop)
 
 
 class Clock:
@@ -90,7 +90,7 @@ def test_a_sentence_doubles_and_is_forgotten() -> None:
 
 
 def test_blocking_outweighs_slow_and_sluices_own_stay() -> None:
-    """Whoever blocks goes to the thread, whatever else it did; the ledger would take nearly every event with it."""
+    """A blocking handler goes to the thread, whatever else it did; the ledger would take nearly every event with it."""
     quarantine = Quarantine()
     assert quarantine.accuse("processor.payments.ledger.apply_facts", Fault.BLOCKING) == 0
     quarantine.accuse("harness.pay", Fault.SLOW)
@@ -114,7 +114,7 @@ async def test_a_handler_that_leaves_a_task_at_work_runs_apart(harness: Harness)
 
 
 async def test_a_handler_that_hangs_costs_its_neighbours_one_time_limit_and_no_halving(harness: Harness) -> None:
-    """It is handed over, the rest of the batch runs at once, and the next event of its kind meets nobody."""
+    """It is handed over, the rest of the batch runs at once, and the next event of its kind meets no bad handler."""
     handles("test.hang", registry=harness.registry)(hang)
     harness.handler_seconds = 0.3
     routing = isolation_of(harness)
@@ -133,7 +133,7 @@ async def test_a_handler_that_hangs_costs_its_neighbours_one_time_limit_and_no_h
 
 
 @pytest.mark.parametrize("transaction_seconds", [1.25, 10])
-async def test_whoever_is_late_because_another_held_the_loop_is_charged_nothing(
+async def test_an_event_late_because_another_held_the_loop_keeps_its_attempt(
     harness: Harness, transaction_seconds: float
 ) -> None:
     """An innocent that was in flight during a block of three time limits runs again: no attempt, no start alone."""
@@ -176,7 +176,9 @@ async def test_an_event_whose_lateness_never_ends_is_charged_in_the_end(harness:
     handles("test.hang", registry=harness.registry)(hang)
     harness.handler_seconds, harness.limits = 0.2, Limits(transaction_seconds=0.25, lock_seconds=0.1)
     worker = harness.worker()
-    worker.holds._holds.append(blocked_loop.Hold("harness.other", frozenset({"evt_other"}), 0, time.monotonic() + 3600))
+    worker.blocked_loop._holds.append(
+        blocked_loop.Hold("harness.other", frozenset({"evt_other"}), 0, time.monotonic() + 3600)
+    )
     [message] = await harness.recorded(event("test.hang"))
     await worker.take([message.incoming()])
     assert (await harness.row(message.event))["processing_attempts"] == 1
@@ -195,7 +197,7 @@ async def test_what_does_not_fit_is_left_to_the_relay(harness: Harness) -> None:
     assert await harness.effects() == {messages[0].event.stripe_event_id: 1}
 
 
-async def test_parties_take_turns_in_a_lane_apart(harness: Harness) -> None:
+async def test_parties_take_turns_in_a_loop_apart(harness: Harness) -> None:
     """Ten events of one organiser do not stand before the first one of another."""
     with_effects(harness.registry, "test.organised", organisers=True)
     routing = isolation_of(harness)
@@ -269,7 +271,7 @@ async def test_a_hopeless_event_that_is_named_leaves_its_batch_at_once(harness: 
 
 
 async def test_those_that_a_failed_handler_does_not_concern_run_once_more_and_not_in_halves(harness: Harness) -> None:
-    """Whose handler failed is known, so the others need not be searched."""
+    """The handler that failed is known, so the others need not be searched."""
     calls: list[int] = []
 
     @handles_batch("test.fine", registry=harness.registry)

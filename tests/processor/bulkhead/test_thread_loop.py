@@ -1,4 +1,4 @@
-"""A thread with an event loop of its own: who blocks it blocks nobody here, neither while it works nor at the end."""
+"""A thread with an event loop of its own: a handler that blocks it blocks none here, at work and at the end."""
 
 import asyncio
 import threading
@@ -11,7 +11,7 @@ from typing import cast
 import pytest
 
 from processor.bulkhead.thread_loop import ThreadLoop
-from processor.outcome import Verdict, Work
+from processor.outcome import MessageOutcome, Work
 from processor.worker.transaction import Limits, Processor
 from sluice.failures import DatabaseUnavailable
 from sluice.postgres.pool import Database
@@ -25,9 +25,9 @@ class Blocking:
     has_begun: threading.Event
     thread: int = 0
 
-    async def process(self, works: Sequence[Work], *, alone: bool, has_waited: bool) -> Mapping[str, Verdict]:
+    async def process(self, works: Sequence[Work], *, isolated: bool, has_waited: bool) -> Mapping[str, MessageOutcome]:
         """Block."""
-        del works, alone, has_waited
+        del works, isolated, has_waited
         self.thread = threading.get_ident()
         self.has_begun.set()
         time.sleep(self.seconds)  # noqa: ASYNC251  the fault itself
@@ -51,7 +51,7 @@ async def test_the_other_loop_turns_while_it_is_blocked() -> None:
     assert blocking.thread != threading.get_ident()
 
 
-async def test_whoever_still_blocks_it_does_not_hold_up_the_end() -> None:
+async def test_a_handler_that_still_blocks_it_does_not_hold_up_the_end() -> None:
     """A second, and the process goes; the thread goes with it."""
     blocking = Blocking(20.0, threading.Event())
     began = time.monotonic()
@@ -63,7 +63,7 @@ async def test_whoever_still_blocks_it_does_not_hold_up_the_end() -> None:
 
 
 async def test_a_start_that_fails_is_heard_of() -> None:
-    """Whoever wanted to work there learns why that is not possible."""
+    """The caller learns why work there is not possible."""
 
     @asynccontextmanager
     async def away() -> AsyncIterator[Database]:
@@ -76,7 +76,7 @@ async def test_a_start_that_fails_is_heard_of() -> None:
                 await own.process(())
 
 
-async def test_it_costs_nothing_while_nobody_needs_it() -> None:
+async def test_it_costs_nothing_while_it_is_not_needed() -> None:
     """The thread begins with the first transaction."""
     before = threading.active_count()
     async with ThreadLoop.open(no_database, lambda _: cast("Processor", None), Limits()):

@@ -45,7 +45,7 @@ class OneByOne(HandStream):
         return await super().fetch(min(batch, 1), within_seconds=within_seconds)
 
 
-def consumer_of(harness: Harness, stream: HandStream, *, lanes: int = 1) -> Consumer:
+def consumer_of(harness: Harness, stream: HandStream, *, loops: int = 1) -> Consumer:
     """The loop, by hand."""
     worker, direct = harness.worker(), Direct(harness.database)
     return Consumer(
@@ -57,7 +57,7 @@ def consumer_of(harness: Harness, stream: HandStream, *, lanes: int = 1) -> Cons
         watch=StreamHealth(stream, harness.database),
         leases=Leases(direct, ack_wait_seconds=30),
         batch_size=2,
-        lanes=lanes,
+        loops=loops,
     )
 
 
@@ -72,7 +72,7 @@ async def test_nothing_is_asked_of_the_stream_before_postgres_has_answered() -> 
 
 
 async def test_a_fetch_holds_no_more_than_a_batch(harness: Harness) -> None:
-    """What is not fetched may go to another processor."""
+    """A message that is not fetched may go to another processor."""
     messages = await harness.recorded(event(), event(), event())
     stream = HandStream(*messages)
     await consumer_of(harness, stream).run_once()
@@ -80,7 +80,7 @@ async def test_a_fetch_holds_no_more_than_a_batch(harness: Harness) -> None:
 
 
 async def test_while_one_batch_waits_another_is_processed(harness: Harness) -> None:
-    """A slow handler holds up its own lane alone."""
+    """A slow handler holds up its own loop alone."""
     met = asyncio.Barrier(2)
 
     @handles("test.meets", registry=harness.registry)
@@ -89,12 +89,12 @@ async def test_while_one_batch_waits_another_is_processed(harness: Harness) -> N
             harness.stop.set()
 
     messages = await harness.recorded(event("test.meets"), event(), event("test.meets"))
-    await consumer_of(harness, HandStream(*messages), lanes=2).run()
+    await consumer_of(harness, HandStream(*messages), loops=2).run()
     assert all(message.is_acknowledged for message in messages)
 
 
 async def test_a_batch_that_takes_long_holds_up_no_other(harness: Harness) -> None:
-    """Where messages come one by one, too: the next lane begins before the first has ended."""
+    """Where messages come one by one, too: the next loop begins before the first has ended."""
     met = asyncio.Barrier(2)
 
     @handles("test.meets", registry=harness.registry)
@@ -103,7 +103,7 @@ async def test_a_batch_that_takes_long_holds_up_no_other(harness: Harness) -> No
             harness.stop.set()
 
     messages = await harness.recorded(event("test.meets"), event("test.meets"))
-    await consumer_of(harness, OneByOne(*messages), lanes=2).run()
+    await consumer_of(harness, OneByOne(*messages), loops=2).run()
     assert all(message.is_acknowledged for message in messages)
 
 
@@ -135,12 +135,12 @@ async def test_the_processors_own_role_may_do_all_that_it_must(
     assert [row["outcome"] for row in rows] == ["applied", "parked", "failed", "applied", "applied"]
 
 
-@pytest.mark.parametrize(("pool", "lanes"), [(10, 4), (4, 3), (2, 1), (1, 1)])
-def test_one_connection_is_left_beside_the_lanes(pool: int, lanes: int) -> None:
-    """A lane without a connection would take its wait for an outage."""
+@pytest.mark.parametrize(("pool", "loops"), [(10, 4), (4, 3), (2, 1), (1, 1)])
+def test_one_connection_is_left_beside_the_loops(pool: int, loops: int) -> None:
+    """A loop without a connection would take its wait for an outage."""
     urls = {"database_url": "postgresql://sluice@db/sluice", "nats_url": "nats://bus"}
     settings = ProcessorSettings.model_validate({**urls, "database_pool_max_size": pool})
-    assert settings.lanes == lanes
+    assert settings.batches_at_once == loops
 
 
 def test_a_quick_backlog_is_taken_in_larger_and_larger_batches() -> None:
@@ -162,5 +162,5 @@ def test_slow_work_is_taken_in_smaller_and_smaller_batches() -> None:
 
 
 def test_a_trickle_changes_nothing() -> None:
-    """What was not full says nothing of what would be."""
+    """A fetch that was not full says nothing of larger ones."""
     assert next_size(100, taken=3, seconds=0.01, most=500) == 100

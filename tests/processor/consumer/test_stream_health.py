@@ -20,7 +20,7 @@ def watch_of(harness: Harness) -> StreamHealth:
 
 
 def found(watch: StreamHealth) -> Condition:
-    """What it found last."""
+    """Its last condition."""
     return watch.condition
 
 
@@ -62,19 +62,19 @@ async def test_losses_that_lie_far_apart_are_forgiven(harness: Harness) -> None:
 
 
 async def test_webhooks_that_wait_beside_an_idle_stream_are_taken(harness: Harness) -> None:
-    """Nothing is under way, and somebody has asked for the grace: it takes or has lost what was published."""
+    """Nothing is under way, and a processor has asked for the grace: it takes or has lost what was published."""
     lost = event()
     await harness.record(lost)
     await harness.set_row(lost, LONG)
     watch = watch_of(harness)
     await watch.saw(IDLE, elapsed_seconds=0.5)
-    assert found(watch) is Condition.WELL  # nobody has asked for so long
+    assert found(watch) is Condition.WELL  # no processor has asked for so long
     watch.fetched(0, seconds=2)
     await watch.saw(IDLE, elapsed_seconds=0.5)
     assert found(watch) is Condition.STALLED
 
 
-async def test_a_retry_that_nobody_publishes_is_taken(harness: Harness) -> None:
+async def test_an_unpublished_retry_is_taken(harness: Harness) -> None:
     """The sweep brings what is due within a second or two; it is given more."""
     retry = event()
     await harness.record(retry, attempts=1)
@@ -93,7 +93,7 @@ async def test_a_retry_that_nobody_publishes_is_taken(harness: Harness) -> None:
         ConsumerProgress(delivered=8, acknowledged=7, pending=0, ack_pending=1),
         ConsumerProgress(delivered=7, acknowledged=7, pending=1, ack_pending=0),
     ],
-    ids=["in somebody's hand", "not delivered yet"],
+    ids=["in another's hand", "not delivered yet"],
 )
 async def test_what_is_on_its_way_is_left_to_the_stream(harness: Harness, progress: ConsumerProgress) -> None:
     """However long another processor takes for it."""
@@ -107,7 +107,7 @@ async def test_what_is_on_its_way_is_left_to_the_stream(harness: Harness, progre
 
 
 async def test_what_a_consumer_owes_and_never_brings_is_taken(harness: Harness) -> None:
-    """It has messages for whoever asks, and asking for the grace brought none."""
+    """It has messages for any processor that asks, and asking for the grace brought none."""
     owed = event()
     await harness.record(owed)
     await harness.set_row(owed, LONG)

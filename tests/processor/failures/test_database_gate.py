@@ -44,7 +44,7 @@ async def test_what_is_held_while_postgres_is_away_takes_effect_when_it_is_back(
 async def test_a_processor_ahead_of_its_migration_burns_no_attempt(
     own_postgres: PostgresServer, own_harness: Harness, nats_url: str
 ) -> None:
-    """Whoever deploys first and migrates after: webhooks wait, the processor says for what, and begins by itself."""
+    """Deployed first and migrated after: webhooks wait, the processor says for what, and begins by itself."""
     early = event()
     await own_harness.record(early)
     async with open_relay(own_postgres.url(), nats_url) as relay:
@@ -66,7 +66,7 @@ async def test_a_processor_ahead_of_its_migration_burns_no_attempt(
 
 
 async def test_what_the_schema_lacks_is_said_once(database: Database, capfd: pytest.CaptureFixture[str]) -> None:
-    """A processor that waits for hours must not fill its log, nor leave anybody in doubt."""
+    """A processor that waits for hours must not fill its log, nor leave the operator in doubt."""
     logs.configure("processor", "info")
     database_gate = DatabaseGate(database, asyncio.Event())
     await database.execute("ALTER FUNCTION sluice_claim_batch RENAME TO not_yet_there")
@@ -110,7 +110,7 @@ async def test_nothing_is_fetched_while_postgres_is_away(
             await own_postgres.stop()
             await relay.publish(first)
             await until(lambda: _is_in_outage(admin_port))
-            await until(lambda: _waits_for_nothing(nats_url))  # a pull of another lane may have been under way
+            await until(lambda: _waits_for_nothing(nats_url))  # a pull of another loop may have been under way
             await relay.publish(*rest)
             await until(lambda: _are_pending(relay, len(rest)))
             assert (await relay.stream.consumer_state(CONSUMER)).ack_pending == 1
@@ -148,7 +148,7 @@ async def test_pauses_grow_and_only_success_makes_them_short_again(database: Dat
 
 
 async def test_a_stop_ends_a_pause(database: Database) -> None:
-    """Nobody waits for PostgreSQL during a shutdown."""
+    """A shutdown does not wait for PostgreSQL."""
     stop = asyncio.Event()
     database_gate = DatabaseGate(database, stop)
     stop.set()

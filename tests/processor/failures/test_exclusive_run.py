@@ -1,4 +1,4 @@
-"""One that may end the process runs while the lanes have nothing else in hand."""
+"""One that may end the process runs while the loops have nothing else in hand."""
 
 import asyncio
 
@@ -12,7 +12,7 @@ from tests.waiting import until
 
 
 async def test_one_waits_until_the_other_lanes_have_ended_and_keeps_them_from_fetching() -> None:
-    """Its own lane, which has messages in hand too, is not waited for."""
+    """Its own loop, which has messages in hand too, is not waited for."""
     exclusive_run = ExclusiveRun()
     ended, alone = asyncio.Event(), asyncio.Event()
 
@@ -22,7 +22,7 @@ async def test_one_waits_until_the_other_lanes_have_ended_and_keeps_them_from_fe
 
     async def be_alone() -> None:
         with exclusive_run.working():
-            async with exclusive_run.alone():
+            async with exclusive_run.exclusive():
                 alone.set()
                 assert exclusive_run.fetching.locked()
 
@@ -38,7 +38,7 @@ async def test_one_waits_until_the_other_lanes_have_ended_and_keeps_them_from_fe
 
 
 async def test_two_that_want_to_be_alone_do_not_wait_for_each_other() -> None:
-    """Each lane has one; they run one after the other, or the second one beside the rest."""
+    """Each loop has one; they run one after the other, or the second one beside the rest."""
     exclusive_run = ExclusiveRun()
     both = asyncio.Barrier(2)
     running: list[int] = []
@@ -46,7 +46,7 @@ async def test_two_that_want_to_be_alone_do_not_wait_for_each_other() -> None:
     async def be_alone(number: int) -> None:
         with exclusive_run.working():
             await both.wait()
-            async with exclusive_run.alone():
+            async with exclusive_run.exclusive():
                 running.append(number)
 
     async with asyncio.timeout(1.5), asyncio.TaskGroup() as group:
@@ -58,9 +58,9 @@ async def test_two_that_want_to_be_alone_do_not_wait_for_each_other() -> None:
 async def test_one_that_hangs_does_not_keep_the_lanes_for_itself() -> None:
     """The one after it is not alone: they have as long for themselves."""
     exclusive_run = ExclusiveRun()
-    async with exclusive_run.alone():
+    async with exclusive_run.exclusive():
         await asyncio.sleep(0.2)  # the time that it takes
-    async with exclusive_run.alone():
+    async with exclusive_run.exclusive():
         assert not exclusive_run.fetching.locked()
 
 
@@ -101,7 +101,7 @@ async def test_a_message_of_a_known_starter_that_is_new_runs_last_too(harness: H
 
 
 async def test_a_consumers_lanes_are_those_that_solitude_knows(harness: Harness) -> None:
-    """A lane at work keeps the lock's holder waiting; a fetch waits for the lock."""
+    """A loop at work keeps the lock's holder waiting; a fetch waits for the lock."""
     running, may_end = asyncio.Event(), asyncio.Event()
 
     @handles("test.waits", registry=harness.registry)
@@ -114,7 +114,7 @@ async def test_a_consumers_lanes_are_those_that_solitude_knows(harness: Harness)
     entered = asyncio.Event()
 
     async def be_alone() -> None:
-        async with consumer.worker.exclusive_run.alone():
+        async with consumer.worker.exclusive_run.exclusive():
             entered.set()
 
     async with asyncio.timeout(30), asyncio.TaskGroup() as group:

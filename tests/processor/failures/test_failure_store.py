@@ -45,7 +45,7 @@ async def test_a_failed_attempt_is_on_record_and_due_again(failing: Harness) -> 
     assert message.is_acknowledged
 
 
-async def test_a_failure_is_reported_without_anybodys_data(failing: Harness) -> None:
+async def test_a_failure_is_reported_without_personal_data(failing: Harness) -> None:
     """last_error and error_logs say class, handler and place, and quote nothing."""
     [message] = await failing.recorded(event("test.fails"))
     await failing.take(message)

@@ -1,4 +1,4 @@
-"""Runs alone are counted, by one lane at a time."""
+"""Runs alone are counted, by one loop at a time."""
 
 import asyncio
 from typing import cast

@@ -27,7 +27,7 @@ def failed(cause: Exception, *, connection_lost: bool = False, is_foreign: bool 
 
 
 def lost_by(last_word: Exception) -> asyncpg.ConnectionDoesNotExistError:
-    """What asyncpg raises where PostgreSQL says why it ends a connection."""
+    """The error of asyncpg's where PostgreSQL says why it ends a connection."""
     error = asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")
     error.__cause__ = last_word
     return error
@@ -70,7 +70,7 @@ def test_a_parked_event_looks_at_least_every_ten_minutes() -> None:
     [
         (failed(ValueError("no")), Blame.EVENT),
         (failed(TimeoutError()), Blame.EVENT),
-        (failed(ConnectionRefusedError("somebody's HTTP server")), Blame.EVENT),
+        (failed(ConnectionRefusedError("another HTTP server")), Blame.EVENT),
         (failed(asyncpg.UniqueViolationError("23505")), Blame.EVENT),
         (failed(asyncpg.NumericValueOutOfRangeError("22003")), Blame.EVENT),
         (failed(asyncpg.UndefinedTableError("42P01")), Blame.EVENT),
@@ -137,7 +137,7 @@ def test_a_described_failure_says_where_and_what() -> None:
 
 
 def test_a_described_failure_is_short_and_printable() -> None:
-    """What a person reads in psql has no control characters and at most 500 characters."""
+    """Text for a person in psql has no control characters and at most 500 characters."""
     text = describe(failed(asyncpg.UndefinedTableError("x\x00\n" * 1000)))
     assert len(text) <= LONGEST
     assert text.isprintable()

@@ -49,7 +49,7 @@ def backfill(harness: Harness) -> Backfill:
 
 
 async def status_of(harness: Harness, events_id: str) -> str:
-    """What the events row says."""
+    """The status of the events row."""
     rows = await harness.database.fetch("SELECT payment_status FROM events WHERE id = $1::uuid", events_id)
     status = rows[0]["payment_status"]
     assert isinstance(status, str)
@@ -71,7 +71,7 @@ async def test_a_parked_payment_heals_when_its_row_appears(harness: Harness) -> 
 
 
 async def test_a_payment_heals_also_after_its_event_has_ended_unmatched(harness: Harness) -> None:
-    """Patience ended, nobody is alarmed; the row appears years later and still shows the payment."""
+    """Patience ended, without an alarm; the row appears years later and still shows the payment."""
     harness.patience = Patience(patience_seconds=0, spread=flat(0))
     events_id = str(uuid.uuid4())
     event = paid(events_id)

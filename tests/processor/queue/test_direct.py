@@ -95,7 +95,7 @@ async def test_no_webhook_is_in_two_hands(harness: Harness) -> None:
 
 
 async def test_several_at_once_give_each_webhook_one_effect(harness: Harness) -> None:
-    """Whoever comes second is told nothing and asks again."""
+    """The processor that comes second gets nothing and asks again."""
     events = [event() for _ in range(200)]
     await harness.record(*events)
 
@@ -111,7 +111,7 @@ async def test_several_at_once_give_each_webhook_one_effect(harness: Harness) ->
     assert set((await harness.effects()).values()) == {1}
 
 
-async def test_a_row_that_somebody_holds_is_left(harness: Harness) -> None:
+async def test_a_locked_row_is_left(harness: Harness) -> None:
     """It does not keep the others waiting."""
     held, free = event(), event()
     await harness.record(held, free)
@@ -121,7 +121,7 @@ async def test_a_row_that_somebody_holds_is_left(harness: Harness) -> None:
 
 
 async def test_what_was_in_the_hand_of_a_process_that_died_runs_alone(harness: Harness) -> None:
-    """A few at a time, for one of them may have killed it; what nobody had in hand runs as ever."""
+    """A few at a time, for one of them may have killed it; what no process had in hand runs as ever."""
     suspects, fresh = [event() for _ in range(30)], event()
     await harness.record(*suspects)
     assert len(await take(Direct(harness.database))) == 30
@@ -160,7 +160,7 @@ async def test_a_process_that_lives_keeps_what_it_has(harness: Harness) -> None:
 
 
 async def test_a_process_that_ends_leaves_no_trace(harness: Harness) -> None:
-    """What it did not come to is no suspect."""
+    """A webhook that it did not come to is no suspect."""
     await harness.record(event())
     source = Direct(harness.database)
     source.finished(await take(source))
@@ -172,7 +172,7 @@ async def test_a_process_that_ends_leaves_no_trace(harness: Harness) -> None:
 async def test_what_was_leased_without_an_answer_is_free_at_the_next_look(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The lease is committed and nobody works on it: it must not wait until that runs out."""
+    """The lease is committed and no loop works on it: it must not wait until that runs out."""
     await harness.record(event())
     source = Direct(harness.database)
     fetch = Database.fetch
@@ -192,7 +192,7 @@ async def test_what_was_leased_without_an_answer_is_free_at_the_next_look(
 async def test_after_an_outage_no_lease_counts_as_one_of_the_dead(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody could renew it."""
+    """No process could renew it."""
     await harness.record(event())
     await take(Direct(harness.database))
     await run_out(harness.database)
@@ -211,7 +211,7 @@ async def test_after_an_outage_no_lease_counts_as_one_of_the_dead(
 
 
 async def test_a_look_begins_where_the_first_open_row_is(harness: Harness) -> None:
-    """What was processed since the oldest transaction began is not walked over each time."""
+    """Rows processed since the oldest transaction began are not walked over each time."""
     events = [event() for _ in range(3_000)]
     await harness.record(*events)
     await harness.database.execute("UPDATE webhook_logs SET published_at = now() - interval '1 hour'")

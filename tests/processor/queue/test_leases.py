@@ -35,7 +35,7 @@ async def opened(nats_url: str, *, ack_wait_seconds: float) -> AsyncIterator[Jet
 
 
 async def test_a_message_that_is_worked_on_does_not_come_again(harness: Harness, nats_url: str) -> None:
-    """However often ack_wait passes; once nobody works on it any more it does."""
+    """However often ack_wait passes; once no loop works on it any more it does."""
     leases = Leases(Direct(harness.database), ACK_WAIT_SECONDS)
     async with opened(nats_url, ack_wait_seconds=ACK_WAIT_SECONDS) as stream, asyncio.TaskGroup() as group:
         await stream.publish(MESSAGE)
@@ -49,7 +49,7 @@ async def test_a_message_that_is_worked_on_does_not_come_again(harness: Harness,
 
 
 async def test_a_suspect_whose_process_dies_comes_again_long_before_ack_wait(harness: Harness, nats_url: str) -> None:
-    """Another one may have killed it; while the process lives nobody else gets it."""
+    """Another one may have killed it; while the process lives it is delivered nowhere else."""
     leases = Leases(Direct(harness.database), ack_wait_seconds=300)
     async with opened(nats_url, ack_wait_seconds=300) as stream, asyncio.TaskGroup() as group:
         await stream.publish(MESSAGE)
@@ -65,7 +65,7 @@ async def test_a_suspect_whose_process_dies_comes_again_long_before_ack_wait(har
 
 
 async def test_a_turn_keeps_few_suspects_in_hand(harness: Harness) -> None:
-    """The others go to whoever asks next: the process may die of any of them."""
+    """The others go to the next processor that asks: this process may die of any of them."""
     messages = [message.again() for message in await harness.recorded(*(event() for _ in range(25)))]
     await harness.take(*messages)
     assert sum(message.is_acknowledged for message in messages) == 20
@@ -95,7 +95,7 @@ async def test_a_turn_gives_back_what_it_has_no_time_for(harness: Harness) -> No
 async def test_an_outage_is_waited_out_with_the_messages_in_hand(
     own_postgres: PostgresServer, own_harness: Harness
 ) -> None:
-    """Given back, each would come again as a suspect, and PostgreSQL is away for everybody."""
+    """Given back, each would come again as a suspect, and PostgreSQL is away for every processor."""
     own_harness.hold_seconds = 0.1  # less than it takes to start PostgreSQL
     messages = await own_harness.recorded(*(event() for _ in range(5)))
     await own_postgres.stop()

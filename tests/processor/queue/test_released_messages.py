@@ -1,4 +1,4 @@
-"""What this process left unacknowledged itself is told from what died with another."""
+"""Messages that this process left unacknowledged itself are told from what died with another."""
 
 from dataclasses import replace
 

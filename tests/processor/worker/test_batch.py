@@ -1,4 +1,4 @@
-"""Who runs together."""
+"""Which events run together."""
 
 from processor.outcome import Work
 from processor.worker.batch import Batch, plan
@@ -21,7 +21,7 @@ def test_a_redelivered_message_runs_alone_after_all_others() -> None:
     """It may have killed the process that held it."""
     suspect, fresh = work(event(), deliveries=2), work(event())
     batches = plan([suspect, fresh])
-    assert [(batch.works, batch.alone) for batch in batches] == [((fresh,), False), ((suspect,), True)]
+    assert [(batch.works, batch.is_isolated) for batch in batches] == [((fresh,), False), ((suspect,), True)]
 
 
 def test_redelivered_messages_run_from_the_other_end_every_other_time() -> None:
@@ -33,7 +33,7 @@ def test_redelivered_messages_run_from_the_other_end_every_other_time() -> None:
 
 
 def test_one_that_began_alone_and_never_ended_runs_last() -> None:
-    """It is the likeliest to take the process down, and then nobody waits behind it."""
+    """It is the likeliest to take the process down, and then no other event waits behind it."""
     events = [event() for _ in range(3)]
     for deliveries in (2, 3):
         works = [work(each, deliveries=deliveries) for each in events]
@@ -50,7 +50,7 @@ def test_an_id_that_comes_twice_runs_in_two_transactions() -> None:
 
 
 def test_halves_hold_everything_once() -> None:
-    """Halving loses nobody and doubles nobody."""
+    """Halving loses and doubles no event."""
     works = tuple(work(event()) for _ in range(7))
     left, right = Batch(works).halves()
     assert left.works + right.works == works

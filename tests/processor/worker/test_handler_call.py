@@ -48,7 +48,7 @@ async def test_it_is_one_failed_attempt_of_that_event(misbehaving: Harness, even
 
 
 async def test_a_handler_that_goes_on_writes_nothing_any_more(misbehaving: Harness) -> None:
-    """Its connection is gone, so what it writes afterwards is in no transaction of anybody's."""
+    """Its connection is gone, so what it writes afterwards is in no transaction."""
     [bad] = await misbehaving.recorded(event("test.swallow_and_go_on"))
     await misbehaving.take(bad)
     again = await misbehaving.recorded(*(event() for _ in range(5)))
@@ -97,7 +97,7 @@ async def test_a_long_statement_that_a_handler_left_behind_is_cancelled(misbehav
 
 
 async def test_a_task_that_begins_later_finds_the_transaction_closed(misbehaving: Harness) -> None:
-    """It writes nothing, neither into its own event's transaction nor into another's, and harms nobody."""
+    """It writes nothing, neither into its own event's transaction nor into another's, and harms no other."""
     may_begin, refused = asyncio.Event(), asyncio.Event()
 
     @handles("test.leaves_one_for_later", registry=misbehaving.registry)
@@ -142,7 +142,7 @@ async def test_a_fault_of_a_handlers_own_connection_is_its_own_attempt(harness: 
 
 
 async def test_a_lock_of_another_on_our_own_connection_is_postponed_still(harness: Harness) -> None:
-    """There the transaction is lost with it, and nobody is to blame."""
+    """There the transaction is lost with it, and no event is to blame."""
 
     @handles("test.locks", registry=harness.registry)
     async def lock(_: StripeEvent, tx: Transaction) -> None:

@@ -1,4 +1,4 @@
-"""What the processor counts."""
+"""Metrics of the processor."""
 
 import json
 import time

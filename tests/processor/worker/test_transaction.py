@@ -31,8 +31,8 @@ async def test_an_event_takes_effect_once_and_its_row_says_so(harness: Harness) 
     assert message.acknowledgements == 1
 
 
-async def test_a_claim_reads_its_own_rows_alone_by_a_plan_made_before_the_backlog(harness: Harness) -> None:
-    """What waits is all in one small index while nothing waits; a plan that is kept must not have chosen that."""
+async def test_cached_claim_plan_uses_key_lookup(harness: Harness) -> None:
+    """All that waits is in one small index while nothing waits; a plan that is kept must not have chosen that."""
     async with harness.database.acquire() as connection:
         undo = connection.transaction()
         await undo.start()
@@ -61,7 +61,7 @@ async def test_a_claim_says_whether_patience_ends(harness: Harness, parked_at: s
     assert isinstance(processor, Processor)
     work = Work(message.event, 0, message.incoming())
     async with harness.database.acquire() as connection, connection.transaction():
-        claimed = await processor._claim(connection, [work], alone=False, lock_seconds=1)
+        claimed = await processor._claim(connection, [work], isolated=False, lock_seconds=1)
     assert claimed.rows == {message.event.stripe_event_id: Claimed(message.event, is_last_look)}
     assert int(claimed.transaction) > 0
 
@@ -115,7 +115,7 @@ async def test_a_dead_event_stays_dead(harness: Harness) -> None:
 
 
 async def test_a_row_that_another_processor_holds_is_left_to_come_again(harness: Harness) -> None:
-    """A locked row delays nobody and its message stays unacknowledged."""
+    """A locked row delays no other and its message stays unacknowledged."""
     locked, free = await harness.recorded(event(), event())
     async with harness.database.acquire() as other, other.transaction():
         await other.execute(
@@ -129,7 +129,7 @@ async def test_a_row_that_another_processor_holds_is_left_to_come_again(harness:
 
 
 async def test_an_event_without_a_row_is_named_once_and_not_processed(harness: Harness) -> None:
-    """What an asynchronous failover lost is never processed as it is; the stream keeps the message."""
+    """A webhook lost in an asynchronous failover is never processed as it is; the stream keeps the message."""
     lost, worker = Message(event()), harness.worker()
     for _ in range(3):
         await worker.take([lost.incoming()])
@@ -160,7 +160,7 @@ async def test_an_unknown_type_is_processed_as_ignored(harness: Harness) -> None
 
 
 async def test_an_organisers_event_is_not_given_to_a_handler_that_did_not_ask(harness: Harness) -> None:
-    """What it claims is the organiser's word; it is settled as what nobody handles."""
+    """Its claims are the organiser's word; it is settled like an event without a handler."""
     theirs = replace(event(), stripe_event_id="evt_1@7", tenant="7")
     await harness.take(*await harness.recorded(theirs))
     row = await harness.row(theirs)
@@ -169,7 +169,7 @@ async def test_an_organisers_event_is_not_given_to_a_handler_that_did_not_ask(ha
 
 
 async def test_a_thin_event_is_visibly_dead(harness: Harness) -> None:
-    """Nobody can apply it yet, so it must not pass for ignored."""
+    """This release cannot apply it, so it must not pass for ignored."""
     [message] = await harness.recorded(thin_event("evt_thin_1"))
     await harness.take(message)
     row = await harness.row(message.event)
@@ -230,7 +230,7 @@ async def test_several_handlers_of_one_type_all_run(harness: Harness) -> None:
 
 
 async def test_a_parked_event_has_the_other_handlers_effects_once(harness: Harness) -> None:
-    """What a handler of one event writes would commit with each look; so it is asked when the waiting is over."""
+    """A handler of one event would commit its writes with each look; so it is asked when the waiting is over."""
     looks: Iterator[Outcome] = iter([Parked("events row 7"), Parked("events row 7"), Applied()])
 
     @handles_batch("test.effect", registry=harness.registry)
@@ -312,7 +312,7 @@ async def test_a_deferred_constraint_that_fails_at_the_commit_counts_as_an_attem
 
 
 async def test_two_processors_with_the_same_messages_have_one_effect(harness: Harness) -> None:
-    """Whoever claims a row first runs it; the other leaves it or learns that it is done."""
+    """The processor that claims a row first runs it; the other leaves it or learns that it is done."""
     events = [event() for _ in range(40)]
     await harness.record(*events)
     mine = [Message(each) for each in events]

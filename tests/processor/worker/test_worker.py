@@ -67,7 +67,7 @@ async def test_a_hanging_handler_counts_as_an_attempt(harness: Harness) -> None:
     assert await harness.effects() == {fine.event.stripe_event_id: 1}
 
 
-async def test_a_lock_that_somebody_holds_burns_no_attempt(harness: Harness) -> None:
+async def test_another_sessions_lock_burns_no_attempt(harness: Harness) -> None:
     """Only the event that meets the lock is postponed; nothing failed, so nothing is counted."""
     harness.limits = Limits(lock_seconds=0.1)
     await harness.database.execute("CREATE TABLE shared (id int PRIMARY KEY, n int); INSERT INTO shared VALUES (1, 0)")
@@ -139,7 +139,7 @@ async def test_a_deadlock_is_tried_again_at_once(harness: Harness) -> None:
 
 
 async def test_a_redelivered_event_runs_alone_after_its_start_is_committed(harness: Harness) -> None:
-    """While it runs, the start is visible to everybody; when it ended, it is gone."""
+    """While it runs, the start is visible to all; when it ended, it is gone."""
     seen: list[int] = []
 
     @handles("test.looks", registry=harness.registry)
@@ -229,7 +229,7 @@ async def test_a_stop_leaves_what_has_not_begun(harness: Harness) -> None:
 
 
 async def test_what_is_held_too_long_is_left_to_come_again(harness: Harness) -> None:
-    """A fetch full of slow events must not be worked on when its messages are with somebody else already."""
+    """A fetch full of slow events must not be worked on when its messages are with another processor already."""
     harness.hold_seconds = 0
     first, second = await harness.recorded(event(), event())
     second = second.again()

@@ -174,6 +174,19 @@ async def test_production_looks_at_live_mode_with_the_live_key() -> None:
     assert [one["name"] for one in told["findings"]] == ["wrong_mode", "secrets_unknown"]
 
 
+async def test_a_wrong_key_of_the_other_mode_is_worth_a_note() -> None:
+    """Our own mode is judged all the same."""
+    world = offline_stripe()
+    register(world, endpoint())
+    async with doctor(world) as run:
+        told = await run.json(STRIPE_API_KEY=f"{TEST_KEY},rk_live_wrong")
+    assert [(one["name"], one["weight"]) for one in told["findings"]] == [
+        ("secrets_unknown", "note"),
+        ("unseen", "note"),
+    ]
+    assert "live mode" in told["findings"][1]["text"]
+
+
 @pytest.mark.parametrize("fault", [broken(), Fault(is_cut_off=True)])
 async def test_a_stripe_that_answers_badly_is_told(fault: Fault) -> None:
     """500, and an answer that is cut off."""

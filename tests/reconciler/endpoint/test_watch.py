@@ -19,6 +19,7 @@ from tests.metrics import counted
 from tests.reconciler.asking import asking
 from tests.reconciler.endpoint.registered import NEEDED, TYPES, destination, endpoint, register
 from tests.stripe_world import TEST_KEY, offline_stripe
+from tests.waiting import until
 
 OLD, NEW = "platform:ffff0000", "platform:0a1b2c3d"
 PROVEN = Proofs({OLD: 1_790_000_000.0}, configured=(OLD,))
@@ -51,7 +52,7 @@ async def watching(
         async def proofs() -> Proofs | None:
             return found.proofs
 
-        found = Watching(EndpointWatch(needed, {False: api}, proofs=proofs))
+        found = Watching(EndpointWatch(needed, {False: api}, proofs=proofs, types=subscribed_types))
         yield found
 
 
@@ -91,7 +92,7 @@ async def test_a_type_that_is_unsubscribed() -> None:
 
 
 async def test_what_is_worth_a_note_is_no_finding_of_the_service() -> None:
-    """A superfluous type alarms nobody."""
+    """A superfluous type raises no alarm."""
     world = offline_stripe()
     register(world, endpoint(types=TYPES | {"topup.created"}))
     async with watching(world) as watched:
@@ -169,8 +170,7 @@ async def test_nothing_is_shown_once_another_replica_looks() -> None:
     world = offline_stripe()
     async with watching(world) as watched:
         running = asyncio.create_task(watched.watch.run())
-        while watched.watch.status()["findings"] != ["not_registered"]:
-            await asyncio.sleep(0.01)
+        await until(lambda: watched.watch.status()["findings"] == ["not_registered"])
         running.cancel()
         await asyncio.wait([running])
         assert watched.watch.status()["findings"] == []
