@@ -28,7 +28,6 @@ SERVICES = {
     "sluice_reconciler": [*sorted((ROOT / "reconciler").rglob("*.sql")), ERRORS],
     "sluice_operator": [
         *sorted((ROOT / "sluice" / "operations").rglob("*.sql")),
-        *sorted((ROOT / "sluice" / "ops" / "why").rglob("*.sql")),
         ROOT / "sluice" / "inbox" / "operations.sql",
         ERRORS,
     ],

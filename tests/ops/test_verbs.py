@@ -39,11 +39,11 @@ async def test_a_dead_webhook_is_replayed(db: Connection, operator_url: str) -> 
     assert tuple(row) == (0, None)
 
 
-async def test_why_tells_of_the_decision(database_url: str, db: Connection, operator_url: str) -> None:
+async def test_why_tells_of_the_decision(db: Connection, operator_url: str) -> None:
     """The story of a webhook names the person who replayed it, and the reason, months later too."""
     await insert_webhook(db, "evt_1", dead_at=NOW, outcome="failed", processing_attempts=16)
     await cli("replay", "evt_1", "--reason", "handler mended", DATABASE_URL=operator_url)
-    [webhook] = (await cli_json("why", "evt_1", DATABASE_URL=database_url))["webhooks"]
+    [webhook] = (await cli_json("why", "evt_1", DATABASE_URL=operator_url))["webhooks"]
     assert [(error["severity"], error["resolved"]) for error in webhook["errors"]] == [("info", True)]
     assert webhook["errors"][0]["message"].endswith(": handler mended (operation 1)")
 
