@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from processor.failures.classify import Blame, blame
 from processor.failures.error_summary import describe
-from processor.failures.retries import Blame, blame
 from processor.failures.token_bucket import TokenBucket
 from processor.payments.backfill_backoff import Postponed
 from processor.payments.ledger import RowChange

@@ -9,12 +9,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from processor.failures.connection_witness import ConnectionWitness
-from processor.failures.database_gate import DatabaseGate
-from processor.failures.exclusive_run import ExclusiveRun
-from processor.failures.failure_store import FailureStore
-from processor.failures.isolated_runs import IsolatedRuns
-from processor.failures.retries import (
+from processor.failures.classify import (
     Blame,
     HandlerFailed,
     LostOutsideHandlers,
@@ -23,6 +18,11 @@ from processor.failures.retries import (
     missed_deadline,
     says_shutdown,
 )
+from processor.failures.connection_witness import ConnectionWitness
+from processor.failures.database_gate import DatabaseGate
+from processor.failures.exclusive_run import ExclusiveRun
+from processor.failures.failure_store import FailureStore
+from processor.failures.isolated_runs import IsolatedRuns
 from processor.outcome import MessageOutcome, Suspect, Work, is_answered
 from processor.queue.released_messages import ReleasedMessages
 from processor.worker.batch import Batch, plan, run_isolated

@@ -417,6 +417,7 @@ CREATE TABLE reconcile_account (
     problem_text         text,
     problem_since        timestamptz,
     updated_at           timestamptz NOT NULL DEFAULT now(),
+    is_listed            boolean NOT NULL DEFAULT true,               -- false: left out now; the watermark stays for its return
     PRIMARY KEY (livemode, account)
 );
 ALTER TABLE reconcile_account ENABLE ROW LEVEL SECURITY;
@@ -425,7 +426,7 @@ CREATE POLICY sluice_migrator ON reconcile_account TO sluice_migrator USING (tru
 CREATE POLICY sluice_reconciler ON reconcile_account TO sluice_reconciler USING (true) WITH CHECK (true);
 GRANT SELECT ON reconcile_account TO sluice_healthd;
 GRANT ALL ON reconcile_account TO sluice_migrator;
-GRANT DELETE, INSERT, SELECT, UPDATE ON reconcile_account TO sluice_reconciler;
+GRANT INSERT, SELECT, UPDATE ON reconcile_account TO sluice_reconciler;
 
 -- Which reconciler works.
 CREATE TABLE reconcile_lease (

@@ -71,7 +71,7 @@ class _OnDemand(click.Group):
 @click.version_option(version(), message="%(prog)s %(version)s")
 def sluice() -> None:
     """
-    See what Sluice does, and why.
+    Inspect and operate Sluice.
 
     DATABASE_URL (or DATABASE_URL_FILE) says which database. Where neither is set, the stack that `make run` started
     here is meant (.local/stack.env). A member of the role sluice_migrator may use status, why, retry, replay,

@@ -10,8 +10,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from processor.failures import connection_witness as witness
+from processor.failures.classify import LostOutsideHandlers
 from processor.failures.connection_witness import ConnectionWitness
-from processor.failures.retries import LostOutsideHandlers, Schedule
+from processor.failures.retry_policy import Schedule
 from processor.outcome import Work
 from sluice.contract.event import StripeEvent
 from sluice.postgres.pool import DATABASE_ERRORS, Database

@@ -12,7 +12,7 @@ from processor.bulkhead.fair_share import LEAST_ROOM
 from processor.bulkhead.quarantine import FIRST_SECONDS, LONGEST_SECONDS, Fault, Quarantine
 from processor.bulkhead.routing import Routing
 from processor.bulkhead.side_worker import SideWorker, is_heavy
-from processor.failures.retries import HandlerFailed
+from processor.failures.classify import HandlerFailed
 from processor.outcome import Work
 from processor.queue.deferral import Deferral
 from processor.queue.direct import Direct

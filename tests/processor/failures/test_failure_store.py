@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from processor.failures.retries import Blame, Patience, Schedule
+from processor.failures.classify import Blame
+from processor.failures.retry_policy import Patience, Schedule
 from processor.outcome import Duplicate, Failed, Work
 from sluice.contract.envelope import read_event
 from sluice.contract.event import StripeEvent

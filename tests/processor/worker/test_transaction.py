@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from processor.failures.retries import Patience
+from processor.failures.retry_policy import Patience
 from processor.outcome import Claimed, Work
 from processor.worker.transaction import Processor
 from sluice.contract.event import StripeEvent

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from processor.failures.retries import Schedule
+from processor.failures.retry_policy import Schedule
 from processor.worker.transaction import Limits
 from sluice.contract.event import StripeEvent
 from sluice.registry import Registry, Transaction, handles
