@@ -79,6 +79,8 @@ class ReplicaSeen:
     stream_settings_refused: tuple[str, ...] = ()
     webhook_secret: Configured = Configured.UNKNOWN
     secret_key: Configured = Configured.UNKNOWN
+    api_key: Configured = Configured.UNKNOWN
+    """Of the reconciler: the key that it asks Stripe with."""
     forged_age_seconds: float | None = None
     """How long ago it was sent a message that did not hold what its row holds."""
 

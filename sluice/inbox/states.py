@@ -99,8 +99,7 @@ class Actor(StrEnum):
     @property
     def role(self) -> str:
         """Database role that has the rights for it."""
-        services = {Actor.RELAY: Actor.INGEST, Actor.OPERATOR: Actor.PROCESSOR}
-        return f"sluice_{services.get(self, self)}"
+        return f"sluice_{Actor.INGEST if self is Actor.RELAY else self}"
 
 
 WAITING: Final = (State.QUEUED, State.FAILED, State.PARKED, State.POSTPONED)
@@ -319,8 +318,16 @@ TRANSITIONS: Final = (
         "replay",
         Actor.OPERATOR,
         "operations.replay",
-        _arrows([State.DEAD, State.UNSUPPORTED, State.UNFETCHABLE], State.QUEUED),
+        _arrows([State.DEAD, State.UNSUPPORTED], State.QUEUED),
         "Begin another life with all attempts, because an operator says so.",
+    ),
+    Transition(
+        "replay after its end",
+        Actor.OPERATOR,
+        "operations.replay_ended",
+        _arrows([State.PROCESSED, State.UNFETCHABLE, State.WRITTEN_OFF], State.QUEUED),
+        "Run the handlers again for a webhook that has its effect, or was written off, because an operator says so.",
+        "it has a body",
     ),
     Transition(
         "write off",

@@ -7,7 +7,7 @@ import orjson
 import pytest
 import pytest_asyncio
 
-from sluice.inbox.operations import Decision, read_states, replay
+from sluice.inbox.operations import Decision, read_states, replay_ended
 from sluice.inbox.states import State
 from sluice.postgres.pool import Database
 from sluice.simulator.stripe_api.faults import Fault, broken, too_many
@@ -20,6 +20,7 @@ FETCHED = (True, "fetched", False)
 UNFETCHABLE = (True, "unfetchable", False)
 PLATFORM = (False, None)
 ACCOUNT = "acct_1Connected"
+DECISION = Decision("ada", "the key has the right now")
 
 
 @pytest_asyncio.fixture
@@ -242,5 +243,5 @@ async def test_an_operator_may_have_it_fetched_again(made: Fetching, database: D
     await made.wait(thin(snapshot_event="evt_1"))
     await made.run()
     async with database.acquire() as connection:
-        assert await replay(connection, ["evt_thin_1"], Decision("ada", "the key has the right now")) == {"evt_thin_1"}
+        assert await replay_ended(connection, ["evt_thin_1"], DECISION) == {"evt_thin_1"}
         assert await read_states(connection, ["evt_thin_1"]) == {"evt_thin_1": State.QUEUED}
