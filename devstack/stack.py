@@ -20,6 +20,7 @@ from devstack.screen import Silence, Voice
 from devstack.servers import Servers
 from devstack.service import Service
 from devstack.signature_hint import SignatureHint
+from devstack.stripe_endpoint import register_endpoint
 from devstack.tally import is_migrated
 from devstack.together import together
 from devstack.wiring import SERVICES, Addresses, StripeAccess, Wiring
@@ -90,6 +91,7 @@ class Stack:
         }
         if self.stripe_access is not None:
             values |= {"STRIPE_API_KEY": self.stripe_access.key, "STRIPE_API_BASE": self.stripe_access.base}
+            values |= {"PUBLIC_URL": self.stripe_access.public_url} if self.stripe_access.public_url else {}
         for name, service in self.services.items():
             values[f"{name.upper()}_ADMIN_URL"] = service.admin_url
             values[f"{name.upper()}_PID"] = str(service.pid)
@@ -159,12 +161,14 @@ class Stack:
     async def _provide_stripe(self) -> StripeAccess | None:
         """The real one where its key is given, else an offline one; neither beside servers that are not ours."""
         if self.options.stripe_api_key is not None:
-            return StripeAccess(self.options.stripe_api_key, STRIPE_BASE)
+            return StripeAccess(self.options.stripe_api_key, STRIPE_BASE, self.options.extra.get("PUBLIC_URL", ""))
         if self.options.external is not None:
             return None
         self.stripe = OfflineStripe([Key(OFFLINE_KEY)])
         self.stripe.accounts |= connected_accounts()
-        return StripeAccess(OFFLINE_KEY, await self._parts.enter_async_context(serve(self.stripe)))
+        public_url = f"http://localhost:{self.options.port}" if self.options.port else "http://localhost"
+        register_endpoint(self.stripe, public_url)
+        return StripeAccess(OFFLINE_KEY, await self._parts.enter_async_context(serve(self.stripe)), public_url)
 
     async def _prepare_external(self, external: External) -> None:
         try:

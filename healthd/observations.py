@@ -79,6 +79,8 @@ class ReplicaSeen:
     stream_settings_refused: tuple[str, ...] = ()
     webhook_secret: Configured = Configured.UNKNOWN
     secret_key: Configured = Configured.UNKNOWN
+    endpoint_faults: tuple[str, ...] = ()
+    """Faults of our endpoint at Stripe, by the names that ``sluice doctor`` has for them."""
     forged_age_seconds: float | None = None
     """How long ago it was sent a message that did not hold what its row holds."""
 
