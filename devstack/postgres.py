@@ -29,7 +29,8 @@ from devstack.problems import StackProblem, explain
 from devstack.server import Server
 
 SUPERUSER = "postgres"
-LOGIN_ROLES = ("ingest", "processor", "healthd", "reconciler")
+SERVICE_LOGINS = ("ingest", "processor", "healthd", "reconciler")
+LOGIN_ROLES = (*SERVICE_LOGINS, "operator")
 DEFAULT_DATABASE = "sluice"
 START_SECONDS = 120.0  # recovery after a crash replays the log; an idle start takes a quarter of a second
 _POLL_SECONDS = 0.02

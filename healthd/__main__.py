@@ -29,7 +29,7 @@ WATCHED = StreamSpec(STREAM, (ALL_SUBJECTS,), is_ours=False)
 def main() -> None:
     """Read the settings from the environment and run until SIGTERM."""
     output.protect(NAME)
-    explain("sluice-healthd", "Look at every part of Sluice on its own schedule and say how it is.", Settings)
+    explain("sluice-healthd", "Poll every part of Sluice and report its health.", Settings)
     settings = load(Settings)
     run(NAME, settings, partial(watch, settings))
 

@@ -93,6 +93,8 @@ def _configuration_findings(name: str, service: ServiceSeen) -> Findings:
     elif name == KEY_HOLDER:
         said = secret_key_of(service)
         missing, unknown = Reason.SECRET_KEY_MISSING, Reason.SECRET_KEY_UNKNOWN
+    elif any(replica.api_key is Configured.MISSING for replica in service.telling):
+        return frozenset({Finding(Reason.STRIPE_API_REFUSED)})
     else:
         return NOTHING
     match said:

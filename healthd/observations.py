@@ -81,6 +81,8 @@ class ReplicaSeen:
     secret_key: Configured = Configured.UNKNOWN
     endpoint_faults: tuple[str, ...] = ()
     """Faults of our endpoint at Stripe, by the names that ``sluice doctor`` has for them."""
+    api_key: Configured = Configured.UNKNOWN
+    """Of the reconciler: the key that it asks Stripe with."""
     forged_age_seconds: float | None = None
     """How long ago it was sent a message that did not hold what its row holds."""
 

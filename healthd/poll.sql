@@ -30,7 +30,8 @@ SELECT
     count(*) FILTER (WHERE problem IN ('key_missing', 'key_refused', 'right_missing')) AS refused,
     (SELECT count(*) FROM thin_fetch) AS thin_waiting,
     (SELECT coalesce(extract(epoch FROM now() - min(asked_at)), 0)::float8 FROM thin_fetch) AS thin_oldest_age_seconds
-FROM reconcile_account;
+FROM reconcile_account
+WHERE is_listed;
 
 -- limit_statement --
 -- $1 milliseconds. Ends with the transaction, so that it works behind a transaction pooler. Without a sort each index is read

@@ -60,6 +60,7 @@ class _Logs(_Answer):
 class _Configuration(_Answer):
     stripe_webhook_secret: str = ""
     stripe_secret_key: str = ""
+    stripe_api_key: str = ""
 
 
 class _Work(_Answer):
@@ -113,6 +114,7 @@ def parse_answer(address: str, body: bytes) -> ReplicaSeen:
         webhook_secret=_configured(status.configuration.stripe_webhook_secret),
         secret_key=_configured(status.configuration.stripe_secret_key),
         endpoint_faults=tuple(status.endpoint.faults),
+        api_key=_configured(status.configuration.stripe_api_key),
         forged_age_seconds=status.work.forged_message_age_seconds if status.work else None,
     )
 

@@ -9,7 +9,7 @@ from sluice.runtime.settings import load
 from sluice.service.command_line import explain
 from sluice.service.service import run
 
-_PURPOSE = "Receive Stripe's webhooks, record each in PostgreSQL, answer 200, and ring JetStream's bell."
+_PURPOSE = "Receive Stripe's webhooks, record each in PostgreSQL, answer 200, and publish it to JetStream."
 _SECRET = "secrets that sign platform webhooks, with commas (without one they are answered 503)"  # noqa: S105  says what it is
 
 

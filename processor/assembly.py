@@ -27,7 +27,7 @@ _STREAM = StreamSpec(name=STREAM, subjects=(ALL_SUBJECTS,), is_ours=False)  # in
 
 
 async def serve_with(service: Service, registry: Registry, project: Projection) -> None:
-    """Process with these handlers, and heal with this projection, until the service is told to stop."""
+    """Process with these handlers, and backfill with this projection, until the service is told to stop."""
     settings = service.settings
     if not isinstance(settings, ProcessorSettings):
         raise TypeError("the processor is run with ProcessorSettings")
@@ -79,7 +79,7 @@ async def _serve(
 
 
 def _within(settings: ProcessorSettings) -> float:
-    """How long healing may go without a turn: it rests between two rounds."""
+    """How long the backfill may go without a turn: it rests between two rounds."""
     return TURNS_WITHIN_SECONDS + settings.heal_seconds
 
 

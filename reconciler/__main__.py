@@ -9,7 +9,7 @@ from sluice.runtime.settings import load
 from sluice.service.command_line import explain
 from sluice.service.service import run
 
-_PURPOSE = "Ask Stripe what never arrived, and record it."
+_PURPOSE = "Ask Stripe for webhooks that never arrived, and record them."
 _KEY = "restricted key that may read events and webhook endpoints; of each mode one, with a comma"
 
 

@@ -14,6 +14,7 @@ from sluice.error_log.error_log import ErrorLog
 from sluice.postgres.pool import Database
 
 PAGE = 100
+KEPT_SECONDS = 30 * 86_400
 
 
 async def list_page(api: StripeApi, account: Account, walked: Pass) -> ListedPage:
@@ -61,6 +62,8 @@ class Passes:
                 await self.standings.begin_anew(account)
                 walked = Pass(begins_at=walked.begins_at)
                 continue
+            if walked.until is None:
+                self._tell_of_lost(account, walked, page)
             walked = await self._keep(account, walked, page)
             if not page.has_more:
                 return walked
@@ -77,6 +80,16 @@ class Passes:
         metrics.show_page(account, page, filled)
         metrics.show_pass(account, walked, is_over=not page.has_more)
         return walked
+
+    def _tell_of_lost(self, account: Account, walked: Pass, page: ListedPage) -> None:
+        """Say once what no pass can fill: Stripe keeps events for thirty days."""
+        if walked.begins_at < page.said_at - KEPT_SECONDS:
+            self.errors.api(
+                f"The events of {account.name} were not listed for more than thirty days; of what is older Stripe has "
+                "no list any more. Compare its objects with your tables for the time before.",
+                severity="critical",
+                request_data={"account": account.name, "livemode": account.livemode},
+            )
 
     def _tell(self, account: Account, page: ListedPage, filled: Filled) -> None:
         for one in (*page.refused, *filled.refused):

@@ -1,6 +1,7 @@
 """The reconciler put together: what runs, and what it tells of itself."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -135,5 +136,5 @@ def _key(keys: RotatingSecret, livemode: bool) -> str | None:
     return keys_by_mode(keys.values()).get(livemode)
 
 
-def _modes(keys: RotatingSecret) -> Collection[bool]:
+def _modes(keys: RotatingSecret) -> AbstractSet[bool]:
     return keys_by_mode(keys.values()).keys()

@@ -46,7 +46,7 @@ Examples:
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
 def command(*, since: float, accounts: Sequence[str], dry_run: bool, rate: float, as_json: bool) -> None:
     """
-    Ask Stripe what never arrived, and record it.
+    Ask Stripe for webhooks that never arrived, and record them.
 
     Lists the events of the platform and of each connected account that is known, as Stripe keeps them: 30 days. What is
     missing is recorded as the reconciler does it, and the services process it; what is there stays as it is. It may run

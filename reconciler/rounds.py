@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Callable, Collection
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from reconciler import metrics
@@ -37,7 +38,7 @@ class Rhythm:
 class Choice:
     """Which accounts are listed."""
 
-    modes: Callable[[], Collection[bool]]
+    modes: Callable[[], AbstractSet[bool]]
     """``livemode`` of each key in force."""
     besides: Collection[str] = ()
     without: Collection[str] = ()
@@ -54,9 +55,11 @@ class Rounds:
     _now: dict[Account, asyncio.Event] = field(default_factory=dict)
     """For each account that is looked at: set, it is looked at without waiting for its turn."""
     _wanted: frozenset[Account] = frozenset()
+    _own: dict[bool, str] = field(default_factory=dict)
 
     async def run(self) -> None:
         """For ever: look which accounts there are, and let each have its rhythm."""
+        self._now.clear()  # the tasks of an earlier lease have ended
         async with asyncio.TaskGroup() as group:
             group.create_task(self._watch_for_trouble())
             while True:
@@ -74,17 +77,28 @@ class Rounds:
 
     async def _accounts(self) -> frozenset[Account]:
         try:
+            modes = self.choice.modes()
             accounts = accounts_to_list(
-                self.choice.modes(),
+                modes,
                 await self.standings.known_accounts(),
                 besides=self.choice.besides,
-                without=self.choice.without,
+                without=[*self.choice.without, *await self._own_accounts(modes)],
             )
             await self.standings.expect(accounts, first_seconds=self.rhythm.first_seconds)
         except DATABASE_ERRORS as error:
             logs.get_logger().warning("accounts_unknown", reason=type(error).__name__)
             return self._wanted
         return accounts
+
+    async def _own_accounts(self, modes: AbstractSet[bool]) -> Collection[str]:
+        """Ids of the platform's own account: an events row may name it, and it is listed as the platform."""
+        for mode in modes - self._own.keys():
+            try:
+                answer = await self.passes.apis[mode].get("/v1/account")
+            except Failure:
+                continue  # without the right to know, an account of that name is listed twice
+            self._own[mode] = str(answer.document.get("id"))
+        return self._own.values()
 
     async def _look_again_and_again(self, account: Account) -> None:
         """Until the account is not to be listed any more; a pass that fails is soon tried again, but ever later."""

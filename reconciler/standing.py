@@ -81,10 +81,10 @@ class Standings:
         return [row["account"] for row in await self._database.fetch(QUERIES["connected_accounts"])]
 
     async def expect(self, accounts: Collection[Account], *, first_seconds: float) -> None:
-        """Have a row for each of these, a new one from so long ago on, and for no others."""
+        """Have a row for each of these, a new one from so long ago on, and leave the others out."""
         modes, names = [one.livemode for one in accounts], [one.name for one in accounts]
         await self._database.execute(QUERIES["add_accounts"], modes, names, first_seconds)
-        await self._database.execute(QUERIES["forget_others"], modes, names, self._holder)
+        await self._database.execute(QUERIES["leave_out_others"], modes, names)
 
     async def read(self, account: Account) -> Standing:
         """How an account stands."""

@@ -1,9 +1,10 @@
 -- add_accounts --
 -- $1 livemode  $2 account of each that is to be listed  $3 seconds. Those that are new are complete from so long ago on.
+-- One that was left out for a while is listed from where it was.
 INSERT INTO reconcile_account (livemode, account, complete_until)
 SELECT livemode, account, now() - $3::float8 * interval '1 second'
 FROM unnest($1::boolean[], $2::text[]) AS wanted (livemode, account)
-ON CONFLICT DO NOTHING;
+ON CONFLICT (livemode, account) DO UPDATE SET is_listed = true WHERE NOT reconcile_account.is_listed;
 
 -- read_standing --
 -- $1 livemode  $2 account.
@@ -52,12 +53,14 @@ SET problem_since = CASE WHEN problem = $3 THEN problem_since ELSE now() END, pr
     updated_at = now()
 WHERE livemode = $1 AND account = $2;
 
--- forget_others --
--- $1 livemode  $2 account of all that are listed  $3 holder of the lease. An account that is listed no more has no gap.
-DELETE FROM reconcile_account AS kept
-WHERE NOT EXISTS (SELECT FROM unnest($1::boolean[], $2::text[]) AS wanted (livemode, account)
-                  WHERE wanted.livemode = kept.livemode AND wanted.account = kept.account)
-  AND EXISTS (SELECT FROM reconcile_lease WHERE holder = $3 AND until > now());
+-- leave_out_others --
+-- $1 livemode  $2 account of all that are listed. Others of these modes are no gap; of a mode without a key all stay, for they
+-- are not known to be complete.
+UPDATE reconcile_account AS kept
+SET is_listed = false
+WHERE kept.is_listed AND kept.livemode = ANY ($1::boolean[])
+  AND NOT EXISTS (SELECT FROM unnest($1::boolean[], $2::text[]) AS wanted (livemode, account)
+                  WHERE wanted.livemode = kept.livemode AND wanted.account = kept.account);
 
 -- connected_accounts --
 SELECT known.account FROM sluice_connected_accounts() AS known (account);

@@ -1,7 +1,7 @@
 """
 The handler of most tutorials: verify with the library, insert, publish, answer; one after the other for each request.
 
-It is correct in calm weather (the row is committed before the 200), which makes it a fair thing to be compared with.
+It is correct while nothing fails (the row is committed before the 200), which makes the comparison fair.
 """
 
 import os

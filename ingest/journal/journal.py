@@ -27,7 +27,7 @@ from sluice.inbox import recorder
 from sluice.postgres.errors import cause_of
 from sluice.postgres.pool import DATABASE_ERRORS, Connection, Database, is_transient
 from sluice.postgres.sqlstate import Cause
-from sluice.postgres.sticky_connection import Hold
+from sluice.postgres.sticky_connection import StickyConnection
 from sluice.runtime.endless import turn
 
 _LEAST_RETRY_SECONDS = 0.3
@@ -66,7 +66,7 @@ class Journal:
         on_failure: Callable[[Exception], None],
         limits: JournalLimits | None = None,
     ) -> None:
-        self._hold = Hold(database)
+        self._connection = StickyConnection(database)
         self._on_recorded = on_recorded
         self._on_failure = on_failure
         self._limits = limits or JournalLimits()
@@ -120,7 +120,7 @@ class Journal:
                     turn()
                     await self._write_next()
         finally:
-            await self._hold.give_back()
+            await self._connection.give_back()
 
     async def _arrival(self) -> None:
         """Wait for the next webhook; for a moment with the connection still in hand."""
@@ -128,7 +128,7 @@ class Journal:
             async with asyncio.timeout(_HOLD_SECONDS):
                 await self._arrived.wait()
         except TimeoutError:
-            await self._hold.give_back()
+            await self._connection.give_back()
             with suppress(TimeoutError):
                 async with asyncio.timeout(_IDLE_SECONDS):
                     await self._arrived.wait()
@@ -146,13 +146,13 @@ class Journal:
 
     def _share(self) -> int:
         """
-        How many the next write takes: half of a crowd that comes again as soon as it is answered.
+        How many the next write takes: half of the clients that come again as soon as they are answered.
 
         PostgreSQL then writes one half while we read and verify the other. A write of all would leave us idle until it
         is committed, and PostgreSQL until all have come again.
         """
-        crowd = len(self._queue) + self._taken
-        return min(self._limits.batch_rows, max(_LEAST_SHARE, -(-crowd // 2)))
+        waiting = len(self._queue) + self._taken
+        return min(self._limits.batch_rows, max(_LEAST_SHARE, -(-waiting // 2)))
 
     async def _write(self, batch: Batch) -> None:
         if not batch:
@@ -187,7 +187,7 @@ class Journal:
         """The usual case in one statement; repeats, if there are any, in a second one."""
         connection: Connection
         firsts = firsts_of(batch)
-        async with self._hold.use(within_seconds=seconds_left(deadline)) as connection:
+        async with self._connection.use(within_seconds=seconds_left(deadline)) as connection:
             new_ids = await recorder.record_new(
                 connection, list(firsts.values()), within_seconds=seconds_left(deadline)
             )

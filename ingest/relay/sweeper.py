@@ -1,7 +1,7 @@
 """
 The sweep: publishes again what is due and unprocessed, whatever became of its earlier messages.
 
-A fresh row is published straight from the journal, so in calm weather a sweep finds nothing but retries. A row that was
+A fresh row is published straight from the journal, so while nothing fails a sweep finds only retries. A row that was
 published and not tried is left alone until the consumer has passed it, so a backlog breeds no duplicates; unless this
 process knows that its publication failed. Any number of sweeps may run at once: each claims rows with SKIP LOCKED,
 commits, and only then publishes.

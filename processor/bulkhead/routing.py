@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from processor.bulkhead.fair_share import loud_parties, share_of_each
 from processor.bulkhead.quarantine import Fault, Quarantine
 from processor.bulkhead.side_worker import SideWorker, is_heavy, party_of
-from processor.failures.retries import HandlerFailed
+from processor.failures.classify import HandlerFailed
 from processor.outcome import Work
 from processor.worker.handler_call import HandlerEscaped, TaskLeftBehind
 from processor.worker.reporter import Reporter

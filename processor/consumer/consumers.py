@@ -15,7 +15,7 @@ from processor.failures.database_gate import DatabaseGate
 from processor.failures.exclusive_run import ExclusiveRun
 from processor.failures.failure_store import FailureStore
 from processor.failures.isolated_runs import IsolatedRuns
-from processor.failures.retries import Patience, Schedule
+from processor.failures.retry_policy import Patience, Schedule
 from processor.queue.deferral import Deferral
 from processor.queue.leases import Leases
 from processor.queue.released_messages import ReleasedMessages

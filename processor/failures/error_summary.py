@@ -3,7 +3,7 @@
 import traceback
 from pathlib import PurePath
 
-from processor.failures.retries import HandlerFailed, LostOutsideHandlers
+from processor.failures.classify import HandlerFailed, LostOutsideHandlers
 from sluice.failures import Failure
 from sluice.postgres.sqlstate import Cause, cause_of_code, sqlstate
 

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass, field
 
+from processor.failures.classify import Blame
 from processor.failures.error_summary import describe
-from processor.failures.retries import Blame, Patience, Schedule
+from processor.failures.retry_policy import Patience, Schedule
 from processor.outcome import Duplicate, Failed, Postponed, Work
 from sluice.inbox import failures
 from sluice.inbox.failures import NextAttempt

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from processor.failures.classify import Blame, blame
 from processor.failures.error_summary import describe
-from processor.failures.retries import Blame, blame
 from processor.failures.token_bucket import TokenBucket
 from processor.payments.backfill_backoff import Postponed
 from processor.payments.ledger import RowChange
@@ -55,7 +55,7 @@ class Backfill:
     reports: TokenBucket = field(default_factory=lambda: TokenBucket(burst=5, per_second=1 / 60))
 
     async def run(self) -> None:
-        """Heal until the stop."""
+        """Project payments again until the stop."""
         while not self.stop.is_set():
             turn()
             await self.run_once()
@@ -65,7 +65,7 @@ class Backfill:
 
     async def run_once(self) -> None:
         """
-        Heal all that there is, transaction after transaction; but no more than so many faults at once.
+        Project all open payments again, transaction after transaction; but no more than so many faults at once.
 
         PostgreSQL's absence is nothing new; a fault of the projection goes on record.
         """
@@ -115,7 +115,7 @@ class Backfill:
         if len(taken) == 1 and may_be_theirs:
             self._postpone(taken[0], error)
         elif is_fault and not taken:
-            self._report(f"Looking for payments to heal failed: {describe(error)}")
+            self._report(f"Looking for payments to project again failed: {describe(error)}")
         return bool(taken) and may_be_theirs
 
     def _postpone(self, node: Node, error: Exception) -> None:

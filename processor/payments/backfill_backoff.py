@@ -1,4 +1,4 @@
-"""Payments that are left out of healing for a while, each for longer with every failure; remembered in memory alone."""
+"""Payments that the backfill leaves out for a while, each for longer with every failure; kept in memory alone."""
 
 import time
 from collections.abc import Callable, Collection

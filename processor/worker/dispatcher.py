@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from processor import metrics
-from processor.failures.retries import HandlerFailed, may_be_foreign
+from processor.failures.classify import HandlerFailed, may_be_foreign
 from processor.outcome import Handled, Unmatched, Unsupported
 from processor.worker.blocked_loop import BlockedLoop
 from processor.worker.handler_call import HandlerEscaped, TaskLeftBehind, call_within

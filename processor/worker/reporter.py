@@ -5,8 +5,8 @@ from collections import OrderedDict
 from collections.abc import Collection
 
 from processor import metrics
+from processor.failures.classify import Blame
 from processor.failures.error_summary import describe
-from processor.failures.retries import Blame
 from processor.failures.token_bucket import TokenBucket
 from processor.outcome import Duplicate, Failed, Forged, MessageOutcome, Missing, Postponed, Settled, Work, word
 from processor.worker.batch import Batch

@@ -12,7 +12,8 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from processor.failures.retries import LostOutsideHandlers, Patience, is_cut
+from processor.failures.classify import LostOutsideHandlers, is_cut
+from processor.failures.retry_policy import Patience
 from processor.outcome import (
     Claimed,
     Duplicate,
@@ -95,7 +96,7 @@ class Processor:
 
         Raises:
             Exception: whatever went wrong; nothing is committed, unless the commit's own answer was lost, and then
-                another run meets ``processed = true``. ``retries.blame`` says whose fault it was.
+                another run meets ``processed = true``. ``classify.blame`` says whose fault it was.
         """
         async with (
             asyncio.timeout(self.limits.transaction_seconds),

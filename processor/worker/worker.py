@@ -9,12 +9,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from processor.failures.connection_witness import ConnectionWitness
-from processor.failures.database_gate import DatabaseGate
-from processor.failures.exclusive_run import ExclusiveRun
-from processor.failures.failure_store import FailureStore
-from processor.failures.isolated_runs import IsolatedRuns
-from processor.failures.retries import (
+from processor.failures.classify import (
     Blame,
     HandlerFailed,
     LostOutsideHandlers,
@@ -23,6 +18,11 @@ from processor.failures.retries import (
     missed_deadline,
     says_shutdown,
 )
+from processor.failures.connection_witness import ConnectionWitness
+from processor.failures.database_gate import DatabaseGate
+from processor.failures.exclusive_run import ExclusiveRun
+from processor.failures.failure_store import FailureStore
+from processor.failures.isolated_runs import IsolatedRuns
 from processor.outcome import MessageOutcome, Suspect, Work, is_answered
 from processor.queue.released_messages import ReleasedMessages
 from processor.worker.batch import Batch, plan, run_isolated
@@ -126,8 +126,8 @@ class Worker:
 
     def _leave(self, batches: Collection[Batch], planned: AbstractSet[Batch]) -> None:
         """Give these back; they come again soon, and those that have not failed here are no suspects then."""
-        innocent = (batch for batch in batches if batch in planned or batch.reruns)
-        self.left.add(work for batch in innocent for work in batch.works)
+        unbegun = (batch for batch in batches if batch in planned or batch.reruns)
+        self.left.add(work for batch in unbegun for work in batch.works)
         self.reporter.left_unacknowledged(batches)
         give_back([work.message for batch in batches for work in batch.works], after_seconds=_AGAIN_SECONDS)
 

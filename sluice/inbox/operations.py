@@ -37,6 +37,13 @@ async def replay(session: AnyConnection, stripe_event_ids: Collection[str], deci
     return await _change(session, "replay", stripe_event_ids, decision)
 
 
+async def replay_ended(
+    session: AnyConnection, stripe_event_ids: Collection[str], decision: Decision
+) -> Collection[str]:
+    """Begin another life of rows that are processed or written off; the ids of those that were changed."""
+    return await _change(session, "replay_ended", stripe_event_ids, decision)
+
+
 async def write_off(session: AnyConnection, stripe_event_ids: Collection[str], decision: Decision) -> Collection[str]:
     """Let dead rows rest without an effect; the ids of those that were changed."""
     return await _change(session, "write_off", stripe_event_ids, decision)

@@ -91,8 +91,7 @@ class Actor(StrEnum):
     @property
     def role(self) -> str:
         """Database role that has the rights for it."""
-        services = {Actor.RELAY: Actor.INGEST, Actor.OPERATOR: Actor.PROCESSOR}
-        return f"sluice_{services.get(self, self)}"
+        return f"sluice_{Actor.INGEST if self is Actor.RELAY else self}"
 
 
 WAITING: Final = (State.QUEUED, State.FAILED, State.PARKED, State.POSTPONED)
@@ -296,6 +295,14 @@ TRANSITIONS: Final = (
         "operations.replay",
         _arrows([State.DEAD, State.UNSUPPORTED], State.QUEUED),
         "Begin another life with all attempts, because an operator says so.",
+    ),
+    Transition(
+        "replay after its end",
+        Actor.OPERATOR,
+        "operations.replay_ended",
+        _arrows([State.PROCESSED, State.WRITTEN_OFF], State.QUEUED),
+        "Run the handlers again for a webhook that has its effect, or was written off, because an operator says so.",
+        "it has a body",
     ),
     Transition(
         "write off",

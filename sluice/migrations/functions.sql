@@ -437,6 +437,24 @@ CREATE OR REPLACE FUNCTION sluice_fill_webhooks(
     RETURNING log.stripe_event_id
 $function$;
 
+-- Refuses to change or remove what is on record of an operation: a column may be written once.
+CREATE OR REPLACE FUNCTION sluice_keep_operation() RETURNS trigger
+    LANGUAGE plpgsql AS $function$
+BEGIN
+    IF TG_OP = 'UPDATE' THEN
+        IF NOT EXISTS (
+            SELECT
+            FROM jsonb_each(to_jsonb(OLD)) AS was
+            WHERE was.value <> 'null' AND was.value IS DISTINCT FROM to_jsonb(NEW) -> was.key
+        ) THEN
+            RETURN NEW;
+        END IF;
+    END IF;
+    RAISE EXCEPTION '% is append-only: what is on record of an operation stays.', TG_TABLE_NAME
+        USING ERRCODE = 'insufficient_privilege';
+END
+$function$;
+
 -- Gives up the leases that are finished, and takes another one: at most so many due webhooks that are in nobody's hand
 -- and have waited for least_age. Two calls take turns, so no webhook is in two leases that hold; the one that comes
 -- second gets no row and asks again. The commit waits for no disk: the lease need not outlive PostgreSQL.
@@ -672,7 +690,7 @@ CREATE OR REPLACE FUNCTION sluice_schema_findings() RETURNS TABLE (name text, fi
         FROM unnest(ARRAY['webhook_logs', 'error_logs', 'webhook_delivery', 'payment', 'payment_fact', 'subscription',
                           'invoice', 'sluice_migration', 'sluice_addition', 'queue_watermark', 'processing_lease',
                           'webhook_death', 'health_verdict', 'webhook_load_test', 'reconcile_account', 'reconcile_lease',
-                          'webhook_found', 'thin_fetch']) AS t (name)
+                          'webhook_found', 'thin_fetch', 'operation', 'operation_item']) AS t (name)
         JOIN pg_class c ON c.oid = to_regclass(t.name)
     ), events AS (
         SELECT c.oid, c.relowner, c.relrowsecurity, c.relforcerowsecurity
@@ -713,8 +731,9 @@ CREATE OR REPLACE FUNCTION sluice_schema_findings() RETURNS TABLE (name text, fi
         FROM pg_attribute WHERE attrelid = to_regclass('events') AND attnum > 0 AND NOT attisdropped
     )
     SELECT 'role_missing', format('The role %s does not exist.', role),
-           format('CREATE ROLE %I NOLOGIN; -- then run migrations/sprint1_database_foundation.sql, sprint2_reconcile.sql and functions.sql again', role)
-    FROM unnest(ARRAY['sluice_ingest', 'sluice_processor', 'sluice_healthd', 'sluice_reconciler', 'sluice_migrator']) AS role
+           format('CREATE ROLE %I NOLOGIN; -- then run migrations/sprint1_database_foundation.sql, sprint2_reconcile.sql, sprint3_operations.sql and functions.sql again', role)
+    FROM unnest(ARRAY['sluice_ingest', 'sluice_processor', 'sluice_healthd', 'sluice_reconciler', 'sluice_operator',
+                      'sluice_migrator']) AS role
     WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role)
     UNION ALL
     SELECT DISTINCT 'secret_readable', format('%s may read events.webhook_secret, with which webhooks can be forged.', r.label),
@@ -960,26 +979,27 @@ DECLARE
     owner regrole := (SELECT relowner FROM pg_class WHERE oid = 'webhook_logs'::regclass);
     callers jsonb := $${
         "sluice_add_facts": ["sluice_processor"],
-        "sluice_bigint_key": ["sluice_ingest", "sluice_processor", "sluice_migrator"],
-        "sluice_body_json": ["sluice_processor", "sluice_migrator"],
+        "sluice_bigint_key": ["sluice_ingest", "sluice_processor", "sluice_operator", "sluice_migrator"],
+        "sluice_body_json": ["sluice_processor", "sluice_operator", "sluice_migrator"],
         "sluice_claim_batch": ["sluice_processor"],
         "sluice_connected_accounts": ["sluice_reconciler", "sluice_migrator"],
         "sluice_count_due": ["sluice_healthd", "sluice_migrator"],
-        "sluice_event_key": ["sluice_ingest", "sluice_processor", "sluice_migrator"],
+        "sluice_event_key": ["sluice_ingest", "sluice_processor", "sluice_operator", "sluice_migrator"],
         "sluice_fill_webhooks": ["sluice_ingest"],
-        "sluice_integer_key": ["sluice_ingest", "sluice_processor", "sluice_migrator"],
+        "sluice_integer_key": ["sluice_ingest", "sluice_processor", "sluice_operator", "sluice_migrator"],
+        "sluice_keep_operation": [],
         "sluice_lease_webhooks": ["sluice_processor"],
         "sluice_note_death": [],
-        "sluice_payment_scopes": ["sluice_processor", "sluice_migrator"],
+        "sluice_payment_scopes": ["sluice_processor", "sluice_operator", "sluice_migrator"],
         "sluice_postpone_webhook": ["sluice_processor"],
         "sluice_revive_webhook": ["sluice_ingest"],
         "sluice_schema_findings": ["sluice_healthd", "sluice_migrator"],
         "sluice_settle_batch": ["sluice_processor"],
         "sluice_settle_thin": ["sluice_reconciler", "sluice_migrator"],
-        "sluice_shown_scopes": ["sluice_processor", "sluice_migrator"],
+        "sluice_shown_scopes": ["sluice_processor", "sluice_operator", "sluice_migrator"],
         "sluice_store_payments": ["sluice_processor"],
-        "sluice_text_key": ["sluice_ingest", "sluice_processor", "sluice_migrator"],
-        "sluice_uuid_key": ["sluice_ingest", "sluice_processor", "sluice_migrator"]
+        "sluice_text_key": ["sluice_ingest", "sluice_processor", "sluice_operator", "sluice_migrator"],
+        "sluice_uuid_key": ["sluice_ingest", "sluice_processor", "sluice_operator", "sluice_migrator"]
     }$$;
     retired text[] := ARRAY['sluice_append_facts', 'sluice_claim_webhooks', 'sluice_settle_webhooks',
                             'sluice_show_payments'];
@@ -1027,6 +1047,15 @@ BEGIN
             WHEN (NEW.dead_at IS NOT NULL AND NEW.dead_at IS DISTINCT FROM OLD.dead_at)
             EXECUTE FUNCTION sluice_note_death();
     END IF;
+    FOR item IN SELECT t AS name FROM unnest(ARRAY['operation', 'operation_item']) AS t
+                WHERE to_regclass(t) IS NOT NULL
+                  AND NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = to_regclass(t) AND tgname = 'sluice_kept')
+    LOOP
+        EXECUTE format('CREATE TRIGGER sluice_kept BEFORE UPDATE OR DELETE ON %I FOR EACH ROW '
+                       'EXECUTE FUNCTION sluice_keep_operation()', item.name);
+        EXECUTE format('CREATE TRIGGER sluice_kept_whole BEFORE TRUNCATE ON %I FOR EACH STATEMENT '
+                       'EXECUTE FUNCTION sluice_keep_operation()', item.name);
+    END LOOP;
 
     FOR item IN SELECT * FROM sluice_schema_findings() LOOP
         RAISE WARNING E'%: %\n%', item.name, item.finding, item.cure;

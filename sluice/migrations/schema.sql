@@ -5,11 +5,12 @@
 CREATE ROLE sluice_healthd NOLOGIN;
 CREATE ROLE sluice_ingest NOLOGIN;
 CREATE ROLE sluice_migrator NOLOGIN;
+CREATE ROLE sluice_operator NOLOGIN;
 CREATE ROLE sluice_processor NOLOGIN;
 CREATE ROLE sluice_reconciler NOLOGIN;
 GRANT pg_monitor TO sluice_healthd;
 GRANT CREATE ON SCHEMA public TO sluice_migrator;
-GRANT USAGE ON SCHEMA public TO sluice_healthd, sluice_ingest, sluice_migrator, sluice_processor, sluice_reconciler;
+GRANT USAGE ON SCHEMA public TO sluice_healthd, sluice_ingest, sluice_migrator, sluice_operator, sluice_processor, sluice_reconciler;
 
 CREATE TABLE events (
     id                        uuid DEFAULT gen_random_uuid(),
@@ -26,11 +27,13 @@ CREATE INDEX events_stripe_payment_intent_id ON events (stripe_payment_intent_id
 ALTER TABLE events ENABLE ROW LEVEL SECURITY;
 CREATE POLICY sluice_ingest ON events TO sluice_ingest USING (true) WITH CHECK (true);
 CREATE POLICY sluice_migrator ON events TO sluice_migrator USING (true) WITH CHECK (true);
+CREATE POLICY sluice_operator ON events TO sluice_operator USING (true) WITH CHECK (true);
 CREATE POLICY sluice_processor ON events TO sluice_processor USING (true) WITH CHECK (true);
 CREATE POLICY sluice_reconciler ON events TO sluice_reconciler USING (true) WITH CHECK (true);
 GRANT SELECT (id, webhook_secret, stripe_account_id) ON events TO sluice_ingest;
 GRANT REFERENCES (id) ON events TO sluice_migrator;
 GRANT SELECT (id, name, created_at, stripe_account_id, payment_status, last_webhook_received, stripe_payment_intent_id) ON events TO sluice_migrator;
+GRANT SELECT (id, name, created_at, stripe_account_id, payment_status, last_webhook_received, stripe_payment_intent_id) ON events TO sluice_operator;
 GRANT SELECT (id, name, created_at, stripe_account_id, payment_status, last_webhook_received, stripe_payment_intent_id) ON events TO sluice_processor;
 GRANT UPDATE (payment_status, last_webhook_received, stripe_payment_intent_id) ON events TO sluice_processor;
 GRANT SELECT (id, stripe_account_id) ON events TO sluice_reconciler;
@@ -48,11 +51,13 @@ ALTER TABLE sluice_migration ENABLE ROW LEVEL SECURITY;
 CREATE POLICY sluice_healthd ON sluice_migration TO sluice_healthd USING (true) WITH CHECK (true);
 CREATE POLICY sluice_ingest ON sluice_migration TO sluice_ingest USING (true) WITH CHECK (true);
 CREATE POLICY sluice_migrator ON sluice_migration TO sluice_migrator USING (true) WITH CHECK (true);
+CREATE POLICY sluice_operator ON sluice_migration TO sluice_operator USING (true) WITH CHECK (true);
 CREATE POLICY sluice_processor ON sluice_migration TO sluice_processor USING (true) WITH CHECK (true);
 CREATE POLICY sluice_reconciler ON sluice_migration TO sluice_reconciler USING (true) WITH CHECK (true);
 GRANT SELECT ON sluice_migration TO sluice_healthd;
 GRANT SELECT ON sluice_migration TO sluice_ingest;
 GRANT ALL ON sluice_migration TO sluice_migrator;
+GRANT SELECT ON sluice_migration TO sluice_operator;
 GRANT SELECT ON sluice_migration TO sluice_processor;
 GRANT SELECT ON sluice_migration TO sluice_reconciler;
 
@@ -112,13 +117,16 @@ ALTER TABLE webhook_logs ENABLE ROW LEVEL SECURITY;
 CREATE POLICY sluice_healthd ON webhook_logs TO sluice_healthd USING (true) WITH CHECK (true);
 CREATE POLICY sluice_ingest ON webhook_logs TO sluice_ingest USING (true) WITH CHECK (true);
 CREATE POLICY sluice_migrator ON webhook_logs TO sluice_migrator USING (true) WITH CHECK (true);
+CREATE POLICY sluice_operator ON webhook_logs TO sluice_operator USING (true) WITH CHECK (true);
 CREATE POLICY sluice_processor ON webhook_logs TO sluice_processor USING (true) WITH CHECK (true);
 CREATE POLICY sluice_reconciler ON webhook_logs TO sluice_reconciler USING (true) WITH CHECK ((verified_by = 'api'::text));
 GRANT INSERT, SELECT ON webhook_logs TO sluice_ingest;
 GRANT ALL ON webhook_logs TO sluice_migrator;
+GRANT SELECT ON webhook_logs TO sluice_operator;
 GRANT SELECT ON webhook_logs TO sluice_processor;
 GRANT SELECT (webhook_type, livemode, stripe_created_at, processed, processing_attempts, solo_starts, outcome, next_attempt_at, published_at, publications, parked_at, processed_at, dead_at, created_at) ON webhook_logs TO sluice_healthd;
 GRANT UPDATE (next_attempt_at, published_at, publications) ON webhook_logs TO sluice_ingest;
+GRANT UPDATE (processed, processing_attempts, solo_starts, outcome, next_attempt_at, published_at, parked_at, processed_at, dead_at, postponed_at) ON webhook_logs TO sluice_operator;
 GRANT UPDATE (processed, processing_attempts, solo_starts, last_error, outcome, next_attempt_at, published_at, parked_at, processed_at, dead_at, postponed_at) ON webhook_logs TO sluice_processor;
 GRANT INSERT (stripe_event_id, webhook_type, stripe_account_id, livemode, api_version, object_id, stripe_created_at, tenant, body, verified_by, next_attempt_at, published_at, publications) ON webhook_logs TO sluice_reconciler;
 GRANT SELECT (id, stripe_event_id, stripe_account_id, livemode, tenant, body, verified_by, created_at) ON webhook_logs TO sluice_reconciler;
@@ -137,9 +145,11 @@ ALTER TABLE webhook_delivery ENABLE ROW LEVEL SECURITY;
 CREATE POLICY sluice_healthd ON webhook_delivery TO sluice_healthd USING (true) WITH CHECK (true);
 CREATE POLICY sluice_ingest ON webhook_delivery TO sluice_ingest USING (true) WITH CHECK (true);
 CREATE POLICY sluice_migrator ON webhook_delivery TO sluice_migrator USING (true) WITH CHECK (true);
+CREATE POLICY sluice_operator ON webhook_delivery TO sluice_operator USING (true) WITH CHECK (true);
 CREATE POLICY sluice_reconciler ON webhook_delivery TO sluice_reconciler USING (true) WITH CHECK (true);
 GRANT INSERT, SELECT ON webhook_delivery TO sluice_ingest;
 GRANT ALL ON webhook_delivery TO sluice_migrator;
+GRANT SELECT ON webhook_delivery TO sluice_operator;
 GRANT SELECT (body_differs, received_at) ON webhook_delivery TO sluice_healthd;
 GRANT SELECT (id, verified_by, received_at) ON webhook_delivery TO sluice_reconciler;
 
@@ -156,7 +166,9 @@ CREATE INDEX webhook_death_recent ON webhook_death (died_at);
 ALTER TABLE webhook_death ENABLE ROW LEVEL SECURITY;
 CREATE POLICY sluice_healthd ON webhook_death TO sluice_healthd USING (true) WITH CHECK (true);
 CREATE POLICY sluice_migrator ON webhook_death TO sluice_migrator USING (true) WITH CHECK (true);
+CREATE POLICY sluice_operator ON webhook_death TO sluice_operator USING (true) WITH CHECK (true);
 GRANT ALL ON webhook_death TO sluice_migrator;
+GRANT SELECT ON webhook_death TO sluice_operator;
 GRANT SELECT (outcome, died_at) ON webhook_death TO sluice_healthd;
 
 -- Which webhooks a processor took from PostgreSQL itself and has not finished, while NATS is away or where there is
@@ -190,10 +202,12 @@ ALTER TABLE queue_watermark ENABLE ROW LEVEL SECURITY;
 CREATE POLICY sluice_healthd ON queue_watermark TO sluice_healthd USING (true) WITH CHECK (true);
 CREATE POLICY sluice_ingest ON queue_watermark TO sluice_ingest USING (true) WITH CHECK (true);
 CREATE POLICY sluice_migrator ON queue_watermark TO sluice_migrator USING (true) WITH CHECK (true);
+CREATE POLICY sluice_operator ON queue_watermark TO sluice_operator USING (true) WITH CHECK (true);
 CREATE POLICY sluice_processor ON queue_watermark TO sluice_processor USING (true) WITH CHECK (true);
 GRANT SELECT ON queue_watermark TO sluice_healthd;
 GRANT SELECT ON queue_watermark TO sluice_ingest;
 GRANT ALL ON queue_watermark TO sluice_migrator;
+GRANT SELECT ON queue_watermark TO sluice_operator;
 GRANT SELECT ON queue_watermark TO sluice_processor;
 GRANT UPDATE (untried_from, due_from, moved_at) ON queue_watermark TO sluice_healthd;
 
@@ -223,14 +237,17 @@ ALTER TABLE error_logs ENABLE ROW LEVEL SECURITY;
 CREATE POLICY sluice_healthd ON error_logs TO sluice_healthd USING (true) WITH CHECK (true);
 CREATE POLICY sluice_ingest ON error_logs TO sluice_ingest USING (true) WITH CHECK (true);
 CREATE POLICY sluice_migrator ON error_logs TO sluice_migrator USING (true) WITH CHECK (true);
+CREATE POLICY sluice_operator ON error_logs TO sluice_operator USING (true) WITH CHECK (true);
 CREATE POLICY sluice_processor ON error_logs TO sluice_processor USING (true) WITH CHECK (true);
 CREATE POLICY sluice_reconciler ON error_logs TO sluice_reconciler USING (true) WITH CHECK (true);
 GRANT INSERT ON error_logs TO sluice_healthd;
 GRANT INSERT ON error_logs TO sluice_ingest;
 GRANT ALL ON error_logs TO sluice_migrator;
+GRANT INSERT, SELECT ON error_logs TO sluice_operator;
 GRANT INSERT ON error_logs TO sluice_processor;
 GRANT INSERT ON error_logs TO sluice_reconciler;
 GRANT SELECT (severity, kind, resolved, resolved_at, service, created_at) ON error_logs TO sluice_healthd;
+GRANT UPDATE (resolved, resolved_at) ON error_logs TO sluice_operator;
 
 -- A payment (pi_, cs_ without intent, ch_ without intent) or a link on the way to one (in_, sub_).
 CREATE TABLE payment (
@@ -254,9 +271,11 @@ CREATE INDEX payment_open ON payment (opened_at, scope, payment_id) WHERE opened
 ALTER TABLE payment ENABLE ROW LEVEL SECURITY;
 CREATE POLICY sluice_healthd ON payment TO sluice_healthd USING (true) WITH CHECK (true);
 CREATE POLICY sluice_migrator ON payment TO sluice_migrator USING (true) WITH CHECK (true);
+CREATE POLICY sluice_operator ON payment TO sluice_operator USING (true) WITH CHECK (true);
 CREATE POLICY sluice_processor ON payment TO sluice_processor USING (true) WITH CHECK (true);
 CREATE POLICY sluice_reconciler ON payment TO sluice_reconciler USING (true) WITH CHECK (true);
 GRANT ALL ON payment TO sluice_migrator;
+GRANT SELECT ON payment TO sluice_operator;
 GRANT INSERT, SELECT, UPDATE ON payment TO sluice_processor;
 GRANT SELECT (status, rank, awaits_event, updated_at) ON payment TO sluice_healthd;
 GRANT SELECT (scope) ON payment TO sluice_reconciler;
@@ -289,8 +308,10 @@ CREATE INDEX payment_fact_event ON payment_fact (stripe_event_id);
 CREATE INDEX payment_fact_object ON payment_fact USING brin (object_id text_bloom_ops (n_distinct_per_range='1500')) WITH (pages_per_range='32', autosummarize='on');
 ALTER TABLE payment_fact ENABLE ROW LEVEL SECURITY;
 CREATE POLICY sluice_migrator ON payment_fact TO sluice_migrator USING (true) WITH CHECK (true);
+CREATE POLICY sluice_operator ON payment_fact TO sluice_operator USING (true) WITH CHECK (true);
 CREATE POLICY sluice_processor ON payment_fact TO sluice_processor USING (true) WITH CHECK (true);
 GRANT ALL ON payment_fact TO sluice_migrator;
+GRANT SELECT ON payment_fact TO sluice_operator;
 GRANT INSERT, SELECT ON payment_fact TO sluice_processor;
 
 CREATE TABLE subscription (
@@ -396,6 +417,7 @@ CREATE TABLE reconcile_account (
     problem_text         text,
     problem_since        timestamptz,
     updated_at           timestamptz NOT NULL DEFAULT now(),
+    is_listed            boolean NOT NULL DEFAULT true,               -- false: left out now; the watermark stays for its return
     PRIMARY KEY (livemode, account)
 );
 ALTER TABLE reconcile_account ENABLE ROW LEVEL SECURITY;
@@ -404,7 +426,7 @@ CREATE POLICY sluice_migrator ON reconcile_account TO sluice_migrator USING (tru
 CREATE POLICY sluice_reconciler ON reconcile_account TO sluice_reconciler USING (true) WITH CHECK (true);
 GRANT SELECT ON reconcile_account TO sluice_healthd;
 GRANT ALL ON reconcile_account TO sluice_migrator;
-GRANT DELETE, INSERT, SELECT, UPDATE ON reconcile_account TO sluice_reconciler;
+GRANT INSERT, SELECT, UPDATE ON reconcile_account TO sluice_reconciler;
 
 -- Which reconciler works.
 CREATE TABLE reconcile_lease (
@@ -458,3 +480,55 @@ GRANT ALL ON thin_fetch TO sluice_migrator;
 GRANT INSERT, SELECT ON thin_fetch TO sluice_processor;
 GRANT SELECT ON thin_fetch TO sluice_reconciler;
 GRANT UPDATE (tries, next_try_at, problem) ON thin_fetch TO sluice_reconciler;
+
+-- What an operator decided. What is written stays: a trigger lets NULL become a value and nothing else.
+CREATE TABLE operation (
+    id            bigint GENERATED ALWAYS AS IDENTITY,
+    verb          text NOT NULL,
+    filter        jsonb NOT NULL,                                     -- what the set was chosen by
+    reason        text NOT NULL,
+    person        text NOT NULL,                                      -- who says they do it
+    login         text NOT NULL DEFAULT SESSION_USER,                 -- whose password was used
+    rate          integer,                                            -- items a second at most; NULL: as fast as it goes
+    started_at    timestamptz NOT NULL DEFAULT now(),
+    ended_at      timestamptz,                                        -- when its last item was done
+    cancelled_at  timestamptz,
+    cancelled_by  text,
+    PRIMARY KEY (id),
+    CHECK (btrim(person) <> ''::text),
+    CHECK (rate > 0),
+    CHECK (btrim(reason) <> ''::text),
+    CHECK (verb = ANY (ARRAY['retry'::text, 'replay'::text, 'write-off'::text, 'resolve'::text]))
+);
+ALTER TABLE operation ENABLE ROW LEVEL SECURITY;
+CREATE POLICY sluice_migrator ON operation TO sluice_migrator USING (true) WITH CHECK (true);
+CREATE POLICY sluice_operator ON operation TO sluice_operator USING (true) WITH CHECK (true);
+GRANT ALL ON operation TO sluice_migrator;
+GRANT SELECT ON operation TO sluice_operator;
+GRANT INSERT (verb, filter, reason, person, rate) ON operation TO sluice_operator;
+GRANT UPDATE (ended_at, cancelled_at, cancelled_by) ON operation TO sluice_operator;
+
+-- Each row that the operation is about, chosen when it started; the last four are written when it was the row's turn.
+CREATE TABLE operation_item (
+    operation_id  bigint NOT NULL,
+    position      bigint NOT NULL,
+    item_id       text NOT NULL,                                      -- webhook_logs.stripe_event_id; of resolve error_logs.id
+    done_at       timestamptz,
+    result        text,
+    before        jsonb,
+    after         jsonb,
+    PRIMARY KEY (operation_id, "position"),
+    CHECK ((done_at IS NULL) = (result IS NULL)),
+    FOREIGN KEY (operation_id) REFERENCES operation(id),
+    UNIQUE (operation_id, item_id),
+    CHECK (result = ANY (ARRAY['changed'::text, 'unfit'::text, 'held'::text, 'missing'::text]))
+);
+CREATE INDEX operation_item_of ON operation_item (item_id);
+CREATE INDEX operation_item_open ON operation_item (operation_id, "position") WHERE done_at IS NULL;
+ALTER TABLE operation_item ENABLE ROW LEVEL SECURITY;
+CREATE POLICY sluice_migrator ON operation_item TO sluice_migrator USING (true) WITH CHECK (true);
+CREATE POLICY sluice_operator ON operation_item TO sluice_operator USING (true) WITH CHECK (true);
+GRANT ALL ON operation_item TO sluice_migrator;
+GRANT SELECT ON operation_item TO sluice_operator;
+GRANT INSERT (operation_id, "position", item_id) ON operation_item TO sluice_operator;
+GRANT UPDATE (done_at, result, before, after) ON operation_item TO sluice_operator;

@@ -1,6 +1,7 @@
 -- What the reconciler keeps: how far each Stripe account is known to be complete, which webhooks it found, and which thin
 -- events wait for it; its role and its rights.
 --   psql "$DATABASE_URL" -f migrations/sprint2_reconcile.sql      after the foundation, before functions.sql
+-- replaces fe7dbf35a21724eaed100e74d75b33b2388a3eb090760bd8453b2731d13dc3ce
 -- One transaction, safe to run again. Services of the release before go on with it as they are.
 BEGIN;
 
@@ -54,8 +55,10 @@ BEGIN
         problem_text         text,
         problem_since        timestamptz,
         updated_at           timestamptz NOT NULL DEFAULT now(),
+        is_listed            boolean NOT NULL DEFAULT true,  -- false: left out now; the watermark stays for its return
         PRIMARY KEY (livemode, account)
     );
+    ALTER TABLE reconcile_account ADD COLUMN IF NOT EXISTS is_listed boolean NOT NULL DEFAULT true;
     -- Which reconciler works.
     CREATE TABLE IF NOT EXISTS reconcile_lease (
         is_only  boolean PRIMARY KEY DEFAULT true CHECK (is_only),
@@ -115,7 +118,7 @@ BEGIN
             ('sluice_reconciler', 'SELECT (scope)', 'payment'),
             ('sluice_reconciler', 'SELECT (id, stripe_account_id)', 'events'),
             ('sluice_reconciler', 'INSERT', 'error_logs'),
-            ('sluice_reconciler', 'SELECT, INSERT, UPDATE, DELETE', 'reconcile_account'),
+            ('sluice_reconciler', 'SELECT, INSERT, UPDATE', 'reconcile_account'),
             ('sluice_reconciler', 'SELECT, UPDATE (holder, until)', 'reconcile_lease'),
             ('sluice_reconciler', 'SELECT, INSERT', 'webhook_found'),
             ('sluice_reconciler', 'SELECT, UPDATE (tries, next_try_at, problem)', 'thin_fetch'),

@@ -16,9 +16,11 @@ _COMMANDS: Mapping[str, str] = MappingProxyType(
         "events": "sluice.ops.events",
         "doctor": "reconciler.endpoint.command",
         "send": "sluice.ops.send.command",
-        "retry": "sluice.ops.verbs:retry",
-        "replay": "sluice.ops.verbs:replay",
-        "write-off": "sluice.ops.verbs:write_off",
+        "retry": "sluice.ops.operations.verbs:retry",
+        "replay": "sluice.ops.operations.verbs:replay",
+        "write-off": "sluice.ops.operations.verbs:write_off",
+        "resolve": "sluice.ops.operations.verbs:resolve",
+        "operations": "sluice.ops.operations.operations:operations",
         "migrate": "sluice.ops.migrate",
         "rebuild": "processor.rebuild.command",
         "reconcile": "reconciler.command",
@@ -33,6 +35,7 @@ Examples:
   sluice doctor                    our endpoint at Stripe, and what is wrong with it
   sluice send --scenario refund_full  a payment's webhooks, as Stripe sends them
   sluice replay evt_1Rk… --reason 'handler mended'
+  sluice operations list           what operators did, and why
   sluice migrate --check           what a migration would meet
   sluice rebuild --dry-run         which rows this version would show otherwise
   sluice reconcile --since 2h      ask Stripe what never arrived"""
@@ -68,7 +71,7 @@ class _OnDemand(click.Group):
 @click.version_option(version(), message="%(prog)s %(version)s")
 def sluice() -> None:
     """
-    See what Sluice does, and why.
+    Inspect and operate Sluice.
 
     DATABASE_URL (or DATABASE_URL_FILE) says which database. Where neither is set, the stack that `make run` started
     here is meant (.local/stack.env). A member of the role sluice_migrator may use status, why, retry, replay,

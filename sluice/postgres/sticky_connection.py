@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from sluice.postgres.pool import DATABASE_ERRORS, Connection, Database
 
 
-class Hold:
+class StickyConnection:
     """
     At most one connection of a pool, for one user at a time.
 

@@ -7,8 +7,8 @@ import pytest
 
 from tests.chart.helm import RELEASE, Manifest, Values, merge, of_kind, pod_specs, render
 
-PARTS = ("ingest", "processor", "healthd", "migrate", "test")
-MINIMAL: Values = {"secrets": {"name": "sluice"}}
+PARTS = ("ingest", "processor", "healthd", "reconciler", "migrate", "test")
+MINIMAL: Values = {"secrets": {"name": "sluice"}, "reconciler": {"enabled": True}}
 NAMESPACES = {
     "envoy-gateway-system": "the world",
     "ingress-nginx": "the world",
@@ -22,17 +22,20 @@ ARROWS = {
     ("the world", "ingest", "http"),
     ("the world", "healthd", "http"),
     ("test", "ingest", "http"),
-    *{("monitoring", part, "admin") for part in ("ingest", "processor", "healthd")},
+    *{("monitoring", part, "admin") for part in ("ingest", "processor", "healthd", "reconciler")},
     ("healthd", "ingest", "admin"),
     ("healthd", "processor", "admin"),
+    ("healthd", "reconciler", "admin"),
 }
 DEPARTURES = {
     *{(part, "dns", 53) for part in PARTS},
     *{(part, "PostgreSQL", 5432) for part in PARTS},
     *{(part, "NATS", 4222) for part in ("ingest", "processor", "healthd")},
     ("processor", "Stripe", 443),
+    ("reconciler", "Stripe", 443),
     ("healthd", "ingest", "admin"),
     ("healthd", "processor", "admin"),
+    ("healthd", "reconciler", "admin"),
     ("test", "ingest", "http"),
 }
 
@@ -83,7 +86,7 @@ def test_an_external_database_can_be_pinned_to_addresses() -> None:
         assert rule["to"] == [{"ipBlock": {"cidr": "203.0.113.0/24"}}]
 
 
-def test_no_peers_means_nobody() -> None:
+def test_no_peers_means_no_client() -> None:
     """A rule without peers would let every client in; so there is none."""
     nobody: Values = {"networkPolicy": {"ingressFrom": [], "monitoringFrom": []}}
     policies = of_kind(render(merge(MINIMAL, nobody)), "NetworkPolicy")

@@ -11,6 +11,7 @@ from sluice.runtime.settings import ServiceSettings
 from tests.chart.helm import Manifest, Values, merge, of_kind, pod_specs, render, settings_of
 
 SERVICES = ("ingest", "processor", "healthd")
+"""Those that always run; the reconciler only where it is asked for."""
 PUBLIC = ("ingest", "healthd")
 
 
@@ -88,13 +89,15 @@ def test_settings_are_those_that_the_service_knows(values: Values, monkeypatch: 
     from healthd.settings import Settings as HealthdSettings  # noqa: PLC0415
     from ingest.settings import IngestSettings  # noqa: PLC0415
     from processor.settings import ProcessorSettings  # noqa: PLC0415
+    from reconciler.settings import ReconcilerSettings  # noqa: PLC0415
 
     known: Mapping[str, type[ServiceSettings]] = {
         "ingest": IngestSettings,
         "processor": ProcessorSettings,
         "healthd": HealthdSettings,
+        "reconciler": ReconcilerSettings,
     }
-    outside = {"STRIPE_WEBHOOK_SECRET_FILE", "SSL_CERT_FILE"}
+    outside = {"STRIPE_WEBHOOK_SECRET_FILE", "STRIPE_API_KEY_FILE", "SSL_CERT_FILE"}
     for name, spec in _deployed(values).items():
         settings = settings_of(spec)
         fields = {field.upper() for field in known[name].model_fields}
@@ -107,7 +110,7 @@ def test_settings_are_those_that_the_service_knows(values: Values, monkeypatch: 
             known[name]()  # type: ignore[call-arg]  # the environment has the rest
 
 
-def test_without_nats_nobody_is_told_of_one(everything: Values) -> None:
+def test_without_nats_no_service_is_told_of_one(everything: Values) -> None:
     """No address, no credentials, no way there; every service is told that there is none."""
     values = merge(everything, {"nats": {"enabled": False}})
     for spec in _deployed(values).values():
@@ -143,6 +146,7 @@ def test_secrets_are_files_of_a_directory_and_go_to_those_with_a_use(everything:
         "ingest": {"stripe-webhook-secret"},
         "processor": {"stripe-secret-key"},
         "healthd": set(),
+        "reconciler": {"stripe-api-key"},
         "migrate": set(),
         "test": {"stripe-webhook-secret"},
     }
@@ -172,7 +176,7 @@ def test_the_escape_hatch_reaches_everything(everything: Values) -> None:
 def test_replicas_are_spread_and_a_drain_is_never_blocked(values: Values) -> None:
     """Budgets let one go at a time; a node's loss takes one replica where there are nodes for all."""
     manifests = render(values)
-    assert set(of_kind(manifests, "PodDisruptionBudget")) == set(SERVICES)
+    assert set(of_kind(manifests, "PodDisruptionBudget")) == set(_services(values))
     for name, spec in _deployed(values).items():
         budget = of_kind(manifests, "PodDisruptionBudget")[name]["spec"]
         assert budget["maxUnavailable"] == 1
@@ -187,26 +191,28 @@ def test_replicas_are_spread_and_a_drain_is_never_blocked(values: Values) -> Non
 def test_headless_services_show_replicas_that_are_not_ready(values: Values) -> None:
     """A watcher looks for every replica; the addresses in HEALTH_TARGETS are those Services."""
     services = of_kind(render(values), "Service")
-    for name in SERVICES:
+    for name in _services(values):
         spec = services[f"{name}-admin"]["spec"]
         assert spec["clusterIP"] == "None"
         assert spec["publishNotReadyAddresses"] is True
         assert spec["ports"] == [{"name": "admin", "port": 9090, "targetPort": "admin", "protocol": "TCP"}]
     targets = settings_of(_deployed(values)["healthd"])["HEALTH_TARGETS"]
-    hosts = [f"{name}=http://shop-sluice-{name}-admin.payments.svc:9090" for name in ("ingest", "processor")]
+    hosts = [
+        f"{name}=http://shop-sluice-{name}-admin.payments.svc:9090" for name in _services(values) if name != "healthd"
+    ]
     assert targets == ",".join(hosts)
 
 
 def test_healthd_knows_how_many_replicas_there_must_be(everything: Values) -> None:
     """A pod that cannot be scheduled has no address, so that nothing but its absence tells of it."""
     changed = merge(everything, {"ingest": {"minReplicas": 5}})
-    assert settings_of(_deployed(changed)["healthd"])["HEALTH_REPLICAS"] == "ingest=5,processor=2"
+    assert settings_of(_deployed(changed)["healthd"])["HEALTH_REPLICAS"] == "ingest=5,processor=2,reconciler=2"
 
 
 def test_public_services_lead_to_the_public_port_alone(values: Values) -> None:
     """The admin port is on no Service with an address."""
     services = of_kind(render(values), "Service")
-    assert set(services) == {*PUBLIC, *(f"{name}-admin" for name in SERVICES)}
+    assert set(services) == {*PUBLIC, *(f"{name}-admin" for name in _services(values))}
     for name in PUBLIC:
         assert [port["targetPort"] for port in services[name]["spec"]["ports"]] == ["http"]
         assert not services[name]["spec"].get("publishNotReadyAddresses")
@@ -234,7 +240,22 @@ def _hook(manifest: Manifest) -> tuple[str, int]:
 
 def _deployed(values: Values) -> dict[str, Any]:
     specs = pod_specs(render(values))
-    return {name: specs[f"Deployment/{name}"] for name in SERVICES}
+    return {name: specs[f"Deployment/{name}"] for name in _services(values)}
+
+
+def _services(values: Values) -> tuple[str, ...]:
+    return (*SERVICES, "reconciler") if values.get("reconciler", {}).get("enabled") else SERVICES
+
+
+def test_the_reconciler_runs_only_where_it_is_asked_for() -> None:
+    """An upgrade has no role and no key for it yet."""
+    without = render({"secrets": {"name": "sluice"}})
+    assert "reconciler" not in {name.split("/")[-1] for name in pod_specs(without)}
+    assert "reconciler" not in settings_of(pod_specs(without)["Deployment/healthd"])["HEALTH_TARGETS"]
+    pods = pod_specs(render({"secrets": {"name": "sluice"}, "reconciler": {"enabled": True}}))
+    settings = settings_of(pods["Deployment/reconciler"])
+    assert settings["STRIPE_API_KEY_FILE"] == "/run/sluice/stripe-api-key"
+    assert "NATS_URL_FILE" not in settings
 
 
 def _sources(spec: Manifest) -> Any:

@@ -186,7 +186,7 @@ async def test_nats_takes_the_configuration_of_tilt(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("login", [{}, {"user": "sluice", "pass": "wrong"}], ids=["nobody", "wrong password"])
-async def test_nats_lets_nobody_else_in(nats_port: int, login: Mapping[str, str]) -> None:
+async def test_nats_lets_no_other_user_in(nats_port: int, login: Mapping[str, str]) -> None:
     """There is no user without a password."""
     async with asyncio.timeout(20):
         reader, writer = await asyncio.open_connection("127.0.0.1", nats_port)

@@ -62,7 +62,7 @@ def test_a_subject_has_no_empty_token(event: StripeEvent) -> None:
 
 
 @pytest.mark.parametrize("account", [None, "acct_1Platform", "acct_1Other"])
-def test_an_organisers_event_passes_for_nobody_elses(account: str | None) -> None:
+def test_an_organisers_event_passes_for_no_other_account(account: str | None) -> None:
     """Whatever account the organiser wrote into the body, the subject says through whose URL it came."""
     event = StripeEvent("evt_1@7", "charge.failed", 0, True, account, None, None, "7", b"")
     assert subject_for(event) == "stripe.live.tenant_7.charge.failed"

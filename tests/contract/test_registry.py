@@ -86,7 +86,7 @@ def test_waiting_beats_done_beats_ignored(outcomes: list[Outcome]) -> None:
     assert combine(combine(first, second), third) == Parked("y")
 
 
-def test_a_registry_knows_whether_anybody_asks_stripe() -> None:
+def test_a_registry_knows_whether_a_handler_asks_stripe() -> None:
     """Only then is its key missed."""
     registry = Registry()
 

@@ -167,7 +167,7 @@ async def test_an_answer_cut_short_is_not_handed_on_as_whole(client: aiohttp.Cli
 
 
 @pytest.mark.parametrize("path", ["/", "/api/hooks", "/api/exact/below", "/livez", "/metrics", "/api"])
-async def test_a_path_of_nobody_is_404_in_json(client: aiohttp.ClientSession, path: str) -> None:
+async def test_an_unknown_path_is_404_in_json(client: aiohttp.ClientSession, path: str) -> None:
     """Admin paths and unknown ones are not public; prefixes end at a slash."""
     async with _gateway(Upstream(_echo)) as url, client.get(f"{url}{path}") as answer:
         assert answer.status == 404

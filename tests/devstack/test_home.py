@@ -53,7 +53,7 @@ async def test_data_and_programs_go_where_the_user_can_reach_them(
     assert stat.S_IMODE(closed_folder.parent.stat().st_mode) == 0o700
 
 
-async def test_a_record_that_names_somebody_elses_folder_is_not_believed(closed_folder: Path) -> None:
+async def test_a_record_that_names_another_users_folder_is_not_believed(closed_folder: Path) -> None:
     """A place that is not ours, or gone, is replaced by a new one."""
     with reachable_folder() as foreign:
         os.chown(foreign, 12345, 12345)

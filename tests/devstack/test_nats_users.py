@@ -116,7 +116,7 @@ async def test_what_is_not_a_services_work_is_refused(nats_server: NatsServer, u
 
 
 @pytest.mark.parametrize("user", SERVICES)
-async def test_nobody_hears_what_is_said_to_others(nats_server: NatsServer, user: str) -> None:
+async def test_no_user_reads_anothers_messages(nats_server: NatsServer, user: str) -> None:
     """Neither webhooks as they are published, nor the answers to another service."""
     others = [f"_INBOX_{name}.>" for name in SERVICES if name != user]
     for subject in ("stripe.>", "stripe.live.platform.a", ">", "_INBOX.>", "$JS.API.>", "$JS.ACK.>", *others):

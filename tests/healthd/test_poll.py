@@ -92,7 +92,7 @@ async def test_one_lost_look_changes_nothing(session: aiohttp.ClientSession) -> 
         assert state.verdict().of(Part.SERVICES, "ingest") is Status.UNHEALTHY
 
 
-async def test_a_name_that_nobody_can_look_up_is_unknown(session: aiohttp.ClientSession) -> None:
+async def test_a_name_that_cannot_be_resolved_is_unknown(session: aiohttp.ClientSession) -> None:
     """The health state says unknown, and that it is the name's fault."""
     state = HealthState(["ingest"], Limits())
     await service_poll(state, session, 9090, resolver=nowhere).look()

@@ -96,7 +96,7 @@ async def test_each_address_of_a_name_is_one_replica(session: aiohttp.ClientSess
     assert first.asked == second.asked == [f"ingest.test:{port}"]
 
 
-async def test_a_hanging_replica_costs_its_deadline_and_hides_nobody(session: aiohttp.ClientSession) -> None:
+async def test_a_hanging_replica_costs_its_deadline_and_hides_no_other(session: aiohttp.ClientSession) -> None:
     """One replica accepts and never answers: the look ends in time, and its neighbour is seen."""
     well, hanging = Admin(), Admin()
     hanging.is_hanging = True
@@ -166,7 +166,7 @@ def reasons(service: ServiceSeen) -> set[Reason]:
     return {finding.reason for finding in service_findings("ingest", Observation(service, seen_at=0, looked_at=0))}
 
 
-async def test_a_rolling_update_behind_a_dns_cache_alarms_nobody(session: aiohttp.ClientSession) -> None:
+async def test_a_rolling_update_behind_a_dns_cache_raises_no_alarm(session: aiohttp.ClientSession) -> None:
     """The cache names the old replicas, which drain and end, and not the new ones, which serve: nothing is wrong."""
     old, clock, names = Admin(), Clock(), Names("127.0.0.1")
     port = free_port()

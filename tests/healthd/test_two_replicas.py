@@ -213,7 +213,7 @@ def _without(told: Any, keys: set[str]) -> Any:
     return [_without(value, keys) for value in told] if isinstance(told, list) else told
 
 
-async def test_a_start_alarms_nobody(world: World) -> None:
+async def test_a_start_raises_no_alarm(world: World) -> None:
     """Whatever moment a scrape meets, no metric tells of trouble; once ready, the answer is what it will stay."""
     async with world.healthd("a", **UNHURRIED) as old:
         calm_answer = await _agreed(world, old, with_reasons=set())

@@ -184,7 +184,7 @@ def _one_of(status: Status) -> set[Finding]:
 
 
 @pytest.mark.parametrize(("part", "status"), [(Part.DATABASE, Status.UNKNOWN), (Part.STREAM, Status.UNKNOWN)])
-def test_a_source_that_nobody_looks_at_becomes_unknown(part: Part, status: Status) -> None:
+def test_a_source_not_looked_at_becomes_unknown(part: Part, status: Status) -> None:
     """After three periods without a look the last value says nothing any more."""
     assert verdict_of(healthy(), now=NOW + LIMITS.stale_seconds).of(part) is Status.HEALTHY
     late = verdict_of(healthy(), now=NOW + LIMITS.stale_seconds + 0.1)

@@ -238,11 +238,12 @@ TRIALS: Mapping[Writer, Sequence[Trial]] = MappingProxyType(
         ("failures.dead_letter", "processor"): [Trial(_dead_letter)],
         ("failures.postpone", "processor"): [Trial(_postponing(86_400)), Trial(_postponing(60))],
         ("failures.defer", "processor"): [Trial(_defer)],
-        ("operations.retry", "processor"): [
+        ("operations.retry", "operator"): [
             Trial(_operating(operations.retry), {"next_attempt_at": "now() + interval '1 hour'"})
         ],
-        ("operations.replay", "processor"): [Trial(_operating(operations.replay))],
-        ("operations.write_off", "processor"): [Trial(_operating(operations.write_off))],
+        ("operations.replay", "operator"): [Trial(_operating(operations.replay))],
+        ("operations.replay_ended", "operator"): [Trial(_operating(operations.replay_ended))],
+        ("operations.write_off", "operator"): [Trial(_operating(operations.write_off))],
     }
 )
 """How each query is tried, by its name in ``states.py`` and the login of the service that runs it."""

@@ -40,7 +40,7 @@ def test_each_function_that_writes_the_log_belongs_to_a_transition() -> None:
 
 
 @pytest.mark.parametrize("function", sorted(NOT_CALLED_YET))
-def test_a_function_without_a_transition_is_called_by_nobody(function: str) -> None:
+def test_a_function_without_a_transition_has_no_caller(function: str) -> None:
     """Its first caller has to name the transition."""
     queries = [*(ROOT / "sluice" / "inbox").glob("*.sql"), *(path for path in _ours() if path.suffix == ".sql")]
     assert [path.name for path in queries if function in path.read_text(encoding="utf-8")] == []

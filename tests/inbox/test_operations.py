@@ -5,7 +5,7 @@ from typing import TypeAlias
 
 import pytest
 
-from sluice.inbox.operations import Decision, read_states, replay, retry, write_off
+from sluice.inbox.operations import Decision, read_states, replay, replay_ended, retry, write_off
 from sluice.inbox.states import State
 from sluice.postgres.pool import Connection, Database
 from tests.inbox.rows import COMPANION, EVENT, ROWS, Columns, put
@@ -17,6 +17,7 @@ OPERATIONS = {
     "Retried": (retry, State.FAILED),
     "Replayed": (replay, State.DEAD),
     "Written off": (write_off, State.DEAD),
+    "Replayed after its end": (replay_ended, State.PROCESSED),
 }
 
 
@@ -28,14 +29,14 @@ async def test_who_and_why_are_kept_beside_the_webhook(word: str, database: Data
         await put(session, ROWS[state][0])
         assert await operation(session, [EVENT.stripe_event_id, COMPANION, "evt_unknown"], DECISION) == {"evt_1"}
         notes = await session.fetch("SELECT stripe_event_id, severity, message, resolved FROM error_logs")
-    message = f"{word} by ada: the handler is mended: 100 % sure"
+    message = f"{word.removesuffix(' after its end')} by ada: the handler is mended: 100 % sure"
     assert [tuple(note) for note in notes] == [("evt_1", "info", message, True)]
 
 
-@pytest.mark.parametrize("role", ["sluice_processor", "sluice_migrator"])
+@pytest.mark.parametrize("role", ["sluice_operator", "sluice_migrator"])
 @pytest.mark.parametrize("word", OPERATIONS)
 async def test_an_operator_needs_no_more_than_these_roles(word: str, role: str, database: Database) -> None:
-    """The rights of the processor, or of who migrates, are enough."""
+    """The rights of operators, or of who migrates, are enough."""
     operation, state = OPERATIONS[word]
     async with database.acquire() as session, session.transaction():
         await put(session, ROWS[state][0])
@@ -56,7 +57,7 @@ async def test_the_note_is_undone_with_the_change(database: Database) -> None:
 
 
 @pytest.mark.parametrize("word", OPERATIONS)
-async def test_a_row_that_somebody_holds_is_left_alone(word: str, database: Database) -> None:
+async def test_a_locked_row_is_left_alone(word: str, database: Database) -> None:
     """No operator waits for a processor, nor makes one wait."""
     operation, state = OPERATIONS[word]
     async with database.acquire() as holder, database.acquire() as session:

@@ -74,7 +74,7 @@ async def test_a_row_that_is_over_or_has_a_body_stays_as_it_is(journal: Journal,
     assert await postgres.fetchval("SELECT count(*) FROM webhook_delivery") == 1
 
 
-async def test_a_row_that_somebody_holds_is_asked_for_again(journal: Journal, postgres: Postgres) -> None:
+async def test_a_delivery_of_a_locked_row_is_asked_for_again(journal: Journal, postgres: Postgres) -> None:
     """The delivery does not wait for it, and is not told that it is safe: the next delivery fills it."""
     await postgres.execute(LEFT, "evt_left")
     left = event("evt_left")

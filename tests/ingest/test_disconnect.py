@@ -154,7 +154,7 @@ async def test_a_network_that_breaks_in_a_body_is_a_client_that_left(error: OSEr
         await BodyReader(BodyLimits()).read(Request())  # type: ignore[arg-type]
 
 
-async def test_answers_that_nobody_reads_end_in_one_count(ingest: Ingest) -> None:
+async def test_unread_answers_end_in_one_count(ingest: Ingest) -> None:
     """A client that goes with many answers unread is counted once."""
     left = counted("http_clients_left_total") or 0
     async with raw(ingest.port) as (_, writer):

@@ -222,7 +222,7 @@ async def test_verification_has_a_share_of_each_second(
         assert (await ingest.deliver(webhook())).status == 200
 
 
-async def test_a_flood_of_forgeries_silences_nobody(
+async def test_a_flood_of_forgeries_silences_no_other(
     ingest: Ingest, postgres: Postgres, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """A few lines about the flooded row; then one about another's and one about the platform's, each heard."""

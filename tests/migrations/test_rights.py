@@ -26,6 +26,11 @@ SERVICES = {
     ],
     "sluice_healthd": [*sorted((ROOT / "healthd").rglob("*.sql")), ERRORS],
     "sluice_reconciler": [*sorted((ROOT / "reconciler").rglob("*.sql")), ERRORS],
+    "sluice_operator": [
+        *sorted((ROOT / "sluice" / "operations").rglob("*.sql")),
+        ROOT / "sluice" / "inbox" / "operations.sql",
+        ERRORS,
+    ],
 }
 ALLOWED = {
     "sluice_ingest": [
@@ -69,6 +74,19 @@ ALLOWED = {
         "SELECT max(ended_at) FROM health_verdict WHERE status = 'unhealthy'",
         "SELECT verified_by, received_at FROM webhook_delivery ORDER BY id DESC",
     ],
+    "sluice_operator": [
+        "SELECT sluice_body_json(body) FROM webhook_logs FOR UPDATE SKIP LOCKED",
+        "UPDATE webhook_logs SET processed = true, outcome = 'written_off', dead_at = NULL, next_attempt_at = now()",
+        "UPDATE error_logs SET resolved = true, resolved_at = now()",
+        "SELECT message FROM error_logs FOR UPDATE",
+        "INSERT INTO error_logs (severity, message) VALUES ('info', 'm')",
+        "INSERT INTO operation (verb, filter, reason, person, rate) VALUES ('replay', '{}', 'why', 'ada', 1)",
+        "INSERT INTO operation_item (operation_id, position, item_id) SELECT id, 3, 'evt_3' FROM operation",
+        "UPDATE operation SET cancelled_at = now(), cancelled_by = 'ada'",
+        "UPDATE operation_item SET done_at = now(), result = 'held', before = '{}' WHERE done_at IS NULL",
+        "SELECT id, name, payment_status FROM events",
+        "SELECT * FROM payment",
+    ],
     "sluice_migrator": [
         "SELECT body FROM webhook_logs",
         "UPDATE webhook_logs SET dead_at = NULL",
@@ -104,6 +122,8 @@ FORBIDDEN = {
         "UPDATE webhook_logs SET body = 'y'",
         "UPDATE webhook_logs SET stripe_event_id = 'y'",
         "SELECT webhook_secret FROM events",
+        "SELECT reason FROM operation",
+        "INSERT INTO operation_item (operation_id, position, item_id) VALUES (1, 9, 'evt_9')",
         "UPDATE events SET webhook_secret = 'mine'",
         "UPDATE events SET name = 'mine'",
         "INSERT INTO events (name) VALUES ('mine')",
@@ -158,7 +178,33 @@ FORBIDDEN = {
         "SELECT sluice_revive_webhook('evt_1', 'x')",
         "INSERT INTO health_verdict (healthd) VALUES ('me')",
     ],
+    "sluice_operator": [
+        "INSERT INTO webhook_logs (stripe_event_id, webhook_type) VALUES ('evt_3', 'a.b')",
+        "UPDATE webhook_logs SET body = 'y'",
+        "UPDATE webhook_logs SET last_error = NULL",
+        "DELETE FROM webhook_logs",
+        "SELECT webhook_secret FROM events",
+        "UPDATE events SET payment_status = 'paid'",
+        "UPDATE payment SET status = 'paid'",
+        "DELETE FROM webhook_death",
+        "UPDATE error_logs SET message = 'all is well'",
+        "DELETE FROM error_logs",
+        "INSERT INTO operation (verb, filter, reason, person, login) VALUES ('replay', '{}', 'why', 'ada', 'eve')",
+        "INSERT INTO operation (verb, filter, reason, person, started_at) VALUES ('replay', '{}', 'why', 'ada', now())",
+        "UPDATE operation SET reason = 'another'",
+        "UPDATE operation SET login = 'eve', person = 'eve'",
+        "DELETE FROM operation",
+        "UPDATE operation_item SET item_id = 'evt_9'",
+        "UPDATE operation_item SET result = 'missing' WHERE done_at IS NOT NULL",
+        "DELETE FROM operation_item",
+        "TRUNCATE operation_item",
+        "CREATE TABLE mine (id int)",
+    ],
     "sluice_migrator": [
+        "UPDATE operation SET reason = 'another'",
+        "DELETE FROM operation_item",
+        "DELETE FROM operation",
+        "TRUNCATE operation CASCADE",
         f"SELECT sluice_fill_webhooks({', '.join(['NULL'] * 10)})",
         "SELECT webhook_secret FROM events",
         "INSERT INTO sluice_addition (kind) VALUES ('table')",
@@ -198,7 +244,10 @@ async def with_rows(empty_database_url: str, db: Connection) -> None:
         "INSERT INTO webhook_death (stripe_event_id) VALUES ('evt_0');"
         "INSERT INTO thin_fetch (stripe_event_id) VALUES ('evt_1');"
         "INSERT INTO webhook_delivery (stripe_event_id, verified_by) VALUES ('evt_1', 'platform:0a1b2c3d');"
-        "INSERT INTO payment (scope, payment_id) VALUES ('live:acct_1', 'pi_2')"
+        "INSERT INTO payment (scope, payment_id) VALUES ('live:acct_1', 'pi_2');"
+        "INSERT INTO operation (verb, filter, reason, person) VALUES ('replay', '{}', 'why', 'ada');"
+        "INSERT INTO operation_item (operation_id, position, item_id, done_at, result)"
+        " VALUES (1, 1, 'evt_1', now(), 'changed'), (1, 2, 'evt_2', NULL, NULL)"
     )
 
 
@@ -304,7 +353,7 @@ async def test_the_public_sees_nothing_of_sluices(supabase_url: str) -> None:
             "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
         )
     ]
-    assert len(tables) == 19
+    assert len(tables) == 21
     for role in ("anon", "authenticated"):
         for statement in [
             *(f"SELECT FROM {table}" for table in tables),

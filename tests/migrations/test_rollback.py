@@ -96,7 +96,7 @@ async def test_a_column_that_the_user_had_stays(empty_database_url: str, db: Con
     assert [tuple(row) for row in await db.fetch("SELECT * FROM events")] == [("a", None, None, "acct_1")]
 
 
-async def test_rights_that_anybody_had_come_back(earlier_url: str, db: Connection) -> None:
+async def test_rights_that_public_had_come_back(earlier_url: str, db: Connection) -> None:
     """Taken while the tables hold bodies, given back after."""
     add_sluice(earlier_url)
     readable = "SELECT has_table_privilege('public', 'webhook_logs', 'SELECT')"

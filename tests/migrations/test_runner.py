@@ -86,9 +86,7 @@ async def test_conflicts_stop_it_with_their_cures(empty_database_url: str, db: C
     assert await db.fetchval("SELECT to_regclass('webhook_logs')") is None
 
 
-async def test_rows_of_which_nobody_knows_whether_they_were_processed_stop_it(
-    empty_database_url: str, db: Connection
-) -> None:
+async def test_rows_with_processed_null_stop_it(empty_database_url: str, db: Connection) -> None:
     """They are counted; nothing is applied."""
     await db.execute(
         "CREATE TABLE webhook_logs (id serial PRIMARY KEY, stripe_event_id text UNIQUE, webhook_type text,"

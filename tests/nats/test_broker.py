@@ -357,7 +357,9 @@ async def test_messages_sent_together_are_judged_one_by_one(opened: Open, nats_u
 
 
 @pytest.mark.parametrize("words", [b"ok", b"", b"1", b"[]", b"{}", b'{"error": "no"}', b'{"seq": "7"}', b"\xff"])
-async def test_whoever_answers_in_jetstreams_stead_is_not_believed(opened: Open, nats_url: str, words: bytes) -> None:
+async def test_another_clients_answer_in_jetstreams_stead_is_not_believed(
+    opened: Open, nats_url: str, words: bytes
+) -> None:
     """A subscriber of another team that replies to each message neither ends the service nor passes for the store."""
     async with opened(nats_url) as broker:
         chatterbox = await nats.connect(nats_url)

@@ -77,7 +77,7 @@ def test_a_subject_that_is_no_text_does_not_end_the_connection() -> None:
 
 
 @pytest.mark.parametrize("line", [b"MSG a\r\n", b"HMSG a 1 b 2 3 4 5\r\n", b"MSG a 1 many\r\n"])
-def test_words_that_nobody_knows_end_the_connection(line: bytes) -> None:
+def test_unknown_words_end_the_connection(line: bytes) -> None:
     """Better than to read on at an unknown place of the stream."""
     with pytest.raises(ValueError):
         take_messages(bytearray(line))

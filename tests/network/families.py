@@ -21,7 +21,7 @@ import psutil
 from devstack.child import Child, Command
 from devstack.nats import nats_program
 from devstack.ports import free_port
-from devstack.postgres import DEFAULT_DATABASE, LOGIN_ROLES, PostgresServer
+from devstack.postgres import DEFAULT_DATABASE, SERVICE_LOGINS, PostgresServer
 from devstack.roles import make_login_roles
 from devstack.schema import apply_migrations
 from tests.waiting import until
@@ -51,7 +51,7 @@ class Services:
         self.host = host
         self.urls = urls
         self.public = {name: free_port() for name in ("ingest", "healthd")}
-        self.admin = {name: free_port() for name in LOGIN_ROLES}
+        self.admin = {name: free_port() for name in SERVICE_LOGINS}
         targets = ",".join(f"{name}=http://{host}:{self.admin[name]}" for name in ("ingest", "processor"))
         self._common = {
             **{name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
@@ -96,7 +96,7 @@ async def _is_well(url: str) -> bool:
 
 def _services(family: str, folder: Path, server: PostgresServer, nats_port: int) -> Services:
     host = FAMILIES[family][-1]
-    urls = {role: server.url(DEFAULT_DATABASE, role).replace("127.0.0.1", host) for role in LOGIN_ROLES}
+    urls = {role: server.url(DEFAULT_DATABASE, role).replace("127.0.0.1", host) for role in SERVICE_LOGINS}
     return Services(folder, host, urls, f"nats://{host}:{nats_port}")
 
 

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from devstack.postgres import LOGIN_ROLES
+from devstack.postgres import SERVICE_LOGINS
 from tests.devstack.folders import reachable_folder
 from tests.network.families import FAMILIES, ROOT
 from tests.programs import missing, program
 
 pytestmark = pytest.mark.timeout(240)  # PostgreSQL, NATS, and the services three times
-ALL = sorted([*(f"{name} admin" for name in LOGIN_ROLES), "healthd"])
+ALL = sorted([*(f"{name} admin" for name in SERVICE_LOGINS), "healthd"])
 
 
 @pytest.fixture(scope="module")

@@ -184,7 +184,7 @@ async def test_trouble_that_healthd_saw_fails_its_criterion_alone(
     assert await judged(database_url) == ["pass"] * place + [verdict] + ["pass"] * (4 - place)
 
 
-async def test_hours_that_nobody_watched_are_unknown(database_url: str, db: Connection) -> None:
+async def test_unwatched_hours_are_unknown(database_url: str, db: Connection) -> None:
     """Healthd was away for half an hour; nothing else could know. What it saw to be wrong fails nevertheless."""
     await watched(db, WINDOW * 1.5, timedelta(hours=5))
     await watched(db, timedelta(hours=4, minutes=30))

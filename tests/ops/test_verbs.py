@@ -1,4 +1,4 @@
-"""``sluice retry``, ``replay`` and ``write-off``."""
+"""``sluice retry``, ``replay``, ``write-off``, ``resolve`` and ``operations``."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -20,64 +20,71 @@ async def db(database_url: str) -> AsyncIterator[Connection]:
 
 
 @pytest.fixture
-def processor_url(role_url: "object") -> str:
-    """The address with a login that operators use today."""
+def operator_url(role_url: "object") -> str:
+    """The address with an operator's login."""
     assert callable(role_url)
-    return str(role_url("processor"))
+    return str(role_url("operator"))
 
 
-async def test_a_dead_webhook_is_replayed(db: Connection, processor_url: str) -> None:
+async def test_a_dead_webhook_is_replayed(db: Connection, operator_url: str) -> None:
     """It is due at once, as if never tried, and the decision is on record."""
     await insert_webhook(db, "evt_1", dead_at=NOW, outcome="failed", processing_attempts=16)
-    result = await cli("replay", "evt_1", "--reason", "handler mended", DATABASE_URL=processor_url)
-    assert (result.exit_code, result.stdout) == (0, "evt_1: due now, with all attempts\n")
+    result = await cli("replay", "evt_1", "--reason", "handler mended", DATABASE_URL=operator_url)
+    assert (result.exit_code, result.stdout) == (
+        0,
+        "evt_1: due now, with all attempts\nOperation 1 (replay) is done: 1 of 1 changed.\n",
+    )
     row = await db.fetchrow("SELECT processing_attempts, dead_at FROM webhook_logs")
     assert row is not None
     assert tuple(row) == (0, None)
 
 
-async def test_why_tells_of_the_decision(database_url: str, db: Connection, processor_url: str) -> None:
+async def test_why_tells_of_the_decision(db: Connection, operator_url: str) -> None:
     """The story of a webhook names the person who replayed it, and the reason, months later too."""
     await insert_webhook(db, "evt_1", dead_at=NOW, outcome="failed", processing_attempts=16)
-    await cli("replay", "evt_1", "--reason", "handler mended", DATABASE_URL=processor_url)
-    [webhook] = (await cli_json("why", "evt_1", DATABASE_URL=database_url))["webhooks"]
+    await cli("replay", "evt_1", "--reason", "handler mended", DATABASE_URL=operator_url)
+    [webhook] = (await cli_json("why", "evt_1", DATABASE_URL=operator_url))["webhooks"]
     assert [(error["severity"], error["resolved"]) for error in webhook["errors"]] == [("info", True)]
-    assert webhook["errors"][0]["message"].endswith(": handler mended")
+    assert webhook["errors"][0]["message"].endswith(": handler mended (operation 1)")
 
 
-async def test_a_waiting_webhook_is_retried(db: Connection, processor_url: str) -> None:
+async def test_a_waiting_webhook_is_retried(db: Connection, operator_url: str) -> None:
     """Its next attempt is now; the attempts that it had count on."""
     later = NOW + timedelta(hours=1)
     await insert_webhook(db, "evt_1", outcome="failed", processing_attempts=3, published_at=None, next_attempt_at=later)
-    result = await cli("retry", "evt_1", "--reason", "handler mended", DATABASE_URL=processor_url)
-    assert (result.exit_code, result.stdout) == (0, "evt_1: due now\n")
+    result = await cli("retry", "evt_1", "--reason", "handler mended", DATABASE_URL=operator_url)
+    assert (result.exit_code, result.stdout) == (0, "evt_1: due now\nOperation 1 (retry) is done: 1 of 1 changed.\n")
     assert await db.fetchval("SELECT processing_attempts FROM webhook_logs WHERE next_attempt_at <= now()") == 3
 
 
-async def test_a_dead_webhook_is_written_off(db: Connection, processor_url: str) -> None:
+async def test_a_dead_webhook_is_written_off(db: Connection, operator_url: str) -> None:
     """Health no longer counts it as dead."""
     await insert_webhook(db, "evt_1", dead_at=NOW, outcome="failed")
-    result = await cli("write-off", "evt_1", "--reason", "booked by hand", DATABASE_URL=processor_url)
-    assert (result.exit_code, result.stdout) == (0, "evt_1: written off\n")
+    result = await cli("write-off", "evt_1", "--reason", "booked by hand", DATABASE_URL=operator_url)
+    assert (result.exit_code, result.stdout) == (
+        0,
+        "evt_1: written off\nOperation 1 (write-off) is done: 1 of 1 changed.\n",
+    )
     assert await db.fetchval("SELECT outcome FROM webhook_logs WHERE processed") == "written_off"
 
 
-async def test_what_cannot_be_changed_is_told_apart(db: Connection, processor_url: str) -> None:
+async def test_what_cannot_be_changed_is_told_apart(db: Connection, operator_url: str) -> None:
     """Each webhook has its own answer, and the exit code says that one was left as it is."""
     await insert_webhook(db, "evt_1", dead_at=NOW, outcome="failed")
     await insert_webhook(db, "evt_2", processed=True, outcome="applied")
     ids = ("evt_1", "evt_2", "evt_3")
-    result = await cli("write-off", *ids, "--reason", "booked by hand", DATABASE_URL=processor_url)
+    result = await cli("write-off", *ids, "--reason", "booked by hand", DATABASE_URL=operator_url)
     assert result.exit_code == 1
     assert result.stdout.splitlines() == [
         "evt_1: written off",
         "evt_2: left as it is: processed",
         "evt_3: left as it is: no such webhook",
+        "Operation 1 (write-off) is done: 1 of 1 changed.",
     ]
 
 
 @pytest.mark.parametrize("arguments", [("evt_1",), ("evt_1", "--reason", " "), ("--reason", "why")])
-async def test_an_operation_needs_webhooks_and_a_reason(arguments: tuple[str, ...], processor_url: str) -> None:
+async def test_an_operation_needs_webhooks_and_a_reason(arguments: tuple[str, ...], operator_url: str) -> None:
     """Nobody has to guess later why a row was changed, and no empty list means all."""
-    result = await cli("replay", *arguments, DATABASE_URL=processor_url)
+    result = await cli("replay", *arguments, DATABASE_URL=operator_url)
     assert result.exit_code == 2

@@ -77,6 +77,7 @@ async def test_a_load_test_passes_and_the_status_is_calm(stack: "Stack", target:
         ("ingest", True),
         ("processor", True),
         ("healthd", True),
+        ("reconciler", True),
     ]
     assert told["dead"] == told["parked"] == 0
 

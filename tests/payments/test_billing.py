@@ -200,7 +200,7 @@ async def test_a_word_that_is_not_logged_any_more_is_compared_by_its_status(harn
 
 
 @pytest.mark.parametrize("fields", [{"id": "sub_other"}, {"at": 3}])
-async def test_a_log_that_holds_another_webhook_under_that_id_misleads_nobody(
+async def test_a_log_that_holds_another_webhook_under_that_id_changes_no_status(
     harness: Harness, fields: dict[str, Any]
 ) -> None:
     """Test events reuse ids: the row's own word is then known by its status alone."""

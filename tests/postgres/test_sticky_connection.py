@@ -6,46 +6,46 @@ import asyncpg
 import pytest
 
 from sluice.postgres.pool import Database
-from sluice.postgres.sticky_connection import Hold
+from sluice.postgres.sticky_connection import StickyConnection
 
 _PID = "SELECT pg_backend_pid()"
 
 
 async def test_it_is_the_same_connection_until_it_is_given_back(database: Database) -> None:
     """Busy between two uses, idle afterwards."""
-    hold = Hold(database)
-    async with hold.use(within_seconds=2) as connection:
+    sticky = StickyConnection(database)
+    async with sticky.use(within_seconds=2) as connection:
         first = await connection.fetchval(_PID)
     assert database.status()["busy"] == 1
-    async with hold.use(within_seconds=2) as connection:
+    async with sticky.use(within_seconds=2) as connection:
         assert await connection.fetchval(_PID) == first
-    await hold.give_back()
+    await sticky.give_back()
     assert database.status()["busy"] == 0
 
 
 async def test_a_connection_that_failed_is_not_used_again(database: Database) -> None:
     """The block's own error comes out, and the next use works, on another connection."""
-    hold = Hold(database)
+    sticky = StickyConnection(database)
 
     async def lose_it() -> None:
-        async with hold.use(within_seconds=2) as connection:
+        async with sticky.use(within_seconds=2) as connection:
             lost.append(await connection.fetchval(_PID))
             await connection.execute("SELECT pg_terminate_backend(pg_backend_pid())")
 
     lost: list[int] = []
     with pytest.raises((asyncpg.PostgresError, OSError)):
         await lose_it()
-    async with hold.use(within_seconds=2) as connection:
+    async with sticky.use(within_seconds=2) as connection:
         assert await connection.fetchval(_PID) not in lost
-    await hold.give_back()
+    await sticky.give_back()
 
 
 async def test_a_user_that_is_cancelled_leaves_the_pool_whole(database: Database) -> None:
     """As when a service ends in the middle of a write."""
-    hold = Hold(database)
+    sticky = StickyConnection(database)
 
     async def work() -> None:
-        async with hold.use(within_seconds=2) as connection:
+        async with sticky.use(within_seconds=2) as connection:
             begun.set()
             await connection.execute("SELECT pg_sleep(30)")
 

@@ -15,7 +15,7 @@ from asyncpg import Record
 from processor.failures.database_gate import DatabaseGate
 from processor.failures.failure_store import FailureStore
 from processor.failures.isolated_runs import IsolatedRuns
-from processor.failures.retries import Patience, Schedule
+from processor.failures.retry_policy import Patience, Schedule
 from processor.worker.dispatcher import Dispatcher
 from processor.worker.reporter import Reporter
 from processor.worker.transaction import Limits, Processor

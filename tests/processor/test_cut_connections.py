@@ -10,8 +10,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from processor.failures import connection_witness as witness
+from processor.failures.classify import LostOutsideHandlers
 from processor.failures.connection_witness import ConnectionWitness
-from processor.failures.retries import LostOutsideHandlers, Schedule
+from processor.failures.retry_policy import Schedule
 from processor.outcome import Work
 from sluice.contract.event import StripeEvent
 from sluice.postgres.pool import DATABASE_ERRORS, Database
@@ -168,7 +169,7 @@ async def test_a_connection_that_is_lost_in_settling_is_a_handlers_only_if_that_
     assert isinstance(lost.value, LostOutsideHandlers) is not swallows
 
 
-async def test_a_loss_in_a_handler_is_nobodys_while_connections_are_cut_elsewhere(
+async def test_a_loss_in_a_handler_counts_no_attempt_while_connections_are_cut_elsewhere(
     harness: Harness, database_url: str
 ) -> None:
     """And is the event's own again when that is over."""

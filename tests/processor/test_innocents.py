@@ -50,7 +50,7 @@ async def test_a_bad_handler_is_its_own_events_trouble(processes: Processes, typ
     _compare(" ".join(types), calm, loaded)
 
 
-async def test_an_organisers_heavy_webhooks_are_dead_at_once_and_delay_nobody(processes: Processes) -> None:
+async def test_an_organisers_heavy_webhooks_are_dead_at_once_and_delay_no_other(processes: Processes) -> None:
     """Thirty thousand intents in each of a dozen signed invoices."""
     heavy = [_invoice(number, intents=30_000) for number in range(12)]
     async with processes.processor(**PATIENT) as process:

@@ -26,7 +26,7 @@ def paid(number: int, events_id: str) -> StripeEvent:
     return read_event(json.dumps(body).encode())
 
 
-async def test_a_row_that_stays_locked_holds_up_nobody_elses_payments(harness: Harness) -> None:
+async def test_a_row_that_stays_locked_holds_up_no_other_payments(harness: Harness) -> None:
     """One turn settles all who do not need the row, and postpones the few who do; they take effect when it is free."""
     harness.registry = discover(handlers, registry=REGISTRY)
     await harness.database.execute(f"INSERT INTO events (id) VALUES ('{LOCKED}'), ('{FREE}')")  # noqa: S608

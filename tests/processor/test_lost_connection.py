@@ -10,7 +10,7 @@ import pytest
 
 from devstack.postgres import PostgresServer
 from processor.failures.isolated_runs import IsolatedRuns
-from processor.failures.retries import Schedule
+from processor.failures.retry_policy import Schedule
 from processor.outcome import Work
 from sluice.contract.event import StripeEvent
 from sluice.registry import Registry, Transaction, handles

@@ -2,7 +2,7 @@
 
 import pytest
 
-from processor.failures.retries import Schedule
+from processor.failures.retry_policy import Schedule
 from sluice.contract.event import StripeEvent
 from sluice.outcomes import Outcome, Parked
 from sluice.registry import Transaction, handles

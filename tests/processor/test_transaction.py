@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from processor.failures.database_gate import DatabaseGate
-from processor.failures.retries import Patience
+from processor.failures.retry_policy import Patience
 from processor.outcome import Work
 from processor.worker.transaction import Limits
 from sluice.contract.event import StripeEvent

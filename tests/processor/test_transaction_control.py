@@ -73,7 +73,7 @@ async def test_every_method_that_takes_sql_refuses_it(harness: Harness, how: str
 
 @pytest.mark.parametrize("script", ["ROLLBACK", "ROLLBACK; BEGIN", "COMMIT", "COMMIT; BEGIN"])
 @pytest.mark.parametrize("outcome", [Applied(), Parked("events row 7")])
-async def test_whoever_gets_around_it_settles_nothing(harness: Harness, script: str, outcome: Outcome) -> None:
+async def test_a_handler_that_gets_around_it_settles_nothing(harness: Harness, script: str, outcome: Outcome) -> None:
     """The server compares the transaction: what was rolled back is not called processed."""
 
     @handles_batch("test.around", registry=harness.registry)

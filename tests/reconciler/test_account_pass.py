@@ -190,7 +190,7 @@ async def test_no_list_is_no_empty_list(platform: Reconciling, answer: Refusal) 
     assert (await account_row(platform.database))["complete_until"] == before["complete_until"]
 
 
-async def test_whoever_lost_the_lease_commits_nothing(platform: Reconciling) -> None:
+async def test_a_replica_that_lost_the_lease_commits_nothing(platform: Reconciling) -> None:
     """Once another reconciler works, a page of ours is not kept: neither its rows nor the watermark."""
     happen(platform.world, range(1))
     before = await account_row(platform.database)

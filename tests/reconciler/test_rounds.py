@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
@@ -13,6 +13,7 @@ from reconciler.rounds import Choice, Rhythm, Rounds
 from sluice.postgres.pool import Database
 from sluice.simulator.stripe_api.answers import Refusal
 from sluice.simulator.stripe_api.faults import Fault
+from sluice.simulator.stripe_api.offline_stripe import PLATFORM_ACCOUNT
 from tests.reconciler.passing import HOUR, PLATFORM, Reconciling, account_row, logged, reconciling
 from tests.stripe_world import bare_event, offline_stripe
 from tests.waiting import until
@@ -68,7 +69,7 @@ def test_settings_add_accounts_and_leave_some_out() -> None:
     assert accounts_to_list([], ["acct_1"]) == set()
 
 
-async def test_an_account_without_access_holds_up_nobody(made: Reconciling) -> None:
+async def test_an_account_without_access_holds_up_no_other(made: Reconciling) -> None:
     """A connected account that has left is noted by its problem; the platform's events are found all the same."""
     made.world.happened(bare_event(1, created=int(time.time())))
     async with rounds_of(made, besides=["acct_1"]):
@@ -78,18 +79,18 @@ async def test_an_account_without_access_holds_up_nobody(made: Reconciling) -> N
     assert (row["problem"], row["passed_at"]) == ("account_closed", None)
 
 
-async def test_an_account_that_hangs_holds_up_nobody(made: Reconciling) -> None:
+async def test_an_account_that_hangs_holds_up_no_other(made: Reconciling) -> None:
     """While Stripe does not answer for one account, another is looked at again and again."""
     made.world.happened(bare_event(5, created=int(time.time()), account="acct_1"))
     made.world.happened(bare_event(1, created=int(time.time())))
-    made.world.faults.add([Fault(late_seconds=4)])
+    made.world.faults.add([Fault(late_seconds=4)], path="/v1/events")
     async with rounds_of(made, every_seconds=0.05, besides=["acct_1"]):
-        await until(lambda: len(made.world.requests) > 5, within_seconds=3)
+        await until(lambda: len(_lists(made)) > 5, within_seconds=3)
 
 
 async def test_a_failed_pass_is_tried_again_soon_and_its_problem_goes_away(made: Reconciling) -> None:
     """After 500 the account is looked at again within seconds, not after its whole interval."""
-    made.world.faults.add([Fault(Refusal(500, "an unknown error"))])
+    made.world.faults.add([Fault(Refusal(500, "an unknown error"))], path="/v1/events")
     made.world.happened(bare_event(1, created=int(time.time())))
     async with rounds_of(made):
         await until(lambda: _is_logged(made.database, "evt_1"))
@@ -99,7 +100,7 @@ async def test_a_failed_pass_is_tried_again_soon_and_its_problem_goes_away(made:
 async def test_after_trouble_every_account_is_looked_at_at_once(made: Reconciling) -> None:
     """When healthd's record says that webhooks were not taken in, no account waits for the interval."""
     async with rounds_of(made):
-        await until(lambda: len(made.world.requests) == 1)
+        await until(lambda: len(_lists(made)) == 1)
         made.world.happened(bare_event(1, created=int(time.time())))
         await made.database.execute(
             "INSERT INTO health_verdict (healthd, began_at, ended_at, status, reasons, pool_timeouts, errors_lost)"
@@ -112,7 +113,7 @@ async def test_finding_something_missing_makes_the_next_look_come_sooner(made: R
     """Where one webhook did not arrive, the next ones may not either."""
     made.world.happened(bare_event(1, created=int(time.time())))
     async with rounds_of(made, every_seconds=3):
-        await until(lambda: len(made.world.requests) >= 2, within_seconds=2)
+        await until(lambda: len(_lists(made)) >= 2, within_seconds=2)
 
 
 async def test_of_two_reconcilers_one_works_and_the_other_takes_over(database: Database) -> None:
@@ -142,12 +143,48 @@ async def test_work_ends_when_another_takes_the_lease(database: Database) -> Non
     assert not lease.is_held
 
 
+async def test_the_platforms_own_account_is_no_connected_one(made: Reconciling) -> None:
+    """An events row may name it; its events are listed once, as the platform's."""
+    async with rounds_of(made, besides=[PLATFORM_ACCOUNT]):
+        await until(lambda: len(_lists(made)) == 1)
+    rows = await made.database.fetch("SELECT account FROM reconcile_account")
+    assert [row["account"] for row in rows] == ["platform"]
+
+
+async def test_a_reconciler_that_gets_the_lease_back_goes_on(made: Reconciling) -> None:
+    """After it lost the lease and has it again, every account is looked at again."""
+    async with rounds_of(made) as rounds:
+        await until(lambda: len(_lists(made)) == 1)
+    again = asyncio.create_task(rounds.run())
+    await until(lambda: len(_lists(made)) == 2)
+    again.cancel()
+    await asyncio.wait([again])
+
+
+async def test_an_account_that_is_left_out_for_a_while_keeps_its_watermark(made: Reconciling) -> None:
+    """It is no gap meanwhile, and is listed from where it was when it comes back; a mode without a key stays a gap."""
+    await made.expect(PLATFORM, OURS)
+    await made.run()
+    before = await account_row(made.database)
+    await made.expect(OURS)
+    assert not (await account_row(made.database))["is_listed"]
+    await made.standings.expect([], first_seconds=HOUR)
+    assert (await account_row(made.database, OURS))["is_listed"]
+    await made.expect(PLATFORM, OURS)
+    after = await account_row(made.database)
+    assert (after["is_listed"], after["complete_until"]) == (True, before["complete_until"])
+
+
 def _forever(began: asyncio.Event) -> Callable[[], Awaitable[None]]:
     async def work() -> None:
         began.set()
         await asyncio.Event().wait()
 
     return work
+
+
+def _lists(made: Reconciling) -> Sequence[str]:
+    return [asked for asked in made.world.requests if asked.startswith("/v1/events")]
 
 
 async def _is_logged(database: Database, event_id: str) -> bool:

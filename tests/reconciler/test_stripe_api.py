@@ -94,7 +94,7 @@ async def test_each_fault_has_its_meaning(fault: Fault, kind: type[Failure]) -> 
     assert type(raised.value) is kind
 
 
-async def test_nobody_there_is_unavailable() -> None:
+async def test_a_host_that_does_not_answer_is_unavailable() -> None:
     """Where nothing listens, Stripe is unavailable."""
     async with asking(offline_stripe()) as api:
         api._base = "http://127.0.0.1:1"
@@ -144,7 +144,7 @@ async def test_a_budget_spends_its_burst_and_then_its_rate() -> None:
     assert waits == pytest.approx([0, 0, 0.5, 0.5])
 
 
-async def test_a_pause_holds_everybody_until_its_end() -> None:
+async def test_a_pause_holds_every_caller_until_its_end() -> None:
     """While paused no token is given, however many there are."""
     now = 100.0
     budget = Budget(100, clock=lambda: now)

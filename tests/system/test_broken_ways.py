@@ -53,7 +53,7 @@ async def test_effects_go_on_while_the_way_to_nats_is_bad(
     await _settled(traffic, books)
 
 
-async def test_answers_of_postgresql_that_do_not_arrive_charge_nobody(
+async def test_answers_of_postgresql_that_do_not_arrive_cost_no_attempt(
     stack: Stack, traffic: Traffic, books: "Books[asyncpg.Record]"
 ) -> None:
     """It is not known then whether a statement took effect; each takes effect once."""

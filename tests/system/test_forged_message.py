@@ -44,7 +44,7 @@ async def send(
     await stream.publish(subject_for(event), encode(Envelope(event, attempt)), headers=told)
 
 
-async def test_forged_messages_pay_nobody_and_are_seen(
+async def test_forged_messages_pay_no_row_and_are_seen(
     stack: Stack, traffic: Traffic, books: "Books[asyncpg.Record]"
 ) -> None:
     """Before, together with and after the genuine ones: each row has its own effect once, and operators hear of it."""

@@ -28,7 +28,7 @@ async def test_effects_go_on_while_nats_brings_nothing(
     books: "Books[asyncpg.Record]",
     fault: Callable[[Stack], AbstractAsyncContextManager[None]],
 ) -> None:
-    """Those of new webhooks, within the fault; in calm weather before and after it all come by the stream."""
+    """Those of new webhooks, within the fault; while nothing fails before and after it all come by the stream."""
     async with traffic.flowing(per_second=40):
         await until(lambda: takes_from_postgresql(stack, wanted=False), within_seconds=60)
         before = await taken_directly(stack)

@@ -20,7 +20,7 @@ TASKS = {
         "stream_watch",
         "postgres_floor_2",
     },
-    "healthd": {"poll_database", "poll_ingest", "poll_processor", "poll_stream"},
+    "healthd": {"poll_database", "poll_ingest", "poll_processor", "poll_reconciler", "poll_stream"},
 }
 
 

@@ -109,7 +109,7 @@ def test_figures_of_healthd_are_the_same_from_every_replica_of_it(name: str) -> 
         assert not of_healthd or re.match(r"(0\.85 \* |label_replace\()?(max|min)\b", expr), expr
 
 
-def test_what_counts_as_turned_away_is_what_wakes_somebody_up() -> None:
+def test_refusals_on_the_panel_are_those_that_raise_an_alert() -> None:
     """Panel and alert ask for the same codes."""
     symptoms = yaml.safe_load((FOLDER.parent / "alerts/symptoms.yaml").read_text(encoding="utf-8"))
     [rule] = [rule for rule in symptoms["groups"][0]["rules"] if rule["alert"] == "SluiceWebhooksRefused"]

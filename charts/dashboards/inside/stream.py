@@ -19,7 +19,7 @@ STREAM = Row(
         Graph(
             title="Beside the stream, by replica",
             description="Again: a processor held these messages before and never answered: it died, or met a locked "
-            "row. Taken: from PostgreSQL, as the stream brought none. In calm weather neither; without NATS all.",
+            "row. Taken: from PostgreSQL, as the stream brought none. While all is well neither; without NATS all.",
             runbook="nats-is-down-or-lost-its-store",
             queries=(
                 Query(each_minute("webhook_messages_redelivered_total", where=PODS, by="pod"), "again {{pod}}"),
@@ -39,7 +39,7 @@ STREAM = Row(
         Graph(
             title="The relay's repairs",
             description="Webhooks published again because their message was never stored (unsent), was lost (passed) "
-            "or is overdue. In calm weather, with nothing restarted, NATS loses messages: see STREAM_MAX_BYTES.",
+            "or is overdue. With nothing restarted, NATS loses messages: see STREAM_MAX_BYTES.",
             runbook="nats-is-down-or-lost-its-store",
             queries=(Query(each_minute("relay_repairs_total", where=PODS, by="reason"), "{{reason}}"),),
             unit="epm",

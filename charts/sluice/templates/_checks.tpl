@@ -15,6 +15,7 @@
 {{- end -}}
 {{- if .Values.migration.enabled -}}{{- $wanted = append $wanted "migrationDatabaseUrl" -}}{{- end -}}
 {{- if .Values.processor.autoscaling -}}{{- $wanted = append $wanted "kedaDatabaseUrl" -}}{{- end -}}
+{{- if (.Values.reconciler | default dict).enabled -}}{{- $wanted = concat $wanted (list "reconcilerDatabaseUrl" "stripeApiKey") -}}{{- end -}}
 {{- range $wanted }}
 {{- $secret := get $.Values.secrets . }}
 {{- if not (or $secret.name $.Values.secrets.name) }}
@@ -49,13 +50,16 @@
 {{- $processor := mul (add (include "sluice.mostReplicas" .Values.processor) 1) (add .Values.processor.poolSize 1) -}}
 {{- $healthd := mul (add .Values.healthd.replicas 1) 2 -}}
 {{- $keda := ternary 2 0 .Values.processor.autoscaling -}}
+{{- $reconciler := 0 -}}
+{{- with .Values.reconciler -}}{{- if .enabled -}}{{- $reconciler = mul (add .replicas 1) (add .poolSize 1) -}}{{- end -}}{{- end -}}
 ingest: {{ $ingest }}
 processor: {{ $processor }}
 healthd: {{ $healthd }}
 migration: 2
 keda: {{ $keda }}
+reconciler: {{ $reconciler }}
 test: 1
-total: {{ add $ingest $processor $healthd 2 $keda 1 }}
+total: {{ add $ingest $processor $healthd 2 $keda $reconciler 1 }}
 {{- end -}}
 
 {{- define "sluice.mostReplicas" -}}
@@ -66,7 +70,7 @@ total: {{ add $ingest $processor $healthd 2 $keda 1 }}
 {{- $need := include "sluice.connections" . | fromYaml -}}
 {{- $room := sub .Values.database.maxConnections .Values.database.reservedConnections -}}
 {{- if gt (int $need.total) (int $room) }}
-- PostgreSQL has too few connections: ingest may open {{ $need.ingest }} (replicas and one of a rolling update, each its pool and one), processor {{ $need.processor }}, healthd {{ $need.healthd }}, migration {{ $need.migration }}, KEDA {{ $need.keda }}, helm test {{ $need.test }}, together {{ $need.total }}; database.maxConnections less database.reservedConnections leaves {{ $room }}. Lower maxReplicas or poolSize, or raise max_connections and tell database.maxConnections.
+- PostgreSQL has too few connections: ingest may open {{ $need.ingest }} (replicas and one of a rolling update, each its pool and one), processor {{ $need.processor }}, healthd {{ $need.healthd }}, migration {{ $need.migration }}, KEDA {{ $need.keda }}, reconciler {{ $need.reconciler }}, helm test {{ $need.test }}, together {{ $need.total }}; database.maxConnections less database.reservedConnections leaves {{ $room }}. Lower maxReplicas or poolSize, or raise max_connections and tell database.maxConnections.
 {{- end }}
 {{- end -}}
 

@@ -42,3 +42,10 @@ labels:
 {{ $image.repository }}:{{ $image.tag | default .Chart.AppVersion }}
 {{- end -}}
 {{- end -}}
+
+{{- /* The services that run: the reconciler only where it is asked for; values of an earlier release do not name it. */ -}}
+{{- define "sluice.services" -}}
+{{- $services := list "ingest" "processor" "healthd" -}}
+{{- if (.Values.reconciler | default dict).enabled -}}{{- $services = append $services "reconciler" -}}{{- end -}}
+{{- toYaml $services -}}
+{{- end -}}

@@ -8,26 +8,27 @@ DECLARE
     owner regrole := (SELECT relowner FROM pg_class WHERE oid = 'webhook_logs'::regclass);
     callers jsonb := $${
         "sluice_add_facts": ["sluice_processor"],
-        "sluice_bigint_key": ["sluice_ingest", "sluice_processor", "sluice_migrator"],
-        "sluice_body_json": ["sluice_processor", "sluice_migrator"],
+        "sluice_bigint_key": ["sluice_ingest", "sluice_processor", "sluice_operator", "sluice_migrator"],
+        "sluice_body_json": ["sluice_processor", "sluice_operator", "sluice_migrator"],
         "sluice_claim_batch": ["sluice_processor"],
         "sluice_connected_accounts": ["sluice_reconciler", "sluice_migrator"],
         "sluice_count_due": ["sluice_healthd", "sluice_migrator"],
-        "sluice_event_key": ["sluice_ingest", "sluice_processor", "sluice_migrator"],
+        "sluice_event_key": ["sluice_ingest", "sluice_processor", "sluice_operator", "sluice_migrator"],
         "sluice_fill_webhooks": ["sluice_ingest"],
-        "sluice_integer_key": ["sluice_ingest", "sluice_processor", "sluice_migrator"],
+        "sluice_integer_key": ["sluice_ingest", "sluice_processor", "sluice_operator", "sluice_migrator"],
+        "sluice_keep_operation": [],
         "sluice_lease_webhooks": ["sluice_processor"],
         "sluice_note_death": [],
-        "sluice_payment_scopes": ["sluice_processor", "sluice_migrator"],
+        "sluice_payment_scopes": ["sluice_processor", "sluice_operator", "sluice_migrator"],
         "sluice_postpone_webhook": ["sluice_processor"],
         "sluice_revive_webhook": ["sluice_ingest"],
         "sluice_schema_findings": ["sluice_healthd", "sluice_migrator"],
         "sluice_settle_batch": ["sluice_processor"],
         "sluice_settle_thin": ["sluice_reconciler", "sluice_migrator"],
-        "sluice_shown_scopes": ["sluice_processor", "sluice_migrator"],
+        "sluice_shown_scopes": ["sluice_processor", "sluice_operator", "sluice_migrator"],
         "sluice_store_payments": ["sluice_processor"],
-        "sluice_text_key": ["sluice_ingest", "sluice_processor", "sluice_migrator"],
-        "sluice_uuid_key": ["sluice_ingest", "sluice_processor", "sluice_migrator"]
+        "sluice_text_key": ["sluice_ingest", "sluice_processor", "sluice_operator", "sluice_migrator"],
+        "sluice_uuid_key": ["sluice_ingest", "sluice_processor", "sluice_operator", "sluice_migrator"]
     }$$;
     retired text[] := ARRAY['sluice_append_facts', 'sluice_claim_webhooks', 'sluice_settle_webhooks',
                             'sluice_show_payments'];
@@ -75,6 +76,15 @@ BEGIN
             WHEN (NEW.dead_at IS NOT NULL AND NEW.dead_at IS DISTINCT FROM OLD.dead_at)
             EXECUTE FUNCTION sluice_note_death();
     END IF;
+    FOR item IN SELECT t AS name FROM unnest(ARRAY['operation', 'operation_item']) AS t
+                WHERE to_regclass(t) IS NOT NULL
+                  AND NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = to_regclass(t) AND tgname = 'sluice_kept')
+    LOOP
+        EXECUTE format('CREATE TRIGGER sluice_kept BEFORE UPDATE OR DELETE ON %I FOR EACH ROW '
+                       'EXECUTE FUNCTION sluice_keep_operation()', item.name);
+        EXECUTE format('CREATE TRIGGER sluice_kept_whole BEFORE TRUNCATE ON %I FOR EACH STATEMENT '
+                       'EXECUTE FUNCTION sluice_keep_operation()', item.name);
+    END LOOP;
 
     FOR item IN SELECT * FROM sluice_schema_findings() LOOP
         RAISE WARNING E'%: %\n%', item.name, item.finding, item.cure;

@@ -13,7 +13,8 @@ DECLARE
     item record;
     added jsonb;  -- what sluice_addition held
     own_tables text[];
-    policies text[] := ARRAY['sluice_ingest', 'sluice_processor', 'sluice_healthd', 'sluice_reconciler', 'sluice_migrator'];
+    policies text[] := ARRAY['sluice_ingest', 'sluice_processor', 'sluice_healthd', 'sluice_reconciler', 'sluice_operator',
+                            'sluice_migrator'];
     has_events boolean;
     unprocessed bigint;
 BEGIN
@@ -41,6 +42,10 @@ BEGIN
     END IF;
 
     DROP TRIGGER IF EXISTS sluice_death ON webhook_logs;
+    DROP TRIGGER IF EXISTS sluice_kept ON operation_item;
+    DROP TRIGGER IF EXISTS sluice_kept_whole ON operation_item;
+    DROP TRIGGER IF EXISTS sluice_kept ON operation;
+    DROP TRIGGER IF EXISTS sluice_kept_whole ON operation;
 
     -- Tables that stay lose our policies, rights, indexes and columns, and get back what was revoked.
     FOR item IN SELECT c.relname AS name, p.polname FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid
@@ -89,14 +94,15 @@ BEGIN
                                     'sluice_revive_webhook', 'sluice_add_facts', 'sluice_store_payments',
                                     'sluice_count_due', 'sluice_claim_batch', 'sluice_settle_batch',
                                     'sluice_postpone_webhook', 'sluice_lease_webhooks', 'sluice_note_death',
-                                    'sluice_connected_accounts', 'sluice_settle_thin',
+                                    'sluice_connected_accounts', 'sluice_settle_thin', 'sluice_keep_operation',
                                     'sluice_append_facts', 'sluice_show_payments', 'sluice_claim_webhooks',
                                     'sluice_settle_webhooks')
                 ORDER BY f.proname <> 'sluice_event_key', f.oid DESC
     LOOP
         EXECUTE format('DROP FUNCTION %s', item.name);
     END LOOP;
-    FOR item IN SELECT name FROM unnest(own_tables) AS t (name) LOOP
+    -- Items refer to their operation.
+    FOR item IN SELECT name FROM unnest(own_tables) AS t (name) ORDER BY name <> 'operation_item' LOOP
         EXECUTE format('DROP TABLE %I', item.name);
     END LOOP;
 

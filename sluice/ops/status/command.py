@@ -23,10 +23,10 @@ from sluice.ops.terminal import Terminal, printable_value
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
 def command(*, since: float | None, as_json: bool) -> None:
     """
-    How it stands, in one screen.
+    Show the state of Sluice in one screen.
 
-    Backlog, age of the oldest, dead and parked webhooks, the pools of the services, the server's connections, errors
-    that is unresolved. Services are asked at INGEST_ADMIN_URL, PROCESSOR_ADMIN_URL and HEALTHD_ADMIN_URL.
+    Backlog, age of the oldest, dead and parked webhooks, the pools of the services, the server's connections,
+    unresolved errors. Services are asked at INGEST_ADMIN_URL, PROCESSOR_ADMIN_URL and HEALTHD_ADMIN_URL.
 
     With --since, the five criteria after a deployment as pass, fail or unknown; exit code 1 when one fails.
     """

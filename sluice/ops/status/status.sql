@@ -132,6 +132,7 @@ SELECT CASE WHEN livemode THEN 'live' ELSE 'test' END AS mode, account, complete
        extract(epoch FROM now() - complete_until)::float8 AS behind_seconds, filled,
        pass_missing + refused AS missing, problem_text AS problem
 FROM reconcile_account
+WHERE is_listed
 ORDER BY problem IS NULL, complete_until, account
 LIMIT 20;
 

@@ -27,7 +27,7 @@ Examples:
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
 def command(*, asked: str, at_most: int, whole_log: bool, as_json: bool) -> None:
     """
-    The whole history of one payment.
+    Show the whole history of one payment.
 
     ID is an event (evt_), anything of a payment (pi_, cs_, ch_, re_, du_, in_, sub_), or the id of an events row. Told
     are the row and which payment decided its status, each payment with its binding and its ledger (what each Stripe

@@ -176,7 +176,7 @@ async def test_answers_keep_the_order_of_their_requests(ingest: Ingest) -> None:
     assert answers == [200, 400, 415, 404, 200, 200, 200]
 
 
-async def test_a_client_that_goes_before_its_answer_troubles_nobody(
+async def test_a_client_that_goes_before_its_answer_is_no_error(
     ingest: Ingest, postgres: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
     """Its webhook is recorded all the same, and the next client is served."""

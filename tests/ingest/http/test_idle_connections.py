@@ -35,7 +35,7 @@ def test_the_address_that_holds_most_gives_way() -> None:
     assert connections_to_close([*few, *many], 64, now=100) == many[:2]
 
 
-def test_an_idle_connection_goes_before_an_unfinished_one_of_whoever_holds_more() -> None:
+def test_an_idle_connection_goes_before_an_unfinished_one_of_an_address_with_more() -> None:
     """As a proxy's slow uploads are, which hold most."""
     proxy, idle = crowd("10.0.0.1", 30, Wait.UNFINISHED), crowd("10.0.0.2", 3, since=50)
     assert connections_to_close([*proxy, *idle], 64, now=100) == idle[:2]
@@ -75,7 +75,7 @@ def test_an_address_of_ipv6_is_its_network(peer: object, address: str) -> None:
     assert address_of(peer) == address
 
 
-async def test_idle_connections_of_one_client_keep_nobody_out(database_url: str) -> None:
+async def test_idle_connections_of_one_client_keep_no_other_out(database_url: str) -> None:
     """It fills all places; a hundred webhooks on new connections get a hundred times 200, and none is refused."""
     limit = 64
     refused = counted("http_connections_cut_total", reason="too_many")

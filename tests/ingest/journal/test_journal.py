@@ -260,7 +260,7 @@ async def test_a_write_takes_half_of_a_crowd_and_all_of_a_few(database: Database
     await asyncio.wait([task])
 
 
-async def test_without_postgresql_everybody_who_waits_is_refused() -> None:
+async def test_without_postgresql_every_waiting_request_is_refused() -> None:
     """One failed write is enough to know; the queue behind it is not made to wait."""
     async with Database.connect("postgresql://u:p@127.0.0.1:1/x", application_name="test", min_size=0) as database:
         bench = Bench(database, batch_rows=1)

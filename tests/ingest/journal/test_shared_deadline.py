@@ -9,7 +9,7 @@ from ingest.errors import OutOfTime
 from ingest.journal.shared_deadline import Deadline
 
 
-async def test_whoever_waits_too_long_is_told_soon_after() -> None:
+async def test_a_late_one_fails_soon_after_its_deadline() -> None:
     """Each has its own time, counted from when it came, and the timer goes on for those who came later."""
     deadline = Deadline(0.1, OutOfTime)
     loop = asyncio.get_running_loop()
@@ -22,7 +22,7 @@ async def test_whoever_waits_too_long_is_told_soon_after() -> None:
         assert 0.09 < time.monotonic() - began < 1
 
 
-async def test_whoever_is_done_in_time_is_left_alone() -> None:
+async def test_one_that_is_done_in_time_is_left_alone() -> None:
     """An answer that came first stays the answer."""
     deadline = Deadline(0.05, OutOfTime)
     loop = asyncio.get_running_loop()

@@ -37,14 +37,14 @@ def test_all_loud_parties_together_have_a_fourth_or_a_twentieth_each(counts: Seq
 
 
 @given(FETCHES)
-def test_whoever_wants_little_has_all_of_it(counts: Sequence[int]) -> None:
+def test_a_quiet_party_has_all_that_it_wants(counts: Sequence[int]) -> None:
     """A twentieth of a fetch is never too much, nor are five events."""
     least = max(LEAST_SHARE, sum(counts) // 20)
     assert all(kept >= min(count, least) for count, kept in zip(counts, in_company(counts), strict=True))
 
 
 @given(FETCHES)
-def test_who_is_held_back_has_as_much_as_anybody(counts: Sequence[int]) -> None:
+def test_a_party_held_back_has_as_much_as_any_other(counts: Sequence[int]) -> None:
     """No party gains by sending more, and none that is loud has more than another that was held back."""
     kept = in_company(counts)
     held_back = [has for count, has in zip(counts, kept, strict=True) if has < count]
@@ -52,7 +52,7 @@ def test_who_is_held_back_has_as_much_as_anybody(counts: Sequence[int]) -> None:
 
 
 @given(FETCHES)
-def test_no_room_is_left_while_somebody_is_held_back(counts: Sequence[int]) -> None:
+def test_no_room_is_left_while_a_party_is_held_back(counts: Sequence[int]) -> None:
     """But for less than one event each, which cannot be shared evenly."""
     kept = in_company(counts)
     room = max(LEAST_ROOM, sum(counts) // 4)

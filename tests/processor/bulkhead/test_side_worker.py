@@ -12,7 +12,7 @@ from processor.bulkhead.fair_share import LEAST_ROOM
 from processor.bulkhead.quarantine import FIRST_SECONDS, LONGEST_SECONDS, Fault, Quarantine
 from processor.bulkhead.routing import Routing
 from processor.bulkhead.side_worker import SideWorker, is_heavy
-from processor.failures.retries import HandlerFailed
+from processor.failures.classify import HandlerFailed
 from processor.outcome import Work
 from processor.queue.deferral import Deferral
 from processor.queue.direct import Direct
@@ -133,7 +133,7 @@ async def test_a_handler_that_hangs_costs_its_neighbours_one_time_limit_and_no_h
 
 
 @pytest.mark.parametrize("transaction_seconds", [1.25, 10])
-async def test_whoever_is_late_because_another_held_the_loop_is_charged_nothing(
+async def test_an_event_late_because_another_held_the_loop_keeps_its_attempt(
     harness: Harness, transaction_seconds: float
 ) -> None:
     """An innocent that was in flight during a block of three time limits runs again: no attempt, no start alone."""

@@ -51,7 +51,7 @@ async def test_the_other_loop_turns_while_it_is_blocked() -> None:
     assert blocking.thread != threading.get_ident()
 
 
-async def test_whoever_still_blocks_it_does_not_hold_up_the_end() -> None:
+async def test_a_handler_that_still_blocks_it_does_not_hold_up_the_end() -> None:
     """A second, and the process goes; the thread goes with it."""
     blocking = Blocking(20.0, threading.Event())
     began = time.monotonic()
@@ -76,7 +76,7 @@ async def test_a_start_that_fails_is_heard_of() -> None:
                 await own.process(())
 
 
-async def test_it_costs_nothing_while_nobody_needs_it() -> None:
+async def test_it_costs_nothing_while_it_is_not_needed() -> None:
     """The thread begins with the first transaction."""
     before = threading.active_count()
     async with ThreadLoop.open(no_database, lambda _: cast("Processor", None), Limits()):

@@ -74,7 +74,7 @@ async def test_webhooks_that_wait_beside_an_idle_stream_are_taken(harness: Harne
     assert found(watch) is Condition.STALLED
 
 
-async def test_a_retry_that_nobody_publishes_is_taken(harness: Harness) -> None:
+async def test_an_unpublished_retry_is_taken(harness: Harness) -> None:
     """The sweep brings what is due within a second or two; it is given more."""
     retry = event()
     await harness.record(retry, attempts=1)

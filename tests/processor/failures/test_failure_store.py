@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from processor.failures.retries import Blame, Patience, Schedule
+from processor.failures.classify import Blame
+from processor.failures.retry_policy import Patience, Schedule
 from processor.outcome import Duplicate, Failed, Work
 from sluice.contract.envelope import read_event
 from sluice.contract.event import StripeEvent
@@ -45,7 +46,7 @@ async def test_a_failed_attempt_is_on_record_and_due_again(failing: Harness) -> 
     assert message.is_acknowledged
 
 
-async def test_a_failure_is_reported_without_anybodys_data(failing: Harness) -> None:
+async def test_a_failure_is_reported_without_personal_data(failing: Harness) -> None:
     """last_error and error_logs say class, handler and place, and quote nothing."""
     [message] = await failing.recorded(event("test.fails"))
     await failing.take(message)

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from processor.failures.retries import Patience
+from processor.failures.retry_policy import Patience
 from processor.payments.backfill import PAYMENTS_AT_ONCE, Backfill, Projection
 from processor.payments.backfill_backoff import Postponed
 from processor.payments.ledger import apply_facts, reconsider

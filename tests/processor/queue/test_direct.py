@@ -111,7 +111,7 @@ async def test_several_at_once_give_each_webhook_one_effect(harness: Harness) ->
     assert set((await harness.effects()).values()) == {1}
 
 
-async def test_a_row_that_somebody_holds_is_left(harness: Harness) -> None:
+async def test_a_locked_row_is_left(harness: Harness) -> None:
     """It does not keep the others waiting."""
     held, free = event(), event()
     await harness.record(held, free)

@@ -43,7 +43,7 @@ async def test_in_a_backlog_no_loop_waits(taken: int) -> None:
         assert await _is_held_back(concurrency)
 
 
-async def test_a_batch_that_takes_long_holds_nobody_back() -> None:
+async def test_a_batch_that_takes_long_holds_no_other_back() -> None:
     """A handler that waits for a foreign service must not stop all webhooks."""
     concurrency = Concurrency(late_seconds=0.001)
     with concurrency.working():

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from processor.failures.retries import Schedule
+from processor.failures.retry_policy import Schedule
 from sluice.contract.event import StripeEvent
 from sluice.registry import Transaction, handles
 from sluice.transaction import TransactionOver

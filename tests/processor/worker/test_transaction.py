@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from processor.failures.retries import Patience
+from processor.failures.retry_policy import Patience
 from processor.outcome import Claimed, Work
 from processor.worker.transaction import Processor
 from sluice.contract.event import StripeEvent
@@ -31,7 +31,7 @@ async def test_an_event_takes_effect_once_and_its_row_says_so(harness: Harness) 
     assert message.acknowledgements == 1
 
 
-async def test_a_claim_reads_its_own_rows_alone_by_a_plan_made_before_the_backlog(harness: Harness) -> None:
+async def test_cached_claim_plan_uses_key_lookup(harness: Harness) -> None:
     """All that waits is in one small index while nothing waits; a plan that is kept must not have chosen that."""
     async with harness.database.acquire() as connection:
         undo = connection.transaction()

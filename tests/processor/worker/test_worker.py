@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from processor.failures.retries import Schedule
+from processor.failures.retry_policy import Schedule
 from processor.worker.transaction import Limits
 from sluice.contract.event import StripeEvent
 from sluice.registry import Registry, Transaction, handles
@@ -67,7 +67,7 @@ async def test_a_hanging_handler_counts_as_an_attempt(harness: Harness) -> None:
     assert await harness.effects() == {fine.event.stripe_event_id: 1}
 
 
-async def test_a_lock_that_somebody_holds_burns_no_attempt(harness: Harness) -> None:
+async def test_another_sessions_lock_burns_no_attempt(harness: Harness) -> None:
     """Only the event that meets the lock is postponed; nothing failed, so nothing is counted."""
     harness.limits = Limits(lock_seconds=0.1)
     await harness.database.execute("CREATE TABLE shared (id int PRIMARY KEY, n int); INSERT INTO shared VALUES (1, 0)")

@@ -193,7 +193,7 @@ def test_no_secret_at_all_is_a_fault() -> None:
     assert found(endpoint(), proofs=Proofs({}, configured=()))[Name.SECRET_MISSING].weight is Weight.FAULT
 
 
-def test_where_nobody_says_which_secrets_there_are_any_proof_will_do() -> None:
+def test_where_the_secrets_are_not_configured_any_proof_will_do() -> None:
     """One webhook verified by a secret of the platform's is a proof."""
     assert found(endpoint(), proofs=Proofs({NEW: NOW})) == {}
     assert Name.SECRET_UNPROVEN in found(endpoint(), proofs=Proofs({}))

@@ -80,7 +80,7 @@ async def test_what_is_not_ingest_is_told(handler: object, name: Name) -> None:
         assert names(await reach(url)) == [name]
 
 
-async def test_nobody_there_is_told() -> None:
+async def test_a_host_that_does_not_answer_is_reported() -> None:
     """Refused, or without a name."""
     assert names(await reach("http://127.0.0.1:1/x")) == [Name.NOT_REACHED]
     assert names(await reach("https://nowhere.invalid/x")) == [Name.NOT_RESOLVED]

@@ -1,22 +1,10 @@
-"""When a failed event is tried again, whose fault a failure is, and what is written of it."""
-
-import os
+"""Classification of failures: the event's own, another transaction's, or an outage."""
 
 import asyncpg
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from processor.failures.error_summary import LONGEST, describe
-from processor.failures.retries import Blame, HandlerFailed, Patience, Schedule, blame, says_shutdown
+from processor.failures.classify import Blame, HandlerFailed, blame, says_shutdown
 from sluice.failures import DatabaseUnavailable, MalformedEvent
-
-HOUR = 3600
-
-
-def exactly(seconds: float) -> float:
-    """No jitter."""
-    return seconds
 
 
 def failed(cause: Exception, *, connection_lost: bool = False, is_foreign: bool = False) -> HandlerFailed:
@@ -31,38 +19,6 @@ def lost_by(last_word: Exception) -> asyncpg.ConnectionDoesNotExistError:
     error = asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")
     error.__cause__ = last_word
     return error
-
-
-def test_sixteen_attempts_last_seventy_two_hours() -> None:
-    """The waits between the sixteen attempts add up to what the design promises, and none lasts a day."""
-    schedule = Schedule(spread=exactly)
-    waits = [schedule.delay_seconds(attempt) for attempt in range(1, 16)]
-    assert sum(waits) == pytest.approx(72 * HOUR)
-    assert waits == sorted(waits)
-    assert waits[0] == 5
-    assert max(waits) <= 12 * HOUR
-    assert not schedule.is_last(15)
-    assert schedule.is_last(16)
-
-
-@given(attempts=st.integers(1, 40), over=st.floats(0, 30 * 86_400))
-def test_every_schedule_waits_a_sane_time(attempts: int, over: float) -> None:
-    """Whatever a person configures, a wait is finite and never negative."""
-    schedule = Schedule(attempts=attempts, over_seconds=over)
-    assert all(0 <= schedule.delay_seconds(attempt) <= over + 10 for attempt in range(1, attempts + 5))
-
-
-def test_waits_are_spread() -> None:
-    """Events that failed together do not come back together."""
-    assert len({Schedule().delay_seconds(8) for _ in range(20)}) > 1
-
-
-def test_a_parked_event_looks_at_least_every_ten_minutes() -> None:
-    """The wait for a missing row grows to ten minutes and no further."""
-    patience = Patience(spread=exactly)
-    assert patience.delay_seconds(1) == 5
-    assert patience.delay_seconds(2) == 10
-    assert patience.delay_seconds(5_000) == 600
 
 
 @pytest.mark.parametrize(
@@ -117,30 +73,6 @@ def test_a_shutdown_is_told_by_the_servers_last_word() -> None:
     circle = ValueError()
     circle.__cause__ = circle
     assert not says_shutdown(circle)
-
-
-def test_a_described_failure_quotes_no_value() -> None:
-    """Neither an exception's message nor PostgreSQL's text may carry a person's data into last_error."""
-    secret = "jane@example.org"
-    for cause in (ValueError(secret), asyncpg.InvalidTextRepresentationError(f'invalid input: "{secret}"')):
-        assert secret not in describe(failed(cause))
-
-
-def test_a_described_failure_says_where_and_what() -> None:
-    """Class, SQLSTATE, handler and place are enough to find the bug."""
-    with pytest.raises(KeyError) as raised:
-        os.environ["NO_SUCH_NAME_HERE"]
-    text = describe(failed(raised.value))
-    assert "KeyError in handler harness.grant at" in text
-    assert "42P01" in describe(failed(asyncpg.UndefinedTableError('relation "points" does not exist')))
-    assert '"points"' in describe(failed(asyncpg.UndefinedTableError('relation "points" does not exist')))
-
-
-def test_a_described_failure_is_short_and_printable() -> None:
-    """Text for a person in psql has no control characters and at most 500 characters."""
-    text = describe(failed(asyncpg.UndefinedTableError("x\x00\n" * 1000)))
-    assert len(text) <= LONGEST
-    assert text.isprintable()
 
 
 def test_a_connection_in_use_is_the_events_own_fault() -> None:

@@ -1,0 +1,17 @@
+-- Refuses to change or remove what is on record of an operation: a column may be written once.
+CREATE OR REPLACE FUNCTION sluice_keep_operation() RETURNS trigger
+    LANGUAGE plpgsql AS $function$
+BEGIN
+    IF TG_OP = 'UPDATE' THEN
+        IF NOT EXISTS (
+            SELECT
+            FROM jsonb_each(to_jsonb(OLD)) AS was
+            WHERE was.value <> 'null' AND was.value IS DISTINCT FROM to_jsonb(NEW) -> was.key
+        ) THEN
+            RETURN NEW;
+        END IF;
+    END IF;
+    RAISE EXCEPTION '% is append-only: what is on record of an operation stays.', TG_TABLE_NAME
+        USING ERRCODE = 'insufficient_privilege';
+END
+$function$;

@@ -1,0 +1,1 @@
+"""``sluice ls``, ``show``, ``retry``, ``replay``, ``write-off``, ``resolve`` and ``operations``."""

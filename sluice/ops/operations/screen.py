@@ -1,0 +1,53 @@
+"""Operations and webhooks as text of 80 columns."""
+
+from collections.abc import Mapping, Sequence
+
+from sluice.operations.book import Item, Operation
+
+
+def summary(operation: Operation) -> str:
+    """One line on how an operation stands."""
+    left = operation.done - operation.changed
+    parts = [f"{operation.changed:,} of {operation.items:,} changed"]
+    parts += [f"{left:,} left as they were"] if left else []
+    parts += [f"{operation.items - operation.done:,} to come"] if operation.items > operation.done else []
+    return f"Operation {operation.id} ({operation.verb}) is {operation.progress}: {', '.join(parts)}."
+
+
+def story(operation: Operation, items: Sequence[Item]) -> str:
+    """All that is on record of an operation, with its first items."""
+    asked = "; ".join(f"{name} {_words(value)}" for name, value in operation.filter.items()) or "everything"
+    cancelled = operation.cancelled_at
+    lines = [
+        summary(operation),
+        f"  by        {operation.person} (login {operation.login})",
+        f"  reason    {operation.reason}",
+        f"  set       {asked}",
+        f"  started   {operation.started_at:%Y-%m-%d %H:%M:%S}"
+        + (f", at most {operation.rate:,} a second" if operation.rate else ""),
+    ]
+    lines += [f"  newest    {operation.latest_at:%Y-%m-%d %H:%M:%S}"] if operation.latest_at else []
+    lines += [f"  ended     {operation.ended_at:%Y-%m-%d %H:%M:%S}"] if operation.ended_at else []
+    lines += [f"  cancelled {cancelled:%Y-%m-%d %H:%M:%S} by {operation.cancelled_by}"] if cancelled else []
+    return "\n".join([*lines, *(_item(item) for item in items)])
+
+
+def line(operation: Operation) -> str:
+    """One operation of a list."""
+    return (
+        f"{operation.id:>5}  {operation.started_at:%Y-%m-%d %H:%M}  {operation.verb:<9}  {operation.progress:<9}"
+        f"  {operation.changed:>7,}/{operation.items:<7,}  {operation.person}: {operation.reason}"
+    )
+
+
+def _item(item: Item) -> str:
+    became = f"{_state(item.before)} -> {_state(item.after)}" if item.after else _state(item.before)
+    return f"    {item.item_id}  {item.result or 'to come'}  {became}".rstrip()
+
+
+def _state(told: Mapping[str, object] | None) -> str:
+    return "" if told is None else str(told.get("state", ""))
+
+
+def _words(value: object) -> str:
+    return value if isinstance(value, str) else " ".join(str(part) for part in value)  # type: ignore[attr-defined]
