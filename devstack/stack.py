@@ -16,7 +16,7 @@ from devstack.problems import StackProblem
 from devstack.roles import make_login_roles
 from devstack.routes import load_routes
 from devstack.schema import apply_migrations
-from devstack.screen import Silence, Voice
+from devstack.screen import NoOutput, Output
 from devstack.servers import Servers
 from devstack.service import Service
 from devstack.signature_hint import SignatureHint
@@ -41,7 +41,7 @@ class Stack:
         StackProblem: something that the person who started it can put right.
     """
 
-    def __init__(self, options: Options, voice: Voice | None = None) -> None:
+    def __init__(self, options: Options, output: Output | None = None) -> None:
         self.options = options
         self.folder = StackFolder(options.folder.resolve())
         self.servers = Servers(self.folder, wants_nats=options.wants_nats)
@@ -51,7 +51,7 @@ class Stack:
         self.stripe: OfflineStripe | None = None
         self.stripe_access: StripeAccess | None = None
         self.hint = SignatureHint(self._say)
-        self._voice = voice or Silence()
+        self._output = output or NoOutput()
         self._parts = AsyncExitStack()
         self._keepers: asyncio.Task[None] | None = None
         self._session: ClientSession | None = None
@@ -145,15 +145,15 @@ class Stack:
     async def _provide_servers(self) -> Addresses:
         external = self.options.external
         if external is not None:
-            self._voice.say(f"Using servers that are not Sluice's own: {external.hosts}.")
+            self._output.say(f"Using servers that are not Sluice's own: {external.hosts}.")
             await self._prepare_external(external)
             database_urls = dict.fromkeys(SERVICES, external.database_url)
             return Addresses(database_urls, dict.fromkeys(SERVICES, external.nats_url), external.app_env)
-        self._voice.step("Starting PostgreSQL and NATS" if self.options.wants_nats else "Starting PostgreSQL")
+        self._output.step("Starting PostgreSQL and NATS" if self.options.wants_nats else "Starting PostgreSQL")
         self._parts.push_async_callback(self.servers.stop)
         await self.servers.start()
         if self.servers.postgres.home.moved:
-            self._voice.say(self.servers.postgres.home.moved)
+            self._output.say(self.servers.postgres.home.moved)
         await self._migrate()
         await make_login_roles(self.database_url, self.servers.postgres)
         return self.servers.addresses()
@@ -181,9 +181,9 @@ class Stack:
             raise StackProblem(f"Cannot use that PostgreSQL ({said}): correct DATABASE_URL, or start it.") from error
 
     async def _migrate(self) -> None:
-        self._voice.step("Applying migrations")
+        self._output.step("Applying migrations")
         for name in await apply_migrations(self.database_url):
-            self._voice.say(f"Applied {name}.")
+            self._output.say(f"Applied {name}.")
 
     async def _start_services(self, addresses: Addresses) -> None:
         own_secret = self.folder.generated_secret("simulator_secret", "whsec_")
@@ -193,7 +193,7 @@ class Stack:
         self.webhook_secret = secrets[0]
         self.services = Wiring(self.folder, self.options, addresses, secrets, self.stripe_access).services
         self._parts.push_async_callback(self._stop_services)
-        self._voice.step(f"Starting {', '.join(self.services)}")
+        self._output.step(f"Starting {', '.join(self.services)}")
         await together(*(service.start(self._http()) for service in self.services.values()))
 
     async def _stop_services(self) -> None:
@@ -231,7 +231,7 @@ class Stack:
         self.folder.write_environment(self.environment())
 
     def _say(self, message: str) -> None:
-        self._voice.say(message)
+        self._output.say(message)
 
     def _http(self) -> ClientSession:
         if self._session is None:

@@ -16,7 +16,6 @@ from email.utils import parsedate_to_datetime
 from types import MappingProxyType
 
 import aiohttp
-import stripe
 
 from reconciler import metrics
 from reconciler.budget import Budget
@@ -33,6 +32,10 @@ from reconciler.failures import (
 from sluice.contract.document import JsonObject, decode_object
 from sluice.failures import Failure, MalformedEvent
 from sluice.runtime import logs
+from sluice.runtime.hidden_modules import HTTP_CLIENTS, not_to_be_found
+
+with not_to_be_found(*HTTP_CLIENTS):  # ours is aiohttp
+    import stripe
 
 DEFAULT_BASE = "https://api.stripe.com"
 _TRIES = 4
