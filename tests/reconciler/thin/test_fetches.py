@@ -1,4 +1,4 @@
-"""What becomes of a thin event that waits, by what Stripe says of it."""
+"""A thin event that waits ends by what Stripe says of it."""
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
@@ -60,7 +60,7 @@ async def test_a_twin_that_the_webhook_names_costs_one_request(made: Fetching) -
 
 
 async def test_a_twin_that_is_here_is_not_fetched_and_not_touched(made: Fetching) -> None:
-    """What Stripe signed stays byte for byte, and is not due a second time."""
+    """The body that Stripe signed stays byte for byte, and is not due a second time."""
     await deliver(made.database, snapshot())
     before = await made.row("evt_1")
     await made.wait(thin(snapshot_event="evt_1"))
@@ -162,7 +162,7 @@ async def test_an_account_that_is_closed_to_our_key_is_unfetchable(made: Fetchin
     ],
 )
 async def test_no_key_is_sent_where_a_strange_url_leads(made: Fetching, related: object) -> None:
-    """What names no object of Stripe's API is unfetchable, and asked for nowhere."""
+    """An event that names no object of Stripe's API is unfetchable, and nothing is asked for."""
     await made.wait(orjson.dumps({**orjson.loads(thin(snapshot_event="evt_1")), "related_object": related}))
     await made.run()
     assert made.world.requests == ["/v1/events/evt_1"]

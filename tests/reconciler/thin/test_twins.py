@@ -26,7 +26,7 @@ _CLEAN = "TRUNCATE webhook_logs, webhook_found, thin_fetch, reconcile_account, e
 
 
 class Does(Enum):
-    """What may happen next."""
+    """One step of a course."""
 
     SNAPSHOT = "the snapshot event's webhook comes"
     THIN = "the thin event's webhook comes"
