@@ -95,11 +95,11 @@ class Fetching:
         return row
 
     async def waiting(self) -> Sequence[Record]:
-        """What waits."""
+        """Read the rows of all that wait."""
         return await self.database.fetch("SELECT * FROM thin_fetch ORDER BY stripe_event_id")
 
     async def outcome(self, event_id: str = "evt_thin_1") -> tuple[object, object, object]:
-        """Whether a row is processed, its outcome, and whether it died."""
+        """Read of a row: processed, outcome, and whether it is dead."""
         row = await self.row(event_id)
         return row["processed"], row["outcome"], row["dead_at"] is not None
 
