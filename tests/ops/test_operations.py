@@ -52,13 +52,15 @@ async def test_webhooks_are_listed_by_a_filter(db: Connection, operator_url: str
         "evt_1RkBBBBBBBBBBBBBBBBBBBBB",
         webhook_type="charge.dispute.funds_reinstated",
     )
+    await _dead(db, "evt_2", last_error="ValueError: " + "x" * 90, created_at=NOW - timedelta(days=1))
     await insert_webhook(db, "evt_3", processed=True)
     result = await cli("ls", "--state", "dead", DATABASE_URL=operator_url)
     lines = result.stdout.splitlines()
     assert [line.split()[0] for line in lines] == [
-        "webhook",
         "evt_1RkBBBBBBBBBBBBBBBBBBBBB",
         "evt_1RkAAAAAAAAAAAAAAAAAAAAA",
+        "evt_2",
+        "ValueError:",
     ]
     assert all(len(line) <= 80 for line in lines)
 

@@ -2,11 +2,10 @@
 
 import asyncio
 from collections.abc import Sequence
+from shutil import get_terminal_size
 from typing import Any
 
 import click
-from rich.markup import escape
-from rich.table import Table
 
 from sluice.inbox.states import State
 from sluice.operations.filters import Filter
@@ -15,12 +14,10 @@ from sluice.ops.connection import connected
 from sluice.ops.environment import detect_environment
 from sluice.ops.operations.options import filter_of, filtering
 from sluice.ops.output import print_json
-from sluice.ops.terminal import Terminal, printable_value
-from sluice.runtime.printable import printable_lines
+from sluice.runtime.printable import printable, printable_lines
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="For machines.")
 _ID_COLUMNS = 32
-_STYLES = {"dead": "bold red", "unsupported": "bold red", "failed": "red", "parked": "yellow", "processed": "green"}
 
 
 @click.command(name="ls")
@@ -29,16 +26,18 @@ _STYLES = {"dead": "bold red", "unsupported": "bold red", "failed": "red", "park
 @_JSON
 def list_(*, at_most: int, as_json: bool, **options: Any) -> None:
     """
-    List webhooks, the newest first.
+    List webhooks, the newest first: received, state, attempts, type, and the error.
 
-    The options say which; without any all are meant. Times are UTC. `sluice show ID` tells all of one.
+    The options say which; without any all are meant. Times are UTC; lines are cut to the terminal, --json has it whole. `sluice show ID` tells all of one.
     """
     found = asyncio.run(_list(detect_environment().database_url(), filter_of(options), at_most + 1))
     shown, has_more = found[:at_most], len(found) > at_most
     if as_json:
         print_json({"webhooks": shown, "has_more": has_more})
         return
-    Terminal().print(_table(printable_value(shown)))
+    id_width = min(max((len(one.item_id) for one in shown), default=0), _ID_COLUMNS)
+    for one in shown:
+        click.echo(_cut(_line(one, id_width)))
     if has_more:
         click.echo(f"There are more: --at-most {2 * at_most}, or narrow it down.", err=True)
 
@@ -73,19 +72,17 @@ async def _read(url: str, event_id: str) -> WebhookStory | None:
         return await read_webhook(connection, event_id)
 
 
-def _table(webhooks: Sequence[Listed]) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 1))
-    longest = max((len(one.item_id) for one in webhooks), default=0)
-    table.add_column("webhook", overflow="fold", min_width=min(longest, _ID_COLUMNS))
-    table.add_column("received", no_wrap=True)
-    table.add_column("state", no_wrap=True)
-    table.add_column("tries", justify="right", no_wrap=True)
-    table.add_column("type", overflow="ellipsis", no_wrap=True)
-    for one in webhooks:
-        style = _STYLES.get(one.state, "")
-        state = f"[{style}]{one.state}[/]" if style else one.state
-        table.add_row(escape(one.item_id), f"{one.created_at:%m-%d %H:%M}", state, str(one.attempts), escape(one.kind))
-    return table
+def _line(one: Listed, id_width: int) -> str:
+    """One webhook, and the error that it died or waits with below it."""
+    line = f"{one.item_id:<{id_width}}  {one.created_at:%m-%d %H:%M}  {one.state:<11}  {one.attempts:>2}  {one.kind}"
+    return line if one.error is None or one.state == "processed" else f"{line}\n    {printable(one.error)}"
+
+
+def _cut(text: str) -> str:
+    """Make each line fit the terminal."""
+    width = get_terminal_size().columns
+    lines = (printable(line) for line in text.splitlines())
+    return "\n".join(line if len(line) <= width else f"{line[: width - 1]}…" for line in lines)
 
 
 def _lines(story: WebhookStory) -> Sequence[str]:
