@@ -48,6 +48,11 @@ soak: $(BIN)/sluice $(VENV)/.test
 growth: $(BIN)/sluice $(VENV)/.test
 	@$(BIN)/python -m bench.growth $(ARGS)
 
+## reconcile: find a thousand webhooks that never arrived among a million (ARGS="--events 100000 --missing 100" for a look)
+.PHONY: reconcile
+reconcile: $(BIN)/sluice $(VENV)/.test
+	@$(BIN)/python -m bench.reconcile $(ARGS)
+
 ## recovery: how long after each fault's end the backlog is empty, under load (ARGS="'nats stopped'", "--without-nats")
 .PHONY: recovery
 recovery: $(BIN)/sluice $(VENV)/.test

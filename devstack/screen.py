@@ -12,7 +12,7 @@ from rich.text import Text
 PLAIN_STATUS_SECONDS = 10.0
 
 
-class Voice(Protocol):
+class Output(Protocol):
     """How a stack tells what it does."""
 
     def say(self, message: str) -> None:
@@ -24,7 +24,7 @@ class Voice(Protocol):
         ...
 
 
-class Silence:
+class NoOutput:
     """For tests."""
 
     def say(self, message: str) -> None:

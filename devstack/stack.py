@@ -16,10 +16,11 @@ from devstack.problems import StackProblem
 from devstack.roles import make_login_roles
 from devstack.routes import load_routes
 from devstack.schema import apply_migrations
-from devstack.screen import Silence, Voice
+from devstack.screen import NoOutput, Output
 from devstack.servers import Servers
 from devstack.service import Service
 from devstack.signature_hint import SignatureHint
+from devstack.stripe_endpoint import register_endpoint
 from devstack.tally import is_migrated
 from devstack.together import together
 from devstack.wiring import SERVICES, Addresses, StripeAccess, Wiring
@@ -40,7 +41,7 @@ class Stack:
         StackProblem: something that the person who started it can put right.
     """
 
-    def __init__(self, options: Options, voice: Voice | None = None) -> None:
+    def __init__(self, options: Options, output: Output | None = None) -> None:
         self.options = options
         self.folder = StackFolder(options.folder.resolve())
         self.servers = Servers(self.folder, wants_nats=options.wants_nats)
@@ -50,7 +51,7 @@ class Stack:
         self.stripe: OfflineStripe | None = None
         self.stripe_access: StripeAccess | None = None
         self.hint = SignatureHint(self._say)
-        self._voice = voice or Silence()
+        self._output = output or NoOutput()
         self._parts = AsyncExitStack()
         self._keepers: asyncio.Task[None] | None = None
         self._session: ClientSession | None = None
@@ -90,6 +91,7 @@ class Stack:
         }
         if self.stripe_access is not None:
             values |= {"STRIPE_API_KEY": self.stripe_access.key, "STRIPE_API_BASE": self.stripe_access.base}
+            values |= {"PUBLIC_URL": self.stripe_access.public_url} if self.stripe_access.public_url else {}
         for name, service in self.services.items():
             values[f"{name.upper()}_ADMIN_URL"] = service.admin_url
             values[f"{name.upper()}_PID"] = str(service.pid)
@@ -143,15 +145,15 @@ class Stack:
     async def _provide_servers(self) -> Addresses:
         external = self.options.external
         if external is not None:
-            self._voice.say(f"Using servers that are not Sluice's own: {external.hosts}.")
+            self._output.say(f"Using servers that are not Sluice's own: {external.hosts}.")
             await self._prepare_external(external)
             database_urls = dict.fromkeys(SERVICES, external.database_url)
             return Addresses(database_urls, dict.fromkeys(SERVICES, external.nats_url), external.app_env)
-        self._voice.step("Starting PostgreSQL and NATS" if self.options.wants_nats else "Starting PostgreSQL")
+        self._output.step("Starting PostgreSQL and NATS" if self.options.wants_nats else "Starting PostgreSQL")
         self._parts.push_async_callback(self.servers.stop)
         await self.servers.start()
         if self.servers.postgres.home.moved:
-            self._voice.say(self.servers.postgres.home.moved)
+            self._output.say(self.servers.postgres.home.moved)
         await self._migrate()
         await make_login_roles(self.database_url, self.servers.postgres)
         return self.servers.addresses()
@@ -159,12 +161,14 @@ class Stack:
     async def _provide_stripe(self) -> StripeAccess | None:
         """The real one where its key is given, else an offline one; neither beside servers that are not ours."""
         if self.options.stripe_api_key is not None:
-            return StripeAccess(self.options.stripe_api_key, STRIPE_BASE)
+            return StripeAccess(self.options.stripe_api_key, STRIPE_BASE, self.options.extra.get("PUBLIC_URL", ""))
         if self.options.external is not None:
             return None
         self.stripe = OfflineStripe([Key(OFFLINE_KEY)])
         self.stripe.accounts |= connected_accounts()
-        return StripeAccess(OFFLINE_KEY, await self._parts.enter_async_context(serve(self.stripe)))
+        public_url = f"http://localhost:{self.options.port}" if self.options.port else "http://localhost"
+        register_endpoint(self.stripe, public_url)
+        return StripeAccess(OFFLINE_KEY, await self._parts.enter_async_context(serve(self.stripe)), public_url)
 
     async def _prepare_external(self, external: External) -> None:
         try:
@@ -177,9 +181,9 @@ class Stack:
             raise StackProblem(f"Cannot use that PostgreSQL ({said}): correct DATABASE_URL, or start it.") from error
 
     async def _migrate(self) -> None:
-        self._voice.step("Applying migrations")
+        self._output.step("Applying migrations")
         for name in await apply_migrations(self.database_url):
-            self._voice.say(f"Applied {name}.")
+            self._output.say(f"Applied {name}.")
 
     async def _start_services(self, addresses: Addresses) -> None:
         own_secret = self.folder.generated_secret("simulator_secret", "whsec_")
@@ -189,7 +193,7 @@ class Stack:
         self.webhook_secret = secrets[0]
         self.services = Wiring(self.folder, self.options, addresses, secrets, self.stripe_access).services
         self._parts.push_async_callback(self._stop_services)
-        self._voice.step(f"Starting {', '.join(self.services)}")
+        self._output.step(f"Starting {', '.join(self.services)}")
         await together(*(service.start(self._http()) for service in self.services.values()))
 
     async def _stop_services(self) -> None:
@@ -227,7 +231,7 @@ class Stack:
         self.folder.write_environment(self.environment())
 
     def _say(self, message: str) -> None:
-        self._voice.say(message)
+        self._output.say(message)
 
     def _http(self) -> ClientSession:
         if self._session is None:

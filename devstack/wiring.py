@@ -43,6 +43,8 @@ class StripeAccess:
 
     key: str = field(repr=False)
     base: str
+    public_url: str = ""
+    """Where that Stripe would reach ingest; empty: our endpoint is not looked at, unless a setting says where."""
 
 
 class Wiring:
@@ -84,6 +86,7 @@ class Wiring:
                 "DATABASE_URL_FILE": files["reconciler"]["DATABASE_URL_FILE"],
                 "STRIPE_API_KEY_FILE": str(write("stripe_api_key", self._stripe.key)),
                 "STRIPE_API_BASE": self._stripe.base,
+                **({"PUBLIC_URL": self._stripe.public_url} if self._stripe.public_url else {}),
             }
         files["ingest"]["STRIPE_WEBHOOK_SECRET_FILE"] = str(write("stripe_webhook_secret", ",".join(webhook_secrets)))
         if self._options.stripe_secret_key is not None:

@@ -46,7 +46,8 @@ def service_findings(name: str, observation: Observation[ServiceSeen], limits: L
     found = {Finding(reason, name) for reason in _service_reasons(service, limits)}
     if len(service.replicas) < limits.replicas_at_least.get(name, 0):
         found.add(Finding(Reason.REPLICA_MISSING, name))
-    return frozenset(found) | _configuration_findings(name, service) | _told_of_stream(service)
+    told = _told_of_stream(service) | _told_of_endpoint(service)
+    return frozenset(found) | _configuration_findings(name, service) | told
 
 
 def _told_of_stream(service: ServiceSeen) -> Findings:
@@ -59,6 +60,11 @@ def _told_of_stream(service: ServiceSeen) -> Findings:
     if any(replica.stream_settings_refused for replica in service.live):
         found.add(Reason.STREAM_SETTING_REFUSED)
     return without_subject(found)
+
+
+def _told_of_endpoint(service: ServiceSeen) -> Findings:
+    """Findings about our endpoint at Stripe, which only the service with Stripe's key can make."""
+    return without_subject({Reason.ENDPOINT_FAULT} if any(one.endpoint_faults for one in service.live) else set())
 
 
 def _service_reasons(service: ServiceSeen, limits: Limits) -> Iterable[Reason]:

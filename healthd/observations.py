@@ -79,6 +79,8 @@ class ReplicaSeen:
     stream_settings_refused: tuple[str, ...] = ()
     webhook_secret: Configured = Configured.UNKNOWN
     secret_key: Configured = Configured.UNKNOWN
+    endpoint_faults: tuple[str, ...] = ()
+    """Faults of our endpoint at Stripe, by the names that ``sluice doctor`` has for them."""
     api_key: Configured = Configured.UNKNOWN
     """Of the reconciler: the key that it asks Stripe with."""
     forged_age_seconds: float | None = None

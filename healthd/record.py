@@ -22,7 +22,7 @@ _FORGET_EVERY_BEATS = 60
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class Period:
     """A time in which the status was the same. Moments are monotonic seconds."""
 
     began: float
@@ -31,11 +31,11 @@ class Stretch:
     reasons: frozenset[str] = frozenset()
     counted: Counted = NOTHING
 
-    def joins(self, later: "Stretch") -> bool:
+    def joins(self, later: "Period") -> bool:
         """Whether the later one only goes on with this one."""
         return self.status is later.status and self.ended == later.began
 
-    def with_(self, later: "Stretch") -> "Stretch":
+    def with_(self, later: "Period") -> "Period":
         """Both as one."""
         return replace(
             self,
@@ -47,10 +47,10 @@ class Stretch:
 
 class Recorder:
     """
-    Writes one row for each stretch of the same status, of a beat at most; what PostgreSQL does not take waits.
+    Writes one row for each period of the same status, of a beat at most; what PostgreSQL does not take waits.
 
     Args:
-        beat_seconds: how often a stretch that goes on is written.
+        beat_seconds: how often a period that goes on is written.
         retain_days: what ended longer ago is deleted.
     """
 
@@ -64,8 +64,8 @@ class Recorder:
         self._within_seconds = within_seconds
         self._healthd = uuid.uuid4().hex
         self._counters = Counters()
-        self._now: Stretch | None = None
-        self._waiting: deque[Stretch] = deque(maxlen=_MOST_WAITING)
+        self._now: Period | None = None
+        self._waiting: deque[Period] = deque(maxlen=_MOST_WAITING)
         self._changed = asyncio.Event()
         self._problem: str | None = None
 
@@ -81,13 +81,13 @@ class Recorder:
             self._close()
             last = None
         if last is None:
-            self._now = Stretch(moment, moment, verdict.status, reasons, counted)
+            self._now = Period(moment, moment, verdict.status, reasons, counted)
         elif last.status is verdict.status:
             self._now = replace(last, ended=moment, reasons=last.reasons | reasons, counted=last.counted + counted)
         else:
             self._now = replace(last, ended=moment)
             self._close()
-            self._now = Stretch(moment, moment, verdict.status, reasons, counted)
+            self._now = Period(moment, moment, verdict.status, reasons, counted)
             self._changed.set()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -104,35 +104,35 @@ class Recorder:
     async def write(self) -> None:
         """Write everything up to now; it waits for the next time where PostgreSQL does not take it."""
         self._close()
-        stretches = list(self._waiting)
-        if not stretches:
+        periods = list(self._waiting)
+        if not periods:
             return
         self._waiting.clear()
         try:
             await self._database.execute(
                 _QUERIES["add_verdicts"],
                 self._healthd,
-                *columns(map(self._verdict, stretches), 6),
+                *columns(map(self._verdict, periods), 6),
                 within_seconds=self._within_seconds,
             )
         except DATABASE_ERRORS as error:
-            self._waiting.extendleft(reversed(stretches))
+            self._waiting.extendleft(reversed(periods))
             self._note_problem(reason_of(error))
         else:
             self._note_problem(None)
 
     def _close(self) -> None:
-        """End the stretch of now, and begin the next with the same status; one that waits goes on instead."""
+        """End the period of now, and begin the next with the same status; one that waits goes on instead."""
         now = self._now
         if now is None or now.ended == now.began:
             return
-        self._now = Stretch(now.ended, now.ended, now.status)
+        self._now = Period(now.ended, now.ended, now.status)
         if self._waiting and self._waiting[-1].joins(now):
             now = self._waiting.pop().with_(now)
         self._waiting.append(now)
 
-    def _verdict(self, one: Stretch) -> tuple[object, ...]:
-        """A stretch in the order of the statement."""
+    def _verdict(self, one: Period) -> tuple[object, ...]:
+        """A period in the order of the statement."""
         moment, counted = self._state.now(), one.counted
         ages = (moment - one.began, moment - one.ended)
         return (*ages, one.status.value, ",".join(sorted(one.reasons)), counted.pool_timeouts, counted.errors_lost)

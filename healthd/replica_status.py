@@ -67,6 +67,12 @@ class _Work(_Answer):
     forged_message_age_seconds: Annotated[float, Field(ge=0)] | None = None
 
 
+class _Endpoint(_Answer):
+    """``endpoint`` of the reconciler."""
+
+    faults: Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=50)] = []
+
+
 class _Status(_Answer):
     version: Annotated[str, Field(max_length=64)] | None = None
     uptime_seconds: Annotated[float, Field(ge=0)] | None = None
@@ -79,6 +85,7 @@ class _Status(_Answer):
     error_log: _Errors = _Errors()
     logs: _Logs = _Logs()
     work: _Work | None = None
+    endpoint: _Endpoint = _Endpoint()
     tasks: Annotated[dict[Annotated[str, Field(max_length=64)], _Task], Field(max_length=100)] = {}
     configuration: _Configuration = _Configuration()
 
@@ -106,6 +113,7 @@ def parse_answer(address: str, body: bytes) -> ReplicaSeen:
         stream_settings_refused=tuple(status.stream.settings_refused) if status.stream else (),
         webhook_secret=_configured(status.configuration.stripe_webhook_secret),
         secret_key=_configured(status.configuration.stripe_secret_key),
+        endpoint_faults=tuple(status.endpoint.faults),
         api_key=_configured(status.configuration.stripe_api_key),
         forged_age_seconds=status.work.forged_message_age_seconds if status.work else None,
     )

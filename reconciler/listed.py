@@ -59,11 +59,15 @@ def read_page(document: JsonObject, *, account: str | None, livemode: bool, said
             events.append(_event(entry, account=account, livemode=livemode))
         except MalformedEvent as error:
             refused.append(Refused(_id_of(entry), str(error)))
+    last_id = _id_of(entries[-1]) or None if entries else None
+    has_more = document.get("has_more") is True
+    if has_more and last_id is None:
+        raise StripeUnavailable("Stripe says that its list goes on, and not where.")
     return ListedPage(
         events=tuple(events),
         refused=tuple(refused),
-        last_id=_id_of(entries[-1]) or None if entries else None,
-        has_more=document.get("has_more") is True and bool(entries),
+        last_id=last_id,
+        has_more=has_more,
         said_at=said_at,
     )
 

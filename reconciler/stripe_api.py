@@ -16,7 +16,6 @@ from email.utils import parsedate_to_datetime
 from types import MappingProxyType
 
 import aiohttp
-import stripe
 
 from reconciler import metrics
 from reconciler.budget import Budget
@@ -33,6 +32,10 @@ from reconciler.failures import (
 from sluice.contract.document import JsonObject, decode_object
 from sluice.failures import Failure, MalformedEvent
 from sluice.runtime import logs
+from sluice.runtime.hidden_modules import HTTP_CLIENTS, not_to_be_found
+
+with not_to_be_found(*HTTP_CLIENTS):  # ours is aiohttp
+    import stripe
 
 DEFAULT_BASE = "https://api.stripe.com"
 _TRIES = 4
@@ -162,7 +165,7 @@ async def http_client(*, request_seconds: float) -> AsyncIterator[stripe.AIOHTTP
 def _failure_of(error: stripe.StripeError) -> Failure:
     """Translate an error of Stripe's; none of its text is kept but the name of a right."""
     status = error.http_status
-    if isinstance(error, stripe.APIConnectionError) or status is None or status >= _OURS:
+    if isinstance(error, stripe.APIConnectionError | stripe.APIError) or status is None or status >= _OURS:
         return StripeUnavailable(f"Stripe did not answer as it should ({status or type(error).__name__}).")
     if status == _TOO_MANY:
         return RateLimited(retry_after_seconds=_retry_after(error), reason=_header(error, "Stripe-Rate-Limited-Reason"))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from processor.payments.projection import EventRow, split_keys
 from sluice.outcomes import Parked
-from sluice.payments.facts import Claim, ClaimedBy, Fact, FactKind
+from sluice.payments.facts import Fact, FactKind, NamedBy, Naming
 from sluice.payments.recompute import Node, NodeState, ancestors, paid_invoices, settle
 from sluice.postgres.sql import columns, load_queries
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sluice.registry import Transaction
 
 QUERIES = load_queries(__file__, "locked_payments.sql")
-_CLAIMED_BY = {by.value: by for by in ClaimedBy}
+_NAMED_BY = {by.value: by for by in NamedBy}
 
 
 class Entry(NamedTuple):
@@ -51,17 +51,17 @@ class LockedPayments:
         await self._settle_all(reads_rows=True)
 
     def waiting(self, entries: Sequence[Entry]) -> Mapping[str, Parked]:
-        """Events whose claims name rows of which none exists, where their payment has no other row."""
-        claimed: dict[str, set[str]] = {}
+        """Events whose namings name rows of which none exists, where their payment has no other row."""
+        named: dict[str, set[str]] = {}
         waiting: set[str] = set()
         for entry in entries:
             event_id = entry.fact.stripe_event_id
-            claimed.setdefault(event_id, set()).update(self._claimed(entry))
+            named.setdefault(event_id, set()).update(self._named(entry))
             if self.after[entry.node].awaits_event:
                 waiting.add(event_id)
         return {
             event_id: Parked(min(keys))
-            for event_id, keys in claimed.items()
+            for event_id, keys in named.items()
             if event_id in waiting and keys and keys.isdisjoint(self.rows)
         }
 
@@ -110,11 +110,11 @@ class LockedPayments:
                 row["row_id"], row["row_account"], row["row_status"], row["row_intent"], is_locked=row["row_is_locked"]
             )
 
-    def _claimed(self, entry: Entry) -> Iterator[str]:
+    def _named(self, entry: Entry) -> Iterator[str]:
         """The keys of rows that this event names, as the ledger has them."""
         for fact in self.facts[entry.node]:
             if fact.stripe_event_id == entry.fact.stripe_event_id:
-                yield from (claim.events_id for claim in fact.claims)
+                yield from (naming.events_id for naming in fact.namings)
 
 
 def _has_moved(before: NodeState, after: NodeState) -> bool:
@@ -150,19 +150,19 @@ def _told(entry: Entry) -> tuple[object, ...]:
         fact.currency,
         fact.object_created,
         fact.parent_id,
-        _claimed(fact, ClaimedBy.TENANT),
-        _claimed(fact, ClaimedBy.METADATA),
-        _claimed(fact, ClaimedBy.REFERENCE),
+        _row_named_by(fact, NamedBy.TENANT),
+        _row_named_by(fact, NamedBy.METADATA),
+        _row_named_by(fact, NamedBy.REFERENCE),
         fact.amount_released,
         fact.destination,
         fact.on_behalf_of,
     )
 
 
-def _claimed(fact: Fact, by: ClaimedBy) -> str | None:
-    for claim in fact.claims:
-        if claim.by is by:
-            return claim.events_id
+def _row_named_by(fact: Fact, by: NamedBy) -> str | None:
+    for naming in fact.namings:
+        if naming.by is by:
+            return naming.events_id
     return None
 
 
@@ -188,15 +188,15 @@ def _fact(row: "Record") -> Fact:
         currency=row["currency"],
         object_created=row["object_created"],
         parent_id=row["fact_parent"],
-        claims=tuple(_claims(row)),
+        namings=tuple(_namings(row)),
         amount_released=row["amount_released"],
         destination=row["destination"],
         on_behalf_of=row["on_behalf_of"],
     )
 
 
-def _claims(row: "Record") -> Iterator[Claim]:
+def _namings(row: "Record") -> Iterator[Naming]:
     if row["named_by"] is not None:
-        yield Claim(row["names_event"], _CLAIMED_BY[row["named_by"]])
+        yield Naming(row["names_event"], _NAMED_BY[row["named_by"]])
     if row["refers_to"] is not None:
-        yield Claim(row["refers_to"], ClaimedBy.REFERENCE)
+        yield Naming(row["refers_to"], NamedBy.REFERENCE)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from reconciler.endpoint.findings import Finding, Name, Weight
+from reconciler.endpoint.findings import Finding, Name, by_weight
 from reconciler.endpoint.proofs import Proofs
 from reconciler.endpoint.public_url import host_of
 from reconciler.endpoint.registration import OWN_ACCOUNT, Payload, Registration
@@ -66,7 +66,7 @@ def audit(needed: Needed, stripe: AtStripe, proofs: Proofs | None = None) -> tup
         *_secrets(ours, proofs),
         *_unseen(stripe),
     ]
-    return tuple(sorted(found, key=lambda finding: list(Weight).index(finding.weight)))
+    return tuple(sorted(found, key=by_weight))
 
 
 def ours_of(needed: Needed, registrations: Sequence[Registration]) -> Sequence[Registration]:
@@ -93,7 +93,6 @@ def _registered(needed: Needed, stripe: AtStripe, ours: Sequence[Registration]) 
         text += f" At this host there is {', '.join(near)}."
     yield Finding(
         Name.MISSING,
-        Weight.FAULT,
         text,
         "sluice doctor --fix --secret-file PATH creates it; or set PUBLIC_URL to the URL that Stripe has.",
     )
@@ -109,20 +108,20 @@ def _other_mode(needed: Needed, others: Sequence[Registration]) -> Iterator[Find
         else:
             text = f"The live endpoint {one.id} sends real payments here, and APP_ENV is not production."
             cure = "Set APP_ENV=production, or give that endpoint the URL of your production in Stripe's Dashboard."
-        yield Finding(Name.WRONG_MODE, Weight.NOTE if needed.livemode else Weight.FAULT, text, cure)
+        yield Finding(Name.WRONG_MODE, text, cure, is_note=needed.livemode)
 
 
 def _disabled(ours: Sequence[Registration]) -> Iterator[Finding]:
     for group in _by_sources(ours).values():
         for one in (one for one in group if not one.is_enabled):
             if any(other.is_enabled and other.payload is one.payload for other in group):
-                text, weight = f"{one.id} is disabled; another one has the same URL and is enabled.", Weight.NOTE
+                text, is_note = f"{one.id} is disabled; another one has the same URL and is enabled.", True
                 cure = "Delete it in Stripe's Dashboard if nothing needs it any more."
             else:
                 because = f" ({one.disabled_because})" if one.disabled_because else ""
                 text = f"{one.id} is disabled{because}: Stripe sends nothing, and will not send later what it skips."
-                cure, weight = "sluice doctor --fix enables it; the reconciler fills what was skipped.", Weight.FAULT
-            yield Finding(Name.DISABLED, weight, text, cure)
+                cure, is_note = "sluice doctor --fix enables it; the reconciler fills what was skipped.", False
+            yield Finding(Name.DISABLED, text, cure, is_note=is_note)
 
 
 def _twice(ours: Sequence[Registration], *, has_connected: bool) -> Iterator[Finding]:
@@ -138,7 +137,6 @@ def _twice(ours: Sequence[Registration], *, has_connected: bool) -> Iterator[Fin
     if pairs:
         yield Finding(
             Name.TWICE,
-            Weight.WARNING,
             f"Registered twice for the same events: {'; '.join(pairs)}. Each event comes twice, and counts once.",
             "Delete one in Stripe's Dashboard, then take its secret out. If one is for connected accounts, both stay.",
         )
@@ -149,7 +147,6 @@ def _types(needed: Needed, ours: Sequence[Registration]) -> Iterator[Finding]:
         whose = "" if sources == {OWN_ACCOUNT} else f" (events from {', '.join(sorted(sources))})"
         yield Finding(
             Name.TYPES_MISSING,
-            Weight.FAULT,
             f"{_count(len(types), 'type')} with a handler {'is' if len(types) == 1 else 'are'} not subscribed{whose}:"
             " without effect, whatever happens.",
             "sluice doctor --fix adds them.",
@@ -159,7 +156,6 @@ def _types(needed: Needed, ours: Sequence[Registration]) -> Iterator[Finding]:
     if all_of := [one.id for one in enabled if one.takes_all]:
         yield Finding(
             Name.TYPES_ALL,
-            Weight.NOTE,
             f"{', '.join(all_of)} gets every type; {len(needed.types)} have a handler, the rest is ignored.",
             "Subscribe it to what `sluice events` prints, and Stripe sends less.",
         )
@@ -170,7 +166,6 @@ def _types(needed: Needed, ours: Sequence[Registration]) -> Iterator[Finding]:
     if superfluous:
         yield Finding(
             Name.TYPES_SUPERFLUOUS,
-            Weight.NOTE,
             f"{_count(len(superfluous), 'type')} without a handler: recorded and ignored.",
             "Unsubscribe them in Stripe's Dashboard, unless you keep them for later.",
             tuple(sorted(superfluous)),
@@ -185,14 +180,12 @@ def _versions(ours: Sequence[Registration]) -> Iterator[Finding]:
         if one.api_version is None:
             yield Finding(
                 Name.VERSION_FLOATS,
-                Weight.WARNING,
                 f"{one.id} has no api_version: its events change when the account's default is upgraded.",
                 f"{anew} Take {NEWEST}.",
             )
         elif not is_known(one.api_version):
             yield Finding(
                 Name.VERSION_UNKNOWN,
-                Weight.WARNING,
                 f"{one.id} has api_version {one.api_version}, which this release does not know.",
                 f"Upgrade Sluice; or: {anew} The newest that this release knows is {NEWEST}.",
             )
@@ -202,7 +195,6 @@ def _secrets(ours: Sequence[Registration], proofs: Proofs | None) -> Iterator[Fi
     if proofs is None:
         yield Finding(
             Name.SECRETS_UNKNOWN,
-            Weight.NOTE,
             "Which secret verified a webhook, and when, was not looked up.",
             "Set DATABASE_URL to the database of this Sluice.",
         )
@@ -214,7 +206,6 @@ def _secrets(ours: Sequence[Registration], proofs: Proofs | None) -> Iterator[Fi
     if not proofs.configured:
         yield Finding(
             Name.SECRET_MISSING,
-            Weight.FAULT,
             "No webhook secret is configured: ingest answers Stripe 503.",
             "Set STRIPE_WEBHOOK_SECRET, or STRIPE_WEBHOOK_SECRET_FILE, of ingest to the endpoint's signing secret.",
         )
@@ -227,7 +218,6 @@ def _secrets(ours: Sequence[Registration], proofs: Proofs | None) -> Iterator[Fi
 def _unproven(subject: str) -> Finding:
     return Finding(
         Name.SECRET_UNPROVEN,
-        Weight.WARNING,
         f"{subject}: it may be a wrong one, and then every webhook is refused.",
         "Let Stripe send one (Dashboard, or `stripe trigger payment_intent.succeeded`), and look again.",
     )
@@ -242,7 +232,6 @@ def _idle(ours: Sequence[Registration], configured: Sequence[str], proofs: Proof
         if newest - last_at > LONGEST_OVERLAP_SECONDS:
             yield Finding(
                 Name.SECRET_IDLE,
-                Weight.NOTE,
                 f"{one} has verified nothing for {int((newest - last_at) // 3600)} h, while others have.",
                 "If you rolled it, or deleted its endpoint, take it out of STRIPE_WEBHOOK_SECRET: nothing needs it.",
             )
@@ -252,7 +241,6 @@ def _unseen(stripe: AtStripe) -> Iterator[Finding]:
     if stripe.destinations_unseen is not None:
         yield Finding(
             Name.DESTINATIONS_UNSEEN,
-            Weight.NOTE,
             f"Event destinations were not listed, so thin ones are not judged: {stripe.destinations_unseen}",
             "Give the key the right to read event destinations.",
         )
@@ -271,7 +259,6 @@ def clock_findings(seconds: float, *, whose: str) -> tuple[Finding, ...]:
     return (
         Finding(
             Name.CLOCK_SKEW,
-            Weight.WARNING,
             f"{whose} clock is {abs(seconds):.0f} s {where} Stripe's. At 300 s a signature counts as stale or future.",
             "Set it by NTP.",
         ),

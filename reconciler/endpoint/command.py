@@ -11,7 +11,7 @@ import click
 
 from reconciler.endpoint.audit import Needed, clock_findings
 from reconciler.endpoint.examination import Examined, examine
-from reconciler.endpoint.findings import Finding, Weight
+from reconciler.endpoint.findings import Finding, Weight, by_weight
 from reconciler.endpoint.fix import Call, make, plan, shown
 from reconciler.endpoint.proofs import Proofs
 from reconciler.endpoint.reach import reach, reach_findings
@@ -84,7 +84,7 @@ class _Doctor:
                 done = await self._fix(apis[self._needed.livemode], examined, yes=yes, path=path)
                 examined = await self._examine(apis, proofs) if done else examined
         findings = [*examined.findings, *_database_clock(examined, database_lead), *around]
-        findings.sort(key=lambda finding: list(Weight).index(finding.weight))
+        findings.sort(key=by_weight)
         self._print(examined, findings, proofs, done)
         return all(finding.weight is Weight.NOTE for finding in findings)
 
@@ -150,9 +150,19 @@ class _Doctor:
                 ],
                 "secrets": None if proofs is None else asdict(proofs),
                 "calls": [asdict(call) for call in done],
-                "findings": [asdict(finding) for finding in findings],
+                "findings": [_document(finding) for finding in findings],
             }
         )
+
+
+def _document(finding: Finding) -> Mapping[str, object]:
+    return {
+        "name": finding.name,
+        "weight": finding.weight,
+        "text": finding.text,
+        "cure": finding.cure,
+        "items": finding.items,
+    }
 
 
 def _database_clock(examined: Examined, database_lead: float | None) -> tuple[Finding, ...]:

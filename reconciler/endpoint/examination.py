@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from reconciler.endpoint.audit import AtStripe, Needed, audit, clock_findings, ours_of
-from reconciler.endpoint.findings import Finding, Name, Weight
+from reconciler.endpoint.findings import Finding, Name
 from reconciler.endpoint.listing import Listed, list_registrations
 from reconciler.endpoint.proofs import Proofs
 from reconciler.endpoint.registration import Registration
@@ -67,7 +67,7 @@ async def _other_mode(api: StripeApi | None) -> tuple[Sequence[Registration], tu
     except Failure as failure:
         text = f"The endpoints of {api.mode} mode were not looked at: {failure}"
         cure = "Mend that key in STRIPE_API_KEY, or leave it out."
-        return (), (Finding(Name.UNSEEN, Weight.NOTE, text, cure),)
+        return (), (Finding(Name.UNSEEN, text, cure, is_note=True),)
 
 
 def _at_stripe(listed: Listed, other_mode: Sequence[Registration]) -> AtStripe:

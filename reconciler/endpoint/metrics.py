@@ -2,14 +2,16 @@
 
 from collections.abc import Collection
 
-from reconciler.endpoint.findings import Name
+from reconciler.endpoint.findings import WEIGHTS, Name, Weight
 from sluice.runtime import metrics
 
 ENABLED = metrics.gauge(
     "endpoint_enabled", "1: our URL is registered at Stripe and enabled; 0: it is not, and nothing comes.", ("mode",)
 )
 FINDINGS = metrics.gauge(
-    "endpoint_findings", "1 for what is wrong with our endpoint at Stripe; `sluice doctor` has the cure.", ("finding",)
+    "endpoint_findings",
+    "1 for what is wrong with our endpoint at Stripe; `sluice doctor` has the cure.",
+    ("finding", "weight"),
 )
 LOOKED_AT = metrics.gauge(
     "endpoint_last_look_timestamp_seconds", "When Stripe last let us see our endpoint, Unix time.", ("mode",)
@@ -25,8 +27,9 @@ def show(mode: str, *, is_enabled: bool, found: Collection[Name], at: float) -> 
 
 def show_findings(found: Collection[Name]) -> None:
     """Findings alone; whether the endpoint is enabled stays as it was seen last."""
-    for name in Name:
-        FINDINGS.labels(name.value).set(float(name in found))
+    for name, weight in WEIGHTS.items():
+        if weight is not Weight.NOTE:
+            FINDINGS.labels(name.value, weight.value).set(float(name in found))
 
 
 def forget() -> None:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from reconciler.endpoint.findings import Finding, Name, Weight
+from reconciler.endpoint.findings import Finding, Name
 
 _SECONDS = 10.0
 _DAY_SECONDS = 86_400.0
@@ -64,28 +64,24 @@ def reach_findings(url: str, reached: Reached, *, livemode: bool, now: float) ->
     if livemode and not url.startswith("https://"):
         yield Finding(
             Name.NOT_HTTPS,
-            Weight.FAULT,
             "The public URL is not https: in live mode Stripe sends to no other.",
             "Set PUBLIC_URL to an address with https://, and a certificate for it.",
         )
     if not reached.is_resolved:
         yield Finding(
             Name.NOT_RESOLVED,
-            Weight.WARNING,
             "The name of the public URL has no address in DNS, as seen from here.",
             "Add a record for it; or run this where the internet's DNS is asked, or with --without-url.",
         )
     elif reached.tls_fault is not None:
         yield Finding(
             Name.TLS_REFUSED,
-            Weight.FAULT,
             f"The certificate of the public URL is refused: {reached.tls_fault}.",
             "Give the Ingress a certificate for this name, with its whole chain.",
         )
     elif reached.problem is not None:
         yield Finding(
             Name.NOT_REACHED,
-            Weight.WARNING,
             f"The public URL does not answer from here ({reached.problem}).",
             "Look at the Ingress, the load balancer and the firewall; or run this elsewhere, or with --without-url.",
         )
@@ -95,7 +91,6 @@ def reach_findings(url: str, reached: Reached, *, livemode: bool, now: float) ->
         days = int((reached.tls_ends_at - now) / _DAY_SECONDS)
         yield Finding(
             Name.TLS_ENDS_SOON,
-            Weight.WARNING,
             f"The certificate of the public URL ends in {days} day{'' if days == 1 else 's'}.",
             "Renew it; whatever should do so by itself has not.",
         )
@@ -105,14 +100,12 @@ def _answer_findings(reached: Reached) -> Iterator[Finding]:
     if reached.location is not None:
         yield Finding(
             Name.REDIRECTED,
-            Weight.FAULT,
             f"The public URL redirects to {reached.location}; Stripe follows no redirect.",
             "Set PUBLIC_URL, and the endpoint's URL in Stripe, to where it leads.",
         )
     elif not reached.is_sluice:
         yield Finding(
             Name.NOT_SLUICE,
-            Weight.FAULT,
             f"Something else than ingest answers at the public URL (status {reached.status}).",
             "Route /api/stripe-webhook to ingest; see charts/sluice/files/routes.yaml.",
         )

@@ -10,7 +10,7 @@ from dataclasses import replace
 from reconciler.endpoint import metrics
 from reconciler.endpoint.audit import Needed
 from reconciler.endpoint.examination import examine
-from reconciler.endpoint.findings import Name, Weight
+from reconciler.endpoint.findings import WEIGHTS, Name, Weight
 from reconciler.endpoint.proofs import Proofs, read_proofs
 from reconciler.stripe_api import StripeApi
 from sluice.failures import Failure, Rejected
@@ -76,8 +76,11 @@ class EndpointWatch:
             metrics.show(self._needed.mode, is_enabled=examined.is_enabled, found=found, at=time.time())
 
     def status(self) -> Mapping[str, JsonValue]:
-        """For ``/status``: the names of what is wrong."""
-        return {"findings": [name.value for name in sorted(self._found)]}
+        """For ``/status``: the names of what is wrong, by weight."""
+        return {"faults": self._names(Weight.FAULT), "warnings": self._names(Weight.WARNING)}
+
+    def _names(self, weight: Weight) -> list[JsonValue]:
+        return [name.value for name in sorted(self._found) if WEIGHTS[name] is weight]
 
     def _show_unseen(self, failure: Failure) -> None:
         """The key does not let us look: no waiting mends that."""

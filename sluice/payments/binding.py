@@ -1,19 +1,19 @@
 """
 Bind a payment to an ``events`` row: a pure function of what is known of the payment and of the rows that exist.
 
-A claim names a row. A row satisfies the claim where it exists and may be touched from the payment's scope. The
-strongest claim that is satisfied binds; only where none is does the payment wait for the row of the strongest.
+A naming names a row. A row satisfies the naming where it exists and may be touched from the payment's scope. The
+strongest naming that is satisfied binds; only where none is does the payment wait for the row of the strongest.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from sluice.payments.facts import ClaimedBy, Fact
+from sluice.payments.facts import Fact, NamedBy
 from sluice.payments.scopes import allowed_scopes, is_platforms
 
-_TRUST = {by.value: place for place, by in enumerate(ClaimedBy)}
-_STORED = ClaimedBy.STORED.value
+_TRUST = {by.value: place for place, by in enumerate(NamedBy)}
+_STORED = NamedBy.STORED.value
 _LONGEST_CHAIN = 3  # payment, invoice, subscription
 _MOST_AWAITED = 20  # they only say when to look again
 
@@ -29,9 +29,9 @@ class Binding:
     bound_by: str
     """``tenant``, ``metadata``, ``reference``, ``stored``, or ``inherited:<parent>``."""
     is_satisfied: bool = True
-    """Whether the row exists and may be touched; else this is the strongest of the claims that wait."""
+    """Whether the row exists and may be touched; else this is the strongest of the namings that wait."""
     awaits: tuple[str, ...] = ()
-    """Keys of stronger claims that no row satisfies, the strongest first."""
+    """Keys of stronger namings that no row satisfies, the strongest first."""
 
 
 class _Candidate(NamedTuple):
@@ -47,15 +47,15 @@ def parent_of(facts: Iterable[Fact]) -> str | None:
 
 def bind(payment_id: str, scope: str, known: Mapping[str, Iterable[Fact]], rows: Rows) -> Binding | None:
     """
-    Find the row of one payment among what its own facts claim, what it inherits, and the rows that stored its id.
+    Find the row of one payment among what its own facts naming, what it inherits, and the rows that stored its id.
 
     Args:
         known: the facts by payment id, of this payment and of everything above it, all of one scope.
-        rows: of the rows that are claimed, those that exist.
+        rows: of the rows that are named, those that exist.
     """
     chain = _chain(payment_id, known)
     accounts = _beneficiaries(chain, known) if is_platforms(scope) else frozenset[str]()
-    candidates = _claimed_in(chain, known)
+    candidates = _named_in(chain, known)
     awaits: list[str] = []
     for candidate in candidates:
         if _is_satisfied(candidate.events_id, scope, rows, accounts):
@@ -73,24 +73,24 @@ def _chain(payment_id: str, known: Mapping[str, Iterable[Fact]]) -> Sequence[str
     return chain
 
 
-def _claimed_in(chain: Sequence[str], known: Mapping[str, Iterable[Fact]]) -> Sequence[_Candidate]:
-    """The payment's own claims first; each link's claims count as inherited from the next one; what rows store last."""
-    own = _claims_of(known.get(chain[0], ()))
-    candidates = [claim for claim in own if claim.bound_by != _STORED]
+def _named_in(chain: Sequence[str], known: Mapping[str, Iterable[Fact]]) -> Sequence[_Candidate]:
+    """The payment's own namings first; each link's count as inherited from the next one; what rows store last."""
+    own = _namings_of(known.get(chain[0], ()))
+    candidates = [naming for naming in own if naming.bound_by != _STORED]
     for link in chain[1:]:
-        inherited = [claim for claim in _claims_of(known.get(link, ())) if claim.bound_by != _STORED]
-        candidates += [_Candidate(claim.events_id, f"inherited:{chain[1]}") for claim in inherited]
-    return candidates + [claim for claim in own if claim.bound_by == _STORED]
+        inherited = [naming for naming in _namings_of(known.get(link, ())) if naming.bound_by != _STORED]
+        candidates += [_Candidate(naming.events_id, f"inherited:{chain[1]}") for naming in inherited]
+    return candidates + [naming for naming in own if naming.bound_by == _STORED]
 
 
-def _claims_of(facts: Iterable[Fact]) -> Sequence[_Candidate]:
+def _namings_of(facts: Iterable[Fact]) -> Sequence[_Candidate]:
     """The most trusted way of naming first, within it the earliest fact; at equal seconds the smaller key."""
-    claims = {
-        (_TRUST[claim.by.value], fact.said_at, claim.events_id, claim.by.value)
+    namings = {
+        (_TRUST[naming.by.value], fact.said_at, naming.events_id, naming.by.value)
         for fact in facts
-        for claim in fact.claims
+        for naming in fact.namings
     }
-    return [_Candidate(events_id, by) for _, _, events_id, by in sorted(claims)]
+    return [_Candidate(events_id, by) for _, _, events_id, by in sorted(namings)]
 
 
 def _is_satisfied(events_id: str, scope: str, rows: Rows, accounts: frozenset[str]) -> bool:

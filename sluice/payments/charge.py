@@ -52,7 +52,7 @@ def facts(builder: FactBuilder) -> tuple[Fact, ...]:
         builder.fact(
             payment_id,
             FactKind.CHARGE,
-            claims=builder.metadata_claim,
+            namings=builder.metadata_naming,
             status=PaymentStatus.PAID if is_captured else _status_without_capture(charge, word, builder.verb),
             amount=_went_back(builder) if is_captured else None,
             amount_captured=_captured(charge) if is_captured else None,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from sluice.payments.event_type import EventType
 from sluice.payments.fact_builder import FactBuilder
-from sluice.payments.facts import Claim, ClaimedBy, Fact, FactKind
+from sluice.payments.facts import Fact, FactKind, NamedBy, Naming
 from sluice.payments.status import PaymentStatus
 from sluice.payments.values import identifier, text, whole
 
@@ -60,7 +60,7 @@ def _payment(builder: FactBuilder) -> tuple[Fact, ...]:
         builder.fact(
             payment_id,
             FactKind.SESSION,
-            claims=_claims(builder),
+            namings=_namings(builder),
             status=status,
             amount=whole(builder.object, "amount_total"),
             amount_captured=whole(builder.object, "amount_total") if status is PaymentStatus.PAID else None,
@@ -71,12 +71,12 @@ def _payment(builder: FactBuilder) -> tuple[Fact, ...]:
 def _links(builder: FactBuilder) -> tuple[Fact, ...]:
     subscription = identifier(builder.object, "subscription", "sub_")
     invoice = identifier(builder.object, "invoice", "in_")
-    claims = _claims(builder)
+    namings = _namings(builder)
     links = []
     if subscription is not None:
-        links.append(builder.fact(subscription, FactKind.LINK, claims=claims))
+        links.append(builder.fact(subscription, FactKind.LINK, namings=namings))
     if invoice is not None:
-        links.append(builder.fact(invoice, FactKind.LINK, claims=claims, parent_id=subscription))
+        links.append(builder.fact(invoice, FactKind.LINK, namings=namings, parent_id=subscription))
     return tuple(links)
 
 
@@ -86,7 +86,7 @@ def _status(builder: FactBuilder) -> PaymentStatus | None:
     return _BY_VERB.get(builder.verb)
 
 
-def _claims(builder: FactBuilder) -> tuple[Claim, ...]:
+def _namings(builder: FactBuilder) -> tuple[Naming, ...]:
     reference = text(builder.object, "client_reference_id")
-    referred = () if reference is None else (Claim(reference, ClaimedBy.REFERENCE),)
-    return builder.metadata_claim + referred
+    referred = () if reference is None else (Naming(reference, NamedBy.REFERENCE),)
+    return builder.metadata_naming + referred

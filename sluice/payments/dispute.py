@@ -46,7 +46,7 @@ def facts(builder: FactBuilder) -> tuple[Fact, ...]:
         builder.fact(
             payment_id,
             FactKind.DISPUTE,
-            claims=builder.metadata_claim,
+            namings=builder.metadata_naming,
             status=_status(builder),
             amount=whole(builder.object, "amount"),
         ),

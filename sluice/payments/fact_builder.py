@@ -8,7 +8,7 @@ from sluice.contract.document import JsonObject
 from sluice.contract.event import StripeEvent
 from sluice.failures import TooManyFacts
 from sluice.payments.api_version import tells_releases_as_refunds
-from sluice.payments.facts import Claim, ClaimedBy, Fact, FactKind
+from sluice.payments.facts import Fact, FactKind, NamedBy, Naming
 from sluice.payments.values import child, identifier, moment, text
 
 METADATA_KEY = "event_id"
@@ -43,7 +43,7 @@ class FactBuilder:
         payment_id: str,
         kind: FactKind,
         *,
-        claims: tuple[Claim, ...] = (),
+        namings: tuple[Naming, ...] = (),
         status: str | None = None,
         amount: int | None = None,
         amount_captured: int | None = None,
@@ -72,7 +72,7 @@ class FactBuilder:
             currency=text(api_object, "currency"),
             object_created=moment(api_object, "created"),
             parent_id=parent_id,
-            claims=self._tenant_claim or claims,
+            namings=self._tenant_naming or namings,
             destination=_destination(api_object),
             on_behalf_of=identifier(api_object, "on_behalf_of", "acct_"),
         )
@@ -93,13 +93,13 @@ class FactBuilder:
         return sorted(found)
 
     @property
-    def metadata_claim(self) -> tuple[Claim, ...]:
+    def metadata_naming(self) -> tuple[Naming, ...]:
         """The row that the object's ``metadata.event_id`` names."""
-        return claim_in(child(self.object, "metadata"))
+        return naming_in(child(self.object, "metadata"))
 
     @property
-    def _tenant_claim(self) -> tuple[Claim, ...]:
-        return () if self.event.tenant is None else (Claim(self.event.tenant, ClaimedBy.TENANT),)
+    def _tenant_naming(self) -> tuple[Naming, ...]:
+        return () if self.event.tenant is None else (Naming(self.event.tenant, NamedBy.TENANT),)
 
 
 def _too_many(event: StripeEvent) -> TooManyFacts:
@@ -114,7 +114,7 @@ def _destination(api_object: JsonObject) -> str | None:
     return transferred or identifier(api_object, "destination", "acct_")
 
 
-def claim_in(metadata: JsonObject) -> tuple[Claim, ...]:
+def naming_in(metadata: JsonObject) -> tuple[Naming, ...]:
     """The row that ``event_id`` in some metadata names."""
     named = text(metadata, METADATA_KEY)
-    return () if named is None else (Claim(named, ClaimedBy.METADATA),)
+    return () if named is None else (Naming(named, NamedBy.METADATA),)

@@ -24,7 +24,7 @@ class FactKind(StrEnum):
 
     @classmethod
     def known(cls, word: str) -> "FactKind":
-        """The kind of that name. One that a later release wrote: its links and claims count, the rest says nothing."""
+        """The kind of that name. One that a later release wrote: its links and namings count, the rest says nothing."""
         return _BY_WORD.get(word, cls.LINK)
 
     @property
@@ -38,7 +38,7 @@ _OF_PROGRESS = frozenset({FactKind.INTENT, FactKind.SESSION, FactKind.CHARGE, Fa
 _OF_MONEY = _OF_PROGRESS | {FactKind.REFUND, FactKind.DISPUTE}
 
 
-class ClaimedBy(StrEnum):
+class NamedBy(StrEnum):
     """How a fact names its ``events`` row; the most trusted first."""
 
     TENANT = "tenant"
@@ -47,11 +47,11 @@ class ClaimedBy(StrEnum):
     STORED = "stored"
 
 
-class Claim(NamedTuple):
+class Naming(NamedTuple):
     """The ``events`` row that a fact names."""
 
     events_id: str
-    by: ClaimedBy
+    by: NamedBy
 
 
 class Fact(NamedTuple):
@@ -83,7 +83,7 @@ class Fact(NamedTuple):
     object_created: int | None = None
     parent_id: str | None = None
     """The invoice of a payment, the subscription of an invoice."""
-    claims: tuple[Claim, ...] = ()
+    namings: tuple[Naming, ...] = ()
     """The rows that it names, the most trusted first. The ledger keeps those that can be a key of ``events``."""
     destination: str | None = None
     """The connected account that the platform's charge transfers its money to."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sluice.contract.document import JsonObject
 from sluice.contract.event import StripeEvent
 from sluice.payments.event_type import EventType
-from sluice.payments.fact_builder import FactBuilder, claim_in
+from sluice.payments.fact_builder import FactBuilder, naming_in
 from sluice.payments.facts import Fact, FactKind
 from sluice.payments.values import child, children, identifier, text, whole
 
@@ -60,7 +60,7 @@ def facts(builder: FactBuilder) -> tuple[Fact, ...]:
     own = builder.fact(
         invoice_id,
         FactKind.INVOICE,
-        claims=builder.metadata_claim,
+        namings=builder.metadata_naming,
         status=_status(builder),
         amount=whole(builder.object, "amount_due"),
         parent_id=subscription,
@@ -68,7 +68,7 @@ def facts(builder: FactBuilder) -> tuple[Fact, ...]:
     payments = (
         builder.fact(one, FactKind.LINK, parent_id=invoice_id) for one in builder.each(_payments(builder.object))
     )
-    return (own, *payments, *_subscription_claim(builder, subscription))
+    return (own, *payments, *_subscription_naming(builder, subscription))
 
 
 def says_paid(fact: Fact) -> bool:
@@ -82,10 +82,10 @@ def _status(builder: FactBuilder) -> str | None:
     return PAID if is_paid else text(builder.object, "status")
 
 
-def _subscription_claim(builder: FactBuilder, subscription: str | None) -> tuple[Fact, ...]:
+def _subscription_naming(builder: FactBuilder, subscription: str | None) -> tuple[Fact, ...]:
     """An invoice carries a copy of its subscription's metadata."""
-    claims = claim_in(child(_details(builder.object), "metadata"))
-    return (builder.fact(subscription, FactKind.LINK, claims=claims),) if subscription and claims else ()
+    namings = naming_in(child(_details(builder.object), "metadata"))
+    return (builder.fact(subscription, FactKind.LINK, namings=namings),) if subscription and namings else ()
 
 
 def _details(invoice: JsonObject) -> JsonObject:

@@ -58,7 +58,7 @@ def facts(builder: FactBuilder) -> tuple[Fact, ...]:
         builder.fact(
             payment_id,
             FactKind.INTENT,
-            claims=builder.metadata_claim,
+            namings=builder.metadata_naming,
             status=status,
             amount=whole(builder.object, "amount"),
             amount_captured=received,

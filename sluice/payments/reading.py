@@ -2,7 +2,7 @@
 
 from sluice.contract.event import StripeEvent
 from sluice.payments.fact_builder import FactBuilder
-from sluice.payments.facts import ClaimedBy, Fact
+from sluice.payments.facts import Fact, NamedBy
 from sluice.payments.families import FAMILIES
 
 
@@ -23,4 +23,4 @@ def facts_of(event: StripeEvent, *, trusts_reference: bool = True) -> tuple[Fact
 
 
 def _without_reference(fact: Fact) -> Fact:
-    return fact._replace(claims=tuple(claim for claim in fact.claims if claim.by is not ClaimedBy.REFERENCE))
+    return fact._replace(namings=tuple(naming for naming in fact.namings if naming.by is not NamedBy.REFERENCE))

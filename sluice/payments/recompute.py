@@ -35,7 +35,7 @@ class NodeState:
     bound_by: str | None = None
     status: str | None = None
     awaits_event: bool = False
-    """Whether no row satisfies any of its claims; ``events_id`` is then the strongest."""
+    """Whether no row satisfies any of its namings; ``events_id`` is then the strongest."""
     awaits: tuple[str, ...] = ()
     """Rows that would be preferred to the one it has, should they appear."""
     is_open: bool = True

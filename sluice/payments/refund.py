@@ -32,7 +32,7 @@ def facts(builder: FactBuilder) -> tuple[Fact, ...]:
         builder.fact(
             payment_id,
             FactKind.REFUND,
-            claims=builder.metadata_claim,
+            namings=builder.metadata_naming,
             status=_status(builder),
             amount=whole(refund, "amount"),
             amount_released=whole(refund, "amount") if builder.tells_releases_as_refunds else None,

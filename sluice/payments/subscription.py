@@ -37,7 +37,7 @@ def facts(builder: FactBuilder) -> tuple[Fact, ...]:
         builder.fact(
             subscription_id,
             FactKind.SUBSCRIPTION,
-            claims=builder.metadata_claim,
+            namings=builder.metadata_naming,
             status=text(builder.object, "status"),
         ),
     )

@@ -134,7 +134,8 @@ async def test_a_server_stopped_on_purpose_stays_away_until_started(stack: Stack
 async def test_other_shells_are_told_privately(stack: Stack) -> None:
     """stack.env holds every promised name, mode 0600."""
     assert stat.S_IMODE(stack.folder.environment.stat().st_mode) == 0o600
-    names = {"DATABASE_URL", "NATS_URL", "GATEWAY_URL", "STRIPE_WEBHOOK_SECRET", "STRIPE_API_KEY", "STRIPE_API_BASE"}
+    names = {"DATABASE_URL", "NATS_URL", "GATEWAY_URL", "PUBLIC_URL"}
+    names |= {"STRIPE_WEBHOOK_SECRET", "STRIPE_API_KEY", "STRIPE_API_BASE"}
     services = ("INGEST", "PROCESSOR", "HEALTHD", "RECONCILER")
     names |= {f"{name}_{what}" for name in services for what in ("ADMIN_URL", "PID")}
     assert set(dotenv_values(stack.folder.environment)) == names

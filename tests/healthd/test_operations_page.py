@@ -37,7 +37,7 @@ CHASSIS = (
     "sluice.runtime.loop_lag",
     "sluice.runtime.output",
 )
-MEASURED = ("ingest.metrics", "processor.metrics", "healthd.metrics", *CHASSIS)
+MEASURED = ("ingest.metrics", "processor.metrics", "healthd.metrics", "reconciler.endpoint.metrics", *CHASSIS)
 
 
 @pytest.mark.parametrize("query", EARLIER_QUERIES)

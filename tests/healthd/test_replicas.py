@@ -75,6 +75,16 @@ def test_what_a_replica_says_of_the_stream_is_heard(
     assert (replica.stream_frozen, replica.stream_settings_refused) == (is_frozen, refused)
 
 
+@pytest.mark.parametrize(
+    ("endpoint", "faults"),
+    [({}, ()), ({"faults": ["disabled"], "warnings": ["secret_unproven"]}, ("disabled",)), ({"faults": []}, ())],
+)
+def test_faults_of_our_endpoint_at_stripe_are_heard(endpoint: dict[str, object], faults: tuple[str, ...]) -> None:
+    """A warning is none; healthd itself cannot look at Stripe."""
+    replica = parse_answer("10.0.0.1:9090", json.dumps({"ready": True, "endpoint": endpoint}).encode())
+    assert (replica.is_ready, replica.endpoint_faults) == (True, faults)
+
+
 async def test_each_address_of_a_name_is_one_replica(session: aiohttp.ClientSession) -> None:
     """Two replicas behind one name, one of them without the webhook secret: both are seen, each as it is."""
     first, second = Admin(), Admin()

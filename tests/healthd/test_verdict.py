@@ -104,6 +104,7 @@ DEAF = replace(REPLICA, loses_logs=True)
 STILL = replace(REPLICA, standing_still=("consume_2",))
 FULL = replace(REPLICA, pool=PoolSeen(size=10, idle=0, busy=10, limit=10, waiters=3))
 BUSY = replace(REPLICA, pool=PoolSeen(size=10, idle=0, busy=10, limit=10))
+UNREGISTERED = replace(REPLICA, endpoint_faults=("not_registered",))
 FORGED = replace(REPLICA, forged_age_seconds=3_599)
 FORGED_ONCE = replace(REPLICA, forged_age_seconds=3_600)
 NO_SECRET = replace(REPLICA, webhook_secret=Configured.MISSING)
@@ -133,6 +134,7 @@ CASES: list[tuple[str, Spoil, Status, set[Reason]]] = [
     ("a pool is busy, nothing waits", service("processor", BUSY), Status.HEALTHY, set()),
     ("a forged message lately", service("processor", FORGED), Status.DEGRADED, {Reason.MESSAGES_FORGED}),
     ("a forged message long ago", service("processor", FORGED_ONCE), Status.HEALTHY, set()),
+    ("the endpoint has a fault", service("reconciler", UNREGISTERED), Status.DEGRADED, {Reason.ENDPOINT_FAULT}),
     ("no webhook secret", service("ingest", NO_SECRET), Status.UNHEALTHY, {Reason.WEBHOOK_SECRET_MISSING}),
     ("one replica without", service("ingest", REPLICA, NO_SECRET), Status.UNHEALTHY, {Reason.WEBHOOK_SECRET_MISSING}),
     ("an unreadable status", service("ingest", SILENT), Status.UNKNOWN, {Reason.WEBHOOK_SECRET_UNKNOWN}),

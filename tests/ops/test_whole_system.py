@@ -82,6 +82,13 @@ async def test_a_load_test_passes_and_the_status_is_calm(stack: "Stack", target:
     assert told["dead"] == told["parked"] == 0
 
 
+async def test_the_endpoint_of_a_stack_is_well_once_webhooks_came(stack: "Stack") -> None:
+    """The stack's own Stripe, the installed handlers' types, and the secret that verified what was sent."""
+    told = await cli_json("doctor", "--without-url", **stack.environment())
+    assert told["findings"] == []
+    assert list(told["secrets"]["last_seen"]) == told["secrets"]["configured"]
+
+
 async def test_one_can_wait_for_the_effect_without_demo_rows(stack: "Stack", target: list[str]) -> None:
     """`helm test` waits so: it ends well once PostgreSQL says that all of it is processed."""
     options = [*target, "--scenario", "checkout_paid", "--in-order", "--wait"]

@@ -7,12 +7,12 @@ import pytest
 
 from sluice.contract.event import StripeEvent
 from sluice.payments.binding import Binding, bind
-from sluice.payments.facts import Claim, ClaimedBy, Fact, FactKind
+from sluice.payments.facts import Fact, FactKind, NamedBy, Naming
 from sluice.payments.reading import facts_of
 from sluice.payments.scopes import allowed_scopes
 from tests.payments.history import INVOICE, PI, SUBSCRIPTION, event, intent, names, session
 
-NAMED = Fact(PI, FactKind.STORED, 0, "evt_1", claims=(Claim("row", ClaimedBy.METADATA),))
+NAMED = Fact(PI, FactKind.STORED, 0, "evt_1", namings=(Naming("row", NamedBy.METADATA),))
 
 
 def binding(events: Sequence[StripeEvent], *extra: Fact) -> Binding | None:
@@ -26,14 +26,14 @@ def _bind(facts: Sequence[Fact]) -> Binding | None:
     known: dict[str, list[Fact]] = {}
     for fact in facts:
         known.setdefault(fact.payment_id, []).append(fact)
-    rows = dict.fromkeys(claim.events_id for fact in facts for claim in fact.claims)
+    rows = dict.fromkeys(naming.events_id for fact in facts for naming in fact.namings)
     return bind(PI, "live:platform", known, rows)
 
 
 def stored(events_id: str) -> Fact:
     """The fact that the ledger keeps of a row that had stored the intent's id."""
-    claims = (Claim(events_id, ClaimedBy.STORED),)
-    return Fact(PI, FactKind.STORED, 0, f"stored:{events_id}", claims=claims)
+    namings = (Naming(events_id, NamedBy.STORED),)
+    return Fact(PI, FactKind.STORED, 0, f"stored:{events_id}", namings=namings)
 
 
 def test_metadata_beat_the_reference() -> None:

@@ -206,7 +206,7 @@ async def _end_as_in_turn(
 
 @pytest.mark.parametrize("place", [BETWEEN_LOCK_AND_INSERT, BETWEEN_INSERT_AND_FOLD], ids=["inserting", "reading"])
 async def test_a_stored_intent_replaced_meanwhile_still_binds(harness: Harness, connect: Connect, place: str) -> None:
-    """Either the row still stores it when asked, or the transaction that replaced it has left the claim to be read."""
+    """Either the row still stores it when asked, or the transaction that replaced it has left the naming to be read."""
     await harness.tx.execute("UPDATE events SET stripe_payment_intent_id = $1 WHERE id::text = $2", PI, HARBOUR)
     held = await Barrier.at(place, connect)
     async with asyncio.timeout(SECONDS), asyncio.TaskGroup() as group:

@@ -9,7 +9,7 @@ from sluice.contract.envelope import read_event
 from sluice.contract.event import StripeEvent
 from sluice.failures import TooManyFacts
 from sluice.payments.fact_builder import FACTS_MAX, FactBuilder
-from sluice.payments.facts import Claim, ClaimedBy, Fact, FactKind
+from sluice.payments.facts import Fact, FactKind, NamedBy, Naming
 from sluice.payments.reading import facts_of
 from tests.payments.history import (
     CHARGE,
@@ -85,10 +85,10 @@ def test_a_subscription_session_only_links() -> None:
         "completed", mode="subscription", payment_intent=None, subscription=SUBSCRIPTION, invoice=INVOICE,
         client_reference_id="row",
     )  # fmt: skip
-    claims = (Claim("row", ClaimedBy.REFERENCE),)
+    namings = (Naming("row", NamedBy.REFERENCE),)
     facts = {fact.payment_id: fact for fact in facts_of(told)}
     assert facts.keys() == {SUBSCRIPTION, INVOICE}
-    assert all(fact.kind is FactKind.LINK and fact.claims == claims for fact in facts.values())
+    assert all(fact.kind is FactKind.LINK and fact.namings == namings for fact in facts.values())
     assert facts[INVOICE].parent_id == SUBSCRIPTION
 
 
@@ -144,7 +144,7 @@ def test_an_invoice_leads_from_its_payments_to_its_subscription_in_every_version
 def test_an_invoice_carries_what_its_subscription_names() -> None:
     """The copy of the subscription's metadata binds the subscription, wherever its own events are."""
     told = facts_of(event("invoice.paid", parent=parent(metadata=names("row"))))
-    assert [(fact.payment_id, [claim.events_id for claim in fact.claims]) for fact in told] == [
+    assert [(fact.payment_id, [naming.events_id for naming in fact.namings]) for fact in told] == [
         (INVOICE, []),
         (SUBSCRIPTION, ["row"]),
     ]
@@ -153,13 +153,13 @@ def test_an_invoice_carries_what_its_subscription_names() -> None:
 def test_a_tenants_event_names_that_tenant_alone() -> None:
     """Whatever row its objects name, an event through an organiser's URL speaks of that organiser's."""
     told = only(intent("succeeded", tenant="mine", metadata=names("yours")))
-    assert told.claims == (Claim("mine", ClaimedBy.TENANT),)
+    assert told.namings == (Naming("mine", NamedBy.TENANT),)
 
 
 def test_a_session_names_by_metadata_and_by_reference() -> None:
     """Both are kept, the more trusted first: the first may turn out to be no key."""
     told = only(session("completed", metadata=names("one"), client_reference_id="two"))
-    assert told.claims == (Claim("one", ClaimedBy.METADATA), Claim("two", ClaimedBy.REFERENCE))
+    assert told.namings == (Naming("one", NamedBy.METADATA), Naming("two", NamedBy.REFERENCE))
 
 
 @pytest.mark.parametrize("mode", ["payment", "subscription"])
@@ -167,8 +167,8 @@ def test_a_reference_that_is_not_trusted_names_nothing(mode: str) -> None:
     """On a Payment Link the buyer chooses it; all else that the session says stays."""
     told = session("completed", metadata=names("one"), client_reference_id="two", mode=mode, subscription=SUBSCRIPTION)
     trusted, untrusted = facts_of(told), facts_of(told, trusts_reference=False)
-    assert [fact._replace(claims=fact.claims[:1]) for fact in trusted] == list(untrusted)
-    assert {fact.claims for fact in untrusted} == {(Claim("one", ClaimedBy.METADATA),)}
+    assert [fact._replace(namings=fact.namings[:1]) for fact in trusted] == list(untrusted)
+    assert {fact.namings for fact in untrusted} == {(Naming("one", NamedBy.METADATA),)}
     tenants = session("completed", tenant="mine", client_reference_id="two")
     assert facts_of(tenants, trusts_reference=False) == facts_of(tenants)
 
@@ -178,7 +178,7 @@ def test_a_name_that_postgresql_cannot_hold_names_nothing(named: Json) -> None:
     """NUL, lone surrogates and novels are no keys; nor may they fail the event."""
     told = intent("succeeded")
     object.__setattr__(told, "payload", {"data": {"object": {**told.object, "metadata": {"event_id": named}}}})
-    assert only(told).claims == ()
+    assert only(told).namings == ()
 
 
 @pytest.mark.parametrize(

@@ -166,7 +166,7 @@ async def test_a_reference_to_no_row_leaves_the_stored_binding(harness: Harness)
 
 
 async def test_a_reference_to_no_row_leaves_what_a_subscription_named(harness: Harness) -> None:
-    """The invoice or subscription above the payment names a row that exists: the strongest claim that is satisfied."""
+    """The invoice or subscription above the payment names a row that exists: the strongest naming that is satisfied."""
     told = [
         event("customer.subscription.created", 1, metadata=names(HARBOUR)),
         event("invoice.paid", 2, parent=parent()),
@@ -194,7 +194,7 @@ async def test_an_event_that_names_a_row_of_another_account_is_applied(harness: 
     assert await harness.shown(ORGANISER) == ("pending", None)
 
 
-async def test_an_event_is_parked_only_while_no_claim_is_satisfied(harness: Harness) -> None:
+async def test_an_event_is_parked_only_while_no_naming_is_satisfied(harness: Harness) -> None:
     """Of two names neither of which exists, the first that appears ends the waiting."""
     told = session("completed", metadata=names(MISSING_ROW), client_reference_id=BUYER)
     assert (await harness.apply(told))[told.stripe_event_id] == Parked(min(MISSING_ROW, BUYER))

@@ -52,7 +52,7 @@ async def test_a_tenants_forged_event_changes_nothing_of_anothers(harness: Harne
     assert await harness.shown(CELLAR) == ("disputed", PI)
 
 
-async def test_a_forged_claim_does_not_lock_anothers_row(harness: Harness) -> None:
+async def test_a_forged_naming_does_not_lock_anothers_row(harness: Harness) -> None:
     """Else a stranger could make the owner's payments wait."""
     undo = harness.tx.transaction()
     await undo.start()

@@ -13,7 +13,14 @@ SHARED = (
     "sluice.runtime.secrets",
     "sluice.runtime.loop_lag",
 )
-MODULES = ("ingest.metrics", "processor.metrics", "healthd.metrics", "reconciler.metrics", *SHARED)
+MODULES = (
+    "ingest.metrics",
+    "processor.metrics",
+    "healthd.metrics",
+    "reconciler.metrics",
+    "reconciler.endpoint.metrics",
+    *SHARED,
+)
 
 
 @cache

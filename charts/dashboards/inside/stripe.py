@@ -44,5 +44,23 @@ STRIPE = Row(
             queries=(Query(each_minute("reconcile_requests_total", where=PODS, by="outcome"), "{{outcome}}"),),
             unit="epm",
         ),
+        Graph(
+            title="Our endpoint at Stripe is enabled",
+            description="1 while Stripe sends here. At 0 nothing comes, and nothing of it is sent later.",
+            runbook="our-endpoint-at-stripe-has-a-fault",
+            queries=(Query(newest("endpoint_enabled", where=PODS, by="mode"), "{{mode}}"),),
+            unit="short",
+            width=12,
+        ),
+        Graph(
+            title="Findings about our endpoint",
+            description="Each line is a fault or a warning: `sluice doctor` says more, and the cure.",
+            runbook="our-endpoint-at-stripe-has-a-fault",
+            queries=(
+                Query(f"{newest('endpoint_findings', where=PODS, by='finding, weight')} > 0", "{{weight}} {{finding}}"),
+            ),
+            unit="short",
+            width=12,
+        ),
     ),
 )

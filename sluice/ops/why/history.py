@@ -88,7 +88,7 @@ class Payment:
     bound_by: str | None
     status: str | None
     awaits_event: bool
-    """Whether no row satisfies any claim."""
+    """Whether no row satisfies any naming."""
     awaits: str | None = None
     """Keys of rows that would be preferred, each on a line: they do not exist, or belong to another account."""
     facts: Sequence[RecordedFact] = ()

@@ -49,8 +49,8 @@ async def shown(base: str, session: aiohttp.ClientSession) -> tuple[set[str], st
     async with session.get(f"{base}/status") as response:
         status = await response.json()
     enabled = re.search(r'^endpoint_enabled\{mode="test"\} (\S+)$', metrics, re.MULTILINE)
-    found = set(re.findall(r'^endpoint_findings\{finding="(\w+)"\} 1\.0$', metrics, re.MULTILINE))
-    return found, enabled[1] if enabled else None, status["endpoint"]["findings"]
+    found = set(re.findall(r'^endpoint_findings\{finding="(\w+)",weight="\w+"\} 1\.0$', metrics, re.MULTILINE))
+    return found, enabled[1] if enabled else None, status["endpoint"]["faults"]
 
 
 async def test_it_tells_of_a_disabled_endpoint(database_url: str, role_url: Callable[[str], str]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.endpoint.audit import Needed
-from reconciler.endpoint.findings import Name
+from reconciler.endpoint.findings import Name, Weight
 from reconciler.endpoint.proofs import Proofs
 from reconciler.endpoint.watch import EndpointWatch, subscribed_types
 from sluice.simulator.stripe_api.answers import Refusal
@@ -36,10 +36,17 @@ class Watching:
     async def look(self) -> list[object]:
         """Look; the names of what is wrong."""
         await self.watch.look()
-        found = self.watch.status()["findings"]
-        assert isinstance(found, list)
-        assert found == [name.value for name in sorted(Name) if counted("endpoint_findings", finding=name.value)]
-        return list(found)
+        status = self.watch.status()
+        told = {weight: status[f"{weight}s"] for weight in (Weight.FAULT, Weight.WARNING)}
+        assert told == {weight: _shown(weight) for weight in told}
+        return [*_shown(Weight.FAULT), *_shown(Weight.WARNING)]
+
+
+def _shown(weight: Weight) -> list[str]:
+    """Findings of this weight, as Prometheus sees them."""
+    return [
+        name.value for name in sorted(Name) if counted("endpoint_findings", finding=name.value, weight=weight.value)
+    ]
 
 
 @asynccontextmanager
@@ -170,11 +177,11 @@ async def test_nothing_is_shown_once_another_replica_looks() -> None:
     world = offline_stripe()
     async with watching(world) as watched:
         running = asyncio.create_task(watched.watch.run())
-        await until(lambda: watched.watch.status()["findings"] == ["not_registered"])
+        await until(lambda: watched.watch.status()["faults"] == ["not_registered"])
         running.cancel()
         await asyncio.wait([running])
-        assert watched.watch.status()["findings"] == []
-        assert counted("endpoint_findings", finding="not_registered") is None
+        assert watched.watch.status() == {"faults": [], "warnings": []}
+        assert counted("endpoint_findings", finding="not_registered", weight="fault") is None
 
 
 async def test_the_types_are_those_of_the_installed_handlers() -> None:
