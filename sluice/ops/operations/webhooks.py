@@ -28,7 +28,8 @@ def list_(*, at_most: int, as_json: bool, **options: Any) -> None:
     """
     List webhooks, the newest first: received, state, attempts, type, and the error.
 
-    The options say which; without any all are meant. Times are UTC; lines are cut to the terminal, --json has it whole. `sluice show ID` tells all of one.
+    The options say which; without any all are meant. Times are UTC. Lines are cut to the terminal; --json has them
+    whole, and `sluice show ID` tells all of one.
     """
     found = asyncio.run(_list(detect_environment().database_url(), filter_of(options), at_most + 1))
     shown, has_more = found[:at_most], len(found) > at_most
