@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from reconciler import metrics
 from reconciler.accounts import Account
-from reconciler.failures import NotThere
+from reconciler.failures import NotThere, StripeUnavailable
 from reconciler.listed import ListedPage, read_page
 from reconciler.record import RECONCILE, Filled, record
 from reconciler.standing import Pass, Standings
@@ -28,7 +28,10 @@ async def list_page(api: StripeApi, account: Account, walked: Pass) -> ListedPag
     if walked.cursor is not None:
         parameters["starting_after"] = walked.cursor
     answer = await api.get("/v1/events", parameters, account=account.account)
-    return read_page(answer.document, account=account.account, livemode=account.livemode, said_at=answer.said_at)
+    page = read_page(answer.document, account=account.account, livemode=account.livemode, said_at=answer.said_at)
+    if page.has_more and page.last_id == walked.cursor:
+        raise StripeUnavailable("Stripe gave the page before once more.")
+    return page
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,8 @@ with not_to_be_found(*HTTP_CLIENTS):  # ours is aiohttp
     import stripe
 
 DEFAULT_BASE = "https://api.stripe.com"
+API_VERSION: str = stripe.api_version
+"""The version in which objects are given: the library asks for its own."""
 _TRIES = 4
 _PAUSE_SECONDS = 1.0
 _RIGHT = re.compile(r"'(rak_[a-z_]+)'")
@@ -165,7 +167,7 @@ async def http_client(*, request_seconds: float) -> AsyncIterator[stripe.AIOHTTP
 def _failure_of(error: stripe.StripeError) -> Failure:
     """Translate an error of Stripe's; none of its text is kept but the name of a right."""
     status = error.http_status
-    if isinstance(error, stripe.APIConnectionError) or status is None or status >= _OURS:
+    if isinstance(error, stripe.APIConnectionError | stripe.APIError) or status is None or status >= _OURS:
         return StripeUnavailable(f"Stripe did not answer as it should ({status or type(error).__name__}).")
     if status == _TOO_MANY:
         return RateLimited(retry_after_seconds=_retry_after(error), reason=_header(error, "Stripe-Rate-Limited-Reason"))

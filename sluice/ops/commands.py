@@ -13,6 +13,8 @@ _COMMANDS: Mapping[str, str] = MappingProxyType(
     {
         "status": "sluice.ops.status.command",
         "why": "sluice.ops.why.command",
+        "ls": "sluice.ops.operations.webhooks:list_",
+        "show": "sluice.ops.operations.webhooks:show",
         "events": "sluice.ops.events",
         "doctor": "reconciler.endpoint.command",
         "send": "sluice.ops.send.command",
@@ -31,6 +33,7 @@ Examples:
   sluice status                    how it stands, in one screen
   sluice status --since 48h        the five criteria after a deployment
   sluice why pi_3Qw9…              the whole history of one payment
+  sluice ls --state dead           webhooks that need you
   sluice events                    the types that an endpoint must be subscribed to
   sluice doctor                    our endpoint at Stripe, and what is wrong with it
   sluice send --scenario refund_full  a payment's webhooks, as Stripe sends them

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 
 import orjson
 import pytest
@@ -10,11 +11,14 @@ import pytest
 from reconciler.accounts import Account
 from reconciler.failures import RightMissing, StripeUnavailable
 from reconciler.lease import LeaseLost
+from reconciler.listed import read_page
+from sluice.contract.document import JsonObject
 from sluice.postgres.pool import Database
 from sluice.simulator.stripe_api.answers import Refusal
 from sluice.simulator.stripe_api.faults import Fault, broken
-from sluice.simulator.stripe_api.listing import Entry
+from sluice.simulator.stripe_api.listing import Entry, Page
 from sluice.simulator.stripe_api.offline_stripe import KEPT_SECONDS, Key, OfflineStripe
+from sluice.simulator.stripe_api.query import Wanted
 from tests.reconciler.passing import HOUR, PLATFORM, Reconciling, account_row, deliver, logged, reconciling
 from tests.stripe_world import bare_event, offline_stripe
 
@@ -215,3 +219,45 @@ async def test_a_pass_cut_off_anywhere_keeps_the_watermark_behind(platform: Reco
         assert is_behind or len(await logged(platform.database)) == 220
     await platform.run()
     assert len(await logged(platform.database)) == 220
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        {"object": "list", "has_more": True, "data": []},
+        {"object": "list", "has_more": True, "data": [{"no": "id"}]},
+        {"object": "list", "data": None},
+        {"object": "charge", "data": []},
+    ],
+)
+def test_a_list_that_cannot_be_followed_is_no_list(page: JsonObject) -> None:
+    """A pass must not begin again from the newest event for ever."""
+    with pytest.raises(StripeUnavailable):
+        read_page(page, account=None, livemode=False, said_at=0)
+
+
+@dataclass(frozen=True)
+class SamePage:
+    """A list whose cursor stands still."""
+
+    first: Page
+
+    def page(self, wanted: Wanted, *, oldest: int) -> Page:
+        """The first page, whatever was asked for."""
+        del wanted, oldest
+        return self.first
+
+    def get(self, entry_id: str, *, oldest: int) -> Entry | None:
+        """Nothing."""
+        del entry_id, oldest
+        return None
+
+
+async def test_a_page_that_comes_again_and_again_fails_the_pass(platform: Reconciling) -> None:
+    """Where Stripe's cursor stands still, the pass stops and is tried again later."""
+    happen(platform.world, range(150))
+    first = platform.world.events[SCOPE].page(Wanted(limit=100), oldest=0)
+    platform.world.events[SCOPE] = SamePage(first)
+    with pytest.raises(StripeUnavailable):
+        await platform.run()
+    assert len(platform.world.requests) == 2

@@ -88,6 +88,18 @@ async def test_an_account_that_hangs_holds_up_no_other(made: Reconciling) -> Non
         await until(lambda: len(_lists(made)) > 5, within_seconds=3)
 
 
+async def test_an_account_that_catches_up_leaves_the_others_their_turns(database: Database) -> None:
+    """With a small budget and many pages of one account, another account's event is found long before the last page."""
+    world = offline_stripe()
+    now = int(time.time())
+    for number in range(3_000):
+        world.happened(bare_event(number, created=now - 3_000 + number))
+    world.happened(bare_event(9_999, created=now, account="acct_1"))
+    async with reconciling(database, world, per_second=20) as made, rounds_of(made, besides=["acct_1"]):
+        await until(lambda: _is_logged(database, "evt_9999"))
+        assert "evt_0" not in await logged(database)
+
+
 async def test_a_failed_pass_is_tried_again_soon_and_its_problem_goes_away(made: Reconciling) -> None:
     """After 500 the account is looked at again within seconds, not after its whole interval."""
     made.world.faults.add([Fault(Refusal(500, "an unknown error"))], path="/v1/events")

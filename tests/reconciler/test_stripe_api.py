@@ -4,6 +4,7 @@ import asyncio
 import time
 
 import pytest
+from aiohttp import web
 
 from reconciler.budget import Budget
 from reconciler.failures import (
@@ -156,3 +157,22 @@ async def test_a_pause_holds_every_caller_until_its_end() -> None:
     waiting.cancel()
     now += 3
     assert budget._wait_seconds() == 0
+
+
+@pytest.mark.parametrize("status", [200, 403, 404, 502])
+async def test_a_page_of_a_proxy_is_no_answer_of_stripes(status: int) -> None:
+    """HTML in place of JSON means neither "nothing there" nor a missing right, whatever its status."""
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(status=status, text="<html>blocked</html>", content_type="text/html")
+
+    app = web.Application()
+    app.router.add_get("/{any:.*}", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    async with asking(offline_stripe()) as api:
+        api._base = "http://{}:{}".format(*runner.addresses[0])
+        with pytest.raises(StripeUnavailable):
+            await api.get("/v1/events")
+    await runner.cleanup()

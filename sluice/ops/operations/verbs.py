@@ -28,6 +28,7 @@ _DONE = {
     Verb.WRITE_OFF: "written off",
     Verb.RESOLVE: "resolved",
 }
+_UNKNOWN = ("no such webhook", "no such error is open")
 _MANNER = (
     click.option("--all", "is_all", is_flag=True, help="Needed where no filter narrows the set down."),
     click.option("--dry-run", is_flag=True, help="Count and name what would be changed; change nothing."),
@@ -51,8 +52,10 @@ class Request:
 
     @property
     def names(self) -> Sequence[str]:
-        """Rows that were named one by one, each of which wants an answer."""
-        return list(dict.fromkeys(self.chosen.ids)) if len(self.chosen.ids) <= _NAMED else []
+        """Rows that were named one by one, each of which wants an answer; the id of a webhook names no single error."""
+        ids = list(dict.fromkeys(self.chosen.ids))
+        rows = [one for one in ids if one.isdecimal()] if self.verb is Verb.RESOLVE else ids
+        return rows if len(rows) <= _NAMED else []
 
 
 def _operating(command: Callable[..., None]) -> Callable[..., None]:
@@ -169,7 +172,8 @@ async def _start_and_run(url: str, request: Request, decision: Decision) -> bool
         operation = await carry_out(connection, operation_id)
         changed = await _tell_of_each(connection, request, operation)
     click.echo(printable_lines(summary(operation)))
-    return len(changed) == len(request.names) and operation.changed == operation.items
+    found_some = operation.items > 0 or not request.chosen.ids
+    return found_some and len(changed) == len(request.names) and operation.changed == operation.items
 
 
 async def _tell_of_each(connection: Connection, request: Request, operation: Operation) -> Sequence[str]:
@@ -184,6 +188,6 @@ async def _tell_of_each(connection: Connection, request: Request, operation: Ope
         elif name in items:
             told = f"left as it is: {items[name].result}"
         else:
-            told = f"left as it is: {states.get(name, 'no such webhook')}"
+            told = f"left as it is: {states.get(name, _UNKNOWN[request.verb is Verb.RESOLVE])}"
         click.echo(printable_lines(f"{name}: {told}"))
     return changed

@@ -1,0 +1,110 @@
+"""Webhooks as an operator looks at them: a list by a filter, and one with its errors and operations."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sluice.inbox.operations import AnyConnection
+from sluice.inbox.states import State
+from sluice.operations.filters import PARAMETERS, STATE, Filter, chosen_webhooks
+from sluice.postgres.sql import load_queries
+
+QUERIES = load_queries(__file__, "webhooks.sql")
+_LIST = f"""
+SELECT item_id, kind, state, created_at, attempts, outcome, object_id, error
+FROM ({{choice}}) AS choice ORDER BY created_at DESC, length(id) DESC, id DESC LIMIT ${PARAMETERS + 1}
+"""  # noqa: S608 - the text is our own
+_READ = f"""
+SELECT stripe_event_id::text AS item_id, webhook_type::text AS kind, {STATE} AS state,
+       created_at::timestamptz AS created_at, processing_attempts AS attempts, outcome::text AS outcome,
+       object_id::text AS object_id, last_error::text AS error, stripe_account_id::text AS account,
+       tenant::text AS organiser, livemode, verified_by::text AS verified_by,
+       publications, next_attempt_at::timestamptz AS next_attempt_at, processed_at::timestamptz AS processed_at,
+       dead_at::timestamptz AS dead_at, octet_length(body) AS body_bytes
+FROM webhook_logs WHERE stripe_event_id = $1
+"""  # noqa: S608 - the text is our own
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One webhook of a list."""
+
+    item_id: str
+    kind: str
+    state: str
+    created_at: datetime
+    attempts: int
+    outcome: str | None
+    object_id: str | None
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook(Listed):
+    """One webhook, with all of its row but the body."""
+
+    account: str | None
+    organiser: str | None
+    livemode: bool | None
+    verified_by: str | None
+    publications: int
+    next_attempt_at: datetime | None
+    processed_at: datetime | None
+    dead_at: datetime | None
+    body_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorSeen:
+    """One row of ``error_logs``."""
+
+    id: str
+    severity: str
+    message: str
+    resolved: bool
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Treated:
+    """One operation that a webhook was an item of."""
+
+    operation_id: int
+    verb: str
+    person: str
+    reason: str
+    started_at: datetime
+    done_at: datetime | None
+    result: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookStory:
+    """One webhook with what is on record beside it."""
+
+    webhook: Webhook
+    repeats: int
+    """Deliveries after the first."""
+    errors: Sequence[ErrorSeen]
+    operations: Sequence[Treated]
+
+
+async def newest_webhooks(session: AnyConnection, chosen: Filter, *, at_most: int) -> Sequence[Listed]:
+    """Read the newest webhooks of a filter, the newest first."""
+    choice = chosen_webhooks(chosen.states or list(State))
+    return [Listed(**row) for row in await session.fetch(_LIST.format(choice=choice), *chosen.parameters, at_most)]
+
+
+async def read_webhook(session: AnyConnection, stripe_event_id: str) -> WebhookStory | None:
+    """Read one webhook; None: there is none of this key."""
+    rows = await session.fetch(_READ, stripe_event_id)
+    if not rows:
+        return None
+    errors = await session.fetch(QUERIES["errors_of"], stripe_event_id)
+    treated = await session.fetch(QUERIES["operations_of"], stripe_event_id)
+    return WebhookStory(
+        webhook=Webhook(**rows[0]),
+        repeats=await session.fetchval(QUERIES["count_repeats"], stripe_event_id),
+        errors=[ErrorSeen(**row) for row in errors],
+        operations=[Treated(**row) for row in treated],
+    )

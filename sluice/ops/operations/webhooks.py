@@ -1,0 +1,121 @@
+"""``sluice ls`` and ``sluice show``: webhooks as they stand."""
+
+import asyncio
+from collections.abc import Sequence
+from shutil import get_terminal_size
+from typing import Any
+
+import click
+
+from sluice.inbox.states import State
+from sluice.operations.filters import Filter
+from sluice.operations.webhooks import Listed, WebhookStory, newest_webhooks, read_webhook
+from sluice.ops.connection import connected
+from sluice.ops.environment import detect_environment
+from sluice.ops.operations.options import filter_of, filtering
+from sluice.ops.output import print_json
+from sluice.runtime.printable import printable, printable_lines
+
+_JSON = click.option("--json", "as_json", is_flag=True, help="For machines.")
+_ID_COLUMNS = 32
+
+
+@click.command(name="ls")
+@filtering
+@click.option("--at-most", default=30, show_default=True, type=click.IntRange(1, 100_000), help="Webhooks to show.")
+@_JSON
+def list_(*, at_most: int, as_json: bool, **options: Any) -> None:
+    """
+    List webhooks, the newest first: received, state, attempts, type, and the error.
+
+    The options say which; without any all are meant. Times are UTC. Lines are cut to the terminal; --json has them
+    whole, and `sluice show ID` tells all of one.
+    """
+    found = asyncio.run(_list(detect_environment().database_url(), filter_of(options), at_most + 1))
+    shown, has_more = found[:at_most], len(found) > at_most
+    if as_json:
+        print_json({"webhooks": shown, "has_more": has_more})
+        return
+    id_width = min(max((len(one.item_id) for one in shown), default=0), _ID_COLUMNS)
+    for one in shown:
+        click.echo(_cut(_line(one, id_width)))
+    if has_more:
+        click.echo(f"There are more: --at-most {2 * at_most}, or narrow it down.", err=True)
+
+
+@click.command(name="show")
+@click.argument("event_id", metavar="ID")
+@_JSON
+def show(*, event_id: str, as_json: bool) -> None:
+    """
+    Show one webhook: its state, its errors, and what operators did with it.
+
+    ID is its stripe_event_id. Exit code 1 when there is none. `sluice why ID` tells of its payment as well.
+    """
+    if not event_id.strip() or "\0" in event_id:
+        raise click.UsageError("That can be no id. Give one, such as evt_….")
+    story = asyncio.run(_read(detect_environment().database_url(), event_id.strip()))
+    if story is None:
+        raise click.ClickException(f"There is no webhook {event_id}. `sluice ls` finds some.")
+    if as_json:
+        print_json(story)
+    else:
+        click.echo(printable_lines("\n".join(_lines(story))))
+
+
+async def _list(url: str, chosen: Filter, at_most: int) -> Sequence[Listed]:
+    async with connected(url) as connection:
+        return await newest_webhooks(connection, chosen, at_most=at_most)
+
+
+async def _read(url: str, event_id: str) -> WebhookStory | None:
+    async with connected(url) as connection:
+        return await read_webhook(connection, event_id)
+
+
+def _line(one: Listed, id_width: int) -> str:
+    """One webhook, and the error that it died or waits with below it."""
+    line = f"{one.item_id:<{id_width}}  {one.created_at:%m-%d %H:%M}  {one.state:<11}  {one.attempts:>2}  {one.kind}"
+    return line if one.error is None or one.state == "processed" else f"{line}\n    {printable(one.error)}"
+
+
+def _cut(text: str) -> str:
+    """Make each line fit the terminal."""
+    width = get_terminal_size().columns
+    lines = (printable(line) for line in text.splitlines())
+    return "\n".join(line if len(line) <= width else f"{line[: width - 1]}…" for line in lines)
+
+
+def _lines(story: WebhookStory) -> Sequence[str]:
+    one = story.webhook
+    facts = {
+        "state": f"{one.state}: {State[one.state.upper()].meaning}",
+        "type": one.kind,
+        "object": one.object_id,
+        "account": one.account or "the platform",
+        "organiser": one.organiser,
+        "mode": {True: "live", False: "test", None: None}[one.livemode],
+        "received": f"{one.created_at:%Y-%m-%d %H:%M:%S}, then {story.repeats} more times",
+        "verified": one.verified_by,
+        "attempts": f"{one.attempts}, published {one.publications} times",
+        "next": one.next_attempt_at and f"{one.next_attempt_at:%Y-%m-%d %H:%M:%S}",
+        "processed": one.processed_at and f"{one.processed_at:%Y-%m-%d %H:%M:%S}",
+        "dead": one.dead_at and f"{one.dead_at:%Y-%m-%d %H:%M:%S}",
+        "outcome": one.outcome,
+        "error": one.error,
+        "body": f"{one.body_bytes:,} bytes" if one.body_bytes is not None else "none",
+    }
+    return [
+        one.item_id,
+        *(f"  {name:<10}{value}" for name, value in facts.items() if value),
+        *(
+            f"  error {error.id}  {error.created_at:%Y-%m-%d %H:%M}  {error.severity}"
+            f"{' (resolved)' if error.resolved else ''}: {error.message}"
+            for error in story.errors
+        ),
+        *(
+            f"  operation {done.operation_id}  {done.started_at:%Y-%m-%d %H:%M}  {done.verb}, "
+            f"{done.result or 'to come'}, by {done.person}: {done.reason}"
+            for done in story.operations
+        ),
+    ]
