@@ -46,6 +46,11 @@ DEFERRED = metrics.counter(
     "webhook_events_deferred_total", "Events that the relay brings back later, for their side worker's queue was full."
 )
 MISSING = metrics.counter("webhook_events_missing_total", "Events of the stream whose row PostgreSQL has lost.")
+LAST_PING = metrics.gauge(
+    "webhook_last_ping_timestamp_seconds",
+    "When the newest ping of our destination at Stripe was processed, Unix time; absent until there was one.",
+    labels=("mode",),
+)
 BATCH_EVENTS = metrics.histogram("webhook_batch_events", "Messages in one fetch.", labels=(), buckets=_EVENTS)
 TAKEN_DIRECTLY = metrics.counter(
     "webhook_events_taken_directly_total", "Webhooks that were taken from PostgreSQL, because the stream brought none."

@@ -78,6 +78,16 @@ class Unsupported:
 
 
 @dataclass(frozen=True, slots=True)
+class Fetching:
+    """A thin event, of which the reconciler asks Stripe; what it gets is a row of its own, and that is handled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """Stripe was asked to send it, and it has come the whole way."""
+
+
+@dataclass(frozen=True, slots=True)
 class Unmatched:
     """The patience of a parked event has ended: its facts stay, and count should its row appear after all."""
 
@@ -102,7 +112,7 @@ class Failed:
     is_dead: bool
 
 
-Handled: TypeAlias = Applied | Ignored | Parked | Unmatched | Unsupported
+Handled: TypeAlias = Applied | Ignored | Parked | Unmatched | Unsupported | Fetching | Ping
 """An event whose row was claimed."""
 Unclaimed: TypeAlias = Duplicate | Locked | Suspect | Missing | Forged
 """An event whose row was not, or not for this message."""

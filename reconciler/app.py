@@ -15,6 +15,7 @@ from reconciler.rounds import Choice, Rhythm, Rounds
 from reconciler.settings import KEY_NAME, ReconcilerSettings, key_fault_of, keys_by_mode
 from reconciler.standing import QUERIES, Standings
 from reconciler.stripe_api import StripeApi, http_client
+from reconciler.thin.fetches import ThinFetches
 from sluice.postgres.pool import DATABASE_ERRORS, Database
 from sluice.postgres.reasons import reason_of
 from sluice.runtime import logs
@@ -45,7 +46,7 @@ async def serve(service: Service) -> None:
         lease = Lease(database)
         rounds = _rounds(service, settings, database, apis, lease, keys)
         _report(service, database, lease, keys, settings)
-        works = [rounds.run]
+        works = [rounds.run, ThinFetches.over(database, apis, service.errors).run]
         if settings.public_url:
             works.append(_endpoint_watch(service, settings, database, apis).run)
         working = service.start_endless("reconcile", partial(_work, lease, works))

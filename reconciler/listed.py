@@ -56,7 +56,7 @@ def read_page(document: JsonObject, *, account: str | None, livemode: bool, said
     refused: list[Refused] = []
     for entry in entries:
         try:
-            events.append(_event(entry, account=account, livemode=livemode))
+            events.append(read_entry(entry, account=account, livemode=livemode))
         except MalformedEvent as error:
             refused.append(Refused(_id_of(entry), str(error)))
     last_id = _id_of(entries[-1]) or None if entries else None
@@ -72,7 +72,13 @@ def read_page(document: JsonObject, *, account: str | None, livemode: bool, said
     )
 
 
-def _event(entry: Json, *, account: str | None, livemode: bool) -> StripeEvent:
+def read_entry(entry: Json, *, account: str | None, livemode: bool) -> StripeEvent:
+    """
+    Read one event of the first API as its webhook would have brought it.
+
+    Raises:
+        MalformedEvent: it is none, or of the other mode.
+    """
     if not isinstance(entry, Mapping):
         raise MalformedEvent("An entry of the list is no object.")
     event = read_event(as_body(entry if account is None else {**entry, "account": account}))

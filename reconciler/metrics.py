@@ -30,6 +30,11 @@ EVENTS = metrics.counter(
 PASSES = metrics.counter(
     "reconcile_passes_total", "Passes over an account, by how they ended: done, or why not.", ("mode", "outcome")
 )
+THIN_EVENTS = metrics.counter(
+    "reconcile_thin_events_total",
+    "Tries to fetch a thin event, by what came of them: fetched, known (its twin was here), unfetchable, waits.",
+    ("mode", "outcome"),
+)
 COMPLETE_UNTIL = metrics.gauge(
     "reconcile_complete_until_timestamp_seconds",
     "Everything that Stripe created before this moment is in the log, Unix time.",
@@ -52,6 +57,8 @@ def expect(*, mode: str, per_second: float) -> None:
     REQUESTS_MAX.labels(mode).set(per_second)
     for outcome in ("known", "filled", "refused"):
         EVENTS.labels(mode, outcome)
+    for outcome in ("fetched", "known", "unfetchable", "waits"):
+        THIN_EVENTS.labels(mode, outcome)
 
 
 def show_page(account: Account, page: ListedPage, filled: Filled) -> None:

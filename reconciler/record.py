@@ -1,6 +1,6 @@
 """The one place where the reconciler writes webhooks: as ingest does, and never over one that is there."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import asyncpg
@@ -38,39 +38,49 @@ class Filled:
     """Those that PostgreSQL does not take."""
 
 
-async def record(tx: Connection, events: Sequence[StripeEvent], *, source: str) -> Filled:
+async def record(tx: Connection, events: Sequence[StripeEvent], *, source: str, asked_by: str | None = None) -> Filled:
     """
     Put those that are missing into the log, due at once; the caller commits.
 
     A row that PostgreSQL refuses is found by itself, and the others are written.
+
+    Args:
+        asked_by: the thin event whose fact they are.
     """
     if not events:
         return Filled()
     try:
-        return Filled(await _insert(tx, events, source))
+        return Filled(await _insert(tx, events, source, asked_by))
     except (asyncpg.PostgresError, ValueError) as error:
         if cause_of(error) is not Cause.ROW_REFUSED:
             raise
         if len(events) == 1:
             return Filled(refused=(Refused(events[0].stripe_event_id, type(error).__name__),))
     middle = len(events) // 2
-    first, second = await record(tx, events[:middle], source=source), await record(tx, events[middle:], source=source)
+    first = await record(tx, events[:middle], source=source, asked_by=asked_by)
+    second = await record(tx, events[middle:], source=source, asked_by=asked_by)
     return Filled(first.new + second.new, first.refused + second.refused)
 
 
 async def missing(tx: Connection, events: Sequence[StripeEvent]) -> Sequence[StripeEvent]:
     """Those that are not in the log; nothing is written."""
-    rows = await tx.fetch(QUERIES["count_missing"], [event.stripe_event_id for event in events])
-    absent = {row["id"] for row in rows}
+    absent = await missing_ids(tx, [event.stripe_event_id for event in events])
     return [event for event in events if event.stripe_event_id in absent]
 
 
-async def _insert(tx: Connection, events: Sequence[StripeEvent], source: str) -> tuple[StripeEvent, ...]:
+async def missing_ids(tx: Connection, stripe_event_ids: Sequence[str]) -> Collection[str]:
+    """Those that are not in the log."""
+    return {row["id"] for row in await tx.fetch(QUERIES["count_missing"], stripe_event_ids)}
+
+
+async def _insert(
+    tx: Connection, events: Sequence[StripeEvent], source: str, asked_by: str | None
+) -> tuple[StripeEvent, ...]:
     """In a savepoint, so that the transaction outlives a refusal; sorted, as ingest does, so that no two deadlock."""
     by_id = {event.stripe_event_id: event for event in sorted(events, key=lambda event: event.stripe_event_id)}
     async with tx.transaction():
         found = [_Listed(event) for event in by_id.values()]
         ids = await record_listed(tx, found, within_seconds=_SECONDS)
         if ids:
-            await tx.execute(QUERIES["note_found"], ids, source)
+            await tx.execute(QUERIES["note_found"], ids, source, asked_by)
     return tuple(by_id[event_id] for event_id in ids)

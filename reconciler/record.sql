@@ -1,6 +1,6 @@
 -- note_found --
--- $1 stripe_event_ids that were just recorded  $2 how they were found.
-INSERT INTO webhook_found (stripe_event_id, source) SELECT id, $2 FROM unnest($1::text[]) AS found (id)
+-- $1 stripe_event_ids that were just recorded  $2 how they were found  $3 the thin event whose fact they are, or NULL.
+INSERT INTO webhook_found (stripe_event_id, source, asked_by) SELECT id, $2, $3 FROM unnest($1::text[]) AS found (id)
 ON CONFLICT DO NOTHING;
 
 -- count_missing --

@@ -38,6 +38,8 @@ with not_to_be_found(*HTTP_CLIENTS):  # ours is aiohttp
     import stripe
 
 DEFAULT_BASE = "https://api.stripe.com"
+API_VERSION: str = stripe.api_version
+"""The version in which objects are given: the library asks for its own."""
 _TRIES = 4
 _PAUSE_SECONDS = 1.0
 _RIGHT = re.compile(r"'(rak_[a-z_]+)'")

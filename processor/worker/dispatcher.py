@@ -3,15 +3,16 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from processor import metrics
 from processor.failures.classify import HandlerFailed, may_be_foreign
-from processor.outcome import Handled, Unmatched, Unsupported
+from processor.outcome import Fetching, Handled, Ping, Unmatched, Unsupported
 from processor.worker.blocked_loop import BlockedLoop
 from processor.worker.handler_call import HandlerEscaped, TaskLeftBehind, call_within
 from sluice.contract.event import StripeEvent
+from sluice.contract.thin import PING, plain_type
 from sluice.outcomes import Applied, Ignored, Outcome, Parked, combine
 from sluice.postgres.pool import DATABASE_ERRORS, Connection
 from sluice.registry import BatchHandler, Registry, Transaction, name_of
@@ -19,7 +20,7 @@ from sluice.transaction import HandlersTransaction
 
 TEST_MODE = Ignored("a test-mode event in production")
 NO_HANDLER = Ignored("no handler for this type")  # or none that takes an organiser's
-THIN = Unsupported("thin events (v2.core.event) are not supported yet")
+ORGANISERS_THIN = Unsupported("a thin event of an organiser's: our Stripe key does not open that account")
 _LOOK_SECONDS = 1
 _GRACE_SHARE = 0.125
 """Of the time budget: how long a handler that used it up may take to end."""
@@ -59,8 +60,16 @@ class Dispatcher:
         if self.is_production and not event.livemode:
             return TEST_MODE
         if event.is_thin:
-            return THIN
+            return self._screen_thin(event)
         return None if self.registry.handlers_of(event) else NO_HANDLER
+
+    def _screen_thin(self, event: StripeEvent) -> Handled:
+        """Let those be fetched alone that a handler wants: each fetch is a request to Stripe."""
+        if event.type == PING:
+            return Ping()
+        if not self.registry.handlers_of(replace(event, type=plain_type(event.type))):
+            return NO_HANDLER
+        return Fetching() if event.tenant is None else ORGANISERS_THIN
 
     async def _ask(
         self, events: Sequence[StripeEvent], tx: Connection, last_looks: AbstractSet[str]

@@ -8,7 +8,7 @@ from processor import metrics
 from processor.failures.classify import Blame
 from processor.failures.error_summary import describe
 from processor.failures.token_bucket import TokenBucket
-from processor.outcome import Duplicate, Failed, Forged, MessageOutcome, Missing, Postponed, Settled, Work, word
+from processor.outcome import Duplicate, Failed, Forged, MessageOutcome, Missing, Ping, Postponed, Settled, Work, word
 from processor.worker.batch import Batch
 from sluice.error_log.entry import Severity
 from sluice.error_log.error_log import ErrorLog
@@ -100,6 +100,8 @@ class Reporter:
         if result.delay_seconds is not None:
             metrics.DELAY_SECONDS.observe(max(0.0, result.delay_seconds))
             metrics.AGE_SECONDS.observe(max(0.0, time.time() - work.event.created))
+        if isinstance(result.outcome, Ping) and work.event.tenant is None:
+            metrics.LAST_PING.labels(work.event.mode).set(time.time())
         if result.is_dead:
             self._died(work, word(result.outcome), "this release cannot apply it")
 

@@ -17,6 +17,7 @@ from processor.failures.retry_policy import Patience
 from processor.outcome import (
     Claimed,
     Duplicate,
+    Fetching,
     Forged,
     Handled,
     Locked,
@@ -137,11 +138,13 @@ class Processor:
     ) -> Mapping[str, Settled]:
         parked = {event_id: outcome for event_id, outcome in handled.items() if isinstance(outcome, Parked)}
         unsupported = {event_id: outcome for event_id, outcome in handled.items() if isinstance(outcome, Unsupported)}
-        done = {event_id: o for event_id, o in handled.items() if not isinstance(o, Parked | Unsupported)}
+        fetching = {event_id: outcome for event_id, outcome in handled.items() if isinstance(outcome, Fetching)}
+        done = {event_id: o for event_id, o in handled.items() if not isinstance(o, Parked | Unsupported | Fetching)}
         settled = {
             **await _settle_processed(tx, done, claimed_in),
             **await self._settle_parked(tx, parked, attempts, claimed_in),
             **await _settle_unsupported(tx, unsupported, claimed_in),
+            **await _settle_fetching(tx, fetching, claimed_in),
         }
         if settled.keys() != handled.keys():
             raise Defect("A claimed row vanished from its own transaction, or a handler ended that.")
@@ -241,6 +244,13 @@ async def _settle_unsupported(
     reasons = {event_id: _reason(outcome.reason) for event_id, outcome in dead.items()}
     settled = await claims.settle_unsupported(tx, reasons, claimed_in)
     return {event_id: Settled(dead[event_id], is_dead=True) for event_id in settled}
+
+
+async def _settle_fetching(tx: Connection, thin: Mapping[str, Fetching], claimed_in: str) -> Mapping[str, Settled]:
+    if not thin:
+        return {}
+    settled = await claims.settle_fetching(tx, sorted(thin), claimed_in)
+    return {event_id: Settled(thin[event_id]) for event_id in settled}
 
 
 def _digests(works: Sequence[Work]) -> Sequence[bytes | None]:

@@ -87,6 +87,12 @@ async def settle_unsupported(tx: Connection, reasons: Mapping[str, str], claimed
     return [row["stripe_event_id"] for row in rows]
 
 
+async def settle_fetching(tx: Connection, stripe_event_ids: Collection[str], claimed_in: str) -> Collection[str]:
+    """Let claimed rows of thin events wait for their fetch; the ids of those that do."""
+    rows = await tx.fetch(QUERIES["settle_fetching"], list(stripe_event_ids), claimed_in)
+    return [row["stripe_event_id"] for row in rows]
+
+
 async def begin_isolated_run(database: Database, event: StripeEvent, attempt: int) -> int:
     """
     Commit the start of a run that may end its process.

@@ -66,6 +66,30 @@ WHERE w.stripe_event_id = unsupported.stripe_event_id AND pg_current_xact_id_if_
       END
 RETURNING w.stripe_event_id;
 
+-- settle_fetching --
+-- $1 stripe_event_ids  $2 the transaction that claimed. Thin events: from now on they wait for the reconciler, and nothing
+-- publishes them.
+WITH settled AS (
+    UPDATE webhook_logs w
+    SET outcome = 'fetching',
+        last_error = NULL,
+        published_at = NULL,
+        next_attempt_at = NULL,
+        postponed_at = NULL,
+        parked_at = NULL,
+        solo_starts = 0
+    FROM unnest($1::text[]) AS thin (stripe_event_id)
+    WHERE w.stripe_event_id = thin.stripe_event_id AND pg_current_xact_id_if_assigned()::text = $2::text
+      AND CASE
+            WHEN w.processed IS NOT FALSE OR w.dead_at IS NOT NULL THEN false
+            ELSE coalesce(w.published_at, w.next_attempt_at) IS NOT NULL
+          END
+    RETURNING w.stripe_event_id
+), waiting AS (
+    INSERT INTO thin_fetch (stripe_event_id) SELECT stripe_event_id FROM settled ORDER BY stripe_event_id ON CONFLICT DO NOTHING
+)
+SELECT stripe_event_id FROM settled;
+
 -- begin_isolated_run --
 -- $1 stripe_event_id  $2 attempt  $3 webhook_type  $4 stripe_account_id  $5 livemode  $6 api_version  $7 object_id
 -- $8 created (Unix seconds)  $9 tenant  $10 body, empty where the message refers to the row's. One more start, and how many

@@ -19,7 +19,7 @@ class State(Enum):
     """
 
     UNFILLED = (
-        f"{_OPEN} AND published_at IS NULL AND next_attempt_at IS NULL",
+        f"{_OPEN} AND published_at IS NULL AND next_attempt_at IS NULL AND outcome IS DISTINCT FROM 'fetching'",
         "Left unprocessed and without a body by an earlier application. Nothing publishes it.",
     )
     PUBLISHED = (
@@ -42,6 +42,10 @@ class State(Enum):
         f"{_WAITING} AND postponed_at IS NOT NULL",
         "Waits because others held a lock that it needs. No attempt was counted.",
     )
+    FETCHING = (
+        f"{_OPEN} AND published_at IS NULL AND next_attempt_at IS NULL AND outcome = 'fetching'",
+        "A thin event that waits until the reconciler has asked Stripe what happened; `thin_fetch` says since when.",
+    )
     DEAD = (
         f"{_DEAD} AND outcome IS DISTINCT FROM 'unsupported'",
         "Given up, with the reason in `last_error`. The same delivery from Stripe revives it.",
@@ -51,8 +55,12 @@ class State(Enum):
         "Given up, because this release cannot apply such an event. A delivery changes nothing.",
     )
     PROCESSED = (
-        "processed IS NOT FALSE AND dead_at IS NULL",
-        "Has its effect; `outcome` is `applied`, `ignored` or `unmatched`, or NULL in an earlier application's row.",
+        "processed IS NOT FALSE AND dead_at IS NULL AND outcome IS DISTINCT FROM 'unfetchable'",
+        "Has its effect: `applied`, `ignored`, `unmatched`, `ping`, `fetched`; NULL: an earlier application's.",
+    )
+    UNFETCHABLE = (
+        "processed IS NOT FALSE AND dead_at IS NULL AND outcome = 'unfetchable'",
+        "A thin event of which Stripe cannot or may not tell us more; `last_error` says why.",
     )
     WRITTEN_OFF = (
         "processed IS NOT FALSE AND dead_at IS NOT NULL",
@@ -247,6 +255,23 @@ TRANSITIONS: Final = (
         _CLAIMED,
     ),
     Transition(
+        "wait for the fetch",
+        Actor.PROCESSOR,
+        "claims.settle_fetching",
+        _arrows(OPEN, State.FETCHING),
+        "Let a thin event wait for the reconciler, which finds it in `thin_fetch`.",
+        _CLAIMED,
+    ),
+    Transition(
+        "end the fetch",
+        Actor.RECONCILER,
+        "thin_events.end_fetch",
+        _arrows([State.FETCHING], State.PROCESSED, State.UNFETCHABLE),
+        "End a thin event: its fact is in the log, or can never be had.",
+        "it stands in `thin_fetch`",
+        "sluice_settle_thin",
+    ),
+    Transition(
         "fail",
         Actor.PROCESSOR,
         "failures.record_failure",
@@ -300,7 +325,7 @@ TRANSITIONS: Final = (
         "replay after its end",
         Actor.OPERATOR,
         "operations.replay_ended",
-        _arrows([State.PROCESSED, State.WRITTEN_OFF], State.QUEUED),
+        _arrows([State.PROCESSED, State.UNFETCHABLE, State.WRITTEN_OFF], State.QUEUED),
         "Run the handlers again for a webhook that has its effect, or was written off, because an operator says so.",
         "it has a body",
     ),

@@ -14,7 +14,7 @@ from sluice.postgres.sql import load_queries
 
 QUERIES = load_queries(__file__, "verbs.sql")
 DEAD: Final = (State.DEAD, State.UNSUPPORTED)
-ENDED: Final = (State.PROCESSED, State.WRITTEN_OFF)
+ENDED: Final = (State.PROCESSED, State.UNFETCHABLE, State.WRITTEN_OFF)
 
 Change: TypeAlias = Callable[[AnyConnection, Collection[str], Decision], Awaitable[Collection[str]]]
 """Changes the rows of these ids that it may change; gives the ids of those that it did change."""

@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeAlias
 
 from sluice.contract.envelope import read_event
 from sluice.contract.event import StripeEvent
-from sluice.inbox import claims, failures, operations, publications, recorder
+from sluice.inbox import claims, failures, operations, publications, recorder, thin_events
 from sluice.inbox.claims import Parking, TransactionLimits
 from sluice.inbox.failures import NextAttempt
 from sluice.inbox.operations import Decision
@@ -55,6 +55,7 @@ _HISTORIES: Mapping[State, Columns] = MappingProxyType(
         State.POSTPONED: {"postponed_at": _LONG_AGO},
     }
 )
+_FETCHING = {"outcome": "'fetching'", "next_attempt_at": "NULL"}
 _LEFT = {"body": "NULL", "next_attempt_at": "NULL", "publications": "0"}
 
 ROWS: Mapping[State, Sequence[Columns]] = MappingProxyType(
@@ -65,6 +66,8 @@ ROWS: Mapping[State, Sequence[Columns]] = MappingProxyType(
         State.DEAD: [{"dead_at": "now()", "outcome": "'failed'"}, {"dead_at": "now()"}],
         State.UNSUPPORTED: [{"dead_at": "now()", "outcome": "'unsupported'"}],
         State.PROCESSED: [{"processed": "true", "outcome": "'applied'"}, {"processed": "true", **_LEFT}],
+        State.FETCHING: [_FETCHING],
+        State.UNFETCHABLE: [{**_FETCHING, "processed": "true", "outcome": "'unfetchable'"}],
         State.WRITTEN_OFF: [{"processed": "true", "dead_at": "now()", "outcome": "'written_off'"}],
     }
 )
@@ -97,6 +100,8 @@ class Trial:
 async def put(connection: Connection, columns: Columns) -> None:
     """Leave one row of ``EVENT`` with these columns, and its companion, in the log."""
     await connection.execute("DELETE FROM webhook_logs")
+    await connection.execute("TRUNCATE thin_fetch")
+    await connection.execute("INSERT INTO thin_fetch (stripe_event_id) VALUES ($1)", EVENT.stripe_event_id)
     await insert(connection, columns)
     await insert(connection, {"stripe_event_id": f"'{COMPANION}'", "published_at": _LONG_AGO})
 
@@ -175,6 +180,10 @@ async def _settle_unsupported(tx: Connection, claimed_in: str) -> None:
     await claims.settle_unsupported(tx, {EVENT.stripe_event_id: "a thin event"}, claimed_in)
 
 
+async def _settle_fetching(tx: Connection, claimed_in: str) -> None:
+    await claims.settle_fetching(tx, [EVENT.stripe_event_id], claimed_in)
+
+
 def _settling(settle: Callable[[Connection, str], Awaitable[None]]) -> Run:
     """In a transaction that claimed the companion at least, settle the row whether it could be claimed or not."""
 
@@ -209,6 +218,16 @@ async def _defer(database: Database, attempt: int) -> None:
     await failures.defer(database, {EVENT.stripe_event_id: attempt})
 
 
+async def _end_fetched(database: Database, attempt: int) -> None:
+    async with database.acquire() as tx:
+        await thin_events.end_fetched(tx, EVENT.stripe_event_id)
+
+
+async def _end_unfetchable(database: Database, attempt: int) -> None:
+    async with database.acquire() as tx:
+        await thin_events.end_unfetchable(tx, EVENT.stripe_event_id, "the object is gone")
+
+
 def _operating(operation: Callable[..., Awaitable[object]]) -> Run:
     async def run(database: Database, attempt: int) -> None:
         async with database.acquire() as session:
@@ -231,6 +250,8 @@ TRIALS: Mapping[Writer, Sequence[Trial]] = MappingProxyType(
         ("claims.settle_processed", "processor"): [Trial(_settling(_settle_processed))],
         ("claims.settle_parked", "processor"): [Trial(_settling(_settle_parked))],
         ("claims.settle_unsupported", "processor"): [Trial(_settling(_settle_unsupported))],
+        ("claims.settle_fetching", "processor"): [Trial(_settling(_settle_fetching))],
+        ("thin_events.end_fetch", "reconciler"): [Trial(_end_fetched), Trial(_end_unfetchable)],
         ("failures.record_failure", "processor"): [
             Trial(_failing(is_last=False)),
             Trial(_failing(is_last=True, patience_seconds=60)),

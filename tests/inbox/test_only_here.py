@@ -22,9 +22,6 @@ EXEMPT = (
     "migrations",  # the same files
 )
 
-NOT_CALLED_YET = {"sluice_settle_thin"}
-"""Functions that the schema has before the release that calls them; who calls one names its transition."""
-
 
 def test_nothing_else_writes_the_log() -> None:
     """No statement in Python, SQL or a page for operators goes around the inbox."""
@@ -36,14 +33,7 @@ def test_each_function_that_writes_the_log_belongs_to_a_transition() -> None:
     files = (CORE_FOLDER / "functions").glob("sluice_*.sql")
     writing = {path.stem for path in files if WRITE.search(path.read_text(encoding="utf-8"))}
     named = {transition.function for transition in TRANSITIONS if transition.function is not None}
-    assert writing - NOT_CALLED_YET == named
-
-
-@pytest.mark.parametrize("function", sorted(NOT_CALLED_YET))
-def test_a_function_without_a_transition_has_no_caller(function: str) -> None:
-    """Its first caller has to name the transition."""
-    queries = [*(ROOT / "sluice" / "inbox").glob("*.sql"), *(path for path in _ours() if path.suffix == ".sql")]
-    assert [path.name for path in queries if function in path.read_text(encoding="utf-8")] == []
+    assert writing == named
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ ALLOWED = {
         "UPDATE reconcile_lease SET holder = 'me', until = now()",
         "INSERT INTO webhook_found (stripe_event_id, source) VALUES ('evt_1', 'reconcile')",
         "UPDATE thin_fetch SET tries = 1, next_try_at = now()",
-        "SELECT sluice_settle_thin('evt_1', 'applied', NULL)",
+        "SELECT sluice_settle_thin('evt_1', 'fetched', NULL)",
         "SELECT * FROM sluice_connected_accounts()",
         "SELECT max(ended_at) FROM health_verdict WHERE status = 'unhealthy'",
         "SELECT verified_by, received_at FROM webhook_delivery ORDER BY id DESC",
@@ -159,7 +159,7 @@ FORBIDDEN = {
         "INSERT INTO webhook_load_test (connections, sent, accepted, slowest_seconds) VALUES (100, 300, 300, 0)",
         "DELETE FROM reconcile_account",
         "SELECT stripe_event_id FROM webhook_found",
-        "SELECT sluice_settle_thin('evt_1', 'applied', NULL)",
+        "SELECT sluice_settle_thin('evt_1', 'fetched', NULL)",
     ],
     "sluice_reconciler": [
         "INSERT INTO webhook_logs (stripe_event_id, webhook_type, verified_by) VALUES ('evt_3', 'a.b', 'platform')",

@@ -53,17 +53,17 @@ def event(event_type: str = "test.effect", *, event_id: str | None = None, livem
     return read_event(json.dumps(body).encode())
 
 
-def thin_event(event_id: str) -> StripeEvent:
+def thin_event(event_id: str, event_type: str = "v1.test.effect", *, tenant: str | None = None) -> StripeEvent:
     """A notification of Stripe's API v2, which carries no object."""
     body = {
         "id": event_id,
         "object": "v2.core.event",
-        "type": "v1.payment_intent.succeeded",
+        "type": event_type,
         "created": "2026-11-01T10:00:00Z",
         "livemode": True,
         "related_object": {"id": "pi_1", "type": "payment_intent", "url": "/v1/payment_intents/pi_1"},
     }
-    return read_event(json.dumps(body).encode())
+    return read_event(json.dumps(body).encode(), tenant=tenant)
 
 
 class AsItCame(NamedTuple):

@@ -14,7 +14,7 @@ from sluice.inbox.claims import TransactionLimits, claim
 from sluice.outcomes import Applied, Ignored, Outcome, Parked
 from sluice.postgres.pool import Connection
 from sluice.registry import Transaction, handles, handles_batch
-from tests.processor.harness import Harness, Message, event, thin_event, with_effects, write_effect
+from tests.processor.harness import Harness, Message, event, with_effects, write_effect
 
 _READ = "SELECT idx_tup_fetch + seq_tup_read FROM pg_stat_xact_user_tables WHERE relname = 'webhook_logs'"
 
@@ -166,17 +166,6 @@ async def test_an_organisers_event_is_not_given_to_a_handler_that_did_not_ask(ha
     row = await harness.row(theirs)
     assert (row["processed"], row["outcome"]) == (True, "ignored")
     assert await harness.effects() == {}
-
-
-async def test_a_thin_event_is_visibly_dead(harness: Harness) -> None:
-    """This release cannot apply it, so it must not pass for ignored."""
-    [message] = await harness.recorded(thin_event("evt_thin_1"))
-    await harness.take(message)
-    row = await harness.row(message.event)
-    assert (row["processed"], row["outcome"], row["dead_at"] is not None) == (False, "unsupported", True)
-    assert "thin" in row["last_error"]
-    assert message.is_acknowledged
-    assert [row["severity"] for row in await harness.error_rows()] == ["critical"]
 
 
 async def test_a_test_mode_event_has_no_effect_in_production(harness: Harness) -> None:
