@@ -247,6 +247,26 @@ def _services(values: Values) -> tuple[str, ...]:
     return (*SERVICES, "reconciler") if values.get("reconciler", {}).get("enabled") else SERVICES
 
 
+@pytest.mark.parametrize(
+    ("values", "public_url"),
+    [
+        ({}, None),
+        (
+            {"ingress": {"enabled": True, "hosts": ["a.example", "b.example"], "tlsTerminatedInFront": True}},
+            "https://a.example",
+        ),
+        ({"ingress": {"enabled": False, "hosts": ["a.example"]}}, None),
+        ({"gateway": {"enabled": True, "hosts": ["c.example"], "parentRefs": [{"name": "g"}]}}, "https://c.example"),
+        ({"reconciler": {"publicUrl": "https://d.example/shop"}}, "https://d.example/shop"),
+    ],
+)
+def test_the_reconciler_is_told_where_stripe_reaches_ingest(values: Values, public_url: str | None) -> None:
+    """By the first public host, unless a value says it; without one it does not look for our endpoint."""
+    reconciler = {"enabled": True, **values.get("reconciler", {})}
+    pods = pod_specs(render({"secrets": {"name": "sluice"}, **values, "reconciler": reconciler}))
+    assert settings_of(pods["Deployment/reconciler"]).get("PUBLIC_URL") == public_url
+
+
 def test_the_reconciler_runs_only_where_it_is_asked_for() -> None:
     """An upgrade has no role and no key for it yet."""
     without = render({"secrets": {"name": "sluice"}})
