@@ -423,9 +423,11 @@ CREATE TABLE reconcile_account (
 ALTER TABLE reconcile_account ENABLE ROW LEVEL SECURITY;
 CREATE POLICY sluice_healthd ON reconcile_account TO sluice_healthd USING (true) WITH CHECK (true);
 CREATE POLICY sluice_migrator ON reconcile_account TO sluice_migrator USING (true) WITH CHECK (true);
+CREATE POLICY sluice_operator ON reconcile_account TO sluice_operator USING (true) WITH CHECK (true);
 CREATE POLICY sluice_reconciler ON reconcile_account TO sluice_reconciler USING (true) WITH CHECK (true);
 GRANT SELECT ON reconcile_account TO sluice_healthd;
 GRANT ALL ON reconcile_account TO sluice_migrator;
+GRANT SELECT ON reconcile_account TO sluice_operator;
 GRANT INSERT, SELECT, UPDATE ON reconcile_account TO sluice_reconciler;
 
 -- Which reconciler works.
@@ -473,10 +475,12 @@ CREATE INDEX thin_fetch_due ON thin_fetch (next_try_at);
 ALTER TABLE thin_fetch ENABLE ROW LEVEL SECURITY;
 CREATE POLICY sluice_healthd ON thin_fetch TO sluice_healthd USING (true) WITH CHECK (true);
 CREATE POLICY sluice_migrator ON thin_fetch TO sluice_migrator USING (true) WITH CHECK (true);
+CREATE POLICY sluice_operator ON thin_fetch TO sluice_operator USING (true) WITH CHECK (true);
 CREATE POLICY sluice_processor ON thin_fetch TO sluice_processor USING (true) WITH CHECK (true);
 CREATE POLICY sluice_reconciler ON thin_fetch TO sluice_reconciler USING (true) WITH CHECK (true);
 GRANT SELECT ON thin_fetch TO sluice_healthd;
 GRANT ALL ON thin_fetch TO sluice_migrator;
+GRANT SELECT ON thin_fetch TO sluice_operator;
 GRANT INSERT, SELECT ON thin_fetch TO sluice_processor;
 GRANT SELECT ON thin_fetch TO sluice_reconciler;
 GRANT UPDATE (tries, next_try_at, problem) ON thin_fetch TO sluice_reconciler;
