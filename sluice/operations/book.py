@@ -132,7 +132,7 @@ async def start(
 ) -> int:
     """Write down the decision, and freeze the set that it is about; the operation's number."""
     asked = orjson.dumps(chosen.as_json()).decode()
-    async with session.transaction():
+    async with session.transaction(isolation="read_committed"):
         operation_id: int = await session.fetchval(
             QUERIES["start"], str(verb), asked, decision.reason, decision.actor, rate
         )

@@ -94,7 +94,7 @@ class Runner:
 
     async def _commit_batch(self) -> _Step | None:
         """End some items in one transaction; None: the operation is over."""
-        async with self._session.transaction():
+        async with self._session.transaction(isolation="read_committed"):
             rows = await self._session.fetch(QUERIES["open"], self._id)
             if not rows:
                 return None

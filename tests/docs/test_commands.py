@@ -38,7 +38,7 @@ HELM: Mapping[str, str] = {
     "template": "",
     "test": "--logs --namespace",
     "uninstall": "",
-    "upgrade": "--install --namespace --create-namespace --wait --timeout --set -f",
+    "upgrade": "--install --namespace --create-namespace --wait --timeout --reuse-values --set -f",
 }
 PLAIN = {".", "cat", "curl", "date", "docker", "echo", "export", "kill", "kind", "openssl", "pg_dump", "pip", "printf"}
 PLAIN |= {"pytest", "sed", "tail", "tilt", "xargs"}

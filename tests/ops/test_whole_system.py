@@ -8,6 +8,7 @@ import pytest
 from sluice.simulator.catalog import SCENARIOS
 from tests.ops.cli import cli, cli_json
 from tests.ops.rows import connected
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from devstack.stack import Stack
@@ -106,3 +107,22 @@ async def test_a_wrong_secret_is_shown_and_fails(stack: "Stack", tmp_path: Path)
     assert result.exit_code == 1
     assert "400" in result.stdout
     assert "whsec_wrong" not in result.output
+
+
+async def test_what_is_processed_can_be_replayed_and_changes_nothing(stack: "Stack") -> None:
+    """Each webhook ends as it had ended, the ledger has no fact more, and every row shows what it showed."""
+    shown = "SELECT string_agg(id::text || payment_status, ',' ORDER BY id) FROM events"
+    facts = "SELECT count(*) FROM payment_fact"
+    outcomes = "SELECT string_agg(stripe_event_id || outcome, ',' ORDER BY id) FROM webhook_logs"
+    left = "SELECT count(*) FROM webhook_logs WHERE NOT processed"
+    arguments = ("--all", "--state", "processed", "--limit", "60", "--yes", "--reason", "a rehearsal")
+    async with connected(stack.database_url) as connection:
+        before = [await connection.fetchval(query) for query in (shown, facts, outcomes)]
+        result = await cli("replay", *arguments, DATABASE_URL=stack.database_url)
+        assert result.stdout.endswith("is done: 60 of 60 changed.\n")
+
+        async def is_calm() -> bool:
+            return bool(await connection.fetchval(left) == 0)
+
+        await until(is_calm, within_seconds=30, what="the replayed webhooks are processed")
+        assert [await connection.fetchval(query) for query in (shown, facts, outcomes)] == before

@@ -203,3 +203,19 @@ async def _was_read(connection: Connection, how: str) -> bool:
     """Whether the ledger was, as far as ended sessions have told."""
     scans = f"SELECT {how} > 0 FROM pg_stat_user_tables WHERE relname = 'payment_fact'"  # noqa: S608  a column's name
     return bool(await connection.fetchval(scans))
+
+
+async def test_a_thin_event_tells_what_it_waits_for(database_url: str) -> None:
+    """The state, and why Stripe could not be asked yet."""
+    async with connected(database_url) as connection:
+        waits = {
+            "webhook_type": "v1.charge.failed",
+            "outcome": "fetching",
+            "next_attempt_at": None,
+            "published_at": None,
+        }
+        await insert_webhook(connection, "evt_thin", **waits)
+        await insert(connection, "thin_fetch", stripe_event_id="evt_thin", tries=3, problem="No Stripe key [yet]")
+    shown = " ".join((await cli("why", "evt_thin", DATABASE_URL=database_url)).output.split())
+    assert "fetching" in shown
+    assert "asked 3 times so far: No Stripe key [yet]" in shown

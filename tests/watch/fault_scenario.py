@@ -22,8 +22,10 @@ from sluice.contract.event import StripeEvent
 from sluice.contract.subjects import subject_for
 from sluice.simulator.day import send_day
 from sluice.simulator.demo import create_demo_events
+from sluice.simulator.stripe_api.listing import Entry, StoredListing
 from tests.ingest.webhooks import signed, webhook
 from tests.processor.harness import thin_event
+from tests.stripe_world import bare_event
 from tests.system.traffic import PATH, Traffic, payment_succeeded
 from tests.waiting import until
 from tests.watch.prometheus import Prometheus
@@ -37,6 +39,7 @@ SETTINGS: Mapping[str, str] = {
 }
 RUSH = 300
 """Webhooks at once: more than a processor fetches in one go."""
+_SECRET = "whsec_of_an_organiser_in_the_scenario"
 _NOBODY = "7d0f2d5e-0000-4000-8000-000000000000"
 _UNWELCOME = "ALTER TABLE payment_fact ADD CONSTRAINT unwelcome CHECK (payment_id <> 'pi_unwelcome')"
 
@@ -58,6 +61,7 @@ class FaultScenario:
         row = await books.fetchval("INSERT INTO events (name) VALUES ('paid amid faults') RETURNING id::text")
         scenario = cls(stack, prometheus, books, Traffic(stack.gateway_url, stack.webhook_secret, [row]))
         await scenario.a_day_of_payments()
+        await scenario.some_never_arrive()
         await scenario.odd_ones()
         await scenario.everything_waits()
         await scenario.nats_goes_away()
@@ -74,6 +78,18 @@ class FaultScenario:
         day = await send_day(self.stack.gateway_url, self.stack.webhook_secret, events=events)
         assert day.is_as_expected
 
+    async def some_never_arrive(self) -> None:
+        """Stripe lists a webhook that it does not deliver, and something that is none."""
+        stripe, now = self.stack.stripe, int(time.time())
+        assert stripe is not None
+        await self.see('sum(reconcile_events_total{outcome="refused"}) == 0')
+        stripe.happened(bare_event(1, created=now))
+        listing = stripe.events[False, None]
+        assert isinstance(listing, StoredListing)
+        listing.put(Entry("evt_odd", now, {"id": "evt_odd", "object": "charge"}))
+        await self.see('sum(reconcile_events_total{outcome="filled"}) > 0')
+        await self.see("max(reconcile_gap_events) > 0")
+
     async def odd_ones(self) -> None:
         """One that fails, one that waits for its row, one not to be applied, one that is none, and a stranger's."""
         await self.books.execute(_UNWELCOME)
@@ -81,14 +97,23 @@ class FaultScenario:
         odd = (
             payment_succeeded("evt_fails", "pi_unwelcome", events_id=row),
             payment_succeeded("evt_parked", "pi_parked", events_id=_NOBODY),
-            thin_event("evt_thin").body,
         )
-        assert await self.post(*odd) == [200, 200, 200]
+        assert await self.post(*odd) == [200, 200]
+        await self._one_that_no_key_of_ours_can_fetch()
         assert await self.post(b"no JSON at all") == [400]
         await self.see("healthd_webhooks_parked > 0")
         client = await nats.connect(self.stack.nats_url)
         await client.jetstream().publish("stripe.live.platform.stranger", b"not of our contract")
         await client.close()
+
+    async def _one_that_no_key_of_ours_can_fetch(self) -> None:
+        """An organiser's thin event is given up."""
+        organiser = await self.books.fetchval(
+            "INSERT INTO events (name, webhook_secret) VALUES ('an organiser', $1) RETURNING id::text", _SECRET
+        )
+        assert await self.post(
+            thin_event("evt_thin", "v1.payment_intent.succeeded").body, path=f"{PATH}/{organiser}", secret=_SECRET
+        ) == [200]
 
     async def everything_waits(self) -> None:
         """A session locks the payments, then the log itself; Stripe goes on sending."""
@@ -156,11 +181,11 @@ class FaultScenario:
         await client.jetstream().publish(subject_for(event), encode(Envelope(event, 0)))
         await client.close()
 
-    async def post(self, *bodies: bytes) -> Sequence[int]:
+    async def post(self, *bodies: bytes, path: str = PATH, secret: str = "") -> Sequence[int]:
         """Post webhooks, one after the other; the HTTP statuses."""
-        statuses = []
+        secret, statuses = secret or self.stack.webhook_secret, []
         async with aiohttp.ClientSession(self.stack.gateway_url) as session:
             for body in bodies:
-                async with session.post(PATH, data=body, headers=signed(body, self.stack.webhook_secret)) as answer:
+                async with session.post(path, data=body, headers=signed(body, secret)) as answer:
                     statuses.append(answer.status)
         return statuses

@@ -51,6 +51,10 @@ class Webhook:
     """Lives after the first: it was dead, and Stripe sent it again."""
     revived_at: datetime | None
     created_at: datetime
+    fetch_tries: int | None = None
+    """Of a thin event that waits: tries to fetch it; None: it does not wait, or this role may not know."""
+    fetch_problem: str | None = None
+    """Why the newest of these tries gave nothing."""
     repeats: Sequence[Repeat] = ()
     errors: Sequence[LoggedError] = ()
 

@@ -133,14 +133,25 @@ async def _webhooks(connection: Connection, keys: Iterable[str]) -> Sequence[Web
         return ()
     repeats = await connection.fetch(_QUERIES["tell_repeats"], wanted)
     errors = await connection.fetch(_QUERIES["tell_errors"], wanted, _ERRORS_AT_MOST)
+    rows = await connection.fetch(_QUERIES["tell_webhooks"], wanted)
+    fetches = await _fetches(connection, [row["stripe_event_id"] for row in rows if row["outcome"] == "fetching"])
     return [
         Webhook(
             **dict(row.items()),
+            **fetches.get(row["stripe_event_id"], {}),
             repeats=[Repeat(**_about(one)) for one in repeats if one["stripe_event_id"] == row["stripe_event_id"]],
             errors=[LoggedError(**_about(one)) for one in errors if one["stripe_event_id"] == row["stripe_event_id"]],
         )
-        for row in await connection.fetch(_QUERIES["tell_webhooks"], wanted)
+        for row in rows
     ]
+
+
+async def _fetches(connection: Connection, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Read how each thin event waits, by its key."""
+    if not keys or not await connection.fetchval("SELECT has_table_privilege('thin_fetch', 'SELECT')"):
+        return {}
+    rows = await connection.fetch(_QUERIES["tell_fetches"], keys)
+    return {row["stripe_event_id"]: _about(row) for row in rows}
 
 
 def _about(row: asyncpg.Record) -> dict[str, Any]:

@@ -26,6 +26,8 @@ _OUTCOME_STYLES = {
     "failed": "bold red",
     "unsupported": "bold red",
     "written_off": "dim",
+    "fetched": "green",
+    "ping": "dim",
 }
 
 
@@ -140,8 +142,15 @@ def _tries(webhook: Webhook) -> str:
     return f"{attempts} {'try' if attempts == 1 else 'tries'} so far"
 
 
+def _fetch(webhook: Webhook) -> str:
+    waits = "waits until the reconciler has asked Stripe what happened"
+    if not webhook.fetch_tries:
+        return f"{waits}; not asked yet"
+    return f"{waits}; asked {webhook.fetch_tries} times so far: {escape(webhook.fetch_problem or 'no answer')}"
+
+
 def _remarks(webhook: Webhook) -> list[str]:
-    remarks = []
+    remarks = [_fetch(webhook)] if webhook.outcome == "fetching" else []
     if webhook.processed_at:
         delay = (webhook.processed_at - webhook.created_at).total_seconds()
         remarks.append(f"processed {delay:.3f} s after the receipt")

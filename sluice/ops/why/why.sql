@@ -186,6 +186,12 @@ FROM webhook_logs
 WHERE stripe_event_id = ANY ($1::text[])
 ORDER BY created_at, id;
 
+-- tell_fetches --
+-- $1 keys of webhook_logs. Thin events that wait for the reconciler.
+SELECT stripe_event_id, tries AS fetch_tries, problem AS fetch_problem
+FROM thin_fetch
+WHERE stripe_event_id = ANY ($1::text[]);
+
 -- tell_repeats --
 -- $1 keys of webhook_logs
 SELECT stripe_event_id, received_at, verified_by, body_differs
