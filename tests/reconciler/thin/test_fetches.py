@@ -1,5 +1,6 @@
 """A thin event that waits ends by what Stripe says of it."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
@@ -15,6 +16,7 @@ from sluice.simulator.stripe_api.offline_stripe import Key
 from tests.reconciler.passing import deliver
 from tests.reconciler.thin.fetching import NOW, Fetching, event_of, fetching, intent, snapshot, thin
 from tests.stripe_world import TEST_KEY, offline_stripe
+from tests.waiting import until
 
 FETCHED = (True, "fetched", False)
 UNFETCHABLE = (True, "unfetchable", False)
@@ -245,3 +247,26 @@ async def test_an_operator_may_have_it_fetched_again(made: Fetching, database: D
     async with database.acquire() as connection:
         assert await replay_ended(connection, ["evt_thin_1"], DECISION) == {"evt_thin_1"}
         assert await read_states(connection, ["evt_thin_1"]) == {"evt_thin_1": State.QUEUED}
+
+
+async def test_a_fetch_that_dies_before_its_commit_leaves_nothing_half_done(made: Fetching, database: Database) -> None:
+    """The fact is recorded and the wait is ended together, or neither; the next try does both."""
+    made.world.happened(snapshot())
+    await made.wait(thin(snapshot_event="evt_1"))
+    async with database.acquire() as other, other.transaction():
+        await other.execute("SELECT FROM webhook_logs WHERE stripe_event_id = 'evt_thin_1' FOR UPDATE")
+        fetching = asyncio.create_task(made.fetches.run_once())
+        await until(lambda: _ends_what_waits_for_a_lock(database))
+        await fetching
+    assert await database.fetch("SELECT FROM webhook_logs WHERE stripe_event_id = 'evt_1'") == []
+    assert await made.outcome() == (False, "fetching", False)
+    await made.run()
+    assert (await made.outcome(), (await made.row("evt_1"))["verified_by"]) == (FETCHED, "api")
+
+
+async def _ends_what_waits_for_a_lock(database: Database) -> bool:
+    ended = await database.fetch(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    return bool(ended)
