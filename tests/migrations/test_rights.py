@@ -29,6 +29,7 @@ SERVICES = {
     "sluice_operator": [
         *sorted((ROOT / "sluice" / "operations").rglob("*.sql")),
         ROOT / "sluice" / "inbox" / "operations.sql",
+        ROOT / "sluice" / "ops" / "status" / "status.sql",
         ERRORS,
     ],
 }
@@ -188,6 +189,8 @@ FORBIDDEN = {
         "SELECT webhook_secret FROM events",
         "UPDATE events SET payment_status = 'paid'",
         "UPDATE payment SET status = 'paid'",
+        "UPDATE reconcile_account SET complete_until = now()",
+        "DELETE FROM health_verdict",
         "DELETE FROM webhook_death",
         "UPDATE error_logs SET message = 'all is well'",
         "DELETE FROM error_logs",
