@@ -45,6 +45,7 @@ async def _carry_out(connection: Connection, verb: Verb, chosen: Filter = EVERYT
         (Verb.REPLAY, State.DEAD, (), State.QUEUED),
         (Verb.REPLAY, State.UNSUPPORTED, (), State.QUEUED),
         (Verb.REPLAY, State.PROCESSED, (State.PROCESSED,), State.QUEUED),
+        (Verb.REPLAY, State.UNFETCHABLE, (State.UNFETCHABLE,), State.QUEUED),
         (Verb.REPLAY, State.WRITTEN_OFF, (State.WRITTEN_OFF,), State.QUEUED),
         (Verb.WRITE_OFF, State.DEAD, (), State.WRITTEN_OFF),
     ],

@@ -39,6 +39,16 @@ async def test_a_dead_webhook_is_replayed(db: Connection, operator_url: str) -> 
     assert tuple(row) == (0, None)
 
 
+async def test_what_could_not_be_fetched_is_fetched_again_on_demand(db: Connection, operator_url: str) -> None:
+    """Say, after the reconciler's key was given the right that it lacked."""
+    ended = {"outcome": "unfetchable", "processed": True, "processed_at": NOW, "published_at": None}
+    await insert_webhook(db, "evt_1", webhook_type="v1.charge.failed", body=b"{}", **ended)
+    choice = ("--type", "v1.*", "--state", "unfetchable")
+    result = await cli("replay", *choice, "--reason", "the key has the right", "--yes", DATABASE_URL=operator_url)
+    assert result.exit_code == 0, result.output
+    assert await db.fetchval("SELECT outcome IS NULL AND NOT processed FROM webhook_logs")
+
+
 async def test_why_tells_of_the_decision(db: Connection, operator_url: str) -> None:
     """The story of a webhook names the person who replayed it, and the reason, months later too."""
     await insert_webhook(db, "evt_1", dead_at=NOW, outcome="failed", processing_attempts=16)
