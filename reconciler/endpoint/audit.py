@@ -144,12 +144,15 @@ def _twice(ours: Sequence[Registration], *, has_connected: bool) -> Iterator[Fin
 
 def _types(needed: Needed, ours: Sequence[Registration]) -> Iterator[Finding]:
     for sources, types in missing_types(needed, ours).items():
+        is_curable = any(one.takes_more for one in ours if one.whose == sources and one.is_enabled)
         whose = "" if sources == {OWN_ACCOUNT} else f" (events from {', '.join(sorted(sources))})"
         yield Finding(
             Name.TYPES_MISSING,
             f"{_count(len(types), 'type')} with a handler {'is' if len(types) == 1 else 'are'} not subscribed{whose}:"
             " without effect, whatever happens.",
-            "sluice doctor --fix adds them.",
+            "sluice doctor --fix adds them."
+            if is_curable
+            else "Add them to the event destination, in Stripe's Workbench.",
             tuple(sorted(types)),
         )
     enabled = [one for one in ours if one.is_enabled]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from reconciler.endpoint.audit import Needed, missing_types, ours_of
 from reconciler.endpoint.listing import DESTINATIONS, ENDPOINTS
-from reconciler.endpoint.registration import Payload, Registration
+from reconciler.endpoint.registration import Registration
 from reconciler.failures import StripeUnavailable
 from reconciler.stripe_api import StripeApi
 from sluice.contract.document import JsonObject
@@ -56,7 +56,7 @@ def _changes(needed: Needed, ours: Sequence[Registration]) -> Iterator[Call]:
     after = [*(one for one in ours if one.is_enabled), *(replace(one, is_enabled=True) for one in to_enable)]
     lacks = dict(missing_types(needed, after))
     for one in after:
-        added = lacks.pop(one.whose, frozenset()) if _may_grow(one) else frozenset()
+        added = lacks.pop(one.whose, frozenset()) if one.takes_more else frozenset()
         enables = any(one.id == other.id for other in to_enable)
         if added or (enables and one.is_endpoint):
             yield _change(one, added, enables=enables)
@@ -69,10 +69,6 @@ def _to_enable(ours: Sequence[Registration]) -> Sequence[Registration]:
     live = {(one.payload, one.whose) for one in ours if one.is_enabled}
     newest = {(one.payload, one.whose): one for one in sorted(ours, key=lambda one: one.created)}
     return [one for kind, one in newest.items() if kind not in live]
-
-
-def _may_grow(one: Registration) -> bool:
-    return one.is_endpoint and one.payload is Payload.SNAPSHOT
 
 
 def _change(one: Registration, added: frozenset[str], *, enables: bool) -> Call:

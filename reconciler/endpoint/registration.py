@@ -50,6 +50,11 @@ class Registration:
         return self.id.startswith("we_")
 
     @property
+    def takes_more(self) -> bool:
+        """Whether that API can subscribe it to more types."""
+        return self.is_endpoint and self.payload is Payload.SNAPSHOT
+
+    @property
     def whose(self) -> frozenset[str]:
         """Accounts whose events it gets; where the list does not say, our own is meant."""
         return self.sources or frozenset({OWN_ACCOUNT})

@@ -375,9 +375,11 @@ CREATE INDEX health_verdict_ended ON health_verdict (ended_at);
 ALTER TABLE health_verdict ENABLE ROW LEVEL SECURITY;
 CREATE POLICY sluice_healthd ON health_verdict TO sluice_healthd USING (true) WITH CHECK (true);
 CREATE POLICY sluice_migrator ON health_verdict TO sluice_migrator USING (true) WITH CHECK (true);
+CREATE POLICY sluice_operator ON health_verdict TO sluice_operator USING (true) WITH CHECK (true);
 CREATE POLICY sluice_reconciler ON health_verdict TO sluice_reconciler USING (true) WITH CHECK (true);
 GRANT DELETE, INSERT, SELECT ON health_verdict TO sluice_healthd;
 GRANT ALL ON health_verdict TO sluice_migrator;
+GRANT SELECT ON health_verdict TO sluice_operator;
 GRANT SELECT (ended_at, status) ON health_verdict TO sluice_reconciler;
 
 -- sluice send --burst. Append-only.
@@ -393,8 +395,10 @@ CREATE TABLE webhook_load_test (
 ALTER TABLE webhook_load_test ENABLE ROW LEVEL SECURITY;
 CREATE POLICY sluice_healthd ON webhook_load_test TO sluice_healthd USING (true) WITH CHECK (true);
 CREATE POLICY sluice_migrator ON webhook_load_test TO sluice_migrator USING (true) WITH CHECK (true);
+CREATE POLICY sluice_operator ON webhook_load_test TO sluice_operator USING (true) WITH CHECK (true);
 GRANT SELECT ON webhook_load_test TO sluice_healthd;
 GRANT ALL ON webhook_load_test TO sluice_migrator;
+GRANT SELECT ON webhook_load_test TO sluice_operator;
 
 -- One row for each account in each mode that is listed. Times are Stripe's.
 CREATE TABLE reconcile_account (
@@ -423,9 +427,11 @@ CREATE TABLE reconcile_account (
 ALTER TABLE reconcile_account ENABLE ROW LEVEL SECURITY;
 CREATE POLICY sluice_healthd ON reconcile_account TO sluice_healthd USING (true) WITH CHECK (true);
 CREATE POLICY sluice_migrator ON reconcile_account TO sluice_migrator USING (true) WITH CHECK (true);
+CREATE POLICY sluice_operator ON reconcile_account TO sluice_operator USING (true) WITH CHECK (true);
 CREATE POLICY sluice_reconciler ON reconcile_account TO sluice_reconciler USING (true) WITH CHECK (true);
 GRANT SELECT ON reconcile_account TO sluice_healthd;
 GRANT ALL ON reconcile_account TO sluice_migrator;
+GRANT SELECT ON reconcile_account TO sluice_operator;
 GRANT INSERT, SELECT, UPDATE ON reconcile_account TO sluice_reconciler;
 
 -- Which reconciler works.
@@ -455,8 +461,10 @@ CREATE INDEX webhook_found_recent ON webhook_found (found_at);
 ALTER TABLE webhook_found ENABLE ROW LEVEL SECURITY;
 CREATE POLICY sluice_healthd ON webhook_found TO sluice_healthd USING (true) WITH CHECK (true);
 CREATE POLICY sluice_migrator ON webhook_found TO sluice_migrator USING (true) WITH CHECK (true);
+CREATE POLICY sluice_operator ON webhook_found TO sluice_operator USING (true) WITH CHECK (true);
 CREATE POLICY sluice_reconciler ON webhook_found TO sluice_reconciler USING (true) WITH CHECK (true);
 GRANT ALL ON webhook_found TO sluice_migrator;
+GRANT SELECT ON webhook_found TO sluice_operator;
 GRANT INSERT, SELECT ON webhook_found TO sluice_reconciler;
 GRANT SELECT (source, found_at) ON webhook_found TO sluice_healthd;
 
@@ -473,10 +481,12 @@ CREATE INDEX thin_fetch_due ON thin_fetch (next_try_at);
 ALTER TABLE thin_fetch ENABLE ROW LEVEL SECURITY;
 CREATE POLICY sluice_healthd ON thin_fetch TO sluice_healthd USING (true) WITH CHECK (true);
 CREATE POLICY sluice_migrator ON thin_fetch TO sluice_migrator USING (true) WITH CHECK (true);
+CREATE POLICY sluice_operator ON thin_fetch TO sluice_operator USING (true) WITH CHECK (true);
 CREATE POLICY sluice_processor ON thin_fetch TO sluice_processor USING (true) WITH CHECK (true);
 CREATE POLICY sluice_reconciler ON thin_fetch TO sluice_reconciler USING (true) WITH CHECK (true);
 GRANT SELECT ON thin_fetch TO sluice_healthd;
 GRANT ALL ON thin_fetch TO sluice_migrator;
+GRANT SELECT ON thin_fetch TO sluice_operator;
 GRANT INSERT, SELECT ON thin_fetch TO sluice_processor;
 GRANT SELECT ON thin_fetch TO sluice_reconciler;
 GRANT UPDATE (tries, next_try_at, problem) ON thin_fetch TO sluice_reconciler;

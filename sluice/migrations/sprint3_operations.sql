@@ -1,6 +1,7 @@
 -- What operators do: each operation with its reason, the set of rows that it was decided on, and what became of each; the
 -- role of those who do it, and its rights.
 --   psql "$DATABASE_URL" -f migrations/sprint3_operations.sql      after the foundation, before functions.sql
+-- replaces 08222968f93c0913e84a03efc9b399470b4f1ea974d265ae498106665069a61f
 -- One transaction, safe to run again. Services of the release before go on with it as they are.
 BEGIN;
 
@@ -98,7 +99,14 @@ BEGIN
                 'operation_item'),
             ('sluice_operator', 'SELECT', 'webhook_delivery'),
             ('sluice_operator', 'SELECT', 'webhook_death'),
+            ('sluice_operator', 'SELECT', 'webhook_found'),
+            ('sluice_operator', 'SELECT', 'webhook_load_test'),
+            ('sluice_operator', 'SELECT', 'reconcile_account'),
+            ('sluice_operator', 'SELECT', 'thin_fetch'),
+            ('sluice_operator', 'SELECT', 'health_verdict'),
             ('sluice_operator', 'SELECT', 'queue_watermark'),
+            ('sluice_operator', 'SELECT', 'reconcile_account'),
+            ('sluice_operator', 'SELECT', 'thin_fetch'),
             ('sluice_operator', 'SELECT', 'payment'),
             ('sluice_operator', 'SELECT', 'payment_fact'),
             ('sluice_operator', 'SELECT (id, name, created_at, stripe_account_id, payment_status, last_webhook_received, '

@@ -131,7 +131,8 @@ async def start(
     limit: int | None = None,
 ) -> int:
     """Write down the decision, and freeze the set that it is about; the operation's number."""
-    asked = orjson.dumps(chosen.as_json()).decode()
+    bound = {} if limit is None else {"limit": str(limit)}
+    asked = orjson.dumps({**chosen.as_json(), **bound}).decode()
     async with session.transaction(isolation="read_committed"):
         operation_id: int = await session.fetchval(
             QUERIES["start"], str(verb), asked, decision.reason, decision.actor, rate

@@ -121,13 +121,17 @@ def _one_of(states: Collection[State]) -> str:
     return " OR ".join(f"({state.condition})" for state in states) or "false"
 
 
-CHOSEN_ERRORS: Final = f"""
+def chosen_errors(states: Collection[State]) -> str:
+    """SQL that gives the same of each unresolved error of a filter; given states, of webhooks in one of them alone."""
+    of_states = f"""
+    AND EXISTS (
+        SELECT FROM webhook_logs AS w WHERE w.stripe_event_id = e.stripe_event_id AND ({_one_of(states)}))"""
+    return f"""
 SELECT e.id::text AS item_id, e.service::text AS kind, 'unresolved' AS state, e.created_at::timestamptz AS created_at,
        e.id::text AS id, NULL::integer AS attempts, e.severity::text AS outcome, e.stripe_event_id::text AS object_id,
        e.message::text AS error
 FROM error_logs AS e
-WHERE {_ERROR_CONDITIONS}"""  # noqa: S608 - the text is our own
-"""SQL that gives the same of each error row of a filter that is unresolved."""
+WHERE {_ERROR_CONDITIONS}{of_states if states else ""}"""  # noqa: S608 - the text is our own
 
 
 def _plain(value: object) -> object:

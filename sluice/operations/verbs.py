@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 from sluice.inbox import operations as inbox
 from sluice.inbox.operations import AnyConnection, Decision
 from sluice.inbox.states import WAITING, State
-from sluice.operations.filters import CHOSEN_ERRORS, STATE, Filter, chosen_webhooks
+from sluice.operations.filters import STATE, Filter, chosen_errors, chosen_webhooks
 from sluice.postgres.sql import load_queries
 
 QUERIES = load_queries(__file__, "verbs.sql")
@@ -68,7 +68,7 @@ class Rules:
 
     def choice(self, chosen: Filter) -> str:
         """SQL that gives the rows of a filter that may be changed."""
-        return chosen_webhooks(self.states(chosen)) if self.of_itself else CHOSEN_ERRORS
+        return chosen_webhooks(self.states(chosen)) if self.of_itself else chosen_errors(chosen.states)
 
 
 async def _write_off(session: AnyConnection, ids: Collection[str], decision: Decision) -> Collection[str]:

@@ -77,6 +77,6 @@ def sluice() -> None:
     Inspect and operate Sluice.
 
     DATABASE_URL (or DATABASE_URL_FILE) says which database. Where neither is set, the stack that `make run` started
-    here is meant (.local/stack.env). A member of the role sluice_migrator may use status, why, retry, replay,
-    write-off and migrate. Exit codes: 0 well, 1 a check failed, 2 called in a wrong way.
+    here is meant (.local/stack.env). A member of the role sluice_operator may look at everything and use the verbs,
+    one of sluice_migrator may migrate, too. Exit codes: 0 well, 1 a check failed, 2 called in a wrong way.
     """

@@ -29,6 +29,7 @@ SERVICES = {
     "sluice_operator": [
         *sorted((ROOT / "sluice" / "operations").rglob("*.sql")),
         ROOT / "sluice" / "inbox" / "operations.sql",
+        ROOT / "sluice" / "ops" / "status" / "status.sql",
         ERRORS,
     ],
 }
@@ -86,6 +87,8 @@ ALLOWED = {
         "UPDATE operation_item SET done_at = now(), result = 'held', before = '{}' WHERE done_at IS NULL",
         "SELECT id, name, payment_status FROM events",
         "SELECT * FROM payment",
+        "SELECT problem FROM thin_fetch",
+        "SELECT complete_until FROM reconcile_account",
     ],
     "sluice_migrator": [
         "SELECT body FROM webhook_logs",
@@ -186,6 +189,8 @@ FORBIDDEN = {
         "SELECT webhook_secret FROM events",
         "UPDATE events SET payment_status = 'paid'",
         "UPDATE payment SET status = 'paid'",
+        "UPDATE reconcile_account SET complete_until = now()",
+        "DELETE FROM health_verdict",
         "DELETE FROM webhook_death",
         "UPDATE error_logs SET message = 'all is well'",
         "DELETE FROM error_logs",
@@ -243,6 +248,7 @@ async def with_rows(empty_database_url: str, db: Connection) -> None:
         " VALUES ('a', now(), now(), 'healthy', '{}', 0, 0);"
         "INSERT INTO webhook_death (stripe_event_id) VALUES ('evt_0');"
         "INSERT INTO thin_fetch (stripe_event_id) VALUES ('evt_1');"
+        "INSERT INTO reconcile_account (livemode, account, complete_until) VALUES (true, 'platform', now());"
         "INSERT INTO webhook_delivery (stripe_event_id, verified_by) VALUES ('evt_1', 'platform:0a1b2c3d');"
         "INSERT INTO payment (scope, payment_id) VALUES ('live:acct_1', 'pi_2');"
         "INSERT INTO operation (verb, filter, reason, person) VALUES ('replay', '{}', 'why', 'ada');"

@@ -146,6 +146,7 @@ async def test_errors_are_found_by_their_own_fields_and_by_their_webhooks(databa
             {"types": ["charge.*"]},
             {"account": "acct_9"},
             {"customer": "cus_9"},
+            {"states": [State.DEAD]},
         ):
             found = await book.preview(connection, Verb.RESOLVE, Filter(**fields))
             assert list(found.sample) == [one], fields

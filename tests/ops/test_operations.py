@@ -126,6 +126,8 @@ async def test_a_limit_takes_the_oldest(db: Connection, operator_url: str) -> No
     """So that one may try a few first."""
     await _dead(db, "evt_1", "evt_2")
     await cli("replay", "--type", "*", "--limit", "1", "--yes", *WHY, DATABASE_URL=operator_url)
+    shown = await cli("operations", "show", "1", DATABASE_URL=operator_url)
+    assert "set       limit 1; types *" in shown.stdout
     assert await _states(db) == {"evt_1": False, "evt_2": True}
 
 

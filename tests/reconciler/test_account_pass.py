@@ -13,13 +13,15 @@ from reconciler.failures import RightMissing, StripeUnavailable
 from reconciler.lease import LeaseLost
 from reconciler.listed import read_page
 from sluice.contract.document import JsonObject
+from sluice.contract.envelope import read_event
+from sluice.inbox.recorder import record
 from sluice.postgres.pool import Database
 from sluice.simulator.stripe_api.answers import Refusal
 from sluice.simulator.stripe_api.faults import Fault, broken
 from sluice.simulator.stripe_api.listing import Entry, Page
 from sluice.simulator.stripe_api.offline_stripe import KEPT_SECONDS, Key, OfflineStripe
 from sluice.simulator.stripe_api.query import Wanted
-from tests.reconciler.passing import HOUR, PLATFORM, Reconciling, account_row, deliver, logged, reconciling
+from tests.reconciler.passing import HOUR, PLATFORM, Delivered, Reconciling, account_row, deliver, logged, reconciling
 from tests.stripe_world import bare_event, offline_stripe
 
 SCOPE = (False, None)
@@ -261,3 +263,16 @@ async def test_a_page_that_comes_again_and_again_fails_the_pass(platform: Reconc
     with pytest.raises(StripeUnavailable):
         await platform.run()
     assert len(platform.world.requests) == 2
+
+
+async def test_a_webhook_that_comes_after_all_is_a_duplicate(platform: Reconciling) -> None:
+    """Its delivery is noted, and its bytes, which Stripe's API writes otherwise, are no fault; the row stays."""
+    (body,) = happen(platform.world, range(1))
+    await platform.run()
+    later = Delivered(read_event(body + b" "))
+    async with platform.database.acquire() as connection:
+        (recorded,) = await record(connection, [later], [None], within_seconds=5)
+    (row,) = await platform.database.fetch("SELECT verified_by FROM webhook_logs")
+    (delivery,) = await platform.database.fetch("SELECT verified_by, body_differs FROM webhook_delivery")
+    assert (recorded.is_new, recorded.body_differs) == (False, False)
+    assert (row["verified_by"], delivery["verified_by"], delivery["body_differs"]) == ("api", later.verified_by, False)

@@ -1,6 +1,8 @@
 """The audit: each thing that may be wrong with an endpoint is found by its name, and nothing else is."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import TypeAlias
 
 import pytest
 from hypothesis import given
@@ -13,6 +15,7 @@ from reconciler.endpoint.registration import Registration, merged, read_destinat
 from sluice.contract.document import JsonObject
 from tests.reconciler.endpoint.registered import NEEDED, TYPES, URL, destination, endpoint
 
+Make: TypeAlias = Callable[..., JsonObject]
 NEW, OLD = "platform:0a1b2c3d", "platform:ffff0000"
 NOW = 1_790_000_000.0
 DAY = 86_400.0
@@ -103,15 +106,20 @@ def test_destinations_for_different_accounts_are_not_twice() -> None:
 
 
 @pytest.mark.parametrize("make", [endpoint, destination])
-def test_missing_and_superfluous_types_are_named(make: object) -> None:
+def test_missing_and_superfluous_types_are_named(make: Make) -> None:
     """Missing ones are a fault, superfluous ones a note; a thin type counts by its name without the prefix."""
-    assert callable(make)
     told = found(make(types=TYPES - {"charge.refunded"} | {"topup.created"}))
     assert (told[Name.TYPES_MISSING].items, told[Name.TYPES_MISSING].weight) == (("charge.refunded",), Weight.FAULT)
     assert (told[Name.TYPES_SUPERFLUOUS].items, told[Name.TYPES_SUPERFLUOUS].weight) == (
         ("topup.created",),
         Weight.NOTE,
     )
+
+
+@pytest.mark.parametrize(("entry", "words"), [(endpoint, "doctor --fix"), (destination, "Workbench")])
+def test_the_cure_for_missing_types_is_one_that_works(entry: Make, words: str) -> None:
+    """A thin destination is changed by hand."""
+    assert words in found(entry(types=TYPES - {"charge.failed"}))[Name.TYPES_MISSING].cure
 
 
 def test_every_type_is_no_missing_and_no_superfluous_one() -> None:
