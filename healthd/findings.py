@@ -164,7 +164,9 @@ def schema_findings(observation: Observation[SchemaSeen]) -> Findings:
 
 def stripe_findings(observation: Observation[StripeSeen], limits: Limits) -> Findings:
     """Findings of the newest look at what the reconciler knows; Stripe's own trouble degrades and no more."""
-    return without_subject(_stripe_reasons(observation.seen, limits) if observation.seen else ())
+    if observation.seen is None or observation.problem is not None:
+        return without_subject(())
+    return without_subject(_stripe_reasons(observation.seen, limits))
 
 
 def _stripe_reasons(stripe: StripeSeen, limits: Limits) -> Iterable[Reason]:

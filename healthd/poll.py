@@ -83,8 +83,8 @@ class DatabasePoll:
         if await self._look_at_database():
             await self._move_watermark()
             await self._look_at_webhooks()
-            await self._look_at_schema()
             await self._look_at_stripe()
+            await self._look_at_schema()  # last: a healthd whose schema is seen is ready, and has seen the rest
 
     async def _look_at_database(self) -> bool:
         observation = self._state.snapshot.database
@@ -95,6 +95,7 @@ class DatabasePoll:
             self._state.put_database(observation.missed(problem, at=at))
             self._state.put_webhooks(self._state.snapshot.webhooks.missed(problem, at=at))
             self._state.put_schema(self._state.snapshot.schema.missed(problem, at=at))
+            self._state.put_stripe(self._state.snapshot.stripe.missed(problem, at=at))
             return False
         self._state.put_database(observation.saw(seen, at=self._state.now()))
         return True

@@ -28,8 +28,9 @@ UNHURRIED = {"HEALTH_PERIOD_SECONDS": "5"}  # a slow look is no trouble, and the
 MOMENTS = {"timestamp", "age_seconds", "latency_ms", "used", "uptime_seconds"}
 ITS_OWN = MOMENTS | {"oldest_unprocessed_age_seconds", "oldest_untried_age_seconds"}
 """What two replicas may say differently: when each looked, and figures of that moment."""
-SEEN_BEFORE = {"connections", "backlog", "failing", "parked", "dead", "is_lower_bound", "findings", "pending"} | {
-    "ack_pending"
+SEEN_BEFORE = {
+    *("connections", "backlog", "failing", "parked", "dead", "is_lower_bound", "findings", "pending", "ack_pending"),
+    *("accounts", "behind_seconds", "missing", "refused_accounts", "thin_events_waiting"),
 }
 """What a replica that was started during the trouble cannot say: figures of the last good look, told with their age."""
 
