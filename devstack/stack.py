@@ -113,7 +113,7 @@ class Stack:
         self._write_environment()
 
     def troubles(self) -> Troubles | None:
-        """What a day with an offline Stripe may suffer from; None: that is not ours to cause with the real one."""
+        """Troubles for a day with the offline Stripe; None: with the real one they are not ours to cause."""
         if self.stripe is None or self.stripe_access is None:
             return None
         return Troubles(self.stripe, self._ingest_away, partial(endpoint_disabled, self.stripe, self.stripe_access))

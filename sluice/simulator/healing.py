@@ -1,4 +1,4 @@
-"""What became of the day's lost webhooks: how many were missing, who found them, and whether they took effect."""
+"""Report the day's lost webhooks: how many were missing, who found them, and whether they took effect."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence

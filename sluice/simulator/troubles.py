@@ -1,4 +1,4 @@
-"""The day's troubles: what Stripe knows of, and no webhook brings."""
+"""The day's troubles: events that Stripe knows of, and no webhook brings."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -28,7 +28,7 @@ _TOLD_TWICE = "reference_paid"
 
 @dataclass(frozen=True, slots=True)
 class Troubles:
-    """What a day needs to go wrong, and to be healed."""
+    """Means by which a day goes wrong, and by which it is healed."""
 
     stripe: OfflineStripe
     """Learns of all that happens."""
@@ -74,7 +74,7 @@ def _last_events(day: Iterable[Delivery], scenario: str, last: int) -> Sequence[
 
 
 def _once(day: Iterable[Delivery]) -> list[Delivery]:
-    """What is lost is lost once, however often it would have been sent."""
+    """Keep one delivery of each lost event, however often it would have been sent."""
     kept: dict[object, Delivery] = {}
     for place, one in enumerate(day):
         kept.setdefault(one.event.stripe_event_id if one.is_lost else place, one)

@@ -126,7 +126,7 @@ class System:
             await self.processor.worker().take(messages)
 
     async def ending(self, course: Course) -> Ending:
-        """What it has led to, of which nothing may be left to do."""
+        """Read the ending; nothing may be left to do."""
         assert await self.database.fetch(_LEFT) == []
         ids = [event.stripe_event_id for event in course.history]
         rows = await self.database.fetch(

@@ -107,7 +107,7 @@ async def test_a_day_is_sent_and_the_forgery_is_refused_once() -> None:
 
 
 async def test_a_day_with_troubles_loses_some_webhooks_that_stripes_api_knows() -> None:
-    """What is lost is never taken in, and the API lists its event; an organiser's own account is not the API's."""
+    """A lost webhook is never taken in, and the API lists its event; an organiser's own account is not the API's."""
     stripe, places = OfflineStripe([]), {"ingest": "up", "endpoint": "enabled"}
 
     @asynccontextmanager
