@@ -1,8 +1,9 @@
 """The whole system on one machine: servers, schema, services, gateway; each later part stands on the earlier ones."""
 
 import asyncio
-from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -20,7 +21,7 @@ from devstack.screen import NoOutput, Output
 from devstack.servers import Servers
 from devstack.service import Service
 from devstack.signature_hint import SignatureHint
-from devstack.stripe_endpoint import register_destination, register_endpoint
+from devstack.stripe_endpoint import endpoint_disabled, register_destination, register_endpoint
 from devstack.tally import is_migrated
 from devstack.together import together
 from devstack.wiring import SERVICES, Addresses, StripeAccess, Wiring
@@ -28,6 +29,7 @@ from sluice.postgres.errors import DATABASE_ERRORS
 from sluice.simulator.demo import connected_accounts
 from sluice.simulator.stripe_api.offline_stripe import Key, OfflineStripe
 from sluice.simulator.stripe_api.server import serve
+from sluice.simulator.troubles import Troubles
 
 STRIPE_BASE = "https://api.stripe.com"
 OFFLINE_KEY = "rk_test_offline"
@@ -109,6 +111,18 @@ class Stack:
         """Start a service that was stopped."""
         await self.services[name].resume(self._http())
         self._write_environment()
+
+    def troubles(self) -> Troubles | None:
+        """Troubles for a day with the offline Stripe; None: with the real one they are not ours to cause."""
+        if self.stripe is None or self.stripe_access is None:
+            return None
+        return Troubles(self.stripe, self._ingest_away, partial(endpoint_disabled, self.stripe, self.stripe_access))
+
+    @asynccontextmanager
+    async def _ingest_away(self) -> AsyncIterator[None]:
+        await self.stop_service("ingest")
+        yield
+        await self.start_service("ingest")
 
     def kill(self) -> None:
         """End every child at once, whatever it is doing."""

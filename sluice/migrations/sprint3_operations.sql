@@ -105,8 +105,6 @@ BEGIN
             ('sluice_operator', 'SELECT', 'thin_fetch'),
             ('sluice_operator', 'SELECT', 'health_verdict'),
             ('sluice_operator', 'SELECT', 'queue_watermark'),
-            ('sluice_operator', 'SELECT', 'reconcile_account'),
-            ('sluice_operator', 'SELECT', 'thin_fetch'),
             ('sluice_operator', 'SELECT', 'payment'),
             ('sluice_operator', 'SELECT', 'payment_fact'),
             ('sluice_operator', 'SELECT (id, name, created_at, stripe_account_id, payment_status, last_webhook_received, '

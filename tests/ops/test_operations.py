@@ -78,7 +78,8 @@ async def test_a_webhook_is_shown_with_errors_and_operations(db: Connection, ope
     await insert(db, "error_logs", severity="critical", message="it died", stripe_event_id="evt_1")
     await cli("write-off", "evt_1", *WHY, "--by", "ada", DATABASE_URL=operator_url)
     result = await cli("show", "evt_1", DATABASE_URL=operator_url)
-    assert "written_off: Died, and an operator decided that it needs no effect." in result.stdout
+    assert "written_off: Died, and an operator decided that it needs no effect." in " ".join(result.stdout.split())
+    assert all(len(line) <= 80 for line in result.stdout.splitlines())
     assert "critical (resolved): it died" in result.stdout
     assert "write-off, changed, by ada: handler mended" in result.stdout
     assert (await cli("show", "evt_2", DATABASE_URL=operator_url)).exit_code == 1

@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import Sequence
+from datetime import datetime
 from shutil import get_terminal_size
+from textwrap import fill
 from typing import Any
 
 import click
@@ -14,7 +16,7 @@ from sluice.ops.connection import connected
 from sluice.ops.environment import detect_environment
 from sluice.ops.operations.options import filter_of, filtering
 from sluice.ops.output import print_json
-from sluice.runtime.printable import printable, printable_lines
+from sluice.runtime.printable import printable
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="For machines.")
 _ID_COLUMNS = 32
@@ -60,7 +62,7 @@ def show(*, event_id: str, as_json: bool) -> None:
     if as_json:
         print_json(story)
     else:
-        click.echo(printable_lines("\n".join(_lines(story))))
+        click.echo("\n".join(map(_wrapped, _lines(story))))
 
 
 async def _list(url: str, chosen: Filter, at_most: int) -> Sequence[Listed]:
@@ -86,21 +88,40 @@ def _cut(text: str) -> str:
     return "\n".join(line if len(line) <= width else f"{line[: width - 1]}…" for line in lines)
 
 
+def _wrapped(line: str) -> str:
+    """Break between words what is longer than the terminal."""
+    return fill(
+        printable(line),
+        get_terminal_size().columns,
+        subsequent_indent=" " * 12,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _moment(at: datetime | None) -> str | None:
+    return f"{at:%Y-%m-%d %H:%M:%S}" if at else None
+
+
+def _repeats(count: int) -> str:
+    return f", and {count} more times" if count else ""
+
+
 def _lines(story: WebhookStory) -> Sequence[str]:
     one = story.webhook
     facts = {
-        "state": f"{one.state}: {State[one.state.upper()].meaning}",
+        "state": f"{one.state}: {State[one.state.upper()].meaning.replace('`', '')}",
         "type": one.kind,
         "object": one.object_id,
         "account": one.account or "the platform",
         "organiser": one.organiser,
         "mode": {True: "live", False: "test", None: None}[one.livemode],
-        "received": f"{one.created_at:%Y-%m-%d %H:%M:%S}, then {story.repeats} more times",
+        "received": f"{_moment(one.created_at)}{_repeats(story.repeats)}",
         "verified": one.verified_by,
         "attempts": f"{one.attempts}, published {one.publications} times",
-        "next": one.next_attempt_at and f"{one.next_attempt_at:%Y-%m-%d %H:%M:%S}",
-        "processed": one.processed_at and f"{one.processed_at:%Y-%m-%d %H:%M:%S}",
-        "dead": one.dead_at and f"{one.dead_at:%Y-%m-%d %H:%M:%S}",
+        "next": None if one.processed_at or one.dead_at else _moment(one.next_attempt_at),
+        "processed": _moment(one.processed_at),
+        "dead": _moment(one.dead_at),
         "outcome": one.outcome,
         "error": one.error,
         "body": f"{one.body_bytes:,} bytes" if one.body_bytes is not None else "none",
