@@ -184,9 +184,10 @@ async def test_stripe_away_sends_no_ping_and_the_next_round_does() -> None:
     """500 is no silence of ours."""
     world = world_with(here())
     async with flying(world, every_seconds=ROUND) as made:
-        world.faults.add([broken()], path="/ping")
+        world.faults.hold(broken(), path="/ping")
         await made.canary.ping()
         assert made.waits_seconds == 0
+        world.faults.hold(None)
         await made.canary.ping()
         assert len(made.sent) == 1
 
