@@ -70,6 +70,7 @@ ALLOWED = {
         "UPDATE reconcile_lease SET holder = 'me', until = now()",
         "INSERT INTO webhook_found (stripe_event_id, source) VALUES ('evt_1', 'reconcile')",
         "UPDATE thin_fetch SET tries = 1, next_try_at = now()",
+        "INSERT INTO backfill_walk VALUES (false, 'platform', 'charges', now(), now(), NULL, 0, 0, 0)",
         "SELECT sluice_settle_thin('evt_1', 'fetched', NULL)",
         "SELECT * FROM sluice_connected_accounts()",
         "SELECT max(ended_at) FROM health_verdict WHERE status = 'unhealthy'",
@@ -359,7 +360,7 @@ async def test_the_public_sees_nothing_of_sluices(supabase_url: str) -> None:
             "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
         )
     ]
-    assert len(tables) == 21
+    assert len(tables) == 22
     for role in ("anon", "authenticated"):
         for statement in [
             *(f"SELECT FROM {table}" for table in tables),

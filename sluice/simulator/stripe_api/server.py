@@ -160,7 +160,8 @@ class _Answers:
 
         async def answer(request: web.Request, caller: Caller) -> JsonObject:
             caller.needs(right)
-            return _list(request, self._listing(caller, kind), oldest=_EVERYTHING)
+            listed = _list(request, self._listing(caller, kind), oldest=_EVERYTHING)
+            return _without_ended(listed) if kind == "subscription" and request.query.get("status") != "all" else listed
 
         return answer
 
@@ -239,6 +240,13 @@ def _list(request: web.Request, listing: Listing, *, oldest: int) -> JsonObject:
     page = listing.page(read(request.query, list(request.query.items())), oldest=oldest)
     documents = [entry.document for entry in page.entries]
     return {"object": "list", "url": request.path, "has_more": page.has_more, "data": documents}
+
+
+def _without_ended(listed: JsonObject) -> JsonObject:
+    """As Stripe lists subscriptions where the request names no status."""
+    entries = listed["data"]
+    found = entries if isinstance(entries, list) else []
+    return {**listed, "data": [one for one in found if isinstance(one, Mapping) and one.get("status") != "canceled"]}
 
 
 def _all(request: web.Request, documents: Sequence[JsonObject]) -> JsonObject:
