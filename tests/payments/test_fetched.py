@@ -105,3 +105,11 @@ def test_a_later_webhook_wins_over_what_was_fetched() -> None:
     signed = read_event(orjson.dumps(body))
     before = fetched(intent("requires_action"), said_at=NOW)
     assert statuses([signed, before]) == {"pi_1": PaymentStatus.PROCESSING}
+
+
+def test_one_state_of_an_object_has_one_key_whenever_it_is_fetched() -> None:
+    """What else differs between two looks, such as the address of a receipt, makes no other event of it."""
+    first = fetched(intent("succeeded", receipt_url="https://pay.stripe.com/1"), said_at=NOW)
+    second = fetched(intent("succeeded", receipt_url="https://pay.stripe.com/2"), said_at=NOW + 60)
+    other = fetched(intent("canceled"), said_at=NOW)
+    assert first.stripe_event_id == second.stripe_event_id != other.stripe_event_id
