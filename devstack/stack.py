@@ -21,7 +21,7 @@ from devstack.screen import NoOutput, Output
 from devstack.servers import Servers
 from devstack.service import Service
 from devstack.signature_hint import SignatureHint
-from devstack.stripe_endpoint import endpoint_disabled, register_endpoint
+from devstack.stripe_endpoint import endpoint_disabled, register_destination, register_endpoint
 from devstack.tally import is_migrated
 from devstack.together import together
 from devstack.wiring import SERVICES, Addresses, StripeAccess, Wiring
@@ -205,10 +205,16 @@ class Stack:
         uses_own = self.options.external is None or self.options.wants_demo or not given
         secrets = (own_secret, *given) if uses_own else given
         self.webhook_secret = secrets[0]
+        self._register_destination()
         self.services = Wiring(self.folder, self.options, addresses, secrets, self.stripe_access).services
         self._parts.push_async_callback(self._stop_services)
         self._output.step(f"Starting {', '.join(self.services)}")
         await together(*(service.start(self._http()) for service in self.services.values()))
+
+    def _register_destination(self) -> None:
+        """Where our URL is known beforehand, let the offline Stripe ping it."""
+        if self.stripe is not None and self.stripe_access is not None and self.options.port:
+            register_destination(self.stripe, self.stripe_access.public_url, self.webhook_secret)
 
     async def _stop_services(self) -> None:
         await together(*(service.stop() for service in self.services.values()))

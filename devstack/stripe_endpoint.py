@@ -1,20 +1,23 @@
-"""Our endpoint at the offline Stripe: as `sluice doctor` wants it, and disabled for a while."""
+"""Our endpoint at the offline Stripe: as `sluice doctor` wants it, pinged, and disabled for a while."""
 
 import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 
 from devstack.options import ROOT
 from devstack.service import service_environment
 from devstack.wiring import StripeAccess
 from reconciler.endpoint.public_url import endpoint_url
+from sluice.contract.thin import PING
 from sluice.ops.events import handled_types, is_preview
 from sluice.payments.api_version import NEWEST
 from sluice.simulator.stripe_api.offline_stripe import OfflineStripe
 
 ENDPOINT_ID = "we_1OfflineSluice"
+DESTINATION_ID = "ed_1OfflineSluice"
 _DOCTOR = (sys.executable, "-m", "sluice.ops", "doctor", "--fix", "--yes", "--without-url")
 
 
@@ -29,6 +32,25 @@ def register_endpoint(stripe: OfflineStripe, public_url: str) -> None:
         "enabled_events": [name for name in handled_types() if not is_preview(name)],
         "api_version": NEWEST,
         "created": int(stripe.clock()),
+    }
+
+
+def register_destination(stripe: OfflineStripe, public_url: str, secret: str) -> None:
+    """Register the same URL for thin events, signed with this secret."""
+    stripe.destination_secrets[DESTINATION_ID] = secret
+    stripe.destinations[False][DESTINATION_ID] = {
+        "id": DESTINATION_ID,
+        "object": "v2.core.event_destination",
+        "type": "webhook_endpoint",
+        "webhook_endpoint": {"url": endpoint_url(public_url), "signing_secret": None},
+        "livemode": False,
+        "status": "enabled",
+        "status_details": None,
+        "enabled_events": [PING],
+        "event_payload": "thin",
+        "events_from": ["@self"],
+        "snapshot_api_version": None,
+        "created": datetime.fromtimestamp(stripe.clock(), UTC).isoformat(),
     }
 
 

@@ -129,7 +129,7 @@ GRANT UPDATE (next_attempt_at, published_at, publications) ON webhook_logs TO sl
 GRANT UPDATE (processed, processing_attempts, solo_starts, outcome, next_attempt_at, published_at, parked_at, processed_at, dead_at, postponed_at) ON webhook_logs TO sluice_operator;
 GRANT UPDATE (processed, processing_attempts, solo_starts, last_error, outcome, next_attempt_at, published_at, parked_at, processed_at, dead_at, postponed_at) ON webhook_logs TO sluice_processor;
 GRANT INSERT (stripe_event_id, webhook_type, stripe_account_id, livemode, api_version, object_id, stripe_created_at, tenant, body, verified_by, next_attempt_at, published_at, publications) ON webhook_logs TO sluice_reconciler;
-GRANT SELECT (id, stripe_event_id, stripe_account_id, livemode, tenant, body, verified_by, created_at) ON webhook_logs TO sluice_reconciler;
+GRANT SELECT (id, stripe_event_id, stripe_account_id, livemode, tenant, body, verified_by, outcome, created_at) ON webhook_logs TO sluice_reconciler;
 
 -- Each repeat of a webhook that was recorded already.
 CREATE TABLE webhook_delivery (

@@ -1,6 +1,7 @@
 -- What the reconciler keeps: how far each Stripe account is known to be complete, which webhooks it found, which thin
 -- events wait for it, and how far each backfill of objects got; its role and its rights.
 --   psql "$DATABASE_URL" -f migrations/sprint2_reconcile.sql      after the foundation, before functions.sql
+-- replaces 5146564c4a0b3ac5d0ca35635c33387b7908cf2bfc9d169bb874e8e880328132
 -- replaces fe7dbf35a21724eaed100e74d75b33b2388a3eb090760bd8453b2731d13dc3ce
 -- replaces de4cc48d7760b5e5202acfc645d70c13856a03c69899c0b4f0fb39bda3518fe6
 -- One transaction, safe to run again. Services of the release before go on with it as they are.
@@ -127,7 +128,7 @@ BEGIN
     FOR item IN
         SELECT g.* FROM (VALUES
             ('sluice_reconciler', 'SELECT (id, stripe_event_id, body, tenant, livemode, stripe_account_id, '
-                'verified_by, created_at), '
+                'verified_by, created_at, outcome), '
                 'INSERT (stripe_event_id, webhook_type, stripe_account_id, livemode, api_version, object_id, '
                 'stripe_created_at, tenant, body, verified_by, next_attempt_at, published_at, publications)', 'webhook_logs'),
             ('sluice_reconciler', 'SELECT (id, verified_by, received_at)', 'webhook_delivery'),

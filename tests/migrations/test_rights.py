@@ -65,7 +65,7 @@ ALLOWED = {
     ],
     "sluice_reconciler": [
         "INSERT INTO webhook_logs (stripe_event_id, webhook_type, verified_by) VALUES ('evt_2', 'a.b', 'api')",
-        "SELECT body FROM webhook_logs WHERE stripe_event_id = 'evt_1'",
+        "SELECT body, outcome FROM webhook_logs WHERE stripe_event_id = 'evt_1'",
         "INSERT INTO reconcile_account (livemode, account, complete_until) VALUES (false, 'platform', now())",
         "UPDATE reconcile_lease SET holder = 'me', until = now()",
         "INSERT INTO webhook_found (stripe_event_id, source) VALUES ('evt_1', 'reconcile')",
