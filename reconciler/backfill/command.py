@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
+from itertools import groupby
 
 import click
 from rich.console import Console
@@ -110,17 +111,21 @@ async def _backfill(
 
 
 def _show(console: Console, reports: Sequence[KindReport], *, dry_run: bool) -> None:
+    """One table for each account, in 80 columns."""
+    for (account, mode), group in groupby(reports, key=lambda one: (one.account, one.mode)):
+        of_account = list(group)
+        console.print(f"[bold]{account}[/] ({mode})")
+        console.print(_table(of_account, dry_run=dry_run))
+        for one in of_account:
+            if one.not_visible is not None:
+                console.print(f"[yellow]not visible to this key:[/] {one.objects}: {escape(one.not_visible)}")
+
+
+def _table(reports: Sequence[KindReport], *, dry_run: bool) -> Table:
     table = Table(box=None, padding=(0, 2), header_style="dim", pad_edge=False)
-    table.add_column("account", overflow="fold")
-    table.add_column("mode", no_wrap=True)
     table.add_column("objects", no_wrap=True)
     for heading in ("listed", "known", "missing" if dry_run else "recorded", "refused"):
         table.add_column(heading, justify="right")
     for one in reports:
-        figures = (one.listed, one.known, one.filled, one.refused)
-        table.add_row(one.account, one.mode, one.objects, *(f"{figure:,}" for figure in figures))
-    console.print(table)
-    for one in reports:
-        if one.not_visible is not None:
-            where = f"{one.account} ({one.mode}), {one.objects}"
-            console.print(f"[yellow]not visible to this key:[/] {where}: {escape(one.not_visible)}")
+        table.add_row(one.objects, *(f"{figure:,}" for figure in (one.listed, one.known, one.filled, one.refused)))
+    return table

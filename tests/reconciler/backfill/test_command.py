@@ -169,6 +169,17 @@ async def test_a_kind_that_cannot_be_listed_is_named(database_url: str) -> None:
     assert "checkout_sessions" in result.output
 
 
+async def test_the_report_fits_80_columns(environment: Mapping[str, str], world: OfflineStripe) -> None:
+    """With an account of Stripe's usual length."""
+    account = "acct_1032D82eZvKYlo2C"
+    world.accounts.add(account)
+    shown = await cli("backfill", "--since", "2y", "--account", account, **environment, COLUMNS="80")
+    assert shown.exit_code == 0, shown.output
+    assert account in shown.stdout
+    assert "checkout_sessions" in shown.stdout
+    assert max(map(len, shown.stdout.splitlines())) <= 80
+
+
 async def test_the_help_fits_80_columns() -> None:
     """The examples too."""
     shown = await cli("backfill", "--help", COLUMNS="80")
