@@ -16,6 +16,7 @@ from devstack.options import ROOT, Options, read_options
 from devstack.problems import StackProblem
 from devstack.screen import Screen
 from devstack.stack import Stack
+from devstack.stripe_endpoint import is_enabled
 from devstack.tally import Progress, Tally
 from sluice.ops.terminal import Terminal
 from sluice.postgres.errors import DATABASE_ERRORS
@@ -102,13 +103,17 @@ async def _demonstrate(stack: Stack, screen: Screen) -> None:
     screen.step("Sending a day of payments")
     show: Callable[[int], None] = lambda count: screen.progress(f"Sending a day of payments: {count} answered")  # noqa: E731
     try:
-        result = await run_demo(stack.database_url, stack.gateway_url, stack.webhook_secret, show, stripe=stack.stripe)
+        result = await run_demo(
+            stack.database_url, stack.gateway_url, stack.webhook_secret, show, troubles=stack.troubles()
+        )
     except DATABASE_ERRORS as error:
         screen.say(
             f"PostgreSQL went away ({type(error).__name__}) before the day was told to its end; the stack stays up."
         )
         return
-    screen.show(result.table)
+    screen.show(result.tables)
+    if stack.stripe is not None and not is_enabled(stack.stripe):
+        screen.say("Our endpoint at the offline Stripe is still disabled; `sluice doctor --fix` should enable it.")
     if not result.is_well:
         screen.say("Not everything is as it must be: see the table, and `sluice why` with an id from it.")
 

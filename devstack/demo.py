@@ -4,34 +4,35 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import asyncpg
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 
 from sluice.simulator.client import Answer
 from sluice.simulator.day import send_day
 from sluice.simulator.demo import create_demo_events
+from sluice.simulator.healing import build_healing_table, learn_healings
 from sluice.simulator.report import await_fates, build_table
-from sluice.simulator.stripe_api.offline_stripe import OfflineStripe
+from sluice.simulator.troubles import Troubles
 
 SETTLE_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
 class DemoResult:
-    """The table for people, and whether everything in it is as it must be."""
+    """The tables for people, and whether everything in them is as it must be."""
 
-    table: RenderableType
+    tables: RenderableType
     is_well: bool
 
 
 async def run_demo(
-    dsn: str, gateway_url: str, secret: str, on_answer: Callable[[int], None], *, stripe: OfflineStripe | None = None
+    dsn: str, gateway_url: str, secret: str, on_answer: Callable[[int], None], *, troubles: Troubles | None = None
 ) -> DemoResult:
     """
     Send the day and wait until all of it is processed.
 
     Args:
         on_answer: hears how many deliveries are answered.
-        stripe: knows of every event, of which some are never delivered; the reconciler finds them.
+        troubles: some webhooks never come, and the reconciler finds them; None: all come.
     """
     answered = 0
 
@@ -44,9 +45,13 @@ async def run_demo(
     connection = await asyncpg.connect(dsn, timeout=10, command_timeout=10)
     try:
         events = await create_demo_events(connection)
-        day = await send_day(gateway_url, secret, events=events, progress=count, stripe=stripe)
+        day = await send_day(gateway_url, secret, events=events, progress=count, troubles=troubles)
         fates = await await_fates(connection, day, within_seconds=SETTLE_SECONDS)
+        healings = await learn_healings(connection, day, fates)
     finally:
         connection.terminate()
-    is_well = day.is_as_expected and all(fate.is_well for fate in fates)
-    return DemoResult(build_table(fates), is_well)
+    is_well = day.is_as_expected and all(fate.is_well for fate in fates) and all(one.is_well for one in healings)
+    tables: list[RenderableType] = [build_table(fates)]
+    if healings:
+        tables.append(build_healing_table(healings))
+    return DemoResult(Group(*tables), is_well)

@@ -1,8 +1,9 @@
 """The whole system on one machine: servers, schema, services, gateway; each later part stands on the earlier ones."""
 
 import asyncio
-from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -20,7 +21,7 @@ from devstack.screen import NoOutput, Output
 from devstack.servers import Servers
 from devstack.service import Service
 from devstack.signature_hint import SignatureHint
-from devstack.stripe_endpoint import register_endpoint
+from devstack.stripe_endpoint import endpoint_disabled, register_destination, register_endpoint
 from devstack.tally import is_migrated
 from devstack.together import together
 from devstack.wiring import SERVICES, Addresses, StripeAccess, Wiring
@@ -28,6 +29,7 @@ from sluice.postgres.errors import DATABASE_ERRORS
 from sluice.simulator.demo import connected_accounts
 from sluice.simulator.stripe_api.offline_stripe import Key, OfflineStripe
 from sluice.simulator.stripe_api.server import serve
+from sluice.simulator.troubles import Troubles
 
 STRIPE_BASE = "https://api.stripe.com"
 OFFLINE_KEY = "rk_test_offline"
@@ -110,6 +112,18 @@ class Stack:
         await self.services[name].resume(self._http())
         self._write_environment()
 
+    def troubles(self) -> Troubles | None:
+        """Troubles for a day with the offline Stripe; None: with the real one they are not ours to cause."""
+        if self.stripe is None or self.stripe_access is None:
+            return None
+        return Troubles(self.stripe, self._ingest_away, partial(endpoint_disabled, self.stripe, self.stripe_access))
+
+    @asynccontextmanager
+    async def _ingest_away(self) -> AsyncIterator[None]:
+        await self.stop_service("ingest")
+        yield
+        await self.start_service("ingest")
+
     def kill(self) -> None:
         """End every child at once, whatever it is doing."""
         for service in self.services.values():
@@ -191,10 +205,16 @@ class Stack:
         uses_own = self.options.external is None or self.options.wants_demo or not given
         secrets = (own_secret, *given) if uses_own else given
         self.webhook_secret = secrets[0]
+        self._register_destination()
         self.services = Wiring(self.folder, self.options, addresses, secrets, self.stripe_access).services
         self._parts.push_async_callback(self._stop_services)
         self._output.step(f"Starting {', '.join(self.services)}")
         await together(*(service.start(self._http()) for service in self.services.values()))
+
+    def _register_destination(self) -> None:
+        """Where our URL is known beforehand, let the offline Stripe ping it."""
+        if self.stripe is not None and self.stripe_access is not None and self.options.port:
+            register_destination(self.stripe, self.stripe_access.public_url, self.webhook_secret)
 
     async def _stop_services(self) -> None:
         await together(*(service.stop() for service in self.services.values()))

@@ -46,7 +46,7 @@ def service_findings(name: str, observation: Observation[ServiceSeen], limits: L
     found = {Finding(reason, name) for reason in _service_reasons(service, limits)}
     if len(service.replicas) < limits.replicas_at_least.get(name, 0):
         found.add(Finding(Reason.REPLICA_MISSING, name))
-    told = _told_of_stream(service) | _told_of_endpoint(service)
+    told = _told_of_stream(service) | _told_of_endpoint(service, limits)
     return frozenset(found) | _configuration_findings(name, service) | told
 
 
@@ -62,9 +62,14 @@ def _told_of_stream(service: ServiceSeen) -> Findings:
     return without_subject(found)
 
 
-def _told_of_endpoint(service: ServiceSeen) -> Findings:
+def _told_of_endpoint(service: ServiceSeen, limits: Limits) -> Findings:
     """Findings about our endpoint at Stripe, which only the service with Stripe's key can make."""
-    return without_subject({Reason.ENDPOINT_FAULT} if any(one.endpoint_faults for one in service.live) else set())
+    found: set[Reason] = set()
+    if any(one.endpoint_faults for one in service.live):
+        found.add(Reason.ENDPOINT_FAULT)
+    if any(one.ping_waits_seconds > limits.backlog_age_seconds for one in service.live):
+        found.add(Reason.CANARY_SILENT)
+    return without_subject(found)
 
 
 def _service_reasons(service: ServiceSeen, limits: Limits) -> Iterable[Reason]:

@@ -81,6 +81,8 @@ class ReplicaSeen:
     secret_key: Configured = Configured.UNKNOWN
     endpoint_faults: tuple[str, ...] = ()
     """Faults of our endpoint at Stripe, by the names that ``sluice doctor`` has for them."""
+    ping_waits_seconds: float = 0.0
+    """How long a ping of our destination at Stripe has waited for an echo; 0: none waits."""
     api_key: Configured = Configured.UNKNOWN
     """Of the reconciler: the key that it asks Stripe with."""
     forged_age_seconds: float | None = None

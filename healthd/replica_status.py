@@ -73,6 +73,12 @@ class _Endpoint(_Answer):
     faults: Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=50)] = []
 
 
+class _Canary(_Answer):
+    """``canary`` of the reconciler."""
+
+    waits_seconds: Annotated[float, Field(ge=0)] = 0.0
+
+
 class _Status(_Answer):
     version: Annotated[str, Field(max_length=64)] | None = None
     uptime_seconds: Annotated[float, Field(ge=0)] | None = None
@@ -86,6 +92,7 @@ class _Status(_Answer):
     logs: _Logs = _Logs()
     work: _Work | None = None
     endpoint: _Endpoint = _Endpoint()
+    canary: _Canary = _Canary()
     tasks: Annotated[dict[Annotated[str, Field(max_length=64)], _Task], Field(max_length=100)] = {}
     configuration: _Configuration = _Configuration()
 
@@ -114,6 +121,7 @@ def parse_answer(address: str, body: bytes) -> ReplicaSeen:
         webhook_secret=_configured(status.configuration.stripe_webhook_secret),
         secret_key=_configured(status.configuration.stripe_secret_key),
         endpoint_faults=tuple(status.endpoint.faults),
+        ping_waits_seconds=status.canary.waits_seconds,
         api_key=_configured(status.configuration.stripe_api_key),
         forged_age_seconds=status.work.forged_message_age_seconds if status.work else None,
     )

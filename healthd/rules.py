@@ -61,6 +61,7 @@ class Reason(StrEnum):
     BACKLOG_OLD = "backlog_old"
     DEAD_WEBHOOKS = "dead_webhooks"
     ENDPOINT_FAULT = "endpoint_fault"
+    CANARY_SILENT = "canary_silent"
     RECONCILE_BEHIND = "reconcile_behind"
     RECONCILE_GAP = "reconcile_gap"
     STRIPE_API_REFUSED = "stripe_api_refused"
@@ -111,6 +112,7 @@ RULES: Mapping[Reason, Rule] = {
     Reason.BACKLOG_OLD: Rule(Part.WEBHOOKS, _D, _D),
     Reason.DEAD_WEBHOOKS: Rule(Part.WEBHOOKS, _D, _D),
     Reason.ENDPOINT_FAULT: Rule(Part.STRIPE, _D, _D),
+    Reason.CANARY_SILENT: Rule(Part.STRIPE, _D, _D),
     Reason.RECONCILE_BEHIND: Rule(Part.STRIPE, _D, _D),
     Reason.RECONCILE_GAP: Rule(Part.STRIPE, _D, _D),
     Reason.STRIPE_API_REFUSED: Rule(Part.STRIPE, _D, _D),

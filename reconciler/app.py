@@ -9,6 +9,7 @@ from reconciler import metrics
 from reconciler.account_pass import Passes
 from reconciler.budget import Budget
 from reconciler.endpoint.audit import Needed
+from reconciler.endpoint.canary import Canary, echoes_in
 from reconciler.endpoint.watch import EndpointWatch, proofs_in, subscribed_types
 from reconciler.lease import Lease
 from reconciler.rounds import Choice, Rhythm, Rounds
@@ -49,6 +50,8 @@ async def serve(service: Service) -> None:
         works = [rounds.run, ThinFetches.over(database, apis, service.errors).run]
         if settings.public_url:
             works.append(_endpoint_watch(service, settings, database, apis).run)
+        if settings.public_url and settings.canary_seconds:
+            works.append(_canary(service, settings, database, apis).run)
         working = service.start_endless("reconcile", partial(_work, lease, works))
         service.probes.has_started = True
         await service.stop.wait()
@@ -112,6 +115,19 @@ def _endpoint_watch(
     watch = EndpointWatch(needed, apis, proofs=partial(proofs_in, database), types=subscribed_types)
     service.probes.add_status("endpoint", watch.status)
     return watch
+
+
+def _canary(
+    service: Service, settings: ReconcilerSettings, database: Database, apis: Mapping[bool, StripeApi]
+) -> Canary:
+    canary = Canary(
+        settings.public_url,
+        apis[settings.is_production],
+        echoes=partial(echoes_in, database),
+        every_seconds=settings.canary_seconds,
+    )
+    service.probes.add_status("canary", canary.status)
+    return canary
 
 
 def _report(

@@ -1,20 +1,19 @@
 """One walk through each account's list by hand: as far back as is wanted, without touching the watermark."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass
+from functools import partial
 
 from reconciler.account_pass import list_page
 from reconciler.accounts import Account
-from reconciler.failures import AccountClosed, KeyMissing, KeyRefused, RightMissing, StripeUnavailable
+from reconciler.failures import AccountClosed, KeyMissing, KeyRefused, RightMissing
 from reconciler.listed import ListedPage
+from reconciler.patience import patiently
 from reconciler.record import RECONCILE, Filled, missing, record
 from reconciler.standing import Pass
 from reconciler.stripe_api import StripeApi
 from sluice.postgres.pool import Database
 
-_TRIES = 6
-_PAUSE_SECONDS = 1.0
 NOT_VISIBLE = (AccountClosed, RightMissing, KeyRefused, KeyMissing)
 
 
@@ -79,23 +78,11 @@ async def walk(
 async def _pages(api: StripeApi, account: Account, since: int) -> AsyncIterator[ListedPage]:
     walked = Pass(begins_at=since)
     while True:
-        page = await _page(api, account, walked)
+        page = await patiently(partial(list_page, api, account, walked))
         yield page
         if not page.has_more:
             return
         walked = walked.after(page, Filled())
-
-
-async def _page(api: StripeApi, account: Account, walked: Pass) -> ListedPage:
-    """One page; Stripe may be away for half a minute."""
-    for tries in range(_TRIES):
-        try:
-            return await list_page(api, account, walked)
-        except StripeUnavailable:
-            if tries == _TRIES - 1:
-                raise
-            await asyncio.sleep(_PAUSE_SECONDS * 2**tries)
-    raise AssertionError("the last try returns or raises")
 
 
 async def _take(database: Database, page: ListedPage, *, dry_run: bool) -> Filled:

@@ -1,8 +1,9 @@
 """From a page of Stripe's list to events as a webhook would have brought them. Pure."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import orjson
 
@@ -49,14 +50,27 @@ def read_page(document: JsonObject, *, account: str | None, livemode: bool, said
     Raises:
         StripeUnavailable: this is no list.
     """
+    return page_of(document, partial(read_entry, account=account, livemode=livemode), said_at=said_at)
+
+
+def page_of(document: JsonObject, read: Callable[[Json], StripeEvent], *, said_at: int) -> ListedPage:
+    """
+    Read one page of any list.
+
+    Args:
+        read: makes an event of an entry, or raises MalformedEvent.
+
+    Raises:
+        StripeUnavailable: this is no list.
+    """
     entries = document.get("data")
     if document.get("object") != "list" or not isinstance(entries, list):
-        raise StripeUnavailable("Stripe did not answer with a list of events.")
+        raise StripeUnavailable("Stripe did not answer with a list.")
     events: list[StripeEvent] = []
     refused: list[Refused] = []
     for entry in entries:
         try:
-            events.append(read_entry(entry, account=account, livemode=livemode))
+            events.append(read(entry))
         except MalformedEvent as error:
             refused.append(Refused(_id_of(entry), str(error)))
     last_id = _id_of(entries[-1]) or None if entries else None

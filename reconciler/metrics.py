@@ -50,6 +50,7 @@ GAP_AGE = metrics.gauge(
 )
 
 _shown: set[Account] = set()
+_closed: set[Account] = set()
 
 
 def expect(*, mode: str, per_second: float) -> None:
@@ -63,6 +64,7 @@ def expect(*, mode: str, per_second: float) -> None:
 
 def show_page(account: Account, page: ListedPage, filled: Filled) -> None:
     """After a page was committed."""
+    _closed.discard(account)
     refused = len(page.refused) + len(filled.refused)
     EVENTS.labels(account.mode, "filled").inc(len(filled.new))
     EVENTS.labels(account.mode, "refused").inc(refused)
@@ -71,7 +73,7 @@ def show_page(account: Account, page: ListedPage, filled: Filled) -> None:
 
 def show_pass(account: Account, walked: Pass, *, is_over: bool = False) -> None:
     """How an account stands while a pass goes on, and after it."""
-    if account not in _shown and len(_shown) >= ACCOUNTS_SHOWN:
+    if account in _closed or (account not in _shown and len(_shown) >= ACCOUNTS_SHOWN):
         return
     _shown.add(account)
     labels = (account.mode, account.name)
@@ -85,13 +87,23 @@ def show_pass(account: Account, walked: Pass, *, is_over: bool = False) -> None:
 
 def show_complete(account: Account, complete_until: int) -> None:
     """How an account stands before its first pass here."""
-    if len(_shown) < ACCOUNTS_SHOWN:
+    if account not in _closed and len(_shown) < ACCOUNTS_SHOWN:
         _shown.add(account)
         COMPLETE_UNTIL.labels(account.mode, account.name).set(complete_until)
+
+
+def forget_closed(account: Account) -> None:
+    """Show an account no more until it is listed again: what has left the platform is behind for ever, and no gap."""
+    _closed.add(account)
+    if account in _shown:
+        _shown.discard(account)
+        for gauge in (COMPLETE_UNTIL, GAP_EVENTS, GAP_AGE):
+            gauge.remove(account.mode, account.name)
 
 
 def forget_accounts() -> None:
     """Show no account any more: another replica does."""
     _shown.clear()
+    _closed.clear()
     for gauge in (COMPLETE_UNTIL, GAP_EVENTS, GAP_AGE):
         gauge.clear()

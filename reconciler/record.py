@@ -16,7 +16,7 @@ from sluice.postgres.sqlstate import Cause
 QUERIES = load_queries(__file__, "record.sql")
 VERIFIED_BY = "api"
 """Value of ``webhook_logs.verified_by``: no secret signed it, Stripe's API gave it."""
-RECONCILE, THIN = "reconcile", "thin"
+RECONCILE, THIN, BACKFILL = "reconcile", "thin", "backfill"
 _SECONDS = 5.0
 
 

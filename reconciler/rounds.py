@@ -115,6 +115,7 @@ class Rounds:
         try:
             walked = await self.passes.run(account)
         except AccountClosed as failure:
+            metrics.forget_closed(account)
             await self._note(account, failure)
             return None, every * _CLOSED_ROUNDS
         except StripeUnavailable as failure:

@@ -49,6 +49,12 @@ class ReconcilerSettings(ServiceSettings):
     public_url: str = Field(
         "", description="where Stripe reaches ingest, https://your.host; without it our endpoint is not looked at"
     )
+    canary_seconds: float = Field(
+        300,
+        ge=0,
+        le=86_400,
+        description="seconds between two pings of our thin destination, which needs PUBLIC_URL; 0: none",
+    )
     ready_without_database_seconds: BeyondRollouts = Field(
         900, description="seconds from the start until ready although PostgreSQL was never reached"
     )

@@ -9,9 +9,10 @@ import contextlib
 import logging
 import re
 import time
+import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from types import MappingProxyType
 
@@ -45,7 +46,7 @@ _PAUSE_SECONDS = 1.0
 _RIGHT = re.compile(r"'(rak_[a-z_]+)'")
 _NO_ACCESS = frozenset({"account_invalid", "platform_account_required"})
 _NOT_THERE = frozenset({"resource_missing", "not_found"})
-_UNAUTHORIZED, _FORBIDDEN, _MISSING, _TOO_MANY, _OURS = 401, 403, 404, 429, 500
+_UNAUTHORIZED, _FORBIDDEN, _MISSING, _UNDER_WAY, _TOO_MANY, _OURS = 401, 403, 404, 409, 429, 500
 _NOTHING: Mapping[str, str | int] = MappingProxyType({})
 
 logging.getLogger("stripe").setLevel(logging.WARNING)  # it tells of each request
@@ -58,6 +59,22 @@ class Answer:
     document: JsonObject
     said_at: int
     """Whole seconds since the Unix epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """One request, the same one each time that it is made."""
+
+    method: str
+    path: str
+    parameters: Mapping[str, str | int]
+    options: Mapping[str, str] = field(default_factory=dict)
+    """As the library calls them: for which account, under which idempotency key."""
+
+    @property
+    def may_be_repeated(self) -> bool:
+        """Whether we repeat it ourselves where its answer is lost; a caller that only reads asks again by itself."""
+        return "idempotency_key" in self.options
 
 
 class StripeApi:
@@ -98,36 +115,44 @@ class StripeApi:
             KeyMissing, KeyRefused, RightMissing, AccountClosed: the key does not open this.
             NotThere, NotUnderstood: what was asked for is not there, or no request.
         """
-        return await self._ask("get", path, parameters, account)
+        options = {} if account is None else {_account_option(path): account}
+        return await self._ask(_Request("get", path, parameters, options))
 
     async def post(self, path: str, parameters: Mapping[str, str | int] = _NOTHING) -> Answer:
-        """One POST; as ``get``."""
-        return await self._ask("post", path, parameters, None)
+        """
+        One POST; as ``get``.
 
-    async def _ask(self, method: str, path: str, parameters: Mapping[str, str | int], account: str | None) -> Answer:
+        An answer that is lost is asked for again under the same idempotency key: Stripe makes the change once, and
+        gives the first answer again, with the secret that it shows only then.
+        """
+        return await self._ask(_Request("post", path, parameters, {"idempotency_key": str(uuid.uuid4())}))
+
+    async def _ask(self, request: _Request) -> Answer:
         for tries_left in range(_TRIES - 1, -1, -1):
             await self._budget.take()
             try:
-                return await self._request(method, path, parameters, account)
+                return await self._make(request)
             except RateLimited as limited:
                 pause = _PAUSE_SECONDS if limited.retry_after_seconds is None else limited.retry_after_seconds
                 self._budget.pause(pause)
                 logs.get_logger().warning("stripe_rate_limited", reason=limited.reason, pause_seconds=pause)
                 if not tries_left:
                     raise
+            except StripeUnavailable as failure:
+                if not tries_left or not request.may_be_repeated:
+                    raise
+                self._budget.pause(_PAUSE_SECONDS)
+                logs.get_logger().warning("stripe_asked_again", reason=failure.code, pause_seconds=_PAUSE_SECONDS)
         raise AssertionError("the last try returns or raises")
 
-    async def _request(
-        self, method: str, path: str, parameters: Mapping[str, str | int], account: str | None
-    ) -> Answer:
+    async def _make(self, request: _Request) -> Answer:
         client = self._client()
-        options: dict[str, str] = {}
-        if account is not None:
-            options["stripe_context" if path.startswith("/v2/") else "stripe_account"] = account
-        kind = _kind(path)
+        kind = _kind(request.path)
         try:
             async with asyncio.timeout(self._request_seconds):
-                response = await client.raw_request_async(method, path, **parameters, **options)
+                response = await client.raw_request_async(
+                    request.method, request.path, **request.parameters, **request.options
+                )
                 answer = Answer(decode_object(response.body.encode()), _moment(response.headers))
         except stripe.StripeError as error:
             failure = _failure_of(error)
@@ -167,7 +192,12 @@ async def http_client(*, request_seconds: float) -> AsyncIterator[stripe.AIOHTTP
 def _failure_of(error: stripe.StripeError) -> Failure:
     """Translate an error of Stripe's; none of its text is kept but the name of a right."""
     status = error.http_status
-    if isinstance(error, stripe.APIConnectionError | stripe.APIError) or status is None or status >= _OURS:
+    if (
+        isinstance(error, stripe.APIConnectionError | stripe.APIError)
+        or status is None
+        or status == _UNDER_WAY
+        or status >= _OURS
+    ):
         return StripeUnavailable(f"Stripe did not answer as it should ({status or type(error).__name__}).")
     if status == _TOO_MANY:
         return RateLimited(retry_after_seconds=_retry_after(error), reason=_header(error, "Stripe-Rate-Limited-Reason"))
@@ -212,6 +242,11 @@ def _moment(headers: Mapping[str, str]) -> int:
     with contextlib.suppress(ValueError):
         return int(parsedate_to_datetime(headers.get("Date", "")).timestamp())
     return int(time.time())
+
+
+def _account_option(path: str) -> str:
+    """The library's name for the account that a request is about, which differs between Stripe's two APIs."""
+    return "stripe_context" if path.startswith("/v2/") else "stripe_account"
 
 
 def _kind(path: str) -> str:

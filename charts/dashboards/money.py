@@ -122,6 +122,10 @@ AT_A_GLANCE = Row(
     ),
 )
 
+_EFFECTS = "webhook_processing_delay_seconds"
+_IN_TIME = f'sum (rate({_EFFECTS}_bucket{{{ONE}, le="5.0"}}[1h])) / sum (rate({_EFFECTS}_count{{{ONE}}}[1h]))'
+_COMPLETE_UNTIL = f"min ({newest('reconcile_complete_until_timestamp_seconds', by='mode, account')})"
+
 TAKING_IN = Row(
     "Taking in",
     (
@@ -225,11 +229,41 @@ TAKING_EFFECT = Row(
     ),
 )
 
+PROMISES = Row(
+    "What we promise",
+    (
+        Graph(
+            title="Kept, of the last hour",
+            description="The share of webhooks whose effect came within 5 s of their receipt, and of minutes in which "
+            "every account was complete until five minutes ago. Below 99.9% the month's share is being used up.",
+            runbook="a-promise-is-not-kept",
+            queries=(
+                Query(_IN_TIME, "effect within 5 s"),
+                Query(f"avg_over_time((time() - {_COMPLETE_UNTIL} <= bool 300)[1h:30s])", "reconciled within 5 min"),
+            ),
+            unit="percentunit",
+            levels=(Level(0.999, Colour.GOOD),),
+            decimals=2,
+            width=12,
+        ),
+        Graph(
+            title="Since a ping came back",
+            description="Our destination at Stripe is pinged every few minutes, and each ping takes the way of a "
+            "payment. A saw is well; a line that rises is silence. None: no thin destination, or no right to ping it.",
+            runbook="the-canary-is-silent",
+            queries=(Query(f"time() - {newest('endpoint_ping_echo_timestamp_seconds', by='mode')}", "{{mode}}"),),
+            unit="s",
+            levels=(Level(600, Colour.BAD),),
+            width=12,
+        ),
+    ),
+)
+
 MONEY = Dashboard(
     name="money",
     title="Sluice: is money flowing?",
     description="Whether Stripe's webhooks come in, are answered in time and take effect.",
-    rows=(AT_A_GLANCE, TAKING_IN, TAKING_EFFECT),
+    rows=(AT_A_GLANCE, TAKING_IN, TAKING_EFFECT, PROMISES),
     chooses_pods=False,
     shows_hours=3,
 )

@@ -12,7 +12,7 @@ from processor.outcome import Fetching, Handled, Ping, Unmatched, Unsupported
 from processor.worker.blocked_loop import BlockedLoop
 from processor.worker.handler_call import HandlerEscaped, TaskLeftBehind, call_within
 from sluice.contract.event import StripeEvent
-from sluice.contract.thin import PING, plain_type
+from sluice.contract.thin import GENERATION_FAILURE, PING, plain_type
 from sluice.outcomes import Applied, Ignored, Outcome, Parked, combine
 from sluice.postgres.pool import DATABASE_ERRORS, Connection
 from sluice.registry import BatchHandler, Registry, Transaction, name_of
@@ -67,9 +67,12 @@ class Dispatcher:
         """Let those be fetched alone that a handler wants: each fetch is a request to Stripe."""
         if event.type == PING:
             return Ping()
-        if not self.registry.handlers_of(replace(event, type=plain_type(event.type))):
+        if event.type != GENERATION_FAILURE and not self._is_wanted(event):
             return NO_HANDLER
         return Fetching() if event.tenant is None else ORGANISERS_THIN
+
+    def _is_wanted(self, thin: StripeEvent) -> bool:
+        return bool(self.registry.handlers_of(replace(thin, type=plain_type(thin.type))))
 
     async def _ask(
         self, events: Sequence[StripeEvent], tx: Connection, last_looks: AbstractSet[str]

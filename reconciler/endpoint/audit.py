@@ -8,15 +8,13 @@ from itertools import combinations
 from reconciler.endpoint.findings import Finding, Name, by_weight
 from reconciler.endpoint.proofs import Proofs
 from reconciler.endpoint.public_url import host_of
-from reconciler.endpoint.registration import OWN_ACCOUNT, Payload, Registration
+from reconciler.endpoint.registration import OF_STRIPE, OWN_ACCOUNT, Payload, Registration
 from sluice.payments.api_version import NEWEST, is_known
 
 SKEW_SECONDS = 30.0
 """Beyond this a clock is wrong; ``SluiceClocksDiffer`` has the same bound."""
 LONGEST_OVERLAP_SECONDS = 24 * 3600.0
 """After a roll Stripe signs with the old secret too, for so long at most."""
-_OF_STRIPE = "v2.core."
-"""Types that no handler takes, and Sluice itself does: pings, failures to make an event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +162,7 @@ def _types(needed: Needed, ours: Sequence[Registration]) -> Iterator[Finding]:
         )
     handled = needed.types | needed.previews
     superfluous = {
-        name for one in enabled if not one.takes_all for name in one.types - handled if not name.startswith(_OF_STRIPE)
+        name for one in enabled if not one.takes_all for name in one.types - handled if not name.startswith(OF_STRIPE)
     }
     if superfluous:
         yield Finding(

@@ -29,8 +29,8 @@ class Examined:
 
     @property
     def is_enabled(self) -> bool:
-        """Whether Stripe sends here."""
-        return any(one.is_enabled for one in self.ours)
+        """Whether Stripe sends here what happens; a destination that is for pings alone does not."""
+        return any(one.is_enabled and one.brings_events for one in self.ours)
 
 
 async def examine(needed: Needed, apis: Mapping[bool, StripeApi], proofs: Proofs | None) -> Examined:

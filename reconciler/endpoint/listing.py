@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from reconciler.endpoint.registration import Registration, merged, read_destination, read_endpoint
+from reconciler.endpoint.registration import Payload, Registration, merged, read_destination, read_endpoint
 from reconciler.failures import NotThere, NotUnderstood, RightMissing, StripeUnavailable
 from reconciler.stripe_api import StripeApi
 from sluice.contract.document import Json, JsonObject
@@ -39,8 +39,23 @@ async def list_registrations(api: StripeApi) -> Listed:
         documents = [document async for document in _destinations(api)]
     except (RightMissing, NotThere, NotUnderstood) as failure:
         return Listed(endpoints, said_at, destinations_unseen=str(failure))
-    destinations = [one for document in documents if (one := read_destination(document)) is not None]
-    return Listed(merged(endpoints, destinations), said_at)
+    return Listed(merged(endpoints, _read(documents)), said_at)
+
+
+async def thin_destination(api: StripeApi, url: str) -> str | None:
+    """
+    The id of the oldest enabled thin destination that has this URL; None: there is none.
+
+    Raises:
+        Failure: as ``StripeApi.get``.
+    """
+    registered = _read([document async for document in _destinations(api)])
+    ours = [one for one in registered if one.url == url and one.is_enabled and one.payload is Payload.THIN]
+    return min(ours, key=lambda one: one.created).id if ours else None
+
+
+def _read(documents: Sequence[JsonObject]) -> Sequence[Registration]:
+    return [one for document in documents if (one := read_destination(document)) is not None]
 
 
 async def _endpoint_pages(api: StripeApi) -> AsyncIterator[tuple[Sequence[JsonObject], int]]:

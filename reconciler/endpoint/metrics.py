@@ -16,6 +16,21 @@ FINDINGS = metrics.gauge(
 LOOKED_AT = metrics.gauge(
     "endpoint_last_look_timestamp_seconds", "When Stripe last let us see our endpoint, Unix time.", ("mode",)
 )
+PINGS = metrics.counter(
+    "endpoint_pings_total",
+    "Pings of our thin destination at Stripe: sent, answered by their echo, or why one was not sent.",
+    ("mode", "outcome"),
+)
+ECHO = metrics.gauge(
+    "endpoint_ping_echo_timestamp_seconds",
+    "When the newest ping that came the whole way was sent, Unix time; absent until there was one.",
+    ("mode",),
+)
+CANARY_WAITS = metrics.gauge(
+    "endpoint_ping_waits_seconds",
+    "How long a ping has waited for an echo, since the last one that came; 0: none waits.",
+    ("mode",),
+)
 
 
 def show(mode: str, *, is_enabled: bool, found: Collection[Name], at: float) -> None:
@@ -35,4 +50,10 @@ def show_findings(found: Collection[Name]) -> None:
 def forget() -> None:
     """Show nothing any more: another replica does."""
     for gauge in (ENABLED, FINDINGS, LOOKED_AT):
+        gauge.clear()
+
+
+def forget_canary() -> None:
+    """Show no ping any more: another replica sends them."""
+    for gauge in (ECHO, CANARY_WAITS):
         gauge.clear()

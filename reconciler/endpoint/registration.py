@@ -16,6 +16,8 @@ from sluice.runtime.printable import printable
 EVERY_TYPE = "*"
 THIN_PREFIX = "v1."
 OWN_ACCOUNT = "@self"
+OF_STRIPE = "v2.core."
+"""Types that no handler takes, and Sluice itself does: pings, failures to make an event."""
 
 
 class Payload(StrEnum):
@@ -63,6 +65,11 @@ class Registration:
     def takes_all(self) -> bool:
         """Whether it gets every type."""
         return EVERY_TYPE in self.subscribed
+
+    @property
+    def brings_events(self) -> bool:
+        """Whether it gets more than what Stripe says of itself, such as pings."""
+        return any(not name.startswith(OF_STRIPE) for name in self.subscribed)
 
     @property
     def types(self) -> frozenset[str]:

@@ -4,14 +4,16 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from reconciler.as_fetched import as_event
 from reconciler.failures import NotThere, StripeUnavailable
 from reconciler.listed import as_body, read_entry
 from reconciler.stripe_api import API_VERSION, StripeApi
 from sluice.contract.document import Json, JsonObject
 from sluice.contract.envelope import read_event
 from sluice.contract.event import StripeEvent
-from sluice.contract.thin import plain_type, related_object, snapshot_event
+from sluice.contract.thin import GENERATION_FAILURE, plain_type, related_object, snapshot_event
 from sluice.failures import MalformedEvent, Rejected
+from sluice.payments.fetched import FETCHED_TYPES
 
 FETCHED = "~fetched"
 """Behind the id of a thin event without a twin: the key of what was fetched, for the id itself is taken."""
@@ -21,6 +23,12 @@ class NamesNothing(Rejected):
     """It names neither a snapshot event nor an object that can be asked for."""
 
     code = "names_nothing"
+
+
+class TellsOfNoPayment(Rejected):
+    """Stripe failed to make an event of an object that no payment, invoice or subscription hangs on."""
+
+    code = "tells_of_no_payment"
 
 
 @dataclass(frozen=True)
@@ -40,9 +48,11 @@ class Fetcher:
         The fact of a thin event, under the key that it shares with its snapshot twin; None: it is in the log already.
 
         Raises:
-            Failure: as ``StripeApi.get``; NamesNothing.
+            Failure: as ``StripeApi.get``; NamesNothing, TellsOfNoPayment.
         """
         whole = thin.payload
+        if thin.type == GENERATION_FAILURE:
+            return await self._in_place_of_event(thin)
         if (twin := snapshot_event(whole)) is None:
             whole = await self._whole(thin)
             twin = snapshot_event(whole)
@@ -75,6 +85,18 @@ class Fetcher:
         said = data if isinstance(data, Mapping) else {}
         event = read_event(as_body(_document(thin, twin, {**said, **_before(whole), "object": found})))
         return event if twin is not None else replace(event, stripe_event_id=f"{thin.stripe_event_id}{FETCHED}")
+
+    async def _in_place_of_event(self, thin: StripeEvent) -> StripeEvent:
+        """The object of which Stripe could make no event, as it is now."""
+        about = related_object(thin.payload) or related_object(await self._whole(thin))
+        if about is None:
+            raise NamesNothing
+        answer = await self.apis[thin.livemode].get(about.path, account=thin.account)
+        found = _checked(answer.document, about.id)
+        word = str(found.get("object"))
+        if word not in FETCHED_TYPES:
+            raise TellsOfNoPayment
+        return as_event(found, word=word, account=thin.account, livemode=thin.livemode, said_at=answer.said_at)
 
     async def _get(self, thin: StripeEvent, path: str) -> JsonObject:
         answer = await self.apis[thin.livemode].get(path, account=thin.account)

@@ -690,7 +690,7 @@ CREATE OR REPLACE FUNCTION sluice_schema_findings() RETURNS TABLE (name text, fi
         FROM unnest(ARRAY['webhook_logs', 'error_logs', 'webhook_delivery', 'payment', 'payment_fact', 'subscription',
                           'invoice', 'sluice_migration', 'sluice_addition', 'queue_watermark', 'processing_lease',
                           'webhook_death', 'health_verdict', 'webhook_load_test', 'reconcile_account', 'reconcile_lease',
-                          'webhook_found', 'thin_fetch', 'operation', 'operation_item']) AS t (name)
+                          'webhook_found', 'thin_fetch', 'operation', 'operation_item', 'backfill_walk']) AS t (name)
         JOIN pg_class c ON c.oid = to_regclass(t.name)
     ), events AS (
         SELECT c.oid, c.relowner, c.relrowsecurity, c.relforcerowsecurity

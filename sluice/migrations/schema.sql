@@ -129,7 +129,7 @@ GRANT UPDATE (next_attempt_at, published_at, publications) ON webhook_logs TO sl
 GRANT UPDATE (processed, processing_attempts, solo_starts, outcome, next_attempt_at, published_at, parked_at, processed_at, dead_at, postponed_at) ON webhook_logs TO sluice_operator;
 GRANT UPDATE (processed, processing_attempts, solo_starts, last_error, outcome, next_attempt_at, published_at, parked_at, processed_at, dead_at, postponed_at) ON webhook_logs TO sluice_processor;
 GRANT INSERT (stripe_event_id, webhook_type, stripe_account_id, livemode, api_version, object_id, stripe_created_at, tenant, body, verified_by, next_attempt_at, published_at, publications) ON webhook_logs TO sluice_reconciler;
-GRANT SELECT (id, stripe_event_id, stripe_account_id, livemode, tenant, body, verified_by, created_at) ON webhook_logs TO sluice_reconciler;
+GRANT SELECT (id, stripe_event_id, stripe_account_id, livemode, tenant, body, verified_by, outcome, created_at) ON webhook_logs TO sluice_reconciler;
 
 -- Each repeat of a webhook that was recorded already.
 CREATE TABLE webhook_delivery (
@@ -452,7 +452,7 @@ GRANT UPDATE (holder, until) ON reconcile_lease TO sluice_reconciler;
 -- Each webhook that Stripe's API gave, because none had brought it.
 CREATE TABLE webhook_found (
     stripe_event_id  text,
-    source           text NOT NULL,                                   -- reconcile: listed; thin: the full event of a thin one
+    source           text NOT NULL,                                   -- reconcile: listed; thin: the full event of a thin one; backfill: an object
     asked_by         text,                                            -- the thin event
     found_at         timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (stripe_event_id)
@@ -490,6 +490,27 @@ GRANT SELECT ON thin_fetch TO sluice_operator;
 GRANT INSERT, SELECT ON thin_fetch TO sluice_processor;
 GRANT SELECT ON thin_fetch TO sluice_reconciler;
 GRANT UPDATE (tries, next_try_at, problem) ON thin_fetch TO sluice_reconciler;
+
+-- How far `sluice backfill` got with each list of objects. Times are Stripe's.
+CREATE TABLE backfill_walk (
+    livemode    boolean NOT NULL,
+    account     text NOT NULL,                                        -- acct_… of a connected account, or platform
+    kind        text NOT NULL,                                        -- payment_intents, charges, …
+    since       timestamptz NOT NULL,                                 -- how far back it is to go
+    until       timestamptz NOT NULL,                                 -- when it began
+    reached     timestamptz,                                          -- what was created from then to until is recorded; NULL: there was nothing
+    listed      bigint NOT NULL,
+    filled      bigint NOT NULL,                                      -- objects whose state was not recorded before
+    refused     bigint NOT NULL,
+    ended_at    timestamptz,                                          -- NULL: it goes on when it is run again
+    updated_at  timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (livemode, account, kind)
+);
+ALTER TABLE backfill_walk ENABLE ROW LEVEL SECURITY;
+CREATE POLICY sluice_migrator ON backfill_walk TO sluice_migrator USING (true) WITH CHECK (true);
+CREATE POLICY sluice_reconciler ON backfill_walk TO sluice_reconciler USING (true) WITH CHECK (true);
+GRANT ALL ON backfill_walk TO sluice_migrator;
+GRANT INSERT, SELECT, UPDATE ON backfill_walk TO sluice_reconciler;
 
 -- What an operator decided. What is written stays: a trigger lets NULL become a value and nothing else.
 CREATE TABLE operation (

@@ -1,14 +1,16 @@
--- What the reconciler keeps: how far each Stripe account is known to be complete, which webhooks it found, and which thin
--- events wait for it; its role and its rights.
+-- What the reconciler keeps: how far each Stripe account is known to be complete, which webhooks it found, which thin
+-- events wait for it, and how far each backfill of objects got; its role and its rights.
 --   psql "$DATABASE_URL" -f migrations/sprint2_reconcile.sql      after the foundation, before functions.sql
+-- replaces 5146564c4a0b3ac5d0ca35635c33387b7908cf2bfc9d169bb874e8e880328132
 -- replaces fe7dbf35a21724eaed100e74d75b33b2388a3eb090760bd8453b2731d13dc3ce
+-- replaces de4cc48d7760b5e5202acfc645d70c13856a03c69899c0b4f0fb39bda3518fe6
 -- One transaction, safe to run again. Services of the release before go on with it as they are.
 BEGIN;
 
 DO $reconcile$
 DECLARE
     owner regrole := (SELECT relowner FROM pg_class WHERE oid = 'webhook_logs'::regclass);
-    new_tables text[] := ARRAY['reconcile_account', 'reconcile_lease', 'webhook_found', 'thin_fetch'];
+    new_tables text[] := ARRAY['reconcile_account', 'reconcile_lease', 'webhook_found', 'thin_fetch', 'backfill_walk'];
     missing text[] := ARRAY(SELECT t FROM unnest(new_tables) AS t WHERE to_regclass(quote_ident(t)) IS NULL);
     item record;
 BEGIN
@@ -69,7 +71,7 @@ BEGIN
     -- Each webhook that Stripe's API gave, because none had brought it.
     CREATE TABLE IF NOT EXISTS webhook_found (
         stripe_event_id  text PRIMARY KEY,
-        source           text NOT NULL,             -- reconcile: listed; thin: the full event of a thin one
+        source           text NOT NULL,             -- reconcile: listed; thin: the full event of a thin one; backfill: an object
         asked_by         text,                      -- the thin event
         found_at         timestamptz NOT NULL DEFAULT now()
     );
@@ -83,6 +85,21 @@ BEGIN
         problem          text
     );
     CREATE INDEX IF NOT EXISTS thin_fetch_due ON thin_fetch (next_try_at);
+    -- How far `sluice backfill` got with each list of objects. Times are Stripe's.
+    CREATE TABLE IF NOT EXISTS backfill_walk (
+        livemode    boolean NOT NULL,
+        account     text NOT NULL,         -- acct_… of a connected account, or platform
+        kind        text NOT NULL,         -- payment_intents, charges, …
+        since       timestamptz NOT NULL,  -- how far back it is to go
+        until       timestamptz NOT NULL,  -- when it began
+        reached     timestamptz,           -- what was created from then to until is recorded; NULL: there was nothing
+        listed      bigint NOT NULL,
+        filled      bigint NOT NULL,       -- objects whose state was not recorded before
+        refused     bigint NOT NULL,
+        ended_at    timestamptz,           -- NULL: it goes on when it is run again
+        updated_at  timestamptz NOT NULL DEFAULT now(),
+        PRIMARY KEY (livemode, account, kind)
+    );
     INSERT INTO sluice_addition (kind, table_name) SELECT 'table', t FROM unnest(missing) AS t ON CONFLICT DO NOTHING;
 
     -- Tables belong to the owner of webhook_logs, also where a superuser runs this.
@@ -111,7 +128,7 @@ BEGIN
     FOR item IN
         SELECT g.* FROM (VALUES
             ('sluice_reconciler', 'SELECT (id, stripe_event_id, body, tenant, livemode, stripe_account_id, '
-                'verified_by, created_at), '
+                'verified_by, created_at, outcome), '
                 'INSERT (stripe_event_id, webhook_type, stripe_account_id, livemode, api_version, object_id, '
                 'stripe_created_at, tenant, body, verified_by, next_attempt_at, published_at, publications)', 'webhook_logs'),
             ('sluice_reconciler', 'SELECT (id, verified_by, received_at)', 'webhook_delivery'),
@@ -122,6 +139,7 @@ BEGIN
             ('sluice_reconciler', 'SELECT, UPDATE (holder, until)', 'reconcile_lease'),
             ('sluice_reconciler', 'SELECT, INSERT', 'webhook_found'),
             ('sluice_reconciler', 'SELECT, UPDATE (tries, next_try_at, problem)', 'thin_fetch'),
+            ('sluice_reconciler', 'SELECT, INSERT, UPDATE', 'backfill_walk'),
             ('sluice_reconciler', 'SELECT (ended_at, status)', 'health_verdict'),
             ('sluice_reconciler', 'SELECT', 'sluice_migration'),
             ('sluice_processor', 'SELECT, INSERT', 'thin_fetch'),
@@ -131,7 +149,8 @@ BEGIN
             ('sluice_migrator', 'ALL', 'reconcile_account'),
             ('sluice_migrator', 'ALL', 'reconcile_lease'),
             ('sluice_migrator', 'ALL', 'webhook_found'),
-            ('sluice_migrator', 'ALL', 'thin_fetch')
+            ('sluice_migrator', 'ALL', 'thin_fetch'),
+            ('sluice_migrator', 'ALL', 'backfill_walk')
         ) AS g (role, privileges, table_name) JOIN pg_roles ON rolname = g.role
     LOOP
         EXECUTE format('GRANT %s ON %I TO %I', item.privileges, item.table_name, item.role);

@@ -26,6 +26,7 @@ _COMMANDS: Mapping[str, str] = MappingProxyType(
         "migrate": "sluice.ops.migrate",
         "rebuild": "processor.rebuild.command",
         "reconcile": "reconciler.command",
+        "backfill": "reconciler.backfill.command",
     }
 )
 EXAMPLES = """\b
@@ -41,7 +42,8 @@ Examples:
   sluice operations list           what operators did, and why
   sluice migrate --check           what a migration would meet
   sluice rebuild --dry-run         which rows this version would show otherwise
-  sluice reconcile --since 2h      ask Stripe what never arrived"""
+  sluice reconcile --since 2h      ask Stripe what never arrived
+  sluice backfill --since 2y       record what an old account holds, as it is now"""
 
 
 class _OnDemand(click.Group):

@@ -4,12 +4,12 @@ import re
 
 import click
 
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-_SHAPE = re.compile(r"(\d{1,6})([smhd])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "y": 365 * 86_400}
+_SHAPE = re.compile(r"(\d{1,6})([smhdy])")
 
 
 class Span(click.ParamType[float]):
-    """A span of time such as 90s, 30m, 48h or 7d, in seconds."""
+    """A span of time such as 90s, 30m, 48h, 7d or 2y, in seconds."""
 
     name = "span"
 
@@ -19,7 +19,7 @@ class Span(click.ParamType[float]):
             return float(value)
         match = _SHAPE.fullmatch(value.strip())
         if match is None or int(match[1]) == 0:
-            self.fail(f"{value!r} is no span of time; write 90s, 30m, 48h or 7d.", param, ctx)
+            self.fail(f"{value!r} is no span of time; write 90s, 30m, 48h, 7d or 2y.", param, ctx)
         return float(int(match[1]) * _SECONDS[match[2]])
 
 

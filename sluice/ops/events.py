@@ -12,6 +12,7 @@ import click
 from sluice.ops.output import print_json
 from sluice.ops.terminal import Terminal
 from sluice.payments.families import EVENT_TYPES
+from sluice.payments.fetched import FETCHED_TYPES
 from sluice.registry import Registry, discover, name_of
 
 _SERVICE = "processor.handlers"  # by its name: the shared package imports no service
@@ -40,13 +41,14 @@ class Format(StrEnum):
 
 def handled_types(registry: Registry | None = None) -> Mapping[str, Sequence[str]]:
     """
-    Every handled type, in order, with the names of its handlers.
+    Every handled type of Stripe's, in order, with the names of its handlers.
 
     Args:
         registry: by default that of the processor with all installed packages.
     """
     known = discover(import_module(_SERVICE)) if registry is None else registry
-    return {name: [name_of(handler) for handler in known.handlers_for(name)] for name in sorted(known.types)}
+    types = sorted(known.types.difference(FETCHED_TYPES.values()))
+    return {name: [name_of(handler) for handler in known.handlers_for(name)] for name in types}
 
 
 def is_preview(event_type: str) -> bool:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from sluice.contract.document import JsonObject
+from sluice.payments import fetched
 from sluice.payments.event_type import EventType
 from sluice.payments.fact_builder import FactBuilder
 from sluice.payments.facts import Fact, FactKind
@@ -53,7 +54,7 @@ def facts(builder: FactBuilder) -> tuple[Fact, ...]:
             payment_id,
             FactKind.CHARGE,
             namings=builder.metadata_naming,
-            status=PaymentStatus.PAID if is_captured else _status_without_capture(charge, word, builder.verb),
+            status=PaymentStatus.PAID if is_captured else _status_without_capture(builder, word),
             amount=_went_back(builder) if is_captured else None,
             amount_captured=_captured(charge) if is_captured else None,
             amount_released=_let_go(charge) if is_captured else None,
@@ -75,20 +76,27 @@ def _is_captured(builder: FactBuilder) -> bool:
     return builder.verb == "captured" or (whole(builder.object, "amount_captured") or 0) > 0
 
 
-def _status_without_capture(charge: JsonObject, word: str | None, verb: str) -> PaymentStatus | None:
-    if verb == "expired":
+def _status_without_capture(builder: FactBuilder, word: str | None) -> PaymentStatus | None:
+    if builder.verb == "expired":
         return PaymentStatus.EXPIRED
+    tells = _tells_of_progress(builder)
     match word:
-        case "succeeded" if charge.get("refunded") is True:
+        case "succeeded" if builder.object.get("refunded") is True:
             return PaymentStatus.CANCELED  # Stripe calls the release of a hold a refund
-        case "succeeded" if verb in _TELLS_OF_PROGRESS:
+        case "succeeded" if tells:
             return PaymentStatus.AUTHORIZED
-        case "pending" if verb in _TELLS_OF_PROGRESS:
+        case "pending" if tells:
             return PaymentStatus.PROCESSING
-        case "failed" if verb in _TELLS_OF_PROGRESS:
+        case "failed" if tells:
             return PaymentStatus.FAILED
         case _:
             return None
+
+
+def _tells_of_progress(builder: FactBuilder) -> bool:
+    """One that was fetched may be an attempt that others followed, too; where it has no intent, it is the payment."""
+    is_payment = builder.verb == fetched.VERB and identifier(builder.object, "payment_intent") is None
+    return is_payment or builder.verb in _TELLS_OF_PROGRESS
 
 
 def _captured(charge: JsonObject) -> int | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from sluice.payments import fetched
 from sluice.payments.event_type import EventType
 from sluice.payments.fact_builder import FactBuilder
 from sluice.payments.facts import Fact, FactKind, NamedBy, Naming
@@ -81,9 +82,20 @@ def _links(builder: FactBuilder) -> tuple[Fact, ...]:
 
 
 def _status(builder: FactBuilder) -> PaymentStatus | None:
+    if builder.verb == fetched.VERB:
+        return _status_as_fetched(builder)
     if builder.verb == "completed":
         return _COMPLETED_WITH.get(text(builder.object, "payment_status") or "", PaymentStatus.PROCESSING)
     return _BY_VERB.get(builder.verb)
+
+
+def _status_as_fetched(builder: FactBuilder) -> PaymentStatus | None:
+    """Of one that is unpaid the intent knows more: it is not begun, under way, or has failed."""
+    if text(builder.object, "status") == "expired":
+        return PaymentStatus.EXPIRED
+    is_complete = text(builder.object, "status") == "complete"
+    status = _COMPLETED_WITH.get(text(builder.object, "payment_status") or "")
+    return status if is_complete and status is PaymentStatus.PAID else None
 
 
 def _namings(builder: FactBuilder) -> tuple[Naming, ...]:

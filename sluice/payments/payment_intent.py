@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 
+from sluice.payments import fetched
 from sluice.payments.event_type import EventType
 from sluice.payments.fact_builder import FactBuilder
 from sluice.payments.facts import Fact, FactKind
 from sluice.payments.status import PaymentStatus
-from sluice.payments.values import identifier, let_go, text, whole
+from sluice.payments.values import child, identifier, let_go, text, whole
 
 TYPES: Mapping[str, EventType] = {
     "payment_intent.created": EventType("that there is a payment; `pending`"),
@@ -38,6 +39,7 @@ _PASSING: Mapping[str | None, PaymentStatus | None] = {
     "requires_payment_method": None,
     "requires_source": None,
 }
+_WAITING = frozenset({"requires_payment_method", "requires_source"})
 _BY_VERB = {
     "amount_capturable_updated": PaymentStatus.AUTHORIZED,
     "canceled": PaymentStatus.CANCELED,
@@ -53,6 +55,8 @@ def facts(builder: FactBuilder) -> tuple[Fact, ...]:
     if payment_id is None:
         return ()
     status = _status(text(builder.object, "status"), builder.verb)
+    if status is None and _has_failed(builder):
+        status = PaymentStatus.FAILED
     received = whole(builder.object, "amount_received") if status is PaymentStatus.PAID else None
     return (
         builder.fact(
@@ -66,6 +70,12 @@ def facts(builder: FactBuilder) -> tuple[Fact, ...]:
             parent_id=identifier(builder.object, "invoice", "in_"),  # until Basil
         ),
     )
+
+
+def _has_failed(builder: FactBuilder) -> bool:
+    """Whether an intent as it was fetched waits for another payment method: what happened to it no type tells."""
+    is_waiting = builder.verb == fetched.VERB and text(builder.object, "status") in _WAITING
+    return is_waiting and bool(child(builder.object, "last_payment_error"))
 
 
 def _status(own_word: str | None, verb: str) -> PaymentStatus | None:

@@ -11,11 +11,12 @@ from typing import NamedTuple
 
 from sluice.contract.document import Json, JsonObject
 from sluice.contract.event import StripeEvent
+from sluice.payments import fetched
 from sluice.payments.values import child
 
 MOST_WORDS = 8
 """So many words of a second are compared: those that stand last in their order."""
-_PLACES: Mapping[str, int] = {"created": -1, "deleted": 1}
+_PLACES: Mapping[str, int] = {"created": -1, fetched.VERB: -1, "deleted": 1}
 _NOTHING: JsonObject = {}
 
 
@@ -80,8 +81,8 @@ def newest(words: Collection[Word], precedence: Sequence[str]) -> Word:
 
 def last_words(words: Collection[Word], precedence: Sequence[str]) -> Sequence[Word]:
     """
-    At most ``MOST_WORDS``, the last ones: ``created`` before all other types and ``deleted`` after them, then by
-    precedence of the status, then by id.
+    At most ``MOST_WORDS``, the last ones: ``created`` and what was fetched before all other types and ``deleted`` after
+    them, then by precedence of the status, then by id.
     """
     once = {word.stripe_event_id: word for word in words}.values()
     return sorted(once, key=lambda word: _order(word, precedence))[-MOST_WORDS:]

@@ -2,20 +2,13 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sluice.simulator.backoff import SECONDS_FOR_AN_HOUR
 from sluice.simulator.client import Answer, Endpoint, Progress, send
-from sluice.simulator.deliveries import (
-    PLATFORM_PATH,
-    Delivery,
-    Reason,
-    ScenarioRun,
-    as_stripe_sends,
-    with_some_lost,
-)
+from sluice.simulator.deliveries import Delivery, Reason, ScenarioRun, as_stripe_sends
 from sluice.simulator.demo import DemoEvent
-from sluice.simulator.stripe_api.offline_stripe import OfflineStripe
+from sluice.simulator.troubles import Troubles, tell, tell_thin, with_troubles
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +19,7 @@ class DayReport:
     answers: Sequence[Answer]
     seed: int
     lost: Sequence[Delivery] = ()
-    """Webhooks that never come; Stripe's API knows of their events."""
+    """Events that no webhook brings, each once; Stripe's API knows of them."""
 
     @property
     def is_as_expected(self) -> bool:
@@ -67,7 +60,7 @@ async def send_day(
     events: Sequence[DemoEvent],
     seed: int | None = None,
     progress: Progress | None = None,
-    stripe: OfflineStripe | None = None,
+    troubles: Troubles | None = None,
 ) -> DayReport:
     """
     Send one day of payments, a few seconds long, and wait for every answer.
@@ -78,23 +71,30 @@ async def send_day(
         events: the rows that the payments are for, from ``create_demo_events``.
         seed: of every id and of the order of arrival; None: a day that never was before.
         progress: called with each answer as it comes.
-        stripe: learns of every event, and some of them are not delivered; None: all are.
+        troubles: some webhooks never come, each for a reason; None: all come.
     """
     seed = time.time_ns() if seed is None else seed
     deliveries = plan_day(secret, events=events, seed=seed, ends_at=int(time.time()))
-    if stripe is not None:
-        deliveries = with_some_lost(deliveries)
-    lost = [one for one in deliveries if one.reason is Reason.NEVER]
-    answers = await send(
-        Endpoint(gateway_url), [one for one in deliveries if one.reason is not Reason.NEVER], progress=progress
-    )
-    if stripe is not None:
-        _tell(stripe, deliveries)
-    return DayReport(events, answers, seed, lost)
+    if troubles is None:
+        return DayReport(events, await send(Endpoint(gateway_url), deliveries, progress=progress), seed)
+    day = with_troubles(deliveries)
+    answers = await _send_with_troubles(Endpoint(gateway_url), day, troubles, progress)
+    return DayReport(events, answers, seed, [one for one in day if one.is_lost])
 
 
-def _tell(stripe: OfflineStripe, deliveries: Sequence[Delivery]) -> None:
-    """Let Stripe's API know of the day; an organiser's own account is another platform's."""
-    for one in deliveries:
-        if one.path == PLATFORM_PATH and one.reason is not Reason.FORGERY:
-            stripe.happened(one.event.body)
+async def _send_with_troubles(
+    endpoint: Endpoint, day: Sequence[Delivery], troubles: Troubles, progress: Progress | None
+) -> Sequence[Answer]:
+    """Send all that is sent, and let Stripe know of each event when it could have been delivered."""
+    by_trouble = {reason: [one for one in day if one.reason is reason] for reason in (Reason.OUTAGE, Reason.DISABLED)}
+    rest = [one for one in day if one.reason not in by_trouble]
+    tell_thin(troubles.stripe, rest)
+    answers = await send(endpoint, [one for one in rest if one.is_posted], progress=progress)
+    tell(troubles.stripe, rest)
+    async with troubles.endpoint_disabled():
+        tell(troubles.stripe, by_trouble[Reason.DISABLED])
+    async with troubles.ingest_away():
+        at_once = replace(endpoint, in_real_time=False)
+        refused = await send(at_once, by_trouble[Reason.OUTAGE], progress=progress)
+        tell(troubles.stripe, by_trouble[Reason.OUTAGE])
+    return [*answers, *refused]

@@ -11,6 +11,7 @@ from sluice.simulator.catalog import SCENARIOS, Account, play
 PLATFORM_PATH = "/api/stripe-webhook"
 REFUSED = 400
 ACCEPTED = 200
+AWAY = 503
 
 _DAY_SECONDS = 2.5
 _DISORDER_SECONDS = 0.6
@@ -20,8 +21,6 @@ _LATE = 0.04
 _BACKWARDS = "declined_then_paid"
 _FORGED_SCENARIO = "checkout_paid"
 _VICTIM = "declined"
-_ALL_LOST = "connected_paid"
-_LAST_WORD_LOST = "refund_full"
 
 
 class Reason(Enum):
@@ -35,6 +34,12 @@ class Reason(Enum):
     """A person presses Resend when all is long over."""
     NEVER = "never delivered"
     """Stripe knows of it, and no webhook ever brings it."""
+    OUTAGE = "sent while ingest was away"
+    """No service took it in, and Stripe's next attempt is an hour away."""
+    DISABLED = "endpoint disabled"
+    """Stripe sends nothing to a disabled endpoint, and never sends later what it skipped."""
+    THIN = "sent as thin event"
+    """The destination gets thin events: no webhook brings this body, and Stripe must be asked for it."""
     FORGERY = "forgery"
     """Not Stripe at all: a free ticket, signed with a guessed secret."""
 
@@ -57,12 +62,22 @@ class Delivery:
     @property
     def expected_http_status(self) -> int:
         """The status that Sluice must answer with."""
-        return REFUSED if self.reason is Reason.FORGERY else ACCEPTED
+        return {Reason.FORGERY: REFUSED, Reason.OUTAGE: AWAY}.get(self.reason, ACCEPTED)
 
     @property
     def is_retried(self) -> bool:
-        """Whether the sender tries again after an answer that is not 2xx; a forger does not."""
-        return self.reason is not Reason.FORGERY
+        """Whether the sender tries again while the day lasts; a forger does not, and after an outage Stripe is late."""
+        return self.reason not in (Reason.FORGERY, Reason.OUTAGE)
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether no webhook brings it, so that only Stripe's API can tell."""
+        return self.reason is Reason.OUTAGE or not self.is_posted
+
+    @property
+    def is_posted(self) -> bool:
+        """Whether a webhook with this very body is sent at all."""
+        return self.reason not in (Reason.NEVER, Reason.DISABLED, Reason.THIN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,18 +106,6 @@ class ScenarioRun:
 def split_secrets(secret: str) -> tuple[str, ...]:
     """The secrets of a comma-separated setting."""
     return tuple(part.strip() for part in secret.split(",") if part.strip())
-
-
-def with_some_lost(deliveries: Iterable[Delivery]) -> Sequence[Delivery]:
-    """The same day, of which some webhooks never come: all of one scenario, and of another its last word."""
-    day = list(deliveries)
-    last_word = max((one.event.created, one.event.stripe_event_id) for one in day if one.scenario == _LAST_WORD_LOST)
-    return [
-        replace(one, reason=Reason.NEVER)
-        if one.scenario == _ALL_LOST or (one.event.created, one.event.stripe_event_id) == last_word
-        else one
-        for one in day
-    ]
 
 
 def in_order(run: ScenarioRun, *, seed: str, ends_at: int) -> Sequence[Delivery]:

@@ -12,3 +12,10 @@ WHERE w.stripe_event_id = ANY ($1::text[]);
 SELECT id::text AS id, payment_status
 FROM events
 WHERE id = ANY (SELECT sluice_event_key(wanted) FROM unnest($1::text[]) AS wanted);
+
+-- read_found --
+-- $1 keys of webhook_logs. Those that were found at Stripe, how, and whether they are processed.
+SELECT f.stripe_event_id, f.source, w.processed
+FROM webhook_found AS f
+INNER JOIN webhook_logs AS w ON f.stripe_event_id = w.stripe_event_id
+WHERE f.stripe_event_id = ANY ($1::text[]);

@@ -25,7 +25,11 @@ async def test_a_postgresql_that_dies_in_the_demonstration_leaves_the_stack_up(
 
     console = Console(record=True, width=200)
     stack = SimpleNamespace(
-        hint=SignatureHint(lambda _: None), database_url="", gateway_url="", webhook_secret="whsec_x", stripe=None
+        hint=SignatureHint(lambda _: None),
+        database_url="",
+        gateway_url="",
+        webhook_secret="whsec_x",
+        troubles=lambda: None,
     )
     monkeypatch.setattr(run, "run_demo", die)
     await run._demonstrate(cast("Stack", stack), Screen(console))

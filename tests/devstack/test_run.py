@@ -126,6 +126,21 @@ def test_it_ends_cleanly_and_finds_its_data_again_even_after_a_kill(folder: Path
         assert third.end(signal.SIGTERM)[0] == 0
 
 
+def test_the_day_shows_that_what_no_webhook_brought_was_found(folder: Path) -> None:
+    """Each trouble has its line: all that was missing is found and has taken effect; 80 columns hold both tables."""
+    with running(folder, DEMO="1") as run:
+        run.wait_for(UP)
+        run.wait_for(re.compile(r"(sent as thin event .*)"))
+        told = run.output[run.output.index("What became of each scenario") :]
+        told = told[: told.index("\n", told.index("sent as thin event"))]
+        lines = {line.split("  ")[0].strip(): line for line in told.splitlines()}
+        for trouble in ("never delivered", "sent while ingest was away", "endpoint disabled", "sent as thin event"):
+            assert re.search(r"reconciler's (list|fetch) \d+ .* (\d+) of \2 +ok$", lines[trouble].rstrip()), told
+        assert " NO" not in told
+        assert max(len(line.rstrip()) for line in told.splitlines()) <= 80, told
+        assert run.end()[0] == 0
+
+
 def test_a_second_run_in_the_same_folder_says_so_and_stops(folder: Path) -> None:
     """Two supervisors would fight over one data folder."""
     used = StackFolder(folder)

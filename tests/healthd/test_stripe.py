@@ -57,6 +57,15 @@ def test_a_reconciler_without_a_key_is_a_finding() -> None:
     assert {finding.reason for finding in findings} == {Reason.STRIPE_API_REFUSED}
 
 
+@pytest.mark.parametrize(("seconds", "reasons"), [(299.0, set()), (301.0, {Reason.CANARY_SILENT})])
+def test_pings_without_an_echo_degrade(seconds: float, reasons: set[Reason]) -> None:
+    """Of several replicas one pings."""
+    service = ServiceSeen((REPLICA, replace(REPLICA, ping_waits_seconds=seconds)))
+    findings = service_findings("reconciler", seen(service))
+    assert {finding.reason for finding in findings} == reasons
+    assert judge(findings).status is (Status.DEGRADED if reasons else Status.HEALTHY)
+
+
 async def test_the_tables_are_read_as_they_are_meant(database: Database, own: Database) -> None:
     """An account that left, and one that is listed no more, are no gap; the one furthest behind counts."""
     assert await look_at_stripe(own, within_seconds=SECONDS) == StripeSeen()

@@ -65,11 +65,12 @@ ALLOWED = {
     ],
     "sluice_reconciler": [
         "INSERT INTO webhook_logs (stripe_event_id, webhook_type, verified_by) VALUES ('evt_2', 'a.b', 'api')",
-        "SELECT body FROM webhook_logs WHERE stripe_event_id = 'evt_1'",
+        "SELECT body, outcome FROM webhook_logs WHERE stripe_event_id = 'evt_1'",
         "INSERT INTO reconcile_account (livemode, account, complete_until) VALUES (false, 'platform', now())",
         "UPDATE reconcile_lease SET holder = 'me', until = now()",
         "INSERT INTO webhook_found (stripe_event_id, source) VALUES ('evt_1', 'reconcile')",
         "UPDATE thin_fetch SET tries = 1, next_try_at = now()",
+        "INSERT INTO backfill_walk VALUES (false, 'platform', 'charges', now(), now(), NULL, 0, 0, 0)",
         "SELECT sluice_settle_thin('evt_1', 'fetched', NULL)",
         "SELECT * FROM sluice_connected_accounts()",
         "SELECT max(ended_at) FROM health_verdict WHERE status = 'unhealthy'",
@@ -359,7 +360,7 @@ async def test_the_public_sees_nothing_of_sluices(supabase_url: str) -> None:
             "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
         )
     ]
-    assert len(tables) == 21
+    assert len(tables) == 22
     for role in ("anon", "authenticated"):
         for statement in [
             *(f"SELECT FROM {table}" for table in tables),

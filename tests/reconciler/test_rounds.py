@@ -14,6 +14,7 @@ from sluice.postgres.pool import Database
 from sluice.simulator.stripe_api.answers import Refusal
 from sluice.simulator.stripe_api.faults import Fault
 from sluice.simulator.stripe_api.offline_stripe import PLATFORM_ACCOUNT
+from tests.metrics import counted
 from tests.reconciler.passing import HOUR, PLATFORM, Reconciling, account_row, logged, reconciling
 from tests.stripe_world import bare_event, offline_stripe
 from tests.waiting import until
@@ -77,6 +78,8 @@ async def test_an_account_without_access_holds_up_no_other(made: Reconciling) ->
         await until(lambda: _is_logged(made.database, "evt_1"))
     row = await account_row(made.database, OURS)
     assert (row["problem"], row["passed_at"]) == ("account_closed", None)
+    assert counted("reconcile_complete_until_timestamp_seconds", mode="test", account="platform")
+    assert counted("reconcile_complete_until_timestamp_seconds", mode="test", account="acct_1") is None
 
 
 async def test_an_account_that_hangs_holds_up_no_other(made: Reconciling) -> None:

@@ -113,6 +113,39 @@ async def test_retry_after_is_obeyed() -> None:
     assert len(world.requests) == 3
 
 
+@pytest.mark.parametrize(
+    "fault", [Fault(is_cut_off=True), broken(), Fault(Refusal(409, "in progress", "idempotency_error"))]
+)
+async def test_a_change_whose_answer_is_lost_is_made_once_and_answered_again(fault: Fault) -> None:
+    """The first answer comes again, with the secret that Stripe shows only there."""
+    world, budget = offline_stripe(), PausesNoted()
+    world.faults.add([fault])
+    async with asking(world, budget=budget) as api:
+        answer = await api.post("/v1/webhook_endpoints", {"url": "https://pay.example/"})
+    assert [one["id"] for one in world.endpoints[False].values()] == [answer.document["id"]]
+    assert str(answer.document["secret"]).startswith("whsec_")
+    assert (len(world.requests), budget.pauses) == (2, [1])
+
+
+async def test_two_changes_alike_are_two() -> None:
+    """The idempotency key is of one call, not of what it says."""
+    world = offline_stripe()
+    async with asking(world) as api:
+        for _ in range(2):
+            await api.post("/v1/webhook_endpoints", {"url": "https://pay.example/"})
+    assert len(world.endpoints[False]) == 2
+
+
+async def test_a_change_that_never_gets_an_answer_is_told_at_last() -> None:
+    """And was made once."""
+    world, budget = offline_stripe(), PausesNoted()
+    world.faults.hold(Fault(is_cut_off=True))
+    async with asking(world, budget=budget) as api:
+        with pytest.raises(StripeUnavailable):
+            await api.post("/v1/webhook_endpoints", {"url": "https://pay.example/"})
+    assert (len(world.requests), len(world.endpoints[False])) == (4, 1)
+
+
 async def test_a_limit_that_stays_is_told_at_last() -> None:
     """When Stripe goes on refusing, the caller learns of it, with Stripe's reason."""
     world = offline_stripe()

@@ -1,3 +1,6 @@
+from collections.abc import Mapping
+from dataclasses import replace
+
 import asyncpg
 import pytest
 
@@ -6,6 +9,7 @@ from sluice.simulator.client import Answer, Attempt
 from sluice.simulator.day import DayReport, plan_day
 from sluice.simulator.deliveries import PLATFORM_PATH, Reason
 from sluice.simulator.demo import create_demo_events
+from sluice.simulator.healing import learn_healings
 from sluice.simulator.report import await_fates, build_table, learn_fates
 from tests.ops.rows import Connection, connected
 
@@ -131,6 +135,41 @@ async def test_a_day_that_went_wrong_is_never_told_well(database_url: str, harm:
         await log_all(connection, day)
         await connection.execute(harm)
         assert not any(fate.is_well for fate in await learn_fates(connection, day))
+
+
+async def a_lost_webhook(connection: Connection) -> DayReport:
+    """A day that went well but for its last webhook, which was not delivered; nothing has found it yet."""
+    day = await a_day(connection)
+    await log_all(connection, day)
+    delivered = [answer.delivery for answer in day.answers if answer.delivery.reason is not Reason.FORGERY]
+    lost = replace(next(one for one in delivered if one.path == PLATFORM_PATH), reason=Reason.NEVER)
+    kept = [answer for answer in day.answers if answer.delivery.event is not lost.event]
+    return replace(day, answers=kept, lost=[lost])
+
+
+@pytest.mark.parametrize(
+    ("source", "harm", "found_by", "is_well"),
+    [
+        ("reconcile", "", {"reconcile": 1}, True),
+        ("thin", "", {"thin": 1}, True),
+        ("reconcile", "UPDATE webhook_logs SET processed = false", {"reconcile": 1}, False),
+        ("reconcile", "UPDATE events SET payment_status = 'pending'", {"reconcile": 1}, False),
+        ("reconcile", "DELETE FROM webhook_found", {}, False),
+    ],
+)
+async def test_a_lost_webhook_is_healed_when_it_is_found_and_has_its_effect(
+    database_url: str, source: str, harm: str, found_by: Mapping[str, int], is_well: bool
+) -> None:
+    """Not found, not processed, or without the status that it leads to: each one shows."""
+    async with connected(database_url) as connection:
+        day = await a_lost_webhook(connection)
+        key = day.lost[0].event.stripe_event_id
+        await connection.execute("UPDATE webhook_logs SET verified_by = 'api' WHERE stripe_event_id = $1", key)
+        await connection.execute("INSERT INTO webhook_found (stripe_event_id, source) VALUES ($1, $2)", key, source)
+        if harm:
+            await connection.execute(harm)
+        (healing,) = await learn_healings(connection, day, await learn_fates(connection, day))
+    assert (healing.missing, healing.found_by, healing.is_well) == (1, found_by, is_well)
 
 
 async def test_a_forgery_that_got_in_shows(database_url: str) -> None:

@@ -139,6 +139,21 @@ async def test_faults_come_in_order_and_end() -> None:
         assert (await client.v1.events.list_async()).data[0].id == "evt_0"
 
 
+async def test_an_idempotency_key_gives_the_first_answer_again_and_is_for_one_request() -> None:
+    """The same request changes nothing a second time; another one under the same key is refused."""
+    world = offline_stripe()
+    options: stripe.RequestOptions = {"idempotency_key": "once"}
+    async with library(world) as client:
+        make = client.v1.webhook_endpoints.create_async
+        first, again = [
+            await make({"url": "https://pay.example/", "enabled_events": ["charge.failed"]}, options) for _ in range(2)
+        ]
+        with pytest.raises(stripe.IdempotencyError):
+            await make({"url": "https://other.example/", "enabled_events": ["charge.failed"]}, options)
+    assert (first.id, first.secret) == (again.id, again.secret)
+    assert len(world.endpoints[False]) == 1
+
+
 async def test_a_late_answer_is_late() -> None:
     """A slow request is answered, and not before its time."""
     world = world_of(1)

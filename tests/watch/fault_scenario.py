@@ -36,6 +36,7 @@ SETTINGS: Mapping[str, str] = {
     "ACK_WAIT_SECONDS": "2",  # what is not answered comes again before the test ends
     "HANDLER_SECONDS": "0.6",
     "LOCK_SECONDS": "0.3",
+    "CANARY_SECONDS": "5",
 }
 RUSH = 300
 """Webhooks at once: more than a processor fetches in one go."""
@@ -60,6 +61,7 @@ class FaultScenario:
         """Let it pass, to the end."""
         row = await books.fetchval("INSERT INTO events (name) VALUES ('paid amid faults') RETURNING id::text")
         scenario = cls(stack, prometheus, books, Traffic(stack.gateway_url, stack.webhook_secret, [row]))
+        await scenario.see("max(endpoint_ping_echo_timestamp_seconds) > 0")
         await scenario.a_day_of_payments()
         await scenario.some_never_arrive()
         await scenario.odd_ones()

@@ -12,6 +12,7 @@ import pytest
 import pytest_asyncio
 
 from devstack.options import Options
+from devstack.ports import free_port
 from devstack.stack import Stack
 from tests.devstack.folders import reachable_folder
 from tests.watch import grafana
@@ -68,7 +69,7 @@ async def watched() -> AsyncIterator[Watched]:
 @asynccontextmanager
 async def _stack() -> AsyncIterator[Stack]:
     with reachable_folder() as folder:
-        async with Stack(Options(folder=folder / "local", port=0, extra=SETTINGS)) as stack:
+        async with Stack(Options(folder=folder / "local", port=free_port(), extra=SETTINGS)) as stack:
             yield stack
 
 

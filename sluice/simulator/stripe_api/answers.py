@@ -63,6 +63,16 @@ def invalid(message: str, param: str) -> Refusal:
     return Refusal(400, message, param=param)
 
 
+def reused(key: str) -> Refusal:
+    """An idempotency key that came with another request before."""
+    return Refusal(
+        400,
+        "Keys for idempotent requests can only be used with the same parameters they were first used with. Try using a "
+        f"key other than '{key}' if you meant to execute a different request.",
+        type="idempotency_error",
+    )
+
+
 def refused(refusal: Refusal) -> web.Response:
     """The refusal as Stripe sends it."""
     error: dict[str, Json] = {"message": refusal.message, "type": refusal.type}

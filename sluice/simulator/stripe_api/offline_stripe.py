@@ -52,6 +52,15 @@ class Caller:
             raise without_right(self.key.text, right)
 
 
+@dataclass(frozen=True, slots=True)
+class KeptAnswer:
+    """The first answer to a request with an idempotency key, for when it comes again."""
+
+    asked: bytes
+    """Path and body, by which another request under the same key is told."""
+    document: JsonObject = field(repr=False)
+
+
 class OfflineStripe:
     """
     Everything that Stripe knows.
@@ -73,6 +82,7 @@ class OfflineStripe:
         self.endpoints: dict[bool, dict[str, JsonObject]] = {True: {}, False: {}}
         self.destinations: dict[bool, dict[str, JsonObject]] = {True: {}, False: {}}
         self.destination_secrets: dict[str, str] = {}
+        self.answers_by_key: dict[tuple[tuple[bool, str | None], str], KeptAnswer] = {}
 
     def caller(self, authorization: str, account: str | None) -> Caller:
         """Find the account of a request. Raises Refusal."""

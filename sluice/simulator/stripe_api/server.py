@@ -10,10 +10,10 @@ from typing import TypeAlias
 from aiohttp import web
 
 from sluice.contract.document import Json, JsonObject
-from sluice.simulator.stripe_api.answers import Refusal, answered, invalid, not_found, refused
+from sluice.simulator.stripe_api.answers import Refusal, answered, invalid, not_found, refused, reused
 from sluice.simulator.stripe_api.faults import Fault
 from sluice.simulator.stripe_api.listing import Listing, StoredListing
-from sluice.simulator.stripe_api.offline_stripe import PLATFORM_ACCOUNT, Caller, OfflineStripe
+from sluice.simulator.stripe_api.offline_stripe import PLATFORM_ACCOUNT, Caller, KeptAnswer, OfflineStripe
 from sluice.simulator.stripe_api.ping import ping
 from sluice.simulator.stripe_api.query import Wanted, read
 
@@ -80,29 +80,45 @@ def _route(stripe: OfflineStripe, method: str, path: str, handler: Handler) -> w
 
     async def answer(request: web.Request) -> web.StreamResponse:
         stripe.requests.append(request.path_qs)
-        fault = stripe.faults.next(request.path)
-        if fault is not None and (spoiled := await _spoil(fault, request)) is not None:
-            return spoiled
-        try:
-            account = request.headers.get("Stripe-Account") or request.headers.get("Stripe-Context")
-            caller = stripe.caller(request.headers.get("Authorization", ""), account)
-            return answered(await handler(request, caller))
-        except Refusal as refusal:
-            return refused(refusal)
+        fault = stripe.faults.next(request.path) or Fault()
+        await asyncio.sleep(fault.late_seconds)
+        if fault.refusal is not None:
+            return refused(fault.refusal)
+        response = await _respond(stripe, request, handler)
+        return await _cut_off(request, response) if fault.is_cut_off else response
 
     return web.route(method, path, answer)
 
 
-async def _spoil(fault: Fault, request: web.Request) -> web.StreamResponse | None:
-    """Let a request go wrong; None: it was only late."""
-    await asyncio.sleep(fault.late_seconds)
-    if fault.refusal is not None:
-        return refused(fault.refusal)
-    if not fault.is_cut_off:
-        return None
-    response = web.StreamResponse(headers={"Content-Length": "1000", "Content-Type": "application/json"})
+async def _respond(stripe: OfflineStripe, request: web.Request, handler: Handler) -> web.Response:
+    try:
+        account = request.headers.get("Stripe-Account") or request.headers.get("Stripe-Context")
+        caller = stripe.caller(request.headers.get("Authorization", ""), account)
+        return answered(await _once(stripe, request, caller, handler))
+    except Refusal as refusal:
+        return refused(refusal)
+
+
+async def _once(stripe: OfflineStripe, request: web.Request, caller: Caller, handler: Handler) -> JsonObject:
+    """Handle a request; one that comes again under its idempotency key gets the first answer, and changes nothing."""
+    key = request.headers.get("Idempotency-Key")
+    if request.method != "POST" or key is None:
+        return await handler(request, caller)
+    asked = request.path_qs.encode() + b"\n" + await request.read()
+    first = stripe.answers_by_key.get((caller.scope, key))
+    if first is None:
+        first = stripe.answers_by_key[caller.scope, key] = KeptAnswer(asked, await handler(request, caller))
+    if first.asked != asked:
+        raise reused(key)
+    return first.document
+
+
+async def _cut_off(request: web.Request, whole: web.Response) -> web.StreamResponse:
+    """Send the start of an answer, and let the connection break."""
+    body = whole.body if isinstance(whole.body, bytes) else b""
+    response = web.StreamResponse(headers={"Content-Length": str(len(body)), "Content-Type": "application/json"})
     await response.prepare(request)
-    await response.write(b'{"object":"list","data":[')
+    await response.write(body[: len(body) // 2])
     if request.transport is not None:
         request.transport.abort()
     return response
@@ -144,7 +160,8 @@ class _Answers:
 
         async def answer(request: web.Request, caller: Caller) -> JsonObject:
             caller.needs(right)
-            return _list(request, self._listing(caller, kind), oldest=_EVERYTHING)
+            listed = _list(request, self._listing(caller, kind), oldest=_EVERYTHING)
+            return _without_ended(listed) if kind == "subscription" and request.query.get("status") != "all" else listed
 
         return answer
 
@@ -223,6 +240,13 @@ def _list(request: web.Request, listing: Listing, *, oldest: int) -> JsonObject:
     page = listing.page(read(request.query, list(request.query.items())), oldest=oldest)
     documents = [entry.document for entry in page.entries]
     return {"object": "list", "url": request.path, "has_more": page.has_more, "data": documents}
+
+
+def _without_ended(listed: JsonObject) -> JsonObject:
+    """As Stripe lists subscriptions where the request names no status."""
+    entries = listed["data"]
+    found = entries if isinstance(entries, list) else []
+    return {**listed, "data": [one for one in found if isinstance(one, Mapping) and one.get("status") != "canceled"]}
 
 
 def _all(request: web.Request, documents: Sequence[JsonObject]) -> JsonObject:

@@ -3,7 +3,7 @@
 import time
 
 from processor import metrics
-from sluice.contract.thin import PING
+from sluice.contract.thin import GENERATION_FAILURE, PING
 from sluice.inbox.operations import read_states
 from sluice.inbox.states import State
 from sluice.registry import handles
@@ -46,6 +46,13 @@ async def test_a_thin_event_that_no_handler_takes_costs_no_fetch(harness: Harnes
     await harness.take(message)
     assert (await harness.row(message.event))["outcome"] == "ignored"
     assert await harness.database.fetch(WAITING) == []
+
+
+async def test_an_event_that_stripe_failed_to_make_waits_for_its_object(harness: Harness) -> None:
+    """No handler takes the failure's own type; what is fetched has another."""
+    [message] = await harness.recorded(thin_event("evt_thin_1", GENERATION_FAILURE))
+    await harness.take(message)
+    assert await state_of(harness, "evt_thin_1") is State.FETCHING
 
 
 async def test_a_type_of_the_second_api_waits_for_a_handler_of_that_very_name(harness: Harness) -> None:

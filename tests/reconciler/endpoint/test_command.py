@@ -235,6 +235,17 @@ async def test_a_new_endpoints_secret_goes_into_the_named_file_alone(tmp_path: P
     assert result.exit_code == 0, result.output
 
 
+async def test_a_cut_answer_to_a_creation_loses_no_secret_and_creates_nothing_twice(tmp_path: Path) -> None:
+    """The call is repeated under its idempotency key."""
+    world, path = offline_stripe(), tmp_path / "secret"
+    async with doctor(world) as run:
+        world.faults.add([Fault(), Fault(), Fault(is_cut_off=True)])
+        result = await run("--fix", "--yes", "--secret-file", str(path))
+    assert result.exit_code == 0, result.output
+    assert len(world.endpoints[False]) == 1
+    assert path.read_text().startswith("whsec_offline")
+
+
 async def test_without_a_file_for_its_secret_no_endpoint_is_created() -> None:
     """Stripe shows the secret once."""
     world = offline_stripe()
@@ -252,11 +263,12 @@ async def test_without_a_file_for_its_secret_no_endpoint_is_created() -> None:
 async def test_a_creation_that_fails_leaves_no_file_and_says_what_is_known(
     tmp_path: Path, fault: Fault | None, words: str
 ) -> None:
-    """A cut answer, and a key that may only read."""
+    """Answers that are cut each time, and a key that may only read."""
     rights = None if fault else frozenset({"rak_webhook_read"})
     world, path = OfflineStripe([Key(TEST_KEY, rights)]), tmp_path / "secret"
     async with doctor(world) as run:
-        world.faults.add([Fault(), Fault(), fault] if fault else [])
+        world.faults.add([Fault(), Fault()] if fault else [])
+        world.faults.hold(fault)
         result = await run("--fix", "--yes", "--secret-file", str(path))
     assert result.exit_code == 1
     assert words in " ".join(result.stderr.split())

@@ -79,6 +79,15 @@ async def test_an_endpoint_that_is_disabled_and_enabled_again() -> None:
         assert (counted("endpoint_last_look_timestamp_seconds", mode="test") or 0) > 1_700_000_000
 
 
+async def test_a_destination_for_pings_alone_does_not_hide_a_disabled_endpoint() -> None:
+    """Stripe sends nothing that happens, and the gauge says so."""
+    world = offline_stripe()
+    async with watching(world) as watched:
+        register(world, endpoint(status="disabled"), destination(enabled_events=["v2.core.event_destination.ping"]))
+        assert "disabled" in await watched.look()
+        assert counted("endpoint_enabled", mode="test") == 0
+
+
 async def test_a_secret_that_is_rolled() -> None:
     """The new one is unproven until it has verified a webhook."""
     world = offline_stripe()

@@ -8,6 +8,8 @@ import orjson
 import pytest
 import pytest_asyncio
 
+from sluice.contract.document import Json
+from sluice.contract.thin import GENERATION_FAILURE
 from sluice.inbox.operations import Decision, read_states, replay_ended
 from sluice.inbox.states import State
 from sluice.postgres.pool import Database
@@ -270,3 +272,23 @@ async def _ends_what_waits_for_a_lock(database: Database) -> bool:
         " WHERE datname = current_database() AND wait_event_type = 'Lock'"
     )
     return bool(ended)
+
+
+async def test_the_object_of_an_event_that_stripe_failed_to_make_is_fetched(made: Fetching) -> None:
+    """It is recorded as it is now, under a key that no event of Stripe's has."""
+    made.world.put_object(intent(), PLATFORM)
+    await made.wait(thin(type=GENERATION_FAILURE))
+    await made.run()
+    (row,) = await made.database.fetch("SELECT * FROM webhook_logs WHERE webhook_type = 'payment_intent.fetched'")
+    assert row["verified_by"] == "api"
+    assert row["stripe_event_id"].startswith("evt_fetched_pi_1~")
+    assert await made.outcome() == FETCHED
+
+
+async def test_a_failure_over_an_object_without_a_payment_ends_unfetchable(made: Fetching) -> None:
+    """There is nothing that Sluice could settle by it."""
+    made.world.put_object({"id": "cus_1", "object": "customer", "created": NOW}, PLATFORM)
+    about: Json = {"id": "cus_1", "type": "customer", "url": "/v1/customers/cus_1"}
+    await made.wait(thin(type=GENERATION_FAILURE, related_object=about))
+    await made.run()
+    assert await made.outcome() == UNFETCHABLE

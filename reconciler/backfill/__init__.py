@@ -1,0 +1,1 @@
+"""Objects of an account's past, listed at Stripe and recorded as they are now."""
