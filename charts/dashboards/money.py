@@ -239,7 +239,7 @@ PROMISES = Row(
             runbook="a-promise-is-not-kept",
             queries=(
                 Query(_IN_TIME, "effect within 5 s"),
-                Query(f"avg_over_time((time() - {_COMPLETE_UNTIL} <= bool 300)[1h:30s])", "reconciled within 5 min"),
+                Query(f"avg_over_time((time() - {_COMPLETE_UNTIL} <= bool 300)[1h:10s])", "reconciled within 5 min"),
             ),
             unit="percentunit",
             levels=(Level(0.999, Colour.GOOD),),
