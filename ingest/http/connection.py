@@ -11,8 +11,9 @@ connections are closed when a newcomer needs their room. A client that leaves, a
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, Protocol, cast
 
 from aiohttp import StreamReader, web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -25,9 +26,6 @@ from ingest.http.idle_connections import Wait, address_of
 from ingest.http.responses import Answer, Response, refusal
 from ingest.rate_limited_log import RATE_LIMITED_LOG
 from sluice.failures import Defect
-
-if TYPE_CHECKING:
-    from ingest.http.server import PublicServer
 
 _LINGER_SECONDS = 2.0
 _LINE_BYTES = 8190
@@ -49,14 +47,28 @@ class ConnectionLimits:
     """How long a client may leave more answers unread than its and our buffers hold."""
 
 
+class Host(Protocol):
+    """The server of ``web`` that takes clients in, as a connection sees it."""
+
+    fast_path: FastPath | None
+    is_draining: Callable[[], bool]
+
+    @property
+    def is_full(self) -> bool:
+        """Whether one more client is one too many."""
+
+    def make_room(self) -> bool:
+        """Close a few connections that wait for their clients; whether a newcomer fits now."""
+
+
 class GuardedConnection(web.RequestHandler):
     """One client's connection, with deadlines on its first request and on its reading."""
 
     __slots__ = ("_deaf", "_fast_path", "_is_on_fast_path", "_limits", "_public_server", "_silent", "address")
 
-    def __init__(self, server: "PublicServer", limits: ConnectionLimits, *, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, server: Host, limits: ConnectionLimits, *, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(
-            server,
+            cast("web.Server", server),
             loop=loop,
             keepalive_timeout=limits.keepalive_seconds,
             lingering_time=_LINGER_SECONDS,
