@@ -23,10 +23,12 @@ def _metric(name: str) -> float:
 async def test_a_hundred_tasks_share_ten_connections_without_timeout_or_leak(empty_database_url: str) -> None:
     """While they wait the metrics say so; afterwards every connection is idle again."""
     seen: set[tuple[bool, float]] = set()
+    all_ten = asyncio.Barrier(10)
 
     async def work(database: Database) -> None:
-        async with database.acquire(within_seconds=10) as connection:
-            await connection.execute("SELECT pg_sleep(0.01)")
+        async with database.acquire(within_seconds=30) as connection:
+            await connection.execute("SELECT 1")
+            await all_ten.wait()
             seen.add((_metric("postgres_pool_waiters") > 0, _metric('postgres_pool_connections{state="busy"}')))
 
     timeouts = _metric("postgres_pool_acquire_timeouts_total")

@@ -161,6 +161,7 @@ class FaultScenario:
 
     async def a_message_is_lost(self) -> None:
         """JetStream forgot one; the relay sees that the consumer has passed it."""
+        await self.see("processor_direct == 0")  # else the processor takes it from PostgreSQL before the relay looks
         await self.books.execute(
             "UPDATE webhook_logs SET processed = false, outcome = NULL, published_at = now() - interval '1 minute', "
             "next_attempt_at = now() WHERE id = (SELECT max(id) FROM webhook_logs WHERE processed)"

@@ -56,7 +56,7 @@ async def test_a_processor_ahead_of_its_migration_burns_no_attempt(
             await relay.publish(early)
             await until(lambda: _says(admin_port, "waits_for_migration"))
             await until(lambda: _is_in_outage(admin_port))
-            assert await _readiness(admin_port) == (503, "run sluice migrate")
+            await until(lambda: _asks_for_the_migration(admin_port))
             await own_harness.database.execute("ALTER FUNCTION not_yet_there RENAME TO sluice_claim_batch")
             await until(lambda: processes.are_settled([early]))
             assert not await _says(admin_port, "waits_for_migration")
@@ -193,6 +193,10 @@ async def _readiness(port: int) -> tuple[int, str]:
     async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{port}/readyz?verbose") as answer:
         reason = next((line for line in (await answer.text()).splitlines() if "first_contact" in line), "")
         return answer.status, reason.rpartition("; ")[2]
+
+
+async def _asks_for_the_migration(admin_port: int) -> bool:
+    return await _readiness(admin_port) == (503, "run sluice migrate")
 
 
 async def _is_ready(port: int) -> bool:
