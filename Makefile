@@ -10,11 +10,12 @@ PYTHON ?= $(shell sh devstack/find-python)
 run: $(BIN)/sluice
 	@exec $(BIN)/python -m devstack
 
-## test: run all tests, on the same embedded parts; two files at a time (WORKERS=0: one; ARGS="tests/payments -k refund": some)
+## test: run all tests, on the same embedded parts; two files at a time, then those that want the machine to themselves
 WORKERS ?= 2
 .PHONY: test
 test: $(BIN)/sluice $(VENV)/.test
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not alone" $(ARGS) || [ $$? -eq 5 ]
+	@$(BIN)/python -m pytest -m alone $(ARGS) || [ $$? -eq 5 ]
 
 ## check: format, lint, types, layers, spelling, prose, generated code
 .PHONY: check

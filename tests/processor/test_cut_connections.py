@@ -24,6 +24,7 @@ from tests.processor.test_lost_connection import with_own_end
 from tests.proxy import Proxy
 from tests.waiting import until
 
+pytestmark = pytest.mark.alone
 CUT_SECONDS = 0.4
 CUT_FOR_SECONDS = 15.0
 INNOCENTS = 200
@@ -75,7 +76,7 @@ async def test_answers_that_end_in_their_middle_charge_no_innocent(
             proxy.halves_every = 20
             for start in range(0, HALVED, TOGETHER):
                 await relay.publish(*events[start : start + TOGETHER])
-                await until(partial(processes.are_settled, events[: start + TOGETHER]), within_seconds=60)
+                await until(partial(processes.are_settled, events[: start + TOGETHER]), within_seconds=100)
             proxy.halves_every = None
             assert await _charged(harness, events) == 0
             await relay.publish(culprit)

@@ -19,6 +19,7 @@ from tests.processor.processes import Processes
 from tests.processor.relay import open_relay
 from tests.waiting import until
 
+pytestmark = pytest.mark.alone
 INNOCENTS = 1_000
 TOGETHER = 25
 BAD = 8

@@ -21,6 +21,8 @@ from tests.processor.processes import Processes
 from tests.processor.relay import open_relay
 from tests.waiting import listens, until
 
+pytestmark = pytest.mark.alone
+
 
 @pytest_asyncio.fixture
 async def processes(harness: Harness, database_url: str, nats_url: str) -> AsyncIterator[Processes]:
