@@ -93,7 +93,7 @@ async def _has_no_pull(nats_url: str) -> bool:
     client = await nats.connect(nats_url)
     consumer = await client.jetstream().consumer_info(STREAM, CONSUMER)
     await client.close()
-    return consumer.num_waiting == 0
+    return bool(consumer.num_waiting == 0)
 
 
 def _of_organiser(one: StripeEvent, name: str) -> StripeEvent:
