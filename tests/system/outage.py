@@ -47,7 +47,7 @@ _COMPLETE, _GAP = "reconcile_complete_until_timestamp_seconds", "reconcile_gap_e
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What came of one outage; seconds since ingest was ready again."""
+    """Figures of one outage; seconds since ingest was ready again."""
 
     sent: int
     missed: int
