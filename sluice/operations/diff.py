@@ -1,4 +1,4 @@
-"""What a run of handlers would change, as values that can be shown and sent; pure, no I/O."""
+"""The difference that a run of handlers would make, as values that can be shown and sent; pure, no I/O."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -11,7 +11,7 @@ JsonValue: TypeAlias = "str | int | float | bool | Sequence[JsonValue] | Mapping
 
 
 class Change(StrEnum):
-    """What becomes of a row."""
+    """Fate of a row."""
 
     INSERTED = "inserted"
     UPDATED = "updated"
@@ -70,7 +70,7 @@ class TableCount:
 
 @dataclass(frozen=True, slots=True)
 class Diff:
-    """What a retry or a replay of these webhooks would change, had it run at that moment."""
+    """The difference that a retry or a replay of these webhooks would make, had it run at that moment."""
 
     webhooks: Sequence[WebhookChange] = ()
     rows: Sequence[RowChange] = ()

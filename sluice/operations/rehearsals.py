@@ -26,7 +26,7 @@ QUERIES = load_queries(__file__, "rehearsals.sql")
 VERBS: Final = (Verb.RETRY, Verb.REPLAY)
 """Verbs after which handlers run."""
 LIMIT: Final = 100
-"""Webhooks of one rehearsal where nobody says how many; while they run, their payments are locked."""
+"""Webhooks of one rehearsal, unless who asks says how many; while they run, their payments are locked."""
 MOST: Final = 1000
 _LOOK_SECONDS: Final = 0.2
 _ASK = f"""

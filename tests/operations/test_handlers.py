@@ -40,7 +40,7 @@ async def found(connection: Connection, run: HandlerRun, chosen: Filter | None =
 
 
 async def test_only_processed_webhooks_of_its_types_are_taken(database: Database) -> None:
-    """What is not processed goes to all handlers in its own time."""
+    """A webhook that is not processed yet goes to all handlers in its own time."""
     async with database.acquire() as connection:
         for state in State:
             await put_in(connection, f"evt_{state}", state, **LONG_AGO)
@@ -63,7 +63,7 @@ async def test_an_organisers_webhook_goes_to_handlers_that_take_them(
         assert (await found(connection, run) == ["evt_1@7"]) is takes
 
 
-async def test_what_it_has_had_is_left_out_unless_somebody_says_again(database: Database) -> None:
+async def test_webhooks_that_it_has_had_are_left_out_unless_asked_for_again(database: Database) -> None:
     """Processed since it was there, or given to it by an earlier operation; one that failed then is taken."""
     async with database.acquire() as connection:
         for name in ("evt_1", "evt_2", "evt_3"):
