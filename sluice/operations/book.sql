@@ -1,19 +1,20 @@
 -- start --
--- $1 verb  $2 filter  $3 why  $4 who  $5 items a second. The login and the time are PostgreSQL's own.
-INSERT INTO operation (verb, filter, reason, person, rate)
-VALUES ($1, $2::text::jsonb, $3, $4, $5)
+-- $1 verb  $2 filter  $3 why  $4 who  $5 items a second  $6 the handler that it runs alone. The login and the time are
+-- PostgreSQL's own.
+INSERT INTO operation (verb, filter, reason, person, rate, handler)
+VALUES ($1, $2::text::jsonb, $3, $4, $5, $6)
 RETURNING id;
 
 -- newest --
 -- $1 at most. Operations with what became of their items.
 SELECT
-    o.id, o.verb, o.filter, o.reason, o.person, o.login, o.rate, o.started_at, o.ended_at, o.cancelled_at, o.cancelled_by,
-    i.items, i.done, i.changed, i.latest_at
+    o.id, o.verb, o.handler, o.filter, o.reason, o.person, o.login, o.rate, o.started_at, o.ended_at, o.cancelled_at,
+    o.cancelled_by, i.items, i.done, i.changed, i.failed, i.latest_at
 FROM (SELECT * FROM operation ORDER BY id DESC LIMIT $1) AS o
 CROSS JOIN LATERAL (
     SELECT
         count(*) AS items, count(done_at) AS done, count(*) FILTER (WHERE result = 'changed') AS changed,
-        max(done_at) AS latest_at
+        count(*) FILTER (WHERE result = 'failed') AS failed, max(done_at) AS latest_at
     FROM operation_item
     WHERE operation_id = o.id
 ) AS i
@@ -22,13 +23,13 @@ ORDER BY o.id DESC;
 -- read --
 -- $1 operation. The same of one.
 SELECT
-    o.id, o.verb, o.filter, o.reason, o.person, o.login, o.rate, o.started_at, o.ended_at, o.cancelled_at, o.cancelled_by,
-    i.items, i.done, i.changed, i.latest_at
+    o.id, o.verb, o.handler, o.filter, o.reason, o.person, o.login, o.rate, o.started_at, o.ended_at, o.cancelled_at,
+    o.cancelled_by, i.items, i.done, i.changed, i.failed, i.latest_at
 FROM operation AS o
 CROSS JOIN LATERAL (
     SELECT
         count(*) AS items, count(done_at) AS done, count(*) FILTER (WHERE result = 'changed') AS changed,
-        max(done_at) AS latest_at
+        count(*) FILTER (WHERE result = 'failed') AS failed, max(done_at) AS latest_at
     FROM operation_item
     WHERE operation_id = o.id
 ) AS i
@@ -47,10 +48,11 @@ WHERE id = $1 AND cancelled_at IS NULL AND ended_at IS NULL
 RETURNING id;
 
 -- open --
--- $1 operation. Gives it while it may go on, and keeps it from being cancelled until the transaction ends.
+-- $1 operation. Gives it while it may go on, and keeps it from being cancelled until the transaction ends. What a handler
+-- does is the processor's to do.
 SELECT verb, filter, reason, person, rate
 FROM operation
-WHERE id = $1 AND ended_at IS NULL AND cancelled_at IS NULL
+WHERE id = $1 AND handler IS NULL AND ended_at IS NULL AND cancelled_at IS NULL
 FOR SHARE;
 
 -- take --
