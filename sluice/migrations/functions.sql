@@ -272,7 +272,8 @@ $function$;
 -- Carries out the next items of an operation, in the transaction that calls it: locks those that are free, makes the transition
 -- that the operation's verb and filter ask for, and writes down what became of each. So no login changes a webhook without its
 -- record, nor writes a record without the change. Items come in their order after a position; a row that another transaction
--- holds keeps for a later call, until one gives up. is_open is false when there is nothing to go on with.
+-- holds keeps for a later call, until one gives up. is_open is false when there is nothing to go on with. What a
+-- handler does is the processor's to do.
 CREATE OR REPLACE FUNCTION sluice_carry_out(
     operation_number bigint, after_position bigint, at_most integer, gives_up boolean
 ) RETURNS TABLE (is_open boolean, taken integer, ended integer, last_position bigint)
@@ -292,7 +293,7 @@ DECLARE
 BEGIN
     SELECT o.* INTO work
     FROM operation AS o
-    WHERE o.id = operation_number AND o.ended_at IS NULL AND o.cancelled_at IS NULL
+    WHERE o.id = operation_number AND o.handler IS NULL AND o.ended_at IS NULL AND o.cancelled_at IS NULL
     FOR SHARE;
     is_open := FOUND;
     SELECT o.verb INTO undone_verb FROM operation AS o WHERE o.id = work.undoes;
@@ -952,7 +953,8 @@ CREATE OR REPLACE FUNCTION sluice_schema_findings() RETURNS TABLE (name text, fi
         FROM unnest(ARRAY['webhook_logs', 'error_logs', 'webhook_delivery', 'payment', 'payment_fact', 'subscription',
                           'invoice', 'sluice_migration', 'sluice_addition', 'queue_watermark', 'processing_lease',
                           'webhook_death', 'health_verdict', 'webhook_load_test', 'reconcile_account', 'reconcile_lease',
-                          'webhook_found', 'thin_fetch', 'operation', 'operation_item', 'backfill_walk']) AS t (name)
+                          'webhook_found', 'thin_fetch', 'operation', 'operation_item', 'backfill_walk',
+                          'webhook_handler', 'webhook_rehearsal', 'operation_start']) AS t (name)
         JOIN pg_class c ON c.oid = to_regclass(t.name)
     ), events AS (
         SELECT c.oid, c.relowner, c.relrowsecurity, c.relforcerowsecurity
@@ -993,7 +995,7 @@ CREATE OR REPLACE FUNCTION sluice_schema_findings() RETURNS TABLE (name text, fi
         FROM pg_attribute WHERE attrelid = to_regclass('events') AND attnum > 0 AND NOT attisdropped
     )
     SELECT 'role_missing', format('The role %s does not exist.', role),
-           format('CREATE ROLE %I NOLOGIN; -- then run migrations/sprint1_database_foundation.sql, sprint2_reconcile.sql, sprint3_operations.sql, sprint3_operator_rights.sql and functions.sql again', role)
+           format('CREATE ROLE %I NOLOGIN; -- then run migrations/sprint1_database_foundation.sql, sprint2_reconcile.sql, sprint3_operations.sql, sprint3_operator_rights.sql, sprint3_rehearsals.sql and functions.sql again', role)
     FROM unnest(ARRAY['sluice_ingest', 'sluice_processor', 'sluice_healthd', 'sluice_reconciler', 'sluice_operator',
                       'sluice_migrator']) AS role
     WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role)

@@ -11,6 +11,7 @@ import orjson
 from sluice.failures import Rejected
 from sluice.inbox.operations import AnyConnection, Decision
 from sluice.operations.filters import PARAMETERS, Filter
+from sluice.operations.handlers import HandlerRun
 from sluice.operations.verbs import Verb
 from sluice.postgres.sql import load_queries
 
@@ -54,6 +55,8 @@ class Result(StrEnum):
     HELD = "held"
     """Another transaction held the row, for all the time that was waited."""
     MISSING = "missing"
+    FAILED = "failed"
+    """The handler that was run over it failed; ``after`` says how."""
 
 
 class Progress(StrEnum):
@@ -92,6 +95,8 @@ class Operation:
 
     id: int
     verb: str
+    handler: str | None
+    """The handler that it runs by itself, in a processor; None: webhooks take their course again."""
     filter: Mapping[str, object]
     reason: str
     person: str
@@ -108,6 +113,7 @@ class Operation:
     items: int
     done: int
     changed: int
+    failed: int
     latest_at: datetime | None
     """When the newest item was done."""
 
@@ -130,9 +136,12 @@ class Item:
     after: Mapping[str, object] | None
 
 
-async def preview(session: AnyConnection, verb: Verb, chosen: Filter, *, limit: int | None = None) -> Preview:
+async def preview(
+    session: AnyConnection, verb: Verb, chosen: Filter, *, limit: int | None = None, run: HandlerRun | None = None
+) -> Preview:
     """Count what an operation would be about, and name the first."""
-    choice = verb.rules.choice(chosen)
+    chosen = chosen if run is None else run.narrowed(chosen)
+    choice = verb.rules.choice(chosen) if run is None else run.choice(chosen)
     counted = await session.fetch(_COUNT.format(choice=choice), *chosen.parameters, limit)
     size = _SAMPLE_SIZE if limit is None else min(limit, _SAMPLE_SIZE)
     sample = await session.fetch(_SAMPLE.format(choice=choice), *chosen.parameters, size)
@@ -147,15 +156,24 @@ async def start(
     *,
     rate: int | None = None,
     limit: int | None = None,
+    run: HandlerRun | None = None,
 ) -> int:
-    """Write down the decision, and freeze the set that it is about; the operation's number."""
+    """
+    Write down the decision, and freeze the set that it is about; the operation's number.
+
+    Args:
+        run: of one handler by itself, from ``handler_run``; a processor carries it out.
+    """
+    handler = None if run is None else run.handler.name
+    choice = verb.rules.choice(chosen) if run is None else run.choice(chosen)
+    found_by = chosen if run is None else run.narrowed(chosen)
     bound = {} if limit is None else {"limit": str(limit)}
     asked = orjson.dumps({**chosen.as_json(), **bound}).decode()
     async with session.transaction(isolation="read_committed"):
         operation_id: int = await session.fetchval(
-            QUERIES["start"], str(verb), asked, decision.reason, decision.actor, rate, None
+            QUERIES["start"], str(verb), asked, decision.reason, decision.actor, rate, handler, None
         )
-        await session.execute(_FREEZE.format(choice=verb.rules.choice(chosen)), *chosen.parameters, operation_id, limit)
+        await session.execute(_FREEZE.format(choice=choice), *found_by.parameters, operation_id, limit)
     return operation_id
 
 
@@ -170,7 +188,7 @@ async def start_undo(session: AnyConnection, undone: Operation, decision: Decisi
         raise NotUndoable(why)
     async with session.transaction(isolation="read_committed"):
         operation_id: int = await session.fetchval(
-            QUERIES["start"], UNDO, "{}", decision.reason, decision.actor, rate, undone.id
+            QUERIES["start"], UNDO, "{}", decision.reason, decision.actor, rate, None, undone.id
         )
         await session.execute(QUERIES["freeze_changed"], operation_id, undone.id)
     return operation_id

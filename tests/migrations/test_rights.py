@@ -48,6 +48,16 @@ ALLOWED = {
         "SELECT id FROM events FOR NO KEY UPDATE",
         "INSERT INTO payment (scope, payment_id) VALUES ('live:platform', 'pi_2')",
         "UPDATE payment SET status = 'paid'",
+        "SELECT handler, rate FROM operation FOR SHARE",
+        "UPDATE operation SET ended_at = now()",
+        "UPDATE operation_item SET done_at = now(), result = 'failed', after = '{}' WHERE done_at IS NULL",
+        "INSERT INTO operation_start (operation_id, position) VALUES (1, 2)",
+        "UPDATE operation_start SET starts = starts + 1",
+        "DELETE FROM operation_start",
+        "INSERT INTO webhook_handler (name, types, organiser_types, acts_outside) VALUES ('a.c', '{}', '{}', false)",
+        "UPDATE webhook_handler SET last_seen_at = now()",
+        "UPDATE webhook_rehearsal SET starts = 1, done_at = now(), problem = 'none'",
+        "DELETE FROM webhook_rehearsal",
         "SELECT * FROM payment_fact",
         "INSERT INTO error_logs (severity, message) VALUES ('error', 'm')",
         "SELECT sluice_body_json(body), sluice_event_key(tenant) FROM webhook_logs",
@@ -84,6 +94,10 @@ ALLOWED = {
         "SELECT * FROM sluice_carry_out(1, 0, 9, true)",
         "SELECT sluice_end_operation(1)",
         "SELECT sluice_cancel_operation(1, 'ada')",
+        "INSERT INTO operation (verb, filter, reason, person, handler) VALUES ('replay', '{}', 'why', 'ada', 'a.b')",
+        "INSERT INTO webhook_rehearsal (verb, handler, items, found, person) VALUES ('replay', 'a.b', '{}', 0, 'ada')",
+        "SELECT answer FROM webhook_rehearsal",
+        "SELECT types FROM webhook_handler",
         "SELECT id, name, payment_status FROM events",
         "SELECT * FROM payment",
         "SELECT problem FROM thin_fetch",
@@ -126,6 +140,10 @@ FORBIDDEN = {
         "SELECT webhook_secret FROM events",
         "SELECT reason FROM operation",
         "INSERT INTO operation_item (operation_id, position, item_id) VALUES (1, 9, 'evt_9')",
+        "INSERT INTO operation (verb, filter, reason, person, handler) VALUES ('replay', '{}', 'why', 'ada', 'a.b')",
+        "UPDATE operation SET cancelled_at = now()",
+        "INSERT INTO webhook_rehearsal (verb, items, found, person) VALUES ('replay', '{}', 0, 'ada')",
+        "UPDATE webhook_rehearsal SET items = '{evt_9}'",
         "UPDATE events SET webhook_secret = 'mine'",
         "UPDATE events SET name = 'mine'",
         "INSERT INTO events (name) VALUES ('mine')",
@@ -219,6 +237,12 @@ FORBIDDEN = {
         "UPDATE operation_item SET result = 'missing' WHERE done_at IS NOT NULL",
         "DELETE FROM operation_item",
         "TRUNCATE operation_item",
+        "SELECT FROM operation_start",
+        "INSERT INTO webhook_handler (name, types, organiser_types, acts_outside) VALUES ('a.c', '{}', '{}', false)",
+        "UPDATE webhook_handler SET acts_outside = false",
+        "INSERT INTO webhook_rehearsal (verb, items, found, person, login) VALUES ('replay', '{}', 0, 'ada', 'eve')",
+        "UPDATE webhook_rehearsal SET answer = '{}'",
+        "DELETE FROM webhook_rehearsal",
         "CREATE TABLE mine (id int)",
     ],
     "sluice_migrator": [
@@ -270,7 +294,10 @@ async def with_rows(empty_database_url: str, db: Connection) -> None:
         "INSERT INTO payment (scope, payment_id) VALUES ('live:acct_1', 'pi_2');"
         "INSERT INTO operation (verb, filter, reason, person) VALUES ('replay', '{}', 'why', 'ada');"
         "INSERT INTO operation_item (operation_id, position, item_id, done_at, result)"
-        " VALUES (1, 1, 'evt_1', now(), 'changed'), (1, 2, 'evt_2', NULL, NULL)"
+        " VALUES (1, 1, 'evt_1', now(), 'changed'), (1, 2, 'evt_2', NULL, NULL);"
+        "INSERT INTO operation_start (operation_id, position) VALUES (1, 1);"
+        "INSERT INTO webhook_handler (name, types, organiser_types, acts_outside) VALUES ('a.b', '{}', '{}', false);"
+        "INSERT INTO webhook_rehearsal (verb, items, found, person) VALUES ('replay', '{}', 0, 'ada')"
     )
 
 
@@ -376,7 +403,7 @@ async def test_the_public_sees_nothing_of_sluices(supabase_url: str) -> None:
             "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
         )
     ]
-    assert len(tables) == 22
+    assert len(tables) == 25
     for role in ("anon", "authenticated"):
         for statement in [
             *(f"SELECT FROM {table}" for table in tables),

@@ -1,7 +1,8 @@
 -- Carries out the next items of an operation, in the transaction that calls it: locks those that are free, makes the transition
 -- that the operation's verb and filter ask for, and writes down what became of each. So no login changes a webhook without its
 -- record, nor writes a record without the change. Items come in their order after a position; a row that another transaction
--- holds keeps for a later call, until one gives up. is_open is false when there is nothing to go on with.
+-- holds keeps for a later call, until one gives up. is_open is false when there is nothing to go on with. What a
+-- handler does is the processor's to do.
 CREATE OR REPLACE FUNCTION sluice_carry_out(
     operation_number bigint, after_position bigint, at_most integer, gives_up boolean
 ) RETURNS TABLE (is_open boolean, taken integer, ended integer, last_position bigint)
@@ -21,7 +22,7 @@ DECLARE
 BEGIN
     SELECT o.* INTO work
     FROM operation AS o
-    WHERE o.id = operation_number AND o.ended_at IS NULL AND o.cancelled_at IS NULL
+    WHERE o.id = operation_number AND o.handler IS NULL AND o.ended_at IS NULL AND o.cancelled_at IS NULL
     FOR SHARE;
     is_open := FOUND;
     SELECT o.verb INTO undone_verb FROM operation AS o WHERE o.id = work.undoes;

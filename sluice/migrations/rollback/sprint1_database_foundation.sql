@@ -107,8 +107,9 @@ BEGIN
     LOOP
         EXECUTE format('DROP FUNCTION %s', item.name);
     END LOOP;
-    -- Items refer to their operation.
-    FOR item IN SELECT name FROM unnest(own_tables) AS t (name) ORDER BY name <> 'operation_item' LOOP
+    -- Starts refer to their item, items to their operation.
+    FOR item IN SELECT name FROM unnest(own_tables) AS t (name)
+                ORDER BY name <> 'operation_start', name <> 'operation_item' LOOP
         EXECUTE format('DROP TABLE %I', item.name);
     END LOOP;
 
