@@ -126,7 +126,6 @@ GRANT SELECT ON webhook_logs TO sluice_operator;
 GRANT SELECT ON webhook_logs TO sluice_processor;
 GRANT SELECT (webhook_type, livemode, stripe_created_at, processed, processing_attempts, solo_starts, outcome, next_attempt_at, published_at, publications, parked_at, processed_at, dead_at, created_at) ON webhook_logs TO sluice_healthd;
 GRANT UPDATE (next_attempt_at, published_at, publications) ON webhook_logs TO sluice_ingest;
-GRANT UPDATE (processed, processing_attempts, solo_starts, outcome, next_attempt_at, published_at, parked_at, processed_at, dead_at, postponed_at) ON webhook_logs TO sluice_operator;
 GRANT UPDATE (processed, processing_attempts, solo_starts, last_error, outcome, next_attempt_at, published_at, parked_at, processed_at, dead_at, postponed_at) ON webhook_logs TO sluice_processor;
 GRANT INSERT (stripe_event_id, webhook_type, stripe_account_id, livemode, api_version, object_id, stripe_created_at, tenant, body, verified_by, next_attempt_at, published_at, publications) ON webhook_logs TO sluice_reconciler;
 GRANT SELECT (id, stripe_event_id, stripe_account_id, livemode, tenant, body, verified_by, outcome, created_at) ON webhook_logs TO sluice_reconciler;
@@ -243,11 +242,10 @@ CREATE POLICY sluice_reconciler ON error_logs TO sluice_reconciler USING (true) 
 GRANT INSERT ON error_logs TO sluice_healthd;
 GRANT INSERT ON error_logs TO sluice_ingest;
 GRANT ALL ON error_logs TO sluice_migrator;
-GRANT INSERT, SELECT ON error_logs TO sluice_operator;
+GRANT SELECT ON error_logs TO sluice_operator;
 GRANT INSERT ON error_logs TO sluice_processor;
 GRANT INSERT ON error_logs TO sluice_reconciler;
 GRANT SELECT (severity, kind, resolved, resolved_at, service, created_at) ON error_logs TO sluice_healthd;
-GRANT UPDATE (resolved, resolved_at) ON error_logs TO sluice_operator;
 
 -- A payment (pi_, cs_ without intent, ch_ without intent) or a link on the way to one (in_, sub_).
 CREATE TABLE payment (
@@ -525,12 +523,15 @@ CREATE TABLE operation (
     ended_at      timestamptz,                                        -- when its last item was done
     cancelled_at  timestamptz,
     cancelled_by  text,
+    undoes        bigint,                                             -- of undo: the operation that it undoes
     handler       text,
     PRIMARY KEY (id),
+    CHECK ((verb = 'undo'::text) = (undoes IS NOT NULL)),
     CHECK (btrim(person) <> ''::text),
     CHECK (rate > 0),
     CHECK (btrim(reason) <> ''::text),
-    CHECK (verb = ANY (ARRAY['retry'::text, 'replay'::text, 'write-off'::text, 'resolve'::text]))
+    FOREIGN KEY (undoes) REFERENCES operation(id),
+    CHECK (verb = ANY (ARRAY['replay'::text, 'resolve'::text, 'retry'::text, 'undo'::text, 'write-off'::text]))
 );
 CREATE INDEX operation_of_handler ON operation (id) WHERE handler IS NOT NULL AND ended_at IS NULL AND cancelled_at IS NULL;
 ALTER TABLE operation ENABLE ROW LEVEL SECURITY;
@@ -539,8 +540,7 @@ CREATE POLICY sluice_operator ON operation TO sluice_operator USING (true) WITH 
 CREATE POLICY sluice_processor ON operation TO sluice_processor USING (true) WITH CHECK (true);
 GRANT ALL ON operation TO sluice_migrator;
 GRANT SELECT ON operation TO sluice_operator;
-GRANT INSERT (verb, filter, reason, person, rate, handler) ON operation TO sluice_operator;
-GRANT UPDATE (ended_at, cancelled_at, cancelled_by) ON operation TO sluice_operator;
+GRANT INSERT (verb, filter, reason, person, rate, undoes, handler) ON operation TO sluice_operator;
 GRANT SELECT (id, rate, ended_at, cancelled_at, handler) ON operation TO sluice_processor;
 GRANT UPDATE (ended_at) ON operation TO sluice_processor;
 
@@ -569,7 +569,6 @@ GRANT ALL ON operation_item TO sluice_migrator;
 GRANT SELECT ON operation_item TO sluice_operator;
 GRANT SELECT ON operation_item TO sluice_processor;
 GRANT INSERT (operation_id, "position", item_id) ON operation_item TO sluice_operator;
-GRANT UPDATE (done_at, result, before, after) ON operation_item TO sluice_operator;
 GRANT UPDATE (done_at, result, before, after) ON operation_item TO sluice_processor;
 
 -- Handlers that processors have: what may be asked for.

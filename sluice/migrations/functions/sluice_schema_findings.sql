@@ -50,7 +50,7 @@ CREATE OR REPLACE FUNCTION sluice_schema_findings() RETURNS TABLE (name text, fi
         FROM pg_attribute WHERE attrelid = to_regclass('events') AND attnum > 0 AND NOT attisdropped
     )
     SELECT 'role_missing', format('The role %s does not exist.', role),
-           format('CREATE ROLE %I NOLOGIN; -- then run migrations/sprint1_database_foundation.sql, sprint2_reconcile.sql, sprint3_operations.sql, sprint3_rehearsals.sql and functions.sql again', role)
+           format('CREATE ROLE %I NOLOGIN; -- then run migrations/sprint1_database_foundation.sql, sprint2_reconcile.sql, sprint3_operations.sql, sprint3_operator_rights.sql, sprint3_rehearsals.sql and functions.sql again', role)
     FROM unnest(ARRAY['sluice_ingest', 'sluice_processor', 'sluice_healthd', 'sluice_reconciler', 'sluice_operator',
                       'sluice_migrator']) AS role
     WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role)
