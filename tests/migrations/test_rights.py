@@ -30,6 +30,7 @@ SERVICES = {
         *sorted((ROOT / "sluice" / "operations").rglob("*.sql")),
         ROOT / "sluice" / "inbox" / "operations.sql",
         ROOT / "sluice" / "ops" / "status" / "status.sql",
+        *sorted((ROOT / "console").rglob("*.sql")),
         ERRORS,
     ],
 }
@@ -90,6 +91,8 @@ ALLOWED = {
         "SELECT * FROM payment",
         "SELECT problem FROM thin_fetch",
         "SELECT complete_until FROM reconcile_account",
+        "INSERT INTO body_look (stripe_event_id, person) VALUES ('evt_1', 'ada')",
+        "SELECT person, login FROM body_look",
     ],
     "sluice_migrator": [
         "SELECT body FROM webhook_logs",
@@ -197,6 +200,10 @@ FORBIDDEN = {
         "DELETE FROM error_logs",
         "INSERT INTO operation (verb, filter, reason, person, login) VALUES ('replay', '{}', 'why', 'ada', 'eve')",
         "INSERT INTO operation (verb, filter, reason, person, started_at) VALUES ('replay', '{}', 'why', 'ada', now())",
+        "INSERT INTO body_look (stripe_event_id, person, login) VALUES ('evt_1', 'ada', 'eve')",
+        "INSERT INTO body_look (stripe_event_id, person, looked_at) VALUES ('evt_1', 'ada', now())",
+        "UPDATE body_look SET person = 'eve'",
+        "DELETE FROM body_look",
         "UPDATE operation SET reason = 'another'",
         "UPDATE operation SET login = 'eve', person = 'eve'",
         "DELETE FROM operation",
@@ -207,6 +214,8 @@ FORBIDDEN = {
         "CREATE TABLE mine (id int)",
     ],
     "sluice_migrator": [
+        "UPDATE body_look SET person = 'eve'",
+        "DELETE FROM body_look",
         "UPDATE operation SET reason = 'another'",
         "DELETE FROM operation_item",
         "DELETE FROM operation",
@@ -254,7 +263,8 @@ async def with_rows(empty_database_url: str, db: Connection) -> None:
         "INSERT INTO payment (scope, payment_id) VALUES ('live:acct_1', 'pi_2');"
         "INSERT INTO operation (verb, filter, reason, person) VALUES ('replay', '{}', 'why', 'ada');"
         "INSERT INTO operation_item (operation_id, position, item_id, done_at, result)"
-        " VALUES (1, 1, 'evt_1', now(), 'changed'), (1, 2, 'evt_2', NULL, NULL)"
+        " VALUES (1, 1, 'evt_1', now(), 'changed'), (1, 2, 'evt_2', NULL, NULL);"
+        "INSERT INTO body_look (stripe_event_id, person) VALUES ('evt_1', 'ada')"
     )
 
 
@@ -360,7 +370,7 @@ async def test_the_public_sees_nothing_of_sluices(supabase_url: str) -> None:
             "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
         )
     ]
-    assert len(tables) == 22
+    assert len(tables) == 23
     for role in ("anon", "authenticated"):
         for statement in [
             *(f"SELECT FROM {table}" for table in tables),
