@@ -17,6 +17,8 @@ CORE = [file.name for file in core_migrations()]
 NEW_FILES = {
     "sprint2_reconcile.sql",
     "sprint3_operations.sql",
+    "sprint3_operator_rights.sql",
+    "sprint3_rehearsals.sql",
     "sprint3_processed_at_concurrently.sql",
     "sprint3_viewed_bodies.sql",
     "functions.sql",
