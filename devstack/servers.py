@@ -57,7 +57,6 @@ class Servers:
     def addresses(self) -> Addresses:
         """Where they are, for each service by its own role and user."""
         urls = {role: self.postgres.url(user=role) for role in LOGIN_ROLES}
-        urls["console"] = urls["operator"]
         with_nats = [name for name in SERVICES if name not in WITHOUT_NATS]
         nats_urls = {name: self.nats.url_for(name) if self._wants_nats else "" for name in with_nats}
         return Addresses(database_urls=urls, nats_urls=nats_urls)

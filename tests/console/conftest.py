@@ -13,7 +13,7 @@ from tests.console.serving import OPERATOR, VIEWER, Person, serving
 @pytest_asyncio.fixture
 async def console(role_url: Callable[[str], str]) -> "AsyncIterator[TestClient[web.Request, web.Application]]":
     """A console behind a proxy on this machine, with actions."""
-    async with serving(role_url("operator")) as client:
+    async with serving(role_url("console")) as client:
         yield client
 
 

@@ -26,7 +26,7 @@ async def client(
     role_url: Callable[[str], str], link_file: Path
 ) -> "AsyncIterator[TestClient[web.Request, web.Application]]":
     """A console without a proxy."""
-    async with serving(role_url("operator"), link_file=link_file) as client:
+    async with serving(role_url("console"), link_file=link_file) as client:
         yield client
 
 

@@ -11,7 +11,7 @@ from tests.console.serving import OPERATOR, VIEWER, Person, serving
 
 async def test_a_header_from_elsewhere_is_refused(role_url: Callable[[str], str]) -> None:
     """A client that reaches the port past the proxy may say of itself what it likes."""
-    async with serving(role_url("operator"), console_proxies="10.9.8.7") as client:
+    async with serving(role_url("console"), console_proxies="10.9.8.7") as client:
         answer = await Person(client, OPERATOR).get("/")
     assert answer.status == 403
     assert "Webhooks" not in answer.text
@@ -20,7 +20,7 @@ async def test_a_header_from_elsewhere_is_refused(role_url: Callable[[str], str]
 @pytest.mark.parametrize("forwarded", ["127.0.0.1", "10.9.8.7"])
 async def test_no_forwarded_address_makes_a_client_the_proxy(role_url: Callable[[str], str], forwarded: str) -> None:
     """The connection's own address counts."""
-    async with serving(role_url("operator"), console_proxies="10.9.8.7") as client:
+    async with serving(role_url("console"), console_proxies="10.9.8.7") as client:
         headers = {"X-Forwarded-For": forwarded, "X-Real-IP": forwarded, "Forwarded": f"for={forwarded}"}
         assert (await Person(client, OPERATOR).get("/", **headers)).status == 403
 
@@ -46,7 +46,7 @@ async def test_who_is_on_no_list_is_refused(console: "TestClient[web.Request, we
 
 async def test_everyone_may_look_where_the_list_says_so(role_url: Callable[[str], str]) -> None:
     """As a viewer, whatever the name."""
-    async with serving(role_url("operator"), console_viewers="*") as client:
+    async with serving(role_url("console"), console_viewers="*") as client:
         page = await Person(client, {"X-Forwarded-Email": "Eve@example.com"}).get("/")
     assert page.status == 200
     assert "Eve@example.com" in page.text
@@ -65,5 +65,5 @@ async def test_only_operators_may_act_and_only_where_actions_are_on(
     role_url: Callable[[str], str], headers: dict[str, str], allows: bool, told: str
 ) -> None:
     """The page says which."""
-    async with serving(role_url("operator"), console_actions=allows) as client:
+    async with serving(role_url("console"), console_actions=allows) as client:
         assert told in (await Person(client, headers).get("/")).text

@@ -45,7 +45,7 @@ async def test_health_and_its_reasons_are_shown(role_url: Callable[[str], str]) 
     app.router.add_get("/api/health", health)
     async with (
         TestServer(app) as healthd,
-        serving(role_url("operator"), health_url=str(healthd.make_url("")).rstrip("/")) as client,
+        serving(role_url("console"), health_url=str(healthd.make_url("")).rstrip("/")) as client,
     ):
         text = (await Person(client, VIEWER).get("/")).text
     for told in ("degraded", "webhooks dead", "service down: reconciler", "10,000+", "90 of 100", "10.0.0.1:9090"):

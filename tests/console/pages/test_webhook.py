@@ -63,7 +63,7 @@ async def test_a_body_is_shown_by_a_click_that_is_recorded(database_url: str, vi
         assert "jonas@example.com" in shown.text
         look = await connection.fetchrow("SELECT stripe_event_id, person, login FROM body_look")
     assert look is not None
-    assert tuple(look) == ("evt_1", "vic@example.com", "operator")
+    assert tuple(look) == ("evt_1", "vic@example.com", "console")
     assert "vic@example.com looked at the body" in shown.text
 
 
