@@ -65,7 +65,7 @@ async def test_the_session_cookie_is_no_script_s_and_no_other_site_s(
 async def test_the_file_of_the_link_is_its_owner_s_alone(
     client: "TestClient[web.Request, web.Application]", link_file: Path
 ) -> None:
-    """Who may read it may enter."""
+    """A person who may read it may enter."""
     assert stat.S_IMODE(link_file.stat().st_mode) == 0o600
     await Person(client, {}).get(_path(link_file))
     assert stat.S_IMODE(link_file.stat().st_mode) == 0o600

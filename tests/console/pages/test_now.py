@@ -36,7 +36,7 @@ HEALTH = {
 
 
 async def test_health_and_its_reasons_are_shown(role_url: Callable[[str], str]) -> None:
-    """What healthd says, with the figures, and the connections of each replica."""
+    """The page shows healthd's words, with the figures, and the connections of each replica."""
     app = web.Application()
 
     async def health(_: web.Request) -> web.Response:
