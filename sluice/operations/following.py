@@ -152,7 +152,7 @@ def _differs(one: Listed, before: Listed | None) -> bool:
 
 
 def _worth_keeping(known: Mapping[str, Listed], edge: datetime) -> Mapping[str, Listed]:
-    """What another look finds again, and the newest of what may still change."""
+    """Keep what another look finds again, and the newest of what may still change."""
     unsettled = sorted((one for one in known.values() if _is_unsettled(one)), key=lambda one: one.created_at)
     recent = (one for one in known.values() if one.created_at >= edge)
     return {one.item_id: one for one in (*unsettled[-_AT_ONCE:], *recent)}

@@ -22,7 +22,7 @@ def write_out(text: str) -> None:
     Write to standard output.
 
     Raises:
-        click.exceptions.Exit: nobody reads it any more.
+        click.exceptions.Exit: its reader went away.
     """
     try:
         click.echo(text, nl=False)

@@ -1,4 +1,4 @@
-"""Whoever follows webhooks or operations is told of each change once, and of nothing else."""
+"""A follower of webhooks or operations tells each change once, and nothing else."""
 
 import pytest
 
@@ -17,7 +17,7 @@ DECISION = Decision("ada", "the handler is mended")
 
 
 async def told(follower: WebhookFollower) -> list[tuple[str, str]]:
-    """What one look gives: ids and states."""
+    """Ids and states that one look gives."""
     return [(one.item_id, one.state) for one in await follower.look()]
 
 
@@ -27,7 +27,7 @@ async def set_to(connection: Connection, key: str, columns: str) -> None:
 
 
 async def test_an_arrival_and_each_change_are_told_once(database: Database) -> None:
-    """What was there before is told only when it changes."""
+    """A webhook that was there before is told only when it changes."""
     async with database.acquire() as connection:
         await put_in(connection, "evt_old", State.FAILED, created_at="now() - interval '1 day'")
         await put_in(connection, "evt_over", State.PROCESSED)
@@ -91,7 +91,7 @@ async def test_an_arrival_that_commits_late_is_told_of(database: Database) -> No
 
 
 async def test_operations_are_followed_to_their_end(database: Database) -> None:
-    """What was open is told at first, then what changes; what is over before is not."""
+    """The open ones are told at first, then what changes; one that was over before is not."""
     async with database.acquire() as connection:
         await put_in(connection, "evt_1", State.DEAD)
         over = await book.start(connection, Verb.WRITE_OFF, Filter(ids=["evt_9"]), DECISION)

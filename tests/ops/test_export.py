@@ -107,7 +107,7 @@ async def test_an_export_that_is_cut_short_says_how_to_go_on(db: Connection, ope
 
 
 async def test_errors_are_listed_by_the_words_of_resolve(db: Connection, operator_url: str) -> None:
-    """What is listed is what resolve would close."""
+    """The list shows just those that resolve would close."""
     await insert_webhook(db, "evt_1", webhook_type="charge.failed")
     await insert(db, "error_logs", severity="critical", message="it died", stripe_event_id="evt_1", service="processor")
     await insert(db, "error_logs", severity="error", message="another")
