@@ -15,6 +15,8 @@ _COMMANDS: Mapping[str, str] = MappingProxyType(
         "why": "sluice.ops.why.command",
         "ls": "sluice.ops.operations.webhooks:list_",
         "show": "sluice.ops.operations.webhooks:show",
+        "watch": "sluice.ops.operations.watch",
+        "export": "sluice.ops.operations.export",
         "events": "sluice.ops.events",
         "doctor": "reconciler.endpoint.command",
         "send": "sluice.ops.send.command",
@@ -36,6 +38,8 @@ Examples:
   sluice status --since 48h        the five criteria after a deployment
   sluice why pi_3Qw9…              the whole history of one payment
   sluice ls --state dead           webhooks that need you
+  sluice watch --state failed      follow what fails, as it fails
+  sluice export --since 30d --format csv > webhooks.csv
   sluice events                    the types that an endpoint must be subscribed to
   sluice doctor                    our endpoint at Stripe, and what is wrong with it
   sluice send --scenario refund_full  a payment's webhooks, as Stripe sends them
