@@ -4,7 +4,7 @@ SELECT livemode, account,
        extract(epoch FROM coalesce(thin_complete_until, now() - $1::float8 * interval '1 second'))::bigint AS listed_until
 FROM reconcile_account
 WHERE is_listed AND problem IS DISTINCT FROM 'account_closed'
-ORDER BY livemode DESC, account <> 'platform', account;
+ORDER BY livemode, account;
 
 -- keep_listed --
 -- $1 livemode  $2 account  $3 holder of the lease  $4 until, in seconds. Whoever has lost the lease changes nothing.
