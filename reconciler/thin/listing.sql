@@ -7,7 +7,7 @@ WHERE is_listed AND problem IS DISTINCT FROM 'account_closed'
 ORDER BY livemode, account;
 
 -- keep_listed --
--- $1 livemode  $2 account  $3 holder of the lease  $4 until, in seconds. Whoever has lost the lease changes nothing.
+-- $1 livemode  $2 account  $3 holder of the lease  $4 until, in seconds. No row: the lease is another's.
 UPDATE reconcile_account
 SET thin_complete_until = least(to_timestamp($4::bigint), now())
 WHERE livemode = $1 AND account = $2

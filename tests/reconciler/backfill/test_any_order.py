@@ -51,7 +51,7 @@ class Mix:
 
     @property
     def came(self) -> Sequence[StripeEvent]:
-        """What was recorded, in its order; one state of an object is recorded once."""
+        """The rows that were recorded, in their order; one state of an object is recorded once."""
         found = [
             fetched(thing, said_at=said_at)
             for place, said_at in sorted(self.looks, reverse=True)

@@ -145,7 +145,7 @@ async def test_a_connected_accounts_events_bear_its_name(made: Listing) -> None:
 
 
 async def test_the_next_look_begins_a_little_before_the_last(made: Listing) -> None:
-    """What appears late is found within the overlap; what is older is not listed again."""
+    """One that appears late is found within the overlap; older ones are not listed again."""
     await made.look()
     until = await made.listed_until()
     assert until is not None
@@ -177,7 +177,7 @@ async def test_a_look_that_failed_moves_no_watermark(made: Listing, fault: Fault
 
 
 async def test_a_list_that_the_key_does_not_open_holds_up_no_other_account(made: Listing) -> None:
-    """And is no empty list."""
+    """That account's list counts as not seen, and the next one is looked at."""
     await made.passing.expect(PLATFORM, OURS)
     made.happen(failure(), account="acct_1")
     made.passing.world.faults.add([Fault(Refusal(403, "The 'rak_event_read' permission"))])
@@ -198,7 +198,7 @@ async def test_what_is_no_thin_event_of_this_mode_is_refused_alone(made: Listing
 
 
 async def test_a_replica_that_lost_the_lease_moves_no_watermark(made: Listing) -> None:
-    """What it found stays: it is there, whoever recorded it."""
+    """The events that it found stay, for they are there."""
     await made.database.execute("UPDATE reconcile_lease SET holder = 'another'")
     made.happen(failure())
     await made.look()
