@@ -62,7 +62,7 @@ WITH changed AS (
     WHERE id = ANY (ARRAY(
         SELECT id
         FROM webhook_logs
-        WHERE stripe_event_id = ANY ($1::text[]) AND processed IS NOT FALSE AND body IS NOT NULL
+        WHERE stripe_event_id = ANY ($1::text[]) AND processed IS NOT FALSE AND sluice_body(body, body_id) IS NOT NULL
         FOR UPDATE SKIP LOCKED
     ))
     RETURNING stripe_event_id

@@ -9,6 +9,8 @@ DECLARE
     callers jsonb := $${
         "sluice_add_facts": ["sluice_processor"],
         "sluice_bigint_key": ["sluice_ingest", "sluice_processor", "sluice_operator", "sluice_migrator"],
+        "sluice_bodies": ["sluice_ingest", "sluice_processor", "sluice_reconciler", "sluice_operator", "sluice_migrator"],
+        "sluice_body": ["sluice_ingest", "sluice_processor", "sluice_reconciler", "sluice_operator", "sluice_migrator"],
         "sluice_body_json": ["sluice_processor", "sluice_operator", "sluice_migrator"],
         "sluice_claim_batch": ["sluice_processor"],
         "sluice_connected_accounts": ["sluice_reconciler", "sluice_migrator"],
@@ -21,6 +23,8 @@ DECLARE
         "sluice_note_death": [],
         "sluice_payment_scopes": ["sluice_processor", "sluice_operator", "sluice_migrator"],
         "sluice_postpone_webhook": ["sluice_processor"],
+        "sluice_prepare_bodies": ["sluice_maintainer", "sluice_migrator"],
+        "sluice_record_webhooks": ["sluice_ingest", "sluice_reconciler", "sluice_migrator"],
         "sluice_revive_webhook": ["sluice_ingest"],
         "sluice_schema_findings": ["sluice_healthd", "sluice_migrator"],
         "sluice_settle_batch": ["sluice_processor"],
