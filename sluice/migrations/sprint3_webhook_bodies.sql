@@ -1,6 +1,6 @@
 -- The bodies of webhooks in a table of their own with a partition for each day, beside narrow rows in webhook_logs; the role
 -- that makes and drops partitions, and its rights.
---   psql "$DATABASE_URL" -f migrations/sprint3_webhook_bodies.sql      after sprint3_operations.sql, before functions.sql
+--   psql "$DATABASE_URL" -f migrations/sprint3_webhook_bodies.sql      after sprint3_rehearsals.sql, before functions.sql
 -- One transaction, safe to run again. Services of the release before go on with it as they are: until the day that
 -- body_storage.partitions_from names, bodies are written where they were.
 BEGIN;

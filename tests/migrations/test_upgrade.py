@@ -14,7 +14,14 @@ from tests.migrations.test_rollback import take_out
 
 CORE = [file.name for file in core_migrations()]
 # All sixteen files as they were, from sprint1 to sprint5, and what `sluice migrate` noted of them.
-NEW_FILES = {"sprint2_reconcile.sql", "sprint3_webhook_bodies.sql", "sprint3_operations.sql", "functions.sql"}
+NEW_FILES = {
+    "sprint2_reconcile.sql",
+    "sprint3_operations.sql",
+    "sprint3_operator_rights.sql",
+    "sprint3_rehearsals.sql",
+    "sprint3_webhook_bodies.sql",
+    "functions.sql",
+}
 GROWS = {"sluice_migration", "sluice_addition"}
 NEW_COLUMNS = ",,"
 """NULL in webhook_logs.body_id and body_bytes, in PostgreSQL's text of a row."""
