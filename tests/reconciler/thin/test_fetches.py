@@ -280,7 +280,7 @@ async def test_the_object_of_an_event_that_stripe_failed_to_make_is_fetched(made
     await made.wait(thin(type=GENERATION_FAILURE))
     await made.run()
     (row,) = await made.database.fetch(
-        "SELECT *, sluice_body(body, body_id) AS whole_body FROM webhook_logs WHERE webhook_type = 'payment_intent.fetched'"
+        "SELECT stripe_event_id, verified_by FROM webhook_logs WHERE webhook_type = 'payment_intent.fetched'"
     )
     assert row["verified_by"] == "api"
     assert row["stripe_event_id"].startswith("evt_fetched_pi_1~")
