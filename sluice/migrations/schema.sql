@@ -113,6 +113,7 @@ ALTER TABLE webhook_logs ALTER COLUMN body SET STORAGE EXTERNAL;
 CREATE INDEX webhook_logs_attempted ON webhook_logs (created_at) WHERE processing_attempts > 0;
 CREATE INDEX webhook_logs_dead ON webhook_logs (dead_at) WHERE dead_at IS NOT NULL;
 CREATE INDEX webhook_logs_due ON webhook_logs (next_attempt_at) WHERE NOT processed AND dead_at IS NULL AND next_attempt_at IS NOT NULL AND published_at IS NULL;
+CREATE INDEX webhook_logs_processed_at ON webhook_logs USING brin (processed_at) WITH (pages_per_range='32', autosummarize='on');
 CREATE INDEX webhook_logs_recent ON webhook_logs (created_at);
 CREATE INDEX webhook_logs_unprocessed ON webhook_logs (created_at) WHERE NOT processed;
 CREATE INDEX webhook_logs_untried ON webhook_logs (published_at) WHERE NOT processed AND dead_at IS NULL AND next_attempt_at IS NOT NULL AND published_at IS NOT NULL;
@@ -637,6 +638,24 @@ CREATE POLICY sluice_migrator ON operation_start TO sluice_migrator USING (true)
 CREATE POLICY sluice_processor ON operation_start TO sluice_processor USING (true) WITH CHECK (true);
 GRANT ALL ON operation_start TO sluice_migrator;
 GRANT DELETE, INSERT, SELECT, UPDATE ON operation_start TO sluice_processor;
+
+-- Each look at a body in the console. Append-only, by a trigger.
+CREATE TABLE body_look (
+    id               bigint GENERATED ALWAYS AS IDENTITY,
+    stripe_event_id  text NOT NULL,
+    person           text NOT NULL,                                   -- as whom the proxy, or the session, knows them
+    login            text NOT NULL DEFAULT SESSION_USER,              -- the console's own
+    looked_at        timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (id),
+    CHECK (btrim(person) <> ''::text)
+);
+CREATE INDEX body_look_event ON body_look (stripe_event_id);
+ALTER TABLE body_look ENABLE ROW LEVEL SECURITY;
+CREATE POLICY sluice_migrator ON body_look TO sluice_migrator USING (true) WITH CHECK (true);
+CREATE POLICY sluice_operator ON body_look TO sluice_operator USING (true) WITH CHECK (true);
+GRANT ALL ON body_look TO sluice_migrator;
+GRANT SELECT ON body_look TO sluice_operator;
+GRANT INSERT (stripe_event_id, person) ON body_look TO sluice_operator;
 
 -- The bytes that Stripe signed. The id begins with the day of receipt, YYYYMMDD in UTC, so that it names its partition
 -- too, webhook_body_YYYYMMDD; ten digits follow.

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sluice.inbox.operations import AnyConnection
 from sluice.inbox.states import State
-from sluice.operations.filters import PARAMETERS, STATE, Filter, chosen_webhooks
+from sluice.operations.filters import PARAMETERS, STATE, Filter, chosen_errors, chosen_webhooks
 from sluice.postgres.sql import load_queries
 
 QUERIES = load_queries(__file__, "webhooks.sql")
@@ -28,13 +28,13 @@ FROM webhook_logs AS w WHERE stripe_event_id = $1
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """One webhook of a list."""
+    """One webhook, or error, of a list."""
 
     item_id: str
-    kind: str
+    kind: str | None
     state: str
     created_at: datetime
-    attempts: int
+    attempts: int | None
     outcome: str | None
     object_id: str | None
     error: str | None
@@ -93,6 +93,19 @@ class WebhookStory:
 async def newest_webhooks(session: AnyConnection, chosen: Filter, *, at_most: int) -> Sequence[Listed]:
     """Read the newest webhooks of a filter, the newest first."""
     choice = chosen_webhooks(chosen.states or list(State))
+    return [Listed(**row) for row in await session.fetch(_LIST.format(choice=choice), *chosen.parameters, at_most)]
+
+
+async def count_webhooks(session: AnyConnection, chosen: Filter) -> int:
+    """Count the webhooks of a filter."""
+    choice = chosen_webhooks(chosen.states or list(State))
+    count: int = await session.fetchval(f"SELECT count(*) FROM ({choice}) AS choice", *chosen.parameters)  # noqa: S608
+    return count
+
+
+async def newest_errors(session: AnyConnection, chosen: Filter, *, at_most: int) -> Sequence[Listed]:
+    """Read the newest unresolved errors of a filter, the newest first; ``outcome`` is an error's severity."""
+    choice = chosen_errors(chosen.states)
     return [Listed(**row) for row in await session.fetch(_LIST.format(choice=choice), *chosen.parameters, at_most)]
 
 

@@ -31,6 +31,7 @@ SERVICES = {
         *sorted((ROOT / "sluice" / "operations").rglob("*.sql")),
         ROOT / "sluice" / "inbox" / "operations.sql",
         ROOT / "sluice" / "ops" / "status" / "status.sql",
+        *sorted((ROOT / "console").rglob("*.sql")),
     ],
 }
 ALLOWED = {
@@ -104,6 +105,8 @@ ALLOWED = {
         "SELECT * FROM payment",
         "SELECT problem FROM thin_fetch",
         "SELECT complete_until FROM reconcile_account",
+        "INSERT INTO body_look (stripe_event_id, person) VALUES ('evt_1', 'ada')",
+        "SELECT person, login FROM body_look",
     ],
     "sluice_maintainer": [
         "SELECT sluice_prepare_bodies(2)",
@@ -245,6 +248,10 @@ FORBIDDEN = {
         "DELETE FROM error_logs",
         "INSERT INTO operation (verb, filter, reason, person, login) VALUES ('replay', '{}', 'why', 'ada', 'eve')",
         "INSERT INTO operation (verb, filter, reason, person, started_at) VALUES ('replay', '{}', 'why', 'ada', now())",
+        "INSERT INTO body_look (stripe_event_id, person, login) VALUES ('evt_1', 'ada', 'eve')",
+        "INSERT INTO body_look (stripe_event_id, person, looked_at) VALUES ('evt_1', 'ada', now())",
+        "UPDATE body_look SET person = 'eve'",
+        "DELETE FROM body_look",
         "UPDATE operation SET reason = 'another'",
         "UPDATE operation SET login = 'eve', person = 'eve'",
         "DELETE FROM operation",
@@ -262,6 +269,8 @@ FORBIDDEN = {
     ],
     "sluice_migrator": [
         "SELECT * FROM sluice_carry_out(1, 0, 9, true)",
+        "UPDATE body_look SET person = 'eve'",
+        "DELETE FROM body_look",
         "UPDATE operation SET reason = 'another'",
         "DELETE FROM operation_item",
         "DELETE FROM operation",
@@ -312,7 +321,8 @@ async def with_rows(empty_database_url: str, db: Connection) -> None:
         " VALUES (1, 1, 'evt_1', now(), 'changed'), (1, 2, 'evt_2', NULL, NULL);"
         "INSERT INTO operation_start (operation_id, position) VALUES (1, 1);"
         "INSERT INTO webhook_handler (name, types, organiser_types, acts_outside) VALUES ('a.b', '{}', '{}', false);"
-        "INSERT INTO webhook_rehearsal (verb, items, found, person) VALUES ('replay', '{}', 0, 'ada')"
+        "INSERT INTO webhook_rehearsal (verb, items, found, person) VALUES ('replay', '{}', 0, 'ada');"
+        "INSERT INTO body_look (stripe_event_id, person) VALUES ('evt_1', 'ada')"
     )
 
 
@@ -418,7 +428,7 @@ async def test_the_public_sees_nothing_of_sluices(supabase_url: str) -> None:
             "SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') AND relnamespace = 'public'::regnamespace"
         )
     ]
-    assert len(tables) == 27
+    assert len(tables) == 28
     for role in ("anon", "authenticated"):
         for statement in [
             *(f"SELECT FROM {table}" for table in tables),

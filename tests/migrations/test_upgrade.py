@@ -19,6 +19,8 @@ NEW_FILES = {
     "sprint3_operations.sql",
     "sprint3_operator_rights.sql",
     "sprint3_rehearsals.sql",
+    "sprint3_processed_at_concurrently.sql",
+    "sprint3_viewed_bodies.sql",
     "sprint3_webhook_bodies.sql",
     "functions.sql",
 }

@@ -49,6 +49,8 @@ BEGIN
     DROP TRIGGER IF EXISTS sluice_kept_whole ON operation_item;
     DROP TRIGGER IF EXISTS sluice_kept ON operation;
     DROP TRIGGER IF EXISTS sluice_kept_whole ON operation;
+    DROP TRIGGER IF EXISTS sluice_kept ON body_look;
+    DROP TRIGGER IF EXISTS sluice_kept_whole ON body_look;
 
     -- Tables that stay lose our policies, rights, indexes and columns, and get back what was revoked.
     FOR item IN SELECT c.relname AS name, p.polname FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid
