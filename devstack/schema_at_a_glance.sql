@@ -17,14 +17,14 @@ CROSS JOIN LATERAL (
     SELECT replace(replace(replace(format_type(a.atttypid, a.atttypmod), 'timestamp with time zone', 'timestamptz'),
                            'timestamp without time zone', 'timestamp'), 'character varying', 'varchar') AS name
 ) AS types
-WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p')
 ORDER BY c.relname, a.attnum;
 
 -- constraints --
 SELECT c.relname AS table_name, pg_get_constraintdef(k.oid, true) AS line
 FROM pg_constraint k
 JOIN pg_class c ON c.oid = k.conrelid
-WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition AND k.contype IN ('p', 'u', 'c', 'f')
+WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p') AND k.contype IN ('p', 'u', 'c', 'f')
 ORDER BY c.relname, k.contype <> 'p', k.conname;
 
 -- details --
@@ -36,7 +36,7 @@ SELECT c.relname AS table_name,
 FROM pg_class c
 JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 JOIN pg_type t ON t.oid = a.atttypid
-WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition AND a.attstorage <> t.typstorage
+WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p') AND a.attstorage <> t.typstorage
 ORDER BY c.relname, a.attnum;
 
 -- indexes --
@@ -44,14 +44,14 @@ SELECT c.relname AS table_name,
        replace(pg_get_indexdef(i.indexrelid, 0, true), ' USING btree', '') || ';' AS line
 FROM pg_index i
 JOIN pg_class c ON c.oid = i.indrelid
-WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p')
   AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = i.indexrelid)
 ORDER BY c.relname, i.indexrelid::regclass::text COLLATE "C";
 
 -- security --
 SELECT c.relname AS table_name, format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY;', c.relname) AS line
 FROM pg_class c
-WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relrowsecurity
+WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p') AND c.relrowsecurity
 UNION ALL
 SELECT c.relname, format('CREATE POLICY %I ON %I TO %s USING (%s) WITH CHECK (%s);', p.polname, c.relname,
                          array_to_string(p.polroles::regrole[], ', '), pg_get_expr(p.polqual, c.oid),
@@ -71,14 +71,14 @@ FROM (
                        ELSE string_agg(acl.privilege_type, ', ' ORDER BY acl.privilege_type) END,
                   c.relname, acl.grantee::regrole) AS line
     FROM pg_class c, aclexplode(c.relacl) AS acl
-    WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition AND acl.grantee <> c.relowner
+    WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p') AND acl.grantee <> c.relowner
     GROUP BY c.relname, acl.grantee
     UNION ALL
     SELECT c.relname, true, acl.grantee::regrole::text,
            format('GRANT %s (%s) ON %I TO %s;', acl.privilege_type,
                   string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum), c.relname, acl.grantee::regrole)
     FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid, aclexplode(a.attacl) AS acl
-    WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+    WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p')
     GROUP BY c.relname, acl.grantee, acl.privilege_type
     UNION ALL
     SELECT c.relname, true, acl.grantee::regrole::text,
