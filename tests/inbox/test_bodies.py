@@ -153,7 +153,7 @@ async def test_a_webhook_whose_body_is_gone_is_known_and_not_replayed(database: 
 
 
 async def test_a_rollback_loses_no_body(database: Database, database_url: str) -> None:
-    """What is not processed is where the release before reads it; the rest stays in its partition."""
+    """The release before finds bodies of what is not processed; the others stay in their partition."""
     await record(database, event(1), event(2), event(3))
     await database.execute(
         "UPDATE webhook_logs SET dead_at = now(), outcome = 'failed' WHERE stripe_event_id = 'evt_0002'"
