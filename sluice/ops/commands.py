@@ -25,6 +25,7 @@ _COMMANDS: Mapping[str, str] = MappingProxyType(
         "write-off": "sluice.ops.operations.verbs:write_off",
         "resolve": "sluice.ops.operations.verbs:resolve",
         "operations": "sluice.ops.operations.operations:operations",
+        "console": "sluice.ops.console",
         "migrate": "sluice.ops.migrate",
         "rebuild": "processor.rebuild.command",
         "reconcile": "reconciler.command",
@@ -44,6 +45,7 @@ Examples:
   sluice send --scenario refund_full  a payment's webhooks, as Stripe sends them
   sluice replay evt_1Rk… --reason 'handler mended'
   sluice operations list           what operators did, and why
+  sluice console                   a link that lets you into the pages
   sluice migrate --check           what a migration would meet
   sluice rebuild --dry-run         which rows this version would show otherwise
   sluice reconcile --since 2h      ask Stripe what never arrived
