@@ -23,6 +23,10 @@ SELECT w.stripe_event_id, webhook_type, stripe_account_id, coalesce(livemode, fa
 FROM unnest($1::text[], $2::bytea[]) AS message (stripe_event_id, digest)
 JOIN webhook_logs AS w ON w.stripe_event_id = message.stripe_event_id;
 
+-- read_fetched --
+-- $1 stripe_event_ids. Those whose row holds what Stripe's API gave, which writes an event otherwise than a webhook.
+SELECT stripe_event_id FROM webhook_logs WHERE stripe_event_id = ANY ($1::text[]) AND verified_by = 'api';
+
 -- settle_processed --
 -- $1 stripe_event_ids  $2 outcome of each  $3 the transaction that claimed. The last statement before the commit that makes
 -- the effects true; see migrations/functions/sluice_settle_batch.sql.
