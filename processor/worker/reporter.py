@@ -180,7 +180,7 @@ def _named(work: Work) -> Mentions:
 
 
 def _cure(work: Work) -> str:
-    """Who can bring back a webhook that PostgreSQL lost."""
+    """Say who can bring back a webhook that PostgreSQL lost."""
     if work.event.tenant is None:
         return "The reconciler records it again, if Stripe lists it."
     return "Its organiser must send it again: no key of ours lists that account."
