@@ -90,7 +90,7 @@ async def test_waiting_webhooks_are_retried(database_url: str, console: Client, 
 
 
 async def test_an_action_takes_no_more_than_were_counted(database_url: str, console: Client, operator: Person) -> None:
-    """What came between the count and the click keeps for the next."""
+    """A webhook that came between the count and the click waits for the next."""
     async with connected(database_url) as connection:
         await _dead(connection, "evt_1", created_at=NOON)
         page = "/act/replay?state=dead&type=*"
