@@ -1,4 +1,4 @@
-"""What a filter costs is bounded: by an index where there is one, and a body is read for a customer alone."""
+"""The cost of a filter is bounded: by an index where there is one, and a body is read for a customer alone."""
 
 from datetime import timedelta
 from typing import Any

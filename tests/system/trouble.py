@@ -110,7 +110,7 @@ class Addresses:
 
 @dataclass(frozen=True, slots=True)
 class Month:
-    """What came of it."""
+    """State of the books at its end."""
 
     seconds: Mapping[str, float]
     """Of each step."""
@@ -265,7 +265,7 @@ def expected_books(size: Size) -> Sequence[Mapping[str, object]]:
 
 
 def faults(month: Month, size: Size) -> Sequence[str]:
-    """What does not balance."""
+    """List what does not balance."""
     each = size.of_each_cause
     expected = {"Replayed": 2 * each, "Written off": 2 * each, "Write-off undone": each}
     ordered = sorted(month.books, key=lambda book: CAUSES.index(str(book["cause"])))
