@@ -8,7 +8,7 @@ WITH changed AS (
         SELECT id
         FROM webhook_logs
         WHERE stripe_event_id = ANY ($1::text[])
-          AND NOT processed AND dead_at IS NULL AND published_at IS NULL AND next_attempt_at IS NOT NULL
+          AND NOT processed AND dead_at IS NULL AND published_at IS NULL AND next_attempt_at < 'infinity'
         FOR UPDATE SKIP LOCKED
     ))
     RETURNING stripe_event_id

@@ -594,6 +594,68 @@ BEGIN
 END
 $function$;
 
+-- Lets open webhooks wait for the end of a pause: each of its own, for the caller knows the pauses and the handlers. No
+-- attempt is counted, and what the attempts before said stays. A message that says anything else of its row than the row
+-- moves nothing, for it might be covered by a pause that the row is not. Gives the ids that wait now, and with false those
+-- whose pause has ended meanwhile: they may run. A row that somebody holds is in neither.
+--
+-- Who ends a pause takes the same lock for itself, so that nothing comes to wait for it afterwards.
+CREATE OR REPLACE FUNCTION sluice_pause_webhooks(
+    event_ids text[], attempts integer[], types text[], accounts text[], tenants text[], pause_ids bigint[]
+) RETURNS TABLE (stripe_event_id text, is_paused boolean)
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+    SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $function$
+#variable_conflict use_column
+DECLARE
+    in_force bigint[];
+BEGIN
+    PERFORM set_config('synchronous_commit', 'off', true);
+    PERFORM pg_advisory_xact_lock_shared(hashtextextended('sluice pauses', 0));
+    in_force := ARRAY(SELECT p.id FROM pause AS p WHERE p.id = ANY (pause_ids) AND p.ended_at IS NULL);
+    RETURN QUERY
+    WITH paused AS (
+        UPDATE webhook_logs AS w
+        SET published_at = NULL,
+            next_attempt_at = 'infinity'
+        FROM (
+            SELECT log.stripe_event_id, message.pause_id
+            FROM (
+                SELECT m.*
+                FROM unnest(event_ids, attempts, types, accounts, tenants, pause_ids)
+                    AS m (stripe_event_id, attempt, webhook_type, account, tenant, pause_id)
+                WHERE m.pause_id = ANY (in_force)
+                ORDER BY m.stripe_event_id
+            ) AS message
+            CROSS JOIN LATERAL (
+                SELECT l.stripe_event_id
+                FROM webhook_logs AS l
+                WHERE l.stripe_event_id = message.stripe_event_id
+                  AND CASE
+                        WHEN l.processed IS NOT FALSE OR l.dead_at IS NOT NULL THEN false
+                        WHEN l.published_at IS NULL AND coalesce(l.next_attempt_at, 'infinity') > now() THEN false
+                        ELSE l.processing_attempts = message.attempt
+                             AND (l.webhook_type, l.stripe_account_id, l.tenant)
+                                 IS NOT DISTINCT FROM (message.webhook_type, message.account, message.tenant)
+                      END
+                FOR UPDATE SKIP LOCKED
+            ) AS log
+        ) AS open
+        WHERE w.stripe_event_id = ANY (ARRAY[open.stripe_event_id])
+        RETURNING w.stripe_event_id::text, open.pause_id
+    ), noted AS (
+        INSERT INTO paused_webhook AS h (stripe_event_id, pause_id)
+        SELECT DISTINCT ON (paused.stripe_event_id) paused.stripe_event_id, paused.pause_id
+        FROM paused
+        ORDER BY paused.stripe_event_id
+        ON CONFLICT (stripe_event_id) DO UPDATE SET pause_id = excluded.pause_id, paused_at = excluded.paused_at
+    )
+    SELECT paused.stripe_event_id, true FROM paused
+    UNION
+    SELECT m.stripe_event_id, false FROM unnest(event_ids, pause_ids) AS m (stripe_event_id, pause_id)
+    WHERE m.pause_id <> ALL (in_force);
+END
+$function$;
+
 -- The scope rule. The planner puts the bodies of both in place of their calls, as long as neither has a SET clause; a
 -- test looks at the plans. sluice/payments/scopes.py says the same as the first; a test compares them.
 
@@ -637,11 +699,60 @@ CREATE OR REPLACE FUNCTION sluice_postpone_webhook(
           AND log.processing_attempts = attempt
           AND NOT log.processed
           AND log.dead_at IS NULL
-          AND coalesce(log.published_at, log.next_attempt_at) IS NOT NULL
+          AND coalesce(log.published_at, log.next_attempt_at) < 'infinity'
         FOR UPDATE
     ) AS before
     WHERE w.id = before.id
     RETURNING before.postponed_at IS NULL, before.is_over, coalesce(before.postponed_at, now())
+$function$;
+
+-- Lets webhooks go whose pause has ended: due now, with the attempts that they had. The time for which they waited counts
+-- neither against the patience of a parked or a postponed one, nor as a delay. One that another pause in force covers, which
+-- the caller knows, waits for that one from now on. Without ids it notes which of the pauses that ended are empty. Gives how
+-- many were let go.
+CREATE OR REPLACE FUNCTION sluice_resume_webhooks(event_ids text[], other_pauses bigint[]) RETURNS bigint
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+    SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $function$
+DECLARE
+    let_go bigint;
+BEGIN
+    PERFORM set_config('synchronous_commit', 'off', true);
+    PERFORM pg_advisory_xact_lock_shared(hashtextextended('sluice pauses', 0));
+    IF cardinality(event_ids) = 0 THEN
+        UPDATE pause AS p
+        SET emptied_at = now()
+        WHERE p.ended_at IS NOT NULL AND p.emptied_at IS NULL
+          AND NOT EXISTS (SELECT FROM paused_webhook AS h WHERE h.pause_id = p.id);
+        RETURN 0;
+    END IF;
+
+    UPDATE paused_webhook AS h
+    SET pause_id = other.id
+    FROM unnest(event_ids, other_pauses) AS m (stripe_event_id, other_pause)
+    JOIN pause AS other ON other.id = m.other_pause AND other.ended_at IS NULL
+    WHERE h.stripe_event_id = ANY (ARRAY[m.stripe_event_id]);
+
+    WITH gone AS (
+        DELETE FROM paused_webhook AS h
+        USING unnest(event_ids, other_pauses) AS m (stripe_event_id, other_pause)
+        WHERE h.stripe_event_id = ANY (ARRAY[m.stripe_event_id]) AND m.other_pause IS NULL
+          AND EXISTS (SELECT FROM pause AS p WHERE p.id = h.pause_id AND p.ended_at IS NOT NULL)
+        RETURNING h.stripe_event_id, h.paused_at
+    )
+    UPDATE webhook_logs AS w
+    SET next_attempt_at = now(),
+        resumed_at = now(),
+        parked_at = w.parked_at + (now() - gone.paused_at),
+        postponed_at = w.postponed_at + (now() - gone.paused_at)
+    FROM gone
+    WHERE w.stripe_event_id = ANY (ARRAY[gone.stripe_event_id])
+      AND CASE
+            WHEN w.processed IS NOT FALSE OR w.dead_at IS NOT NULL OR w.published_at IS NOT NULL THEN false
+            ELSE w.next_attempt_at = 'infinity'
+          END;
+    GET DIAGNOSTICS let_go = ROW_COUNT;
+    RETURN let_go;
+END
 $function$;
 
 -- Makes a dead row due as if never tried; its last error stays to be read. What this release does not support would die
@@ -690,7 +801,7 @@ CREATE OR REPLACE FUNCTION sluice_schema_findings() RETURNS TABLE (name text, fi
         FROM unnest(ARRAY['webhook_logs', 'error_logs', 'webhook_delivery', 'payment', 'payment_fact', 'subscription',
                           'invoice', 'sluice_migration', 'sluice_addition', 'queue_watermark', 'processing_lease',
                           'webhook_death', 'health_verdict', 'webhook_load_test', 'reconcile_account', 'reconcile_lease',
-                          'webhook_found', 'thin_fetch', 'operation', 'operation_item', 'backfill_walk']) AS t (name)
+                          'webhook_found', 'thin_fetch', 'operation', 'operation_item', 'backfill_walk', 'pause', 'paused_webhook']) AS t (name)
         JOIN pg_class c ON c.oid = to_regclass(t.name)
     ), events AS (
         SELECT c.oid, c.relowner, c.relrowsecurity, c.relforcerowsecurity
@@ -731,7 +842,7 @@ CREATE OR REPLACE FUNCTION sluice_schema_findings() RETURNS TABLE (name text, fi
         FROM pg_attribute WHERE attrelid = to_regclass('events') AND attnum > 0 AND NOT attisdropped
     )
     SELECT 'role_missing', format('The role %s does not exist.', role),
-           format('CREATE ROLE %I NOLOGIN; -- then run migrations/sprint1_database_foundation.sql, sprint2_reconcile.sql, sprint3_operations.sql and functions.sql again', role)
+           format('CREATE ROLE %I NOLOGIN; -- then run migrations/sprint1_database_foundation.sql, sprint2_reconcile.sql, sprint3_operations.sql, sprint3_pauses.sql and functions.sql again', role)
     FROM unnest(ARRAY['sluice_ingest', 'sluice_processor', 'sluice_healthd', 'sluice_reconciler', 'sluice_operator',
                       'sluice_migrator']) AS role
     WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role)
@@ -776,7 +887,8 @@ CREATE OR REPLACE FUNCTION sluice_schema_findings() RETURNS TABLE (name text, fi
 $function$;
 
 -- The last statement before the commit that makes the effects true. Where a handler ended the transaction that claimed,
--- the effects of others are gone or stand already, and processed = true would be a lie: it raises instead.
+-- the effects of others are gone or stand already, and processed = true would be a lie: it raises instead. Gives the
+-- delay of each: since its receipt, or since a pause let it go.
 CREATE OR REPLACE FUNCTION sluice_settle_batch(event_ids text[], outcomes text[], claimed_in text)
     RETURNS TABLE (stripe_event_id text, delay_seconds double precision)
     LANGUAGE plpgsql VOLATILE
@@ -797,9 +909,9 @@ BEGIN
     WHERE w.stripe_event_id = ANY (ARRAY[settled.stripe_event_id])
       AND CASE  -- fits no partial index, so that the plan stays at one look-up by key for each row
             WHEN w.processed IS NOT FALSE OR w.dead_at IS NOT NULL THEN false
-            ELSE coalesce(w.published_at, w.next_attempt_at) IS NOT NULL
+            ELSE coalesce(w.published_at, w.next_attempt_at) < 'infinity'
           END
-    RETURNING w.stripe_event_id::text, extract(epoch FROM clock_timestamp() - w.created_at)::double precision;
+    RETURNING w.stripe_event_id::text, extract(epoch FROM clock_timestamp() - greatest(w.created_at, w.resumed_at))::double precision;
 END
 $function$;
 
@@ -992,8 +1104,10 @@ DECLARE
         "sluice_keep_operation": [],
         "sluice_lease_webhooks": ["sluice_processor"],
         "sluice_note_death": [],
+        "sluice_pause_webhooks": ["sluice_processor"],
         "sluice_payment_scopes": ["sluice_processor", "sluice_operator", "sluice_migrator"],
         "sluice_postpone_webhook": ["sluice_processor"],
+        "sluice_resume_webhooks": ["sluice_processor"],
         "sluice_revive_webhook": ["sluice_ingest"],
         "sluice_schema_findings": ["sluice_healthd", "sluice_migrator"],
         "sluice_settle_batch": ["sluice_processor"],
@@ -1049,7 +1163,7 @@ BEGIN
             WHEN (NEW.dead_at IS NOT NULL AND NEW.dead_at IS DISTINCT FROM OLD.dead_at)
             EXECUTE FUNCTION sluice_note_death();
     END IF;
-    FOR item IN SELECT t AS name FROM unnest(ARRAY['operation', 'operation_item']) AS t
+    FOR item IN SELECT t AS name FROM unnest(ARRAY['operation', 'operation_item', 'pause']) AS t
                 WHERE to_regclass(t) IS NOT NULL
                   AND NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = to_regclass(t) AND tgname = 'sluice_kept')
     LOOP

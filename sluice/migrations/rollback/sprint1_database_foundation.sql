@@ -46,6 +46,8 @@ BEGIN
     DROP TRIGGER IF EXISTS sluice_kept_whole ON operation_item;
     DROP TRIGGER IF EXISTS sluice_kept ON operation;
     DROP TRIGGER IF EXISTS sluice_kept_whole ON operation;
+    DROP TRIGGER IF EXISTS sluice_kept ON pause;
+    DROP TRIGGER IF EXISTS sluice_kept_whole ON pause;
 
     -- Tables that stay lose our policies, rights, indexes and columns, and get back what was revoked.
     FOR item IN SELECT c.relname AS name, p.polname FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid
@@ -95,14 +97,16 @@ BEGIN
                                     'sluice_count_due', 'sluice_claim_batch', 'sluice_settle_batch',
                                     'sluice_postpone_webhook', 'sluice_lease_webhooks', 'sluice_note_death',
                                     'sluice_connected_accounts', 'sluice_settle_thin', 'sluice_keep_operation',
+                                    'sluice_pause_webhooks', 'sluice_resume_webhooks',
                                     'sluice_append_facts', 'sluice_show_payments', 'sluice_claim_webhooks',
                                     'sluice_settle_webhooks')
                 ORDER BY f.proname <> 'sluice_event_key', f.oid DESC
     LOOP
         EXECUTE format('DROP FUNCTION %s', item.name);
     END LOOP;
-    -- Items refer to their operation.
-    FOR item IN SELECT name FROM unnest(own_tables) AS t (name) ORDER BY name <> 'operation_item' LOOP
+    -- What refers to another table goes before it.
+    FOR item IN SELECT name FROM unnest(own_tables) AS t (name)
+                ORDER BY array_position(ARRAY['paused_webhook', 'pause', 'operation_item'], name) LOOP
         EXECUTE format('DROP TABLE %I', item.name);
     END LOOP;
 
