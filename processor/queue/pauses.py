@@ -61,7 +61,9 @@ class KnownPauses:
 
     def status(self) -> Mapping[str, JsonValue]:
         """For ``/status``: the pauses that this process heeds."""
-        return {str(pause.id): f"{pause.kind} {pause.value or ''}".rstrip() for pause in self._known if not pause.is_over}
+        return {
+            str(pause.id): f"{pause.kind} {pause.value or ''}".rstrip() for pause in self._known if not pause.is_over
+        }
 
     async def _current(self) -> Sequence[Pause]:
         if self._is_stale:
@@ -84,7 +86,7 @@ class KnownPauses:
 
 @dataclass
 class Resumption:
-    """Lets go what waits for pauses that have ended, in the order in which it came, and no faster than relays send it."""
+    """Lets go what waits for pauses that have ended, in the order in which it came, no faster than relays send it."""
 
     database: Database
     known: KnownPauses

@@ -122,8 +122,9 @@ async def _put_pauses(connection: Connection) -> None:
         " WHERE (SELECT count(*) FROM pause) < 2"
     )
     await connection.execute(
-        "INSERT INTO paused_webhook (stripe_event_id, pause_id, paused_at)"
-        f" VALUES ('{EVENT.stripe_event_id}', {OVER}, {_LONG_AGO})"  # noqa: S608
+        "INSERT INTO paused_webhook (stripe_event_id, pause_id, paused_at) VALUES ($1, $2, now() - interval '1 hour')",
+        EVENT.stripe_event_id,
+        OVER,
     )
 
 
