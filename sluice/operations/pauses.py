@@ -157,20 +157,17 @@ async def count_covered(session: AnyConnection, target: Target, taken: Taken) ->
     return [Counted(**row) for row in rows]
 
 
-async def wait_of(
-    session: AnyConnection, stripe_event_id: str, webhook: Traits, handlers_of: HandlersOf
-) -> Wait | None:
-    """Tell which pause an open webhook waits for, or will; None: none."""
-    open_pauses = await read_open(session, count_to=1)
-    if not open_pauses:
-        return None
+async def wait_of(session: AnyConnection, stripe_event_id: str) -> Wait | None:
+    """Tell which pause a paused webhook waits for; None: it does not wait for any."""
     rows: list[asyncpg.Record] = await session.fetch(QUERIES["waits_for"], stripe_event_id)
-    by_id = {pause.id: pause for pause in open_pauses}
-    for row in rows:
-        if row["pause_id"] in by_id:
-            return Wait(by_id[row["pause_id"]], row["paused_at"])
-    covering = next((pause for pause in open_pauses if pause.covers(webhook, handlers_of)), None)
-    return None if covering is None else Wait(covering, None)
+    by_id = {pause.id: pause for pause in await read_open(session, count_to=1)} if rows else {}
+    return next((Wait(by_id[row["pause_id"]], row["paused_at"]) for row in rows if row["pause_id"] in by_id), None)
+
+
+async def coming_wait(session: AnyConnection, webhook: Traits, handlers_of: HandlersOf) -> Wait | None:
+    """Tell for which pause an open webhook will wait when it is its turn; None: it will be tried."""
+    covering = (pause for pause in await read_open(session, count_to=1) if pause.covers(webhook, handlers_of))
+    return next((Wait(pause, None) for pause in covering), None)
 
 
 async def _decide(session: AnyConnection, verb: str, targets: Sequence[Target], decision: Decision) -> int:

@@ -8,7 +8,7 @@ from sluice.inbox.operations import AnyConnection
 from sluice.inbox.pauses import HandlersOf, Traits
 from sluice.inbox.states import OPEN, State
 from sluice.operations.filters import PARAMETERS, STATE, Filter, chosen_webhooks
-from sluice.operations.pauses import Wait, wait_of
+from sluice.operations.pauses import Wait, coming_wait, wait_of
 from sluice.postgres.sql import load_queries
 
 QUERIES = load_queries(__file__, "webhooks.sql")
@@ -21,8 +21,8 @@ SELECT stripe_event_id::text AS item_id, webhook_type::text AS kind, {STATE} AS 
        created_at::timestamptz AS created_at, processing_attempts AS attempts, outcome::text AS outcome,
        object_id::text AS object_id, last_error::text AS error, stripe_account_id::text AS account,
        tenant::text AS organiser, livemode, verified_by::text AS verified_by,
-       publications, next_attempt_at::timestamptz AS next_attempt_at, processed_at::timestamptz AS processed_at,
-       dead_at::timestamptz AS dead_at, octet_length(body) AS body_bytes
+       publications, nullif(next_attempt_at, 'infinity')::timestamptz AS next_attempt_at,
+       processed_at::timestamptz AS processed_at, dead_at::timestamptz AS dead_at, octet_length(body) AS body_bytes
 FROM webhook_logs WHERE stripe_event_id = $1
 """  # noqa: S608 - the text is our own
 
@@ -133,4 +133,4 @@ async def _wait_of(session: AnyConnection, webhook: Webhook, handlers_of: Handle
     if State[webhook.state.upper()] not in (*OPEN, State.PAUSED):
         return None
     traits = Traits(webhook.kind, webhook.account, webhook.organiser)
-    return await wait_of(session, webhook.item_id, traits, handlers_of)
+    return await wait_of(session, webhook.item_id) or await coming_wait(session, traits, handlers_of)

@@ -120,7 +120,7 @@ def _lines(story: WebhookStory) -> Sequence[str]:
         "received": f"{_moment(one.created_at)}{_repeats(story.repeats)}",
         "verified": one.verified_by,
         "attempts": f"{one.attempts}, published {one.publications} times",
-        "next": None if one.processed_at or one.dead_at or one.state == "paused" else _moment(one.next_attempt_at),
+        "next": None if one.processed_at or one.dead_at else _moment(one.next_attempt_at),
         "paused": wait_in_words(story.wait) if story.wait else None,
         "processed": _moment(one.processed_at),
         "dead": _moment(one.dead_at),

@@ -7,7 +7,7 @@ from typing import Any
 import asyncpg
 
 from sluice.inbox.pauses import Traits
-from sluice.operations.pauses import Wait, wait_of
+from sluice.operations.pauses import Wait, coming_wait, wait_of
 from sluice.ops.connection import Connection
 from sluice.ops.operations.pauses import handlers_of
 from sluice.ops.why.history import EventsRow, LoggedError, Payment, PaymentHistory, RecordedFact, Repeat, Webhook
@@ -157,10 +157,13 @@ async def _waits(connection: Connection, rows: Sequence[asyncpg.Record]) -> dict
         return {}
     waits: dict[str, Wait] = {}
     for row in rows:
-        if row["processed"] or row["dead_at"] is not None or row["next_attempt_at"] is None:
+        if row["processed"] or row["dead_at"] is not None:
             continue
-        traits = Traits(row["webhook_type"], row["stripe_account_id"], row["tenant"])
-        if wait := await wait_of(connection, row["stripe_event_id"], traits, handlers_of):
+        wait = await wait_of(connection, row["stripe_event_id"])
+        if wait is None and row["next_attempt_at"] is not None:
+            traits = Traits(row["webhook_type"], row["stripe_account_id"], row["tenant"])
+            wait = await coming_wait(connection, traits, handlers_of)
+        if wait is not None:
             waits[row["stripe_event_id"]] = wait
     return waits
 

@@ -167,8 +167,7 @@ def _remarks(webhook: Webhook) -> list[str]:
         remarks.append(f"given up {_moment(webhook.dead_at)}")
     if webhook.revivals:
         remarks.append(f"revived {webhook.revivals} time(s), last {_moment(webhook.revived_at)}, by coming again")
-    waits = webhook.wait is not None and webhook.wait.since is not None
-    if not webhook.dead_at and not webhook.processed and webhook.next_attempt_at and not waits:
+    if not webhook.dead_at and not webhook.processed and webhook.next_attempt_at:
         remarks.append(
             f"tried again {_moment(webhook.next_attempt_at)}, published {webhook.publications} time(s) so far"
         )
