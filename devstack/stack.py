@@ -1,6 +1,7 @@
 """The whole system on one machine: servers, schema, services, gateway; each later part stands on the earlier ones."""
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -103,9 +104,9 @@ class Stack:
         """Whether that service is ready, or becomes so in time."""
         return await self.services[name].wait_ready(self._http(), within_seconds=within_seconds)
 
-    async def stop_service(self, name: str) -> None:
+    async def stop_service(self, name: str, *, by: signal.Signals = signal.SIGTERM) -> None:
         """End a service; it stays away until ``start_service``."""
-        await self.services[name].stop()
+        await self.services[name].stop(by=by)
 
     async def start_service(self, name: str) -> None:
         """Start a service that was stopped."""

@@ -2,11 +2,12 @@
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from processor.bulkhead.fair_share import loud_parties, share_of_each
 from processor.bulkhead.quarantine import Fault, Quarantine
+from processor.bulkhead.quiet_parties import QuietParties
 from processor.bulkhead.side_worker import SideWorker, is_heavy, party_of
 from processor.failures.classify import HandlerFailed
 from processor.outcome import Work
@@ -17,6 +18,8 @@ from sluice.registry import Registry, name_of
 
 _BYTES = 4 * 1024
 """A body counts once more for each of so many bytes."""
+_UNNAMED = None
+"""The platform stands for whatever party was found behind a flood."""
 _SEEN_SECONDS = 60.0
 """For how long a party whose events came counts as waiting for its next ones."""
 
@@ -32,13 +35,14 @@ class Routing:
     blocking: SideWorker
     heavy: SideWorker
     """Also what is more than one party's share."""
+    quiet_parties: QuietParties
     _seen_at: dict[str | None, float] = field(default_factory=dict)
     _names: dict[tuple[str, bool], Sequence[str]] = field(default_factory=dict)
 
     async def sort_out(self, works: Sequence[Work]) -> Sequence[Work]:
         """Those that run in company; the others are on their way."""
         workers: dict[SideWorker | None, list[Work]] = defaultdict(list)
-        left = self._shares(works)
+        left = await self._shares(works)
         for work in works:
             workers[self._worker_of(work, left)].append(work)
         for worker, those in workers.items():
@@ -54,15 +58,24 @@ class Routing:
                 return self.slow
         return self.heavy if is_heavy(work) or _is_too_many(work, left) else None
 
-    def _shares(self, works: Sequence[Work]) -> Counter[str]:
+    async def _shares(self, works: Sequence[Work]) -> Counter[str]:
         """How many events of each loud party may run in company; empty while no quiet party waits."""
         counts = Counter(map(party_of, works))
         self._note_seen(counts)
         organisers = {party: count for party, count in counts.items() if party is not None}
         loud = loud_parties(organisers, size=len(works))
-        if self._seen_at.keys() <= loud.keys():
+        if not loud or not await self._others_wait(loud):
             return Counter()
         return Counter(dict.fromkeys(loud, share_of_each(loud.values(), size=len(works))))
+
+    async def _others_wait(self, loud: Collection[str]) -> bool:
+        """Whether a quiet party's events came lately, or stand behind those of the loud ones."""
+        if not self._seen_at.keys() <= set(loud):
+            return True
+        if not await self.quiet_parties.one_waits(loud):
+            return False
+        self._note_seen([_UNNAMED])
+        return True
 
     def _note_seen(self, parties: Iterable[str | None]) -> None:
         now = time.monotonic()

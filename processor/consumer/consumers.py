@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from processor.bulkhead.quarantine import Fault, Quarantine
+from processor.bulkhead.quiet_parties import QuietParties
 from processor.bulkhead.routing import Routing
 from processor.bulkhead.side_worker import SideWorker
 from processor.bulkhead.thread_loop import ThreadLoop
@@ -70,7 +71,8 @@ async def open_consumers(
         slow = parts.apart(parts.worker(parts.processor(beside)))
         blocking = parts.apart(parts.worker(thread_loop, blocked_loop=parts.foreign_blocked_loop))
         heavy = parts.apart(parts.worker(parts.processor(beside)), together=_TOGETHER, after=concurrency)
-        routing = Routing(registry, parts.quarantine, parts.reporter, slow, blocking, heavy)
+        quiet_parties = QuietParties(database)
+        routing = Routing(registry, parts.quarantine, parts.reporter, slow, blocking, heavy, quiet_parties)
         parts.blocked_loop.on_blocking = routing.blocked
         worker = parts.worker(parts.processor(database), routing)
         yield Consumers(

@@ -246,6 +246,26 @@ BEGIN
 END
 $function$;
 
+-- Begins a pause, with an operation that says who decided and why; the login is PostgreSQL's own. Its number, or NULL where
+-- the same is paused already.
+CREATE OR REPLACE FUNCTION sluice_begin_pause(what text, which text, why text, who text) RETURNS bigint
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER AS $function$
+DECLARE
+    decided bigint;
+    begun bigint;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('sluice pauses', 0));
+    IF EXISTS (SELECT FROM pause WHERE ended_at IS NULL AND kind = what AND value IS NOT DISTINCT FROM which) THEN
+        RETURN NULL;
+    END IF;
+    INSERT INTO operation (verb, filter, reason, person, ended_at)
+    VALUES ('pause', jsonb_build_object(what, coalesce(which, 'everything')), why, who, now())
+    RETURNING id INTO decided;
+    INSERT INTO pause (kind, value, began_by) VALUES (what, which, decided) RETURNING id INTO begun;
+    RETURN begun;
+END
+$function$;
+
 -- The body as jsonb; NULL where jsonb refuses it (\u0000, lone surrogates, no UTF-8, too deep).
 CREATE OR REPLACE FUNCTION sluice_body_json(body bytea) RETURNS jsonb
     LANGUAGE plpgsql IMMUTABLE STRICT AS $function$
@@ -253,6 +273,152 @@ BEGIN
     RETURN convert_from(body, 'UTF8')::jsonb;
 EXCEPTION WHEN data_exception OR program_limit_exceeded OR character_not_in_repertoire THEN
     RETURN NULL;
+END
+$function$;
+
+-- Lets no further item of an operation be changed, and keeps who said so. Waits for the batch that is under way. Says whether
+-- the operation was still open.
+CREATE OR REPLACE FUNCTION sluice_cancel_operation(operation_number bigint, who text) RETURNS boolean
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER AS $function$
+BEGIN
+    UPDATE operation
+    SET cancelled_at = now(),
+        cancelled_by = who
+    WHERE id = operation_number AND ended_at IS NULL AND cancelled_at IS NULL;
+    RETURN FOUND;
+END
+$function$;
+
+-- Carries out the next items of an operation, in the transaction that calls it: locks those that are free, makes the transition
+-- that the operation's verb and filter ask for, and writes down what became of each. So no login changes a webhook without its
+-- record, nor writes a record without the change. Items come in their order after a position; a row that another transaction
+-- holds keeps for a later call, until one gives up. is_open is false when there is nothing to go on with. What a
+-- handler does is the processor's to do.
+CREATE OR REPLACE FUNCTION sluice_carry_out(
+    operation_number bigint, after_position bigint, at_most integer, gives_up boolean
+) RETURNS TABLE (is_open boolean, taken integer, ended integer, last_position bigint)
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER AS $function$
+DECLARE
+    work record;
+    undone_verb text;
+    of_errors boolean;
+    ids text[];        -- of the items whose turn it is
+    known jsonb;       -- told of each that exists
+    was jsonb;         -- told of each that is locked
+    fit text[];        -- locked, and in a state that the filter asks for
+    changed text[];
+    reopened text[];   -- error rows
+    becomes jsonb;
+    settled jsonb := '{}';   -- ids of error rows that are resolved with a webhook, by its id
+BEGIN
+    SELECT o.* INTO work
+    FROM operation AS o
+    WHERE o.id = operation_number AND o.handler IS NULL AND o.ended_at IS NULL AND o.cancelled_at IS NULL
+    FOR SHARE;
+    is_open := FOUND;
+    SELECT o.verb INTO undone_verb FROM operation AS o WHERE o.id = work.undoes;
+    SELECT array_agg(item.item_id), count(*), max(item.place) INTO ids, taken, last_position
+    FROM (
+        SELECT i.item_id, i.position AS place
+        FROM operation_item AS i
+        WHERE i.operation_id = work.id AND i.position > after_position AND i.done_at IS NULL
+        ORDER BY i.position
+        LIMIT at_most
+        FOR UPDATE SKIP LOCKED
+    ) AS item;
+    ended := 0;
+    IF taken = 0 THEN
+        RETURN NEXT;
+        RETURN;
+    END IF;
+
+    of_errors := 'resolve' IN (work.verb, coalesce(undone_verb, ''));
+    known := (SELECT coalesce(jsonb_object_agg(t.item_id, t.told), '{}') FROM sluice_tell_items(of_errors, ids) AS t);
+    was := (SELECT coalesce(jsonb_object_agg(t.item_id, t.told), '{}')
+            FROM sluice_tell_items(of_errors, ARRAY(SELECT sluice_hold_items(of_errors, ids))) AS t);
+    fit := ARRAY(
+        SELECT b.key
+        FROM jsonb_each(was) AS b
+        WHERE of_errors OR NOT work.filter ? 'states' OR work.filter -> 'states' ? (b.value ->> 'state')
+    );
+
+    IF work.verb = 'retry' THEN
+        changed := ARRAY(SELECT sluice_retry_webhooks(fit));
+    ELSIF work.verb = 'replay' THEN
+        changed := ARRAY(SELECT sluice_replay_webhooks(fit));
+        IF work.filter ? 'states' THEN
+            changed := changed || ARRAY(SELECT sluice_replay_ended_webhooks(
+                ARRAY(SELECT one FROM unnest(fit) AS one WHERE one <> ALL (changed))));
+        END IF;
+    ELSIF work.verb = 'write-off' THEN
+        changed := ARRAY(SELECT sluice_write_off_webhooks(fit));
+        WITH errors AS (
+            UPDATE error_logs AS e
+            SET resolved = true,
+                resolved_at = now()
+            WHERE coalesce(e.stripe_event_id, e.event_id) = ANY (changed) AND e.stripe_event_id IS NOT NULL AND NOT e.resolved
+            RETURNING e.stripe_event_id, e.id::text AS id
+        )
+        SELECT coalesce(jsonb_object_agg(e.stripe_event_id, e.ids), '{}') INTO settled
+        FROM (SELECT stripe_event_id, jsonb_agg(id) AS ids FROM errors GROUP BY stripe_event_id) AS e;
+    ELSIF work.verb = 'resolve' THEN
+        changed := ARRAY(SELECT sluice_mark_errors(fit, true));
+    ELSIF work.verb = 'undo' THEN
+        -- Only what the other operation changed, and none after it.
+        fit := ARRAY(
+            SELECT i.item_id
+            FROM operation_item AS i
+            WHERE i.operation_id = work.undoes AND i.item_id = ANY (fit) AND i.result = 'changed'
+              AND NOT EXISTS (
+                  SELECT FROM operation_item AS later
+                  WHERE later.item_id = i.item_id AND later.operation_id > work.undoes AND later.result = 'changed')
+        );
+        IF undone_verb = 'resolve' THEN
+            changed := ARRAY(SELECT sluice_mark_errors(fit, false));
+        ELSIF undone_verb = 'write-off' THEN
+            changed := ARRAY(
+                SELECT sluice_reopen_webhooks(array_agg(i.item_id), array_agg(i.before ->> 'outcome'))
+                FROM operation_item AS i
+                WHERE i.operation_id = work.undoes AND i.item_id = ANY (fit)
+            );
+            reopened := ARRAY(
+                SELECT jsonb_array_elements_text(i.after -> 'resolved_errors')
+                FROM operation_item AS i
+                WHERE i.operation_id = work.undoes AND i.item_id = ANY (changed)
+            );
+            PERFORM sluice_mark_errors(reopened, false);
+        END IF;
+    END IF;
+    changed := coalesce(changed, '{}');
+
+    IF NOT of_errors THEN
+        INSERT INTO error_logs (severity, kind, message, stripe_event_id, service, resolved, resolved_at)
+        SELECT 'info', 'webhook',
+               format('%s by %s: %s (operation %s)',
+                      CASE work.verb WHEN 'retry' THEN 'Retried' WHEN 'replay' THEN 'Replayed' WHEN 'write-off' THEN 'Written off'
+                                     ELSE 'Write-off undone' END,
+                      work.person, work.reason, work.id),
+               one, 'operator', true, now()
+        FROM unnest(changed) AS one;
+    END IF;
+    becomes := (SELECT coalesce(jsonb_object_agg(t.item_id, t.told), '{}') FROM sluice_tell_items(of_errors, changed) AS t);
+    UPDATE operation_item AS i
+    SET done_at = now(),
+        result = fate.word,
+        before = CASE WHEN fate.word <> 'missing' THEN coalesce(was -> i.item_id, known -> i.item_id) END,
+        after = (becomes -> i.item_id)
+            || CASE WHEN settled ? i.item_id THEN jsonb_build_object('resolved_errors', settled -> i.item_id) ELSE '{}' END
+    FROM (
+        SELECT one AS item_id,
+               CASE WHEN one = ANY (changed) THEN 'changed'
+                    WHEN was ? one THEN 'unfit'
+                    WHEN NOT known ? one THEN 'missing'
+                    WHEN gives_up THEN 'held' END AS word
+        FROM unnest(ids) AS one
+    ) AS fate
+    WHERE i.operation_id = work.id AND i.item_id = fate.item_id AND fate.word IS NOT NULL;
+    GET DIAGNOSTICS ended = ROW_COUNT;
+    RETURN NEXT;
 END
 $function$;
 
@@ -353,6 +519,48 @@ CREATE OR REPLACE FUNCTION sluice_count_due(most bigint) RETURNS bigint
             LIMIT most) AS due))
 $function$;
 
+-- Ends an operation of which no item is left. Says whether it did.
+CREATE OR REPLACE FUNCTION sluice_end_operation(operation_number bigint) RETURNS boolean
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER AS $function$
+BEGIN
+    UPDATE operation
+    SET ended_at = now()
+    WHERE id = operation_number AND ended_at IS NULL AND cancelled_at IS NULL
+      AND NOT EXISTS (SELECT FROM operation_item WHERE operation_id = operation_number AND done_at IS NULL);
+    RETURN FOUND;
+END
+$function$;
+
+-- Ends pauses, with an operation that says who decided and why; the login is PostgreSQL's own. Gives the numbers of those that
+-- were in force. Nothing comes to wait for them afterwards: see sluice_pause_webhooks.
+CREATE OR REPLACE FUNCTION sluice_end_pauses(pause_ids bigint[], why text, who text) RETURNS SETOF bigint
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER AS $function$
+DECLARE
+    about jsonb;
+    decided bigint;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('sluice pauses', 0));
+    SELECT jsonb_object_agg(each.kind, each.names) INTO about
+    FROM (
+        SELECT p.kind, jsonb_agg(coalesce(p.value, 'everything') ORDER BY p.id) AS names
+        FROM pause AS p
+        WHERE p.id = ANY (pause_ids) AND p.ended_at IS NULL
+        GROUP BY p.kind
+    ) AS each;
+    IF about IS NULL THEN
+        RETURN;
+    END IF;
+    INSERT INTO operation (verb, filter, reason, person, ended_at) VALUES ('resume', about, why, who, now())
+    RETURNING id INTO decided;
+    RETURN QUERY
+    UPDATE pause
+    SET ended_at = now(),
+        ended_by = decided
+    WHERE id = ANY (pause_ids) AND ended_at IS NULL
+    RETURNING id;
+END
+$function$;
+
 -- The key of an events row that a text names, of the real type of events.id; NULL where the text can be no such key. A
 -- row's one name is sluice_event_key(text)::text. A key may stand between white space.
 --
@@ -435,6 +643,37 @@ CREATE OR REPLACE FUNCTION sluice_fill_webhooks(
             FOR UPDATE SKIP LOCKED
         ))
     RETURNING log.stripe_event_id
+$function$;
+
+-- Locks the rows that no other transaction holds, until the transaction ends, and gives their ids.
+CREATE OR REPLACE FUNCTION sluice_hold_items(of_errors boolean, ids text[]) RETURNS SETOF text
+    LANGUAGE plpgsql VOLATILE AS $function$
+BEGIN
+    IF of_errors THEN
+        RETURN QUERY EXECUTE format(
+            'SELECT id::text FROM error_logs WHERE id = ANY ($1::%s[]) FOR UPDATE SKIP LOCKED',
+            (SELECT atttypid::regtype FROM pg_attribute WHERE attrelid = 'error_logs'::regclass AND attname = 'id')
+        ) USING ids;
+        RETURN;
+    END IF;
+    RETURN QUERY SELECT stripe_event_id::text FROM webhook_logs WHERE stripe_event_id = ANY (ids) FOR UPDATE SKIP LOCKED;
+END
+$function$;
+
+-- Refuses items that come after their operation: a set stays as it was chosen, and nobody adds to another's.
+CREATE OR REPLACE FUNCTION sluice_keep_items() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER AS $function$
+BEGIN
+    IF EXISTS (
+        SELECT
+        FROM (SELECT DISTINCT operation_id FROM added) AS item
+        JOIN operation AS o ON o.id = item.operation_id
+        WHERE o.started_at <> transaction_timestamp() OR o.login <> session_user
+    ) THEN
+        RAISE EXCEPTION 'An operation takes its items when it starts, and none later.' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    RETURN NULL;
+END
 $function$;
 
 -- Refuses to change or remove what is on record of an operation: a column may be written once.
@@ -586,6 +825,21 @@ BEGIN
 END
 $function$;
 
+-- Marks error rows as resolved, or as unresolved again, and gives the ids of those that it changed.
+CREATE OR REPLACE FUNCTION sluice_mark_errors(ids text[], as_resolved boolean) RETURNS SETOF text
+    LANGUAGE plpgsql VOLATILE AS $function$
+BEGIN
+    RETURN QUERY EXECUTE format($query$
+        UPDATE error_logs
+        SET resolved = $2,
+            resolved_at = CASE WHEN $2 THEN now() END
+        WHERE id = ANY ($1::%s[]) AND resolved IS DISTINCT FROM $2
+        RETURNING id::text
+    $query$, (SELECT atttypid::regtype FROM pg_attribute WHERE attrelid = 'error_logs'::regclass AND attname = 'id'))
+    USING ids, as_resolved;
+END
+$function$;
+
 CREATE OR REPLACE FUNCTION sluice_note_death() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER AS $function$
 BEGIN
@@ -706,6 +960,55 @@ CREATE OR REPLACE FUNCTION sluice_postpone_webhook(
     RETURNING before.postponed_at IS NULL, before.is_over, coalesce(before.postponed_at, now())
 $function$;
 
+-- Makes rows that were written off dead again, each with the outcome that it had.
+CREATE OR REPLACE FUNCTION sluice_reopen_webhooks(ids text[], outcomes text[]) RETURNS SETOF text
+    LANGUAGE sql VOLATILE AS $function$
+    UPDATE webhook_logs AS log
+    SET processed = false,
+        processed_at = NULL,
+        outcome = was.outcome
+    FROM unnest(ids, outcomes) AS was (stripe_event_id, outcome)
+    WHERE log.stripe_event_id = was.stripe_event_id
+      AND log.processed IS NOT FALSE AND log.dead_at IS NOT NULL
+    RETURNING log.stripe_event_id
+$function$;
+
+-- Makes rows that are over, and have a body, due as if never tried.
+CREATE OR REPLACE FUNCTION sluice_replay_ended_webhooks(ids text[]) RETURNS SETOF text
+    LANGUAGE sql VOLATILE AS $function$
+    UPDATE webhook_logs
+    SET processed = false,
+        processed_at = NULL,
+        dead_at = NULL,
+        parked_at = NULL,
+        postponed_at = NULL,
+        outcome = NULL,
+        processing_attempts = 0,
+        solo_starts = 0,
+        published_at = NULL,
+        next_attempt_at = now()
+    WHERE stripe_event_id = ANY (ids)
+      AND processed IS NOT FALSE AND body IS NOT NULL
+    RETURNING stripe_event_id
+$function$;
+
+-- Makes dead rows due as if never tried.
+CREATE OR REPLACE FUNCTION sluice_replay_webhooks(ids text[]) RETURNS SETOF text
+    LANGUAGE sql VOLATILE AS $function$
+    UPDATE webhook_logs
+    SET dead_at = NULL,
+        parked_at = NULL,
+        postponed_at = NULL,
+        outcome = NULL,
+        processing_attempts = 0,
+        solo_starts = 0,
+        published_at = NULL,
+        next_attempt_at = now()
+    WHERE stripe_event_id = ANY (ids)
+      AND NOT processed AND dead_at IS NOT NULL
+    RETURNING stripe_event_id
+$function$;
+
 -- Lets webhooks go whose pause has ended: due now, with the attempts that they had. The time for which they waited counts
 -- neither against the patience of a parked or a postponed one, nor as a delay. One that another pause in force covers, which
 -- the caller knows, waits for that one from now on. Without ids it notes which of the pauses that ended are empty. Gives how
@@ -755,6 +1058,16 @@ BEGIN
 END
 $function$;
 
+-- Makes waiting rows due now, and leaves those that are paused. Locks nothing that sluice_carry_out has not locked.
+CREATE OR REPLACE FUNCTION sluice_retry_webhooks(ids text[]) RETURNS SETOF text
+    LANGUAGE sql VOLATILE AS $function$
+    UPDATE webhook_logs
+    SET next_attempt_at = least(next_attempt_at, now())
+    WHERE stripe_event_id = ANY (ids)
+      AND NOT processed AND dead_at IS NULL AND published_at IS NULL AND next_attempt_at < 'infinity'
+    RETURNING stripe_event_id
+$function$;
+
 -- Makes a dead row due as if never tried; its last error stays to be read. What this release does not support would die
 -- again at once, and stays dead. A row that somebody holds is not waited for. Says what the row is now: 'revived';
 -- 'alive', since another delivery was quicker; or 'held': then the delivery must be refused, so that it comes again.
@@ -801,7 +1114,8 @@ CREATE OR REPLACE FUNCTION sluice_schema_findings() RETURNS TABLE (name text, fi
         FROM unnest(ARRAY['webhook_logs', 'error_logs', 'webhook_delivery', 'payment', 'payment_fact', 'subscription',
                           'invoice', 'sluice_migration', 'sluice_addition', 'queue_watermark', 'processing_lease',
                           'webhook_death', 'health_verdict', 'webhook_load_test', 'reconcile_account', 'reconcile_lease',
-                          'webhook_found', 'thin_fetch', 'operation', 'operation_item', 'backfill_walk', 'pause', 'paused_webhook']) AS t (name)
+                          'webhook_found', 'thin_fetch', 'operation', 'operation_item', 'backfill_walk',
+                          'webhook_handler', 'webhook_rehearsal', 'operation_start', 'pause', 'paused_webhook']) AS t (name)
         JOIN pg_class c ON c.oid = to_regclass(t.name)
     ), events AS (
         SELECT c.oid, c.relowner, c.relrowsecurity, c.relforcerowsecurity
@@ -842,7 +1156,7 @@ CREATE OR REPLACE FUNCTION sluice_schema_findings() RETURNS TABLE (name text, fi
         FROM pg_attribute WHERE attrelid = to_regclass('events') AND attnum > 0 AND NOT attisdropped
     )
     SELECT 'role_missing', format('The role %s does not exist.', role),
-           format('CREATE ROLE %I NOLOGIN; -- then run migrations/sprint1_database_foundation.sql, sprint2_reconcile.sql, sprint3_operations.sql, sprint3_pauses.sql and functions.sql again', role)
+           format('CREATE ROLE %I NOLOGIN; -- then run migrations/sprint1_database_foundation.sql, sprint2_reconcile.sql, sprint3_operations.sql, sprint3_operator_rights.sql, sprint3_pauses.sql, sprint3_rehearsals.sql and functions.sql again', role)
     FROM unnest(ARRAY['sluice_ingest', 'sluice_processor', 'sluice_healthd', 'sluice_reconciler', 'sluice_operator',
                       'sluice_migrator']) AS role
     WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role)
@@ -1083,6 +1397,58 @@ BEGIN
 END
 $function$;
 
+-- Tells what an operation keeps of its items: of rows of webhook_logs, or of error_logs, with these ids. The words of `state`
+-- are those of sluice/inbox/states.py; a test compares them.
+CREATE OR REPLACE FUNCTION sluice_tell_items(of_errors boolean, ids text[]) RETURNS TABLE (item_id text, told jsonb)
+    LANGUAGE plpgsql VOLATILE AS $function$
+BEGIN
+    IF of_errors THEN
+        RETURN QUERY EXECUTE format($query$
+            SELECT id::text, jsonb_build_object('state', CASE WHEN resolved THEN 'resolved' ELSE 'unresolved' END,
+                                                'severity', severity)
+            FROM error_logs WHERE id = ANY ($1::%s[])
+        $query$, (SELECT atttypid::regtype FROM pg_attribute WHERE attrelid = 'error_logs'::regclass AND attname = 'id'))
+        USING ids;
+        RETURN;
+    END IF;
+    RETURN QUERY
+    SELECT log.stripe_event_id::text, to_jsonb(log) - 'stripe_event_id'
+    FROM (
+        SELECT stripe_event_id,
+               CASE
+                   WHEN NOT processed AND dead_at IS NULL AND published_at IS NULL AND next_attempt_at IS NULL AND outcome IS DISTINCT FROM 'fetching' THEN 'unfilled'
+                   WHEN NOT processed AND dead_at IS NULL AND published_at IS NOT NULL THEN 'published'
+                   WHEN NOT processed AND dead_at IS NULL AND published_at IS NULL AND next_attempt_at < 'infinity' AND postponed_at IS NULL AND coalesce(outcome, '') NOT IN ('failed', 'parked') THEN 'queued'
+                   WHEN NOT processed AND dead_at IS NULL AND published_at IS NULL AND next_attempt_at < 'infinity' AND postponed_at IS NULL AND outcome = 'failed' THEN 'failed'
+                   WHEN NOT processed AND dead_at IS NULL AND published_at IS NULL AND next_attempt_at < 'infinity' AND postponed_at IS NULL AND outcome = 'parked' THEN 'parked'
+                   WHEN NOT processed AND dead_at IS NULL AND published_at IS NULL AND next_attempt_at < 'infinity' AND postponed_at IS NOT NULL THEN 'postponed'
+                   WHEN NOT processed AND dead_at IS NULL AND published_at IS NULL AND next_attempt_at = 'infinity' THEN 'paused'
+                   WHEN NOT processed AND dead_at IS NULL AND published_at IS NULL AND next_attempt_at IS NULL AND outcome = 'fetching' THEN 'fetching'
+                   WHEN NOT processed AND dead_at IS NOT NULL AND outcome IS DISTINCT FROM 'unsupported' THEN 'dead'
+                   WHEN NOT processed AND dead_at IS NOT NULL AND outcome = 'unsupported' THEN 'unsupported'
+                   WHEN processed IS NOT FALSE AND dead_at IS NULL AND outcome IS DISTINCT FROM 'unfetchable' THEN 'processed'
+                   WHEN processed IS NOT FALSE AND dead_at IS NULL AND outcome = 'unfetchable' THEN 'unfetchable'
+                   WHEN processed IS NOT FALSE AND dead_at IS NOT NULL THEN 'written_off'
+               END AS state,
+               outcome, processing_attempts AS attempts, last_error, next_attempt_at, dead_at, processed_at
+        FROM webhook_logs
+        WHERE stripe_event_id = ANY (ids)
+    ) AS log;
+END
+$function$;
+
+-- Lets dead rows rest without an effect. dead_at and last_error stay.
+CREATE OR REPLACE FUNCTION sluice_write_off_webhooks(ids text[]) RETURNS SETOF text
+    LANGUAGE sql VOLATILE AS $function$
+    UPDATE webhook_logs
+    SET processed = true,
+        processed_at = now(),
+        outcome = 'written_off'
+    WHERE stripe_event_id = ANY (ids)
+      AND NOT processed AND dead_at IS NOT NULL
+    RETURNING stripe_event_id
+$function$;
+
 -- Where each function finds its tables, whose rights it has, and who may call it. A function is listed here by its name.
 DO $rights$
 DECLARE
@@ -1093,29 +1459,43 @@ DECLARE
     owner regrole := (SELECT relowner FROM pg_class WHERE oid = 'webhook_logs'::regclass);
     callers jsonb := $${
         "sluice_add_facts": ["sluice_processor"],
+        "sluice_begin_pause": ["sluice_operator", "sluice_migrator"],
         "sluice_bigint_key": ["sluice_ingest", "sluice_processor", "sluice_operator", "sluice_migrator"],
         "sluice_body_json": ["sluice_processor", "sluice_operator", "sluice_migrator"],
+        "sluice_cancel_operation": ["sluice_operator"],
+        "sluice_carry_out": ["sluice_operator"],
         "sluice_claim_batch": ["sluice_processor"],
         "sluice_connected_accounts": ["sluice_reconciler", "sluice_migrator"],
         "sluice_count_due": ["sluice_healthd", "sluice_migrator"],
+        "sluice_end_operation": ["sluice_operator"],
+        "sluice_end_pauses": ["sluice_operator", "sluice_migrator"],
         "sluice_event_key": ["sluice_ingest", "sluice_processor", "sluice_operator", "sluice_migrator"],
         "sluice_fill_webhooks": ["sluice_ingest"],
+        "sluice_hold_items": [],
         "sluice_integer_key": ["sluice_ingest", "sluice_processor", "sluice_operator", "sluice_migrator"],
+        "sluice_keep_items": [],
         "sluice_keep_operation": [],
         "sluice_lease_webhooks": ["sluice_processor"],
+        "sluice_mark_errors": [],
         "sluice_note_death": [],
         "sluice_pause_webhooks": ["sluice_processor"],
         "sluice_payment_scopes": ["sluice_processor", "sluice_operator", "sluice_migrator"],
         "sluice_postpone_webhook": ["sluice_processor"],
+        "sluice_reopen_webhooks": [],
+        "sluice_replay_ended_webhooks": [],
+        "sluice_replay_webhooks": [],
         "sluice_resume_webhooks": ["sluice_processor"],
+        "sluice_retry_webhooks": [],
         "sluice_revive_webhook": ["sluice_ingest"],
         "sluice_schema_findings": ["sluice_healthd", "sluice_migrator"],
         "sluice_settle_batch": ["sluice_processor"],
         "sluice_settle_thin": ["sluice_reconciler", "sluice_migrator"],
         "sluice_shown_scopes": ["sluice_processor", "sluice_operator", "sluice_migrator"],
         "sluice_store_payments": ["sluice_processor"],
+        "sluice_tell_items": [],
         "sluice_text_key": ["sluice_ingest", "sluice_processor", "sluice_operator", "sluice_migrator"],
-        "sluice_uuid_key": ["sluice_ingest", "sluice_processor", "sluice_operator", "sluice_migrator"]
+        "sluice_uuid_key": ["sluice_ingest", "sluice_processor", "sluice_operator", "sluice_migrator"],
+        "sluice_write_off_webhooks": []
     }$$;
     retired text[] := ARRAY['sluice_append_facts', 'sluice_claim_webhooks', 'sluice_settle_webhooks',
                             'sluice_show_payments'];
@@ -1172,6 +1552,11 @@ BEGIN
         EXECUTE format('CREATE TRIGGER sluice_kept_whole BEFORE TRUNCATE ON %I FOR EACH STATEMENT '
                        'EXECUTE FUNCTION sluice_keep_operation()', item.name);
     END LOOP;
+    IF to_regclass('operation_item') IS NOT NULL
+       AND NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = to_regclass('operation_item') AND tgname = 'sluice_chosen') THEN
+        CREATE TRIGGER sluice_chosen AFTER INSERT ON operation_item REFERENCING NEW TABLE AS added FOR EACH STATEMENT
+            EXECUTE FUNCTION sluice_keep_items();
+    END IF;
 
     FOR item IN SELECT * FROM sluice_schema_findings() LOOP
         RAISE WARNING E'%: %\n%', item.name, item.finding, item.cure;

@@ -127,7 +127,6 @@ GRANT SELECT ON webhook_logs TO sluice_operator;
 GRANT SELECT ON webhook_logs TO sluice_processor;
 GRANT SELECT (webhook_type, livemode, stripe_created_at, processed, processing_attempts, solo_starts, outcome, next_attempt_at, published_at, publications, parked_at, processed_at, dead_at, created_at, resumed_at) ON webhook_logs TO sluice_healthd;
 GRANT UPDATE (next_attempt_at, published_at, publications) ON webhook_logs TO sluice_ingest;
-GRANT UPDATE (processed, processing_attempts, solo_starts, outcome, next_attempt_at, published_at, parked_at, processed_at, dead_at, postponed_at) ON webhook_logs TO sluice_operator;
 GRANT UPDATE (processed, processing_attempts, solo_starts, last_error, outcome, next_attempt_at, published_at, parked_at, processed_at, dead_at, postponed_at) ON webhook_logs TO sluice_processor;
 GRANT INSERT (stripe_event_id, webhook_type, stripe_account_id, livemode, api_version, object_id, stripe_created_at, tenant, body, verified_by, next_attempt_at, published_at, publications) ON webhook_logs TO sluice_reconciler;
 GRANT SELECT (id, stripe_event_id, stripe_account_id, livemode, tenant, body, verified_by, outcome, created_at) ON webhook_logs TO sluice_reconciler;
@@ -244,11 +243,10 @@ CREATE POLICY sluice_reconciler ON error_logs TO sluice_reconciler USING (true) 
 GRANT INSERT ON error_logs TO sluice_healthd;
 GRANT INSERT ON error_logs TO sluice_ingest;
 GRANT ALL ON error_logs TO sluice_migrator;
-GRANT INSERT, SELECT ON error_logs TO sluice_operator;
+GRANT SELECT ON error_logs TO sluice_operator;
 GRANT INSERT ON error_logs TO sluice_processor;
 GRANT INSERT ON error_logs TO sluice_reconciler;
 GRANT SELECT (severity, kind, resolved, resolved_at, service, created_at) ON error_logs TO sluice_healthd;
-GRANT UPDATE (resolved, resolved_at) ON error_logs TO sluice_operator;
 
 -- A payment (pi_, cs_ without intent, ch_ without intent) or a link on the way to one (in_, sub_).
 CREATE TABLE payment (
@@ -526,19 +524,26 @@ CREATE TABLE operation (
     ended_at      timestamptz,                                        -- when its last item was done
     cancelled_at  timestamptz,
     cancelled_by  text,
+    undoes        bigint,                                             -- of undo: the operation that it undoes
+    handler       text,
     PRIMARY KEY (id),
+    CHECK ((verb = 'undo'::text) = (undoes IS NOT NULL)),
     CHECK (btrim(person) <> ''::text),
     CHECK (rate > 0),
     CHECK (btrim(reason) <> ''::text),
-    CHECK ((verb = ANY (ARRAY['retry'::text, 'replay'::text, 'write-off'::text, 'resolve'::text])) OR (verb = ANY (ARRAY['pause'::text, 'resume'::text])))
+    FOREIGN KEY (undoes) REFERENCES operation(id),
+    CHECK (verb = ANY (ARRAY['pause'::text, 'replay'::text, 'resolve'::text, 'resume'::text, 'retry'::text, 'undo'::text, 'write-off'::text]))
 );
+CREATE INDEX operation_of_handler ON operation (id) WHERE handler IS NOT NULL AND ended_at IS NULL AND cancelled_at IS NULL;
 ALTER TABLE operation ENABLE ROW LEVEL SECURITY;
 CREATE POLICY sluice_migrator ON operation TO sluice_migrator USING (true) WITH CHECK (true);
 CREATE POLICY sluice_operator ON operation TO sluice_operator USING (true) WITH CHECK (true);
+CREATE POLICY sluice_processor ON operation TO sluice_processor USING (true) WITH CHECK (true);
 GRANT ALL ON operation TO sluice_migrator;
 GRANT SELECT ON operation TO sluice_operator;
-GRANT INSERT (verb, filter, reason, person, rate) ON operation TO sluice_operator;
-GRANT UPDATE (ended_at, cancelled_at, cancelled_by) ON operation TO sluice_operator;
+GRANT INSERT (verb, filter, reason, person, rate, undoes, handler) ON operation TO sluice_operator;
+GRANT SELECT (id, rate, ended_at, cancelled_at, handler) ON operation TO sluice_processor;
+GRANT UPDATE (ended_at) ON operation TO sluice_processor;
 
 -- Each row that the operation is about, chosen when it started; the last four are written when it was the row's turn.
 CREATE TABLE operation_item (
@@ -553,17 +558,19 @@ CREATE TABLE operation_item (
     CHECK ((done_at IS NULL) = (result IS NULL)),
     FOREIGN KEY (operation_id) REFERENCES operation(id),
     UNIQUE (operation_id, item_id),
-    CHECK (result = ANY (ARRAY['changed'::text, 'unfit'::text, 'held'::text, 'missing'::text]))
+    CHECK (result = ANY (ARRAY['changed'::text, 'unfit'::text, 'held'::text, 'missing'::text, 'failed'::text]))
 );
 CREATE INDEX operation_item_of ON operation_item (item_id);
 CREATE INDEX operation_item_open ON operation_item (operation_id, "position") WHERE done_at IS NULL;
 ALTER TABLE operation_item ENABLE ROW LEVEL SECURITY;
 CREATE POLICY sluice_migrator ON operation_item TO sluice_migrator USING (true) WITH CHECK (true);
 CREATE POLICY sluice_operator ON operation_item TO sluice_operator USING (true) WITH CHECK (true);
+CREATE POLICY sluice_processor ON operation_item TO sluice_processor USING (true) WITH CHECK (true);
 GRANT ALL ON operation_item TO sluice_migrator;
 GRANT SELECT ON operation_item TO sluice_operator;
+GRANT SELECT ON operation_item TO sluice_processor;
 GRANT INSERT (operation_id, "position", item_id) ON operation_item TO sluice_operator;
-GRANT UPDATE (done_at, result, before, after) ON operation_item TO sluice_operator;
+GRANT UPDATE (done_at, result, before, after) ON operation_item TO sluice_processor;
 
 -- What is let wait. Who decided, and why, stands in the two operations. What is written stays, as in operation.
 CREATE TABLE pause (
@@ -594,8 +601,6 @@ CREATE POLICY sluice_processor ON pause TO sluice_processor USING (true) WITH CH
 GRANT ALL ON pause TO sluice_migrator;
 GRANT SELECT ON pause TO sluice_operator;
 GRANT SELECT (id, kind, began_at, ended_at, emptied_at) ON pause TO sluice_healthd;
-GRANT INSERT (kind, value, began_by) ON pause TO sluice_operator;
-GRANT UPDATE (ended_at, ended_by) ON pause TO sluice_operator;
 GRANT SELECT (id, kind, value, ended_at, emptied_at) ON pause TO sluice_processor;
 
 -- Each webhook that waits for the end of a pause, in the order in which they came to wait.
@@ -617,3 +622,67 @@ GRANT ALL ON paused_webhook TO sluice_migrator;
 GRANT SELECT ON paused_webhook TO sluice_operator;
 GRANT SELECT ON paused_webhook TO sluice_processor;
 GRANT SELECT ("position", pause_id, paused_at) ON paused_webhook TO sluice_healthd;
+
+-- Handlers that processors have: what may be asked for.
+CREATE TABLE webhook_handler (
+    name             text,                                            -- module.function
+    types            text[] NOT NULL,                                 -- of the events that it takes
+    organiser_types  text[] NOT NULL,                                 -- of these, those that it takes of organisers too
+    acts_outside     boolean NOT NULL,                                -- it says that it has effects outside PostgreSQL
+    first_seen_at    timestamptz NOT NULL DEFAULT now(),
+    last_seen_at     timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (name)
+);
+ALTER TABLE webhook_handler ENABLE ROW LEVEL SECURITY;
+CREATE POLICY sluice_migrator ON webhook_handler TO sluice_migrator USING (true) WITH CHECK (true);
+CREATE POLICY sluice_operator ON webhook_handler TO sluice_operator USING (true) WITH CHECK (true);
+CREATE POLICY sluice_processor ON webhook_handler TO sluice_processor USING (true) WITH CHECK (true);
+GRANT ALL ON webhook_handler TO sluice_migrator;
+GRANT SELECT ON webhook_handler TO sluice_operator;
+GRANT INSERT, SELECT, UPDATE ON webhook_handler TO sluice_processor;
+
+-- Somebody asks what a retry or a replay would change. A processor runs it, rolls it back, and leaves the answer here
+-- for a day.
+CREATE TABLE webhook_rehearsal (
+    id        bigint GENERATED ALWAYS AS IDENTITY,
+    verb      text NOT NULL,
+    handler   text,                                                   -- this one alone; NULL: all, as a retry or replay would
+    items     text[] NOT NULL,                                        -- webhook_logs.stripe_event_id, in the order of the run
+    found     bigint NOT NULL,                                        -- webhooks that the filter finds; items are the first of them
+    person    text NOT NULL,
+    login     text NOT NULL DEFAULT SESSION_USER,
+    asked_at  timestamptz NOT NULL DEFAULT now(),
+    starts    integer NOT NULL DEFAULT 0,                             -- runs that have begun
+    at_item   text,                                                   -- the webhook that runs, where each runs alone
+    done_at   timestamptz,
+    answer    jsonb,                                                  -- what would change
+    problem   text,                                                   -- why there is no answer
+    PRIMARY KEY (id),
+    CHECK ((done_at IS NULL) = (answer IS NULL AND problem IS NULL)),
+    CHECK (btrim(person) <> ''::text),
+    CHECK (verb = ANY (ARRAY['retry'::text, 'replay'::text]))
+);
+CREATE INDEX webhook_rehearsal_open ON webhook_rehearsal (id) WHERE done_at IS NULL;
+ALTER TABLE webhook_rehearsal ENABLE ROW LEVEL SECURITY;
+CREATE POLICY sluice_migrator ON webhook_rehearsal TO sluice_migrator USING (true) WITH CHECK (true);
+CREATE POLICY sluice_operator ON webhook_rehearsal TO sluice_operator USING (true) WITH CHECK (true);
+CREATE POLICY sluice_processor ON webhook_rehearsal TO sluice_processor USING (true) WITH CHECK (true);
+GRANT ALL ON webhook_rehearsal TO sluice_migrator;
+GRANT SELECT ON webhook_rehearsal TO sluice_operator;
+GRANT DELETE, SELECT ON webhook_rehearsal TO sluice_processor;
+GRANT INSERT (verb, handler, items, found, person) ON webhook_rehearsal TO sluice_operator;
+GRANT UPDATE (starts, at_item, done_at, answer, problem) ON webhook_rehearsal TO sluice_processor;
+
+-- Runs of a handler over a webhook that began and did not end: as solo_starts of webhook_logs.
+CREATE TABLE operation_start (
+    operation_id  bigint NOT NULL,
+    position      bigint NOT NULL,
+    starts        integer NOT NULL DEFAULT 1,
+    PRIMARY KEY (operation_id, "position"),
+    FOREIGN KEY (operation_id, "position") REFERENCES operation_item(operation_id, "position")
+);
+ALTER TABLE operation_start ENABLE ROW LEVEL SECURITY;
+CREATE POLICY sluice_migrator ON operation_start TO sluice_migrator USING (true) WITH CHECK (true);
+CREATE POLICY sluice_processor ON operation_start TO sluice_processor USING (true) WITH CHECK (true);
+GRANT ALL ON operation_start TO sluice_migrator;
+GRANT DELETE, INSERT, SELECT, UPDATE ON operation_start TO sluice_processor;

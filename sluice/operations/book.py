@@ -8,8 +8,10 @@ from enum import StrEnum
 import asyncpg
 import orjson
 
+from sluice.failures import Rejected
 from sluice.inbox.operations import AnyConnection, Decision
 from sluice.operations.filters import PARAMETERS, Filter
+from sluice.operations.handlers import HandlerRun
 from sluice.operations.verbs import Verb
 from sluice.postgres.sql import load_queries
 
@@ -29,6 +31,19 @@ _SAMPLE = f"""
 SELECT item_id FROM ({{choice}}) AS choice ORDER BY created_at, length(id), id LIMIT ${PARAMETERS + 1}
 """  # noqa: S608
 _SAMPLE_SIZE = 5
+UNDO = "undo"
+_UNDOABLE = (Verb.WRITE_OFF, Verb.RESOLVE)
+_FINAL = {
+    Verb.RETRY: "A retry cannot be undone: it only brought attempts forward.",
+    Verb.REPLAY: "A replay cannot be undone: handlers have run, or will. `sluice write-off` ends what dies again.",
+    UNDO: "An undo cannot be undone: write off, or resolve, again.",
+}
+
+
+class NotUndoable(Rejected):
+    """The operation cannot be undone; the text says why."""
+
+    code = "not_undoable"
 
 
 class Result(StrEnum):
@@ -40,6 +55,8 @@ class Result(StrEnum):
     HELD = "held"
     """Another transaction held the row, for all the time that was waited."""
     MISSING = "missing"
+    FAILED = "failed"
+    """The handler that was run over it failed; ``after`` says how."""
 
 
 class Progress(StrEnum):
@@ -78,6 +95,8 @@ class Operation:
 
     id: int
     verb: str
+    handler: str | None
+    """The handler that it runs by itself, in a processor; None: webhooks take their course again."""
     filter: Mapping[str, object]
     reason: str
     person: str
@@ -87,9 +106,14 @@ class Operation:
     ended_at: datetime | None
     cancelled_at: datetime | None
     cancelled_by: str | None
+    undoes: int | None
+    """Number of the operation that it undoes."""
+    undone_by: Sequence[int]
+    """Numbers of the operations that undo it."""
     items: int
     done: int
     changed: int
+    failed: int
     latest_at: datetime | None
     """When the newest item was done."""
 
@@ -112,9 +136,12 @@ class Item:
     after: Mapping[str, object] | None
 
 
-async def preview(session: AnyConnection, verb: Verb, chosen: Filter, *, limit: int | None = None) -> Preview:
+async def preview(
+    session: AnyConnection, verb: Verb, chosen: Filter, *, limit: int | None = None, run: HandlerRun | None = None
+) -> Preview:
     """Count what an operation would be about, and name the first."""
-    choice = verb.rules.choice(chosen)
+    chosen = chosen if run is None else run.narrowed(chosen)
+    choice = verb.rules.choice(chosen) if run is None else run.choice(chosen)
     counted = await session.fetch(_COUNT.format(choice=choice), *chosen.parameters, limit)
     size = _SAMPLE_SIZE if limit is None else min(limit, _SAMPLE_SIZE)
     sample = await session.fetch(_SAMPLE.format(choice=choice), *chosen.parameters, size)
@@ -129,16 +156,59 @@ async def start(
     *,
     rate: int | None = None,
     limit: int | None = None,
+    run: HandlerRun | None = None,
 ) -> int:
-    """Write down the decision, and freeze the set that it is about; the operation's number."""
+    """
+    Write down the decision, and freeze the set that it is about; the operation's number.
+
+    Args:
+        run: of one handler by itself, from ``handler_run``; a processor carries it out.
+    """
+    handler = None if run is None else run.handler.name
+    choice = verb.rules.choice(chosen) if run is None else run.choice(chosen)
+    found_by = chosen if run is None else run.narrowed(chosen)
     bound = {} if limit is None else {"limit": str(limit)}
     asked = orjson.dumps({**chosen.as_json(), **bound}).decode()
     async with session.transaction(isolation="read_committed"):
         operation_id: int = await session.fetchval(
-            QUERIES["start"], str(verb), asked, decision.reason, decision.actor, rate
+            QUERIES["start"], str(verb), asked, decision.reason, decision.actor, rate, handler, None
         )
-        await session.execute(_FREEZE.format(choice=verb.rules.choice(chosen)), *chosen.parameters, operation_id, limit)
+        await session.execute(_FREEZE.format(choice=choice), *found_by.parameters, operation_id, limit)
     return operation_id
+
+
+async def start_undo(session: AnyConnection, undone: Operation, decision: Decision, *, rate: int | None = None) -> int:
+    """
+    Write down that an operation is to be undone, for what it changed; the number of the new operation.
+
+    Raises:
+        NotUndoable: nothing of its kind is undone, or it may still go on.
+    """
+    if why := why_not_undoable(undone):
+        raise NotUndoable(why)
+    async with session.transaction(isolation="read_committed"):
+        operation_id: int = await session.fetchval(
+            QUERIES["start"], UNDO, "{}", decision.reason, decision.actor, rate, None, undone.id
+        )
+        await session.execute(QUERIES["freeze_changed"], operation_id, undone.id)
+    return operation_id
+
+
+def why_not_undoable(operation: Operation) -> str | None:
+    """Say why an operation cannot be undone; None: it can."""
+    if why := _FINAL.get(operation.verb):
+        return why
+    if operation.verb not in _UNDOABLE:
+        return f"{operation.verb} cannot be undone."
+    if operation.progress is Progress.OPEN:
+        return f"It may still go on: `sluice operations cancel {operation.id}` first."
+    return None
+
+
+async def rate_of(session: AnyConnection, operation_id: int) -> int | None:
+    """Items a second that an operation may change; None: as fast as it goes."""
+    rate: int | None = await session.fetchval(QUERIES["rate"], operation_id)
+    return rate
 
 
 async def newest(session: AnyConnection, *, at_most: int) -> Sequence[Operation]:
@@ -159,7 +229,7 @@ async def items_of(session: AnyConnection, operation_id: int, *, at_most: int) -
 
 async def cancel(session: AnyConnection, operation_id: int, person: str) -> bool:
     """Let no further item be changed; whether it was still open."""
-    return bool(await session.fetch(QUERIES["cancel"], operation_id, person))
+    return bool(await session.fetchval(QUERIES["cancel"], operation_id, person))
 
 
 def _operation(row: asyncpg.Record) -> Operation:

@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Final
 
 import asyncpg
-import orjson
 
 from sluice.contract.thin import PING
 from sluice.failures import Rejected
@@ -115,11 +114,11 @@ async def begin(session: AnyConnection, target: Target, decision: Decision) -> i
     Raises:
         AlreadyPaused: the same is paused by another one.
     """
-    async with session.transaction(isolation="read_committed"):
-        operation_id = await _decide(session, "pause", [target], decision)
-        pause_id: int | None = await session.fetchval(QUERIES["begin"], target.kind, target.value, operation_id)
-        if pause_id is None:
-            raise AlreadyPaused(f"{target} is paused already.")
+    pause_id: int | None = await session.fetchval(
+        QUERIES["begin"], str(target.kind), target.value, decision.reason, decision.actor
+    )
+    if pause_id is None:
+        raise AlreadyPaused(f"{target} is paused already.")
     return pause_id
 
 
@@ -130,14 +129,10 @@ async def end(session: AnyConnection, pause_ids: Sequence[int], decision: Decisi
     Raises:
         NotPaused: none of them is in force.
     """
-    async with session.transaction(isolation="read_committed"):
-        await session.execute(QUERIES["alone"])
-        targets = [one.target for one in await read_open(session) if one.id in pause_ids]
-        operation_id = await _decide(session, "resume", targets, decision)
-        ended = [row["id"] for row in await session.fetch(QUERIES["end"], list(pause_ids), operation_id)]
-        if not ended:
-            raise NotPaused("No such pause is in force.")
-    return ended
+    rows = await session.fetch(QUERIES["end"], list(pause_ids), decision.reason, decision.actor)
+    if not rows:
+        raise NotPaused("No such pause is in force.")
+    return [row["id"] for row in rows]
 
 
 async def read_open(session: AnyConnection, *, count_to: int = MOST_COUNTED) -> Sequence[OpenPause]:
@@ -168,13 +163,3 @@ async def coming_wait(session: AnyConnection, webhook: Traits, handlers_of: Hand
     """Tell for which pause an open webhook will wait when it is its turn; None: it will be tried."""
     covering = (pause for pause in await read_open(session, count_to=1) if pause.covers(webhook, handlers_of))
     return next((Wait(pause, None) for pause in covering), None)
-
-
-async def _decide(session: AnyConnection, verb: str, targets: Sequence[Target], decision: Decision) -> int:
-    about: dict[str, list[str]] = {}
-    for target in targets:
-        about.setdefault(f"{target.kind}", []).append(target.value or "everything")
-    asked = orjson.dumps(about).decode()
-    operation_id: int = await session.fetchval(QUERIES["decide"], verb, asked, decision.reason, decision.actor)
-    await session.execute(QUERIES["close"], operation_id)
-    return operation_id

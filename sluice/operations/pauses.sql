@@ -1,28 +1,10 @@
--- alone --
--- Ends with the transaction: nothing comes to wait for a pause after its end.
-SELECT pg_advisory_xact_lock(hashtextextended('sluice pauses', 0));
-
--- decide --
--- $1 pause or resume  $2 what it is about, as JSON  $3 why  $4 who. Its operation, which has ended with it.
-INSERT INTO operation (verb, filter, reason, person) VALUES ($1, $2::text::jsonb, $3, $4) RETURNING id;
-
--- close --
--- $1 operation.
-UPDATE operation SET ended_at = now() WHERE id = $1;
-
 -- begin --
--- $1 kind  $2 value  $3 operation. No row returned: such a pause is in force.
-INSERT INTO pause (kind, value, began_by) VALUES ($1, $2, $3)
-ON CONFLICT (kind, coalesce(value, '')) WHERE ended_at IS NULL DO NOTHING
-RETURNING id;
+-- $1 kind  $2 value  $3 why  $4 who. NULL: the same is paused already. See migrations/functions/sluice_begin_pause.sql.
+SELECT sluice_begin_pause($1, $2, $3, $4);
 
 -- end --
--- $1 pauses  $2 operation.
-UPDATE pause
-SET ended_at = now(),
-    ended_by = $2
-WHERE id = ANY ($1::bigint[]) AND ended_at IS NULL
-RETURNING id;
+-- $1 pauses  $2 why  $3 who. Those that were in force. See migrations/functions/sluice_end_pauses.sql.
+SELECT id FROM sluice_end_pauses($1::bigint[], $2, $3) AS ended (id);
 
 -- open --
 -- $1 the most to count of each. Pauses in force, and those that let webhooks go yet, the oldest first.

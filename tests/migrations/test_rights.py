@@ -30,7 +30,6 @@ SERVICES = {
         *sorted((ROOT / "sluice" / "operations").rglob("*.sql")),
         ROOT / "sluice" / "inbox" / "operations.sql",
         ROOT / "sluice" / "ops" / "status" / "status.sql",
-        ERRORS,
     ],
 }
 ALLOWED = {
@@ -49,6 +48,16 @@ ALLOWED = {
         "SELECT id FROM events FOR NO KEY UPDATE",
         "INSERT INTO payment (scope, payment_id) VALUES ('live:platform', 'pi_2')",
         "UPDATE payment SET status = 'paid'",
+        "SELECT handler, rate FROM operation FOR SHARE",
+        "UPDATE operation SET ended_at = now()",
+        "UPDATE operation_item SET done_at = now(), result = 'failed', after = '{}' WHERE done_at IS NULL",
+        "INSERT INTO operation_start (operation_id, position) VALUES (1, 2)",
+        "UPDATE operation_start SET starts = starts + 1",
+        "DELETE FROM operation_start",
+        "INSERT INTO webhook_handler (name, types, organiser_types, acts_outside) VALUES ('a.c', '{}', '{}', false)",
+        "UPDATE webhook_handler SET last_seen_at = now()",
+        "UPDATE webhook_rehearsal SET starts = 1, done_at = now(), problem = 'none'",
+        "DELETE FROM webhook_rehearsal",
         "SELECT * FROM payment_fact",
         "INSERT INTO error_logs (severity, message) VALUES ('error', 'm')",
         "SELECT sluice_body_json(body), sluice_event_key(tenant) FROM webhook_logs",
@@ -83,21 +92,25 @@ ALLOWED = {
         "SELECT verified_by, received_at FROM webhook_delivery ORDER BY id DESC",
     ],
     "sluice_operator": [
-        "SELECT sluice_body_json(body) FROM webhook_logs FOR UPDATE SKIP LOCKED",
-        "UPDATE webhook_logs SET processed = true, outcome = 'written_off', dead_at = NULL, next_attempt_at = now()",
-        "UPDATE error_logs SET resolved = true, resolved_at = now()",
-        "SELECT message FROM error_logs FOR UPDATE",
-        "INSERT INTO error_logs (severity, message) VALUES ('info', 'm')",
+        "SELECT sluice_body_json(body) FROM webhook_logs",
+        "SELECT message FROM error_logs",
         "INSERT INTO operation (verb, filter, reason, person, rate) VALUES ('replay', '{}', 'why', 'ada', 1)",
-        "INSERT INTO operation_item (operation_id, position, item_id) SELECT id, 3, 'evt_3' FROM operation",
-        "UPDATE operation SET cancelled_at = now(), cancelled_by = 'ada'",
-        "UPDATE operation_item SET done_at = now(), result = 'held', before = '{}' WHERE done_at IS NULL",
+        "INSERT INTO operation (verb, filter, reason, person, undoes) VALUES ('undo', '{}', 'why', 'ada', 1)",
+        "SELECT before, after FROM operation_item",
+        "SELECT * FROM sluice_carry_out(1, 0, 9, true)",
+        "SELECT sluice_end_operation(1)",
+        "SELECT sluice_cancel_operation(1, 'ada')",
+        "INSERT INTO operation (verb, filter, reason, person, handler) VALUES ('replay', '{}', 'why', 'ada', 'a.b')",
+        "INSERT INTO webhook_rehearsal (verb, handler, items, found, person) VALUES ('replay', 'a.b', '{}', 0, 'ada')",
+        "SELECT answer FROM webhook_rehearsal",
+        "SELECT types FROM webhook_handler",
         "SELECT id, name, payment_status FROM events",
         "SELECT * FROM payment",
         "SELECT problem FROM thin_fetch",
         "SELECT complete_until FROM reconcile_account",
-        "INSERT INTO pause (kind, value, began_by) VALUES ('type', 'charge.*', 1)",
-        "UPDATE pause SET ended_at = now(), ended_by = 1 WHERE ended_at IS NULL",
+        "SELECT sluice_begin_pause('type', 'charge.*', 'why', 'ada')",
+        "SELECT sluice_end_pauses('{1}', 'why', 'ada')",
+        "SELECT began_by FROM pause",
         "SELECT position FROM paused_webhook",
     ],
     "sluice_migrator": [
@@ -142,7 +155,13 @@ FORBIDDEN = {
         "SELECT began_by FROM pause",
         "INSERT INTO paused_webhook (stripe_event_id, pause_id) VALUES ('evt_9', 1)",
         "DELETE FROM paused_webhook",
+        "SELECT sluice_begin_pause('all', NULL, 'why', 'ada')",
+        "SELECT sluice_end_pauses('{1}', 'why', 'ada')",
         "INSERT INTO operation_item (operation_id, position, item_id) VALUES (1, 9, 'evt_9')",
+        "INSERT INTO operation (verb, filter, reason, person, handler) VALUES ('replay', '{}', 'why', 'ada', 'a.b')",
+        "UPDATE operation SET cancelled_at = now()",
+        "INSERT INTO webhook_rehearsal (verb, items, found, person) VALUES ('replay', '{}', 0, 'ada')",
+        "UPDATE webhook_rehearsal SET items = '{evt_9}'",
         "UPDATE events SET webhook_secret = 'mine'",
         "UPDATE events SET name = 'mine'",
         "INSERT INTO events (name) VALUES ('mine')",
@@ -203,6 +222,23 @@ FORBIDDEN = {
         "INSERT INTO webhook_logs (stripe_event_id, webhook_type) VALUES ('evt_3', 'a.b')",
         "UPDATE webhook_logs SET body = 'y'",
         "UPDATE webhook_logs SET last_error = NULL",
+        "UPDATE webhook_logs SET processed = true",
+        "UPDATE webhook_logs SET outcome = 'written_off', dead_at = NULL",
+        "UPDATE webhook_logs SET next_attempt_at = now()",
+        "SELECT FROM webhook_logs FOR UPDATE",
+        "UPDATE error_logs SET resolved = true, resolved_at = now()",
+        "SELECT FROM error_logs FOR SHARE",
+        "INSERT INTO error_logs (severity, message) VALUES ('info', 'Written off by eve: why')",
+        *(f"SELECT sluice_{verb}_webhooks('{{evt_1}}')" for verb in ("retry", "replay", "replay_ended", "write_off")),
+        "SELECT sluice_reopen_webhooks('{evt_1}', '{failed}')",
+        "SELECT sluice_mark_errors('{1}', true)",
+        "SELECT sluice_hold_items(false, '{evt_1}')",
+        "SELECT sluice_tell_items(false, '{evt_1}')",
+        "INSERT INTO operation_item (operation_id, position, item_id) SELECT id, 3, 'evt_3' FROM operation",
+        "INSERT INTO operation_item (operation_id, position, item_id, result) VALUES (1, 3, 'evt_3', 'changed')",
+        "UPDATE operation SET cancelled_at = now(), cancelled_by = 'ada'",
+        "UPDATE operation SET ended_at = now()",
+        "UPDATE operation_item SET done_at = now(), result = 'held' WHERE done_at IS NULL",
         "DELETE FROM webhook_logs",
         "SELECT webhook_secret FROM events",
         "UPDATE events SET payment_status = 'paid'",
@@ -217,8 +253,8 @@ FORBIDDEN = {
         "UPDATE operation SET reason = 'another'",
         "UPDATE operation SET login = 'eve', person = 'eve'",
         "DELETE FROM operation",
-        "UPDATE pause SET began_at = now()",
-        "UPDATE pause SET emptied_at = now()",
+        "INSERT INTO pause (kind, value, began_by) VALUES ('type', 'charge.*', 1)",
+        "UPDATE pause SET ended_at = now(), ended_by = 1",
         "DELETE FROM pause",
         "DELETE FROM paused_webhook",
         f"SELECT sluice_pause_webhooks({', '.join(['NULL'] * 6)})",
@@ -227,9 +263,16 @@ FORBIDDEN = {
         "UPDATE operation_item SET result = 'missing' WHERE done_at IS NOT NULL",
         "DELETE FROM operation_item",
         "TRUNCATE operation_item",
+        "SELECT FROM operation_start",
+        "INSERT INTO webhook_handler (name, types, organiser_types, acts_outside) VALUES ('a.c', '{}', '{}', false)",
+        "UPDATE webhook_handler SET acts_outside = false",
+        "INSERT INTO webhook_rehearsal (verb, items, found, person, login) VALUES ('replay', '{}', 0, 'ada', 'eve')",
+        "UPDATE webhook_rehearsal SET answer = '{}'",
+        "DELETE FROM webhook_rehearsal",
         "CREATE TABLE mine (id int)",
     ],
     "sluice_migrator": [
+        "SELECT * FROM sluice_carry_out(1, 0, 9, true)",
         "UPDATE operation SET reason = 'another'",
         "DELETE FROM operation_item",
         "DELETE FROM operation",
@@ -279,6 +322,9 @@ async def with_rows(empty_database_url: str, db: Connection) -> None:
         "INSERT INTO operation (verb, filter, reason, person) VALUES ('replay', '{}', 'why', 'ada');"
         "INSERT INTO operation_item (operation_id, position, item_id, done_at, result)"
         " VALUES (1, 1, 'evt_1', now(), 'changed'), (1, 2, 'evt_2', NULL, NULL);"
+        "INSERT INTO operation_start (operation_id, position) VALUES (1, 1);"
+        "INSERT INTO webhook_handler (name, types, organiser_types, acts_outside) VALUES ('a.b', '{}', '{}', false);"
+        "INSERT INTO webhook_rehearsal (verb, items, found, person) VALUES ('replay', '{}', 0, 'ada');"
         "INSERT INTO pause (kind, began_by) VALUES ('all', 1);"
         "INSERT INTO paused_webhook (stripe_event_id, pause_id) VALUES ('evt_8', 1)"
     )
@@ -386,7 +432,7 @@ async def test_the_public_sees_nothing_of_sluices(supabase_url: str) -> None:
             "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
         )
     ]
-    assert len(tables) == 24
+    assert len(tables) == 27
     for role in ("anon", "authenticated"):
         for statement in [
             *(f"SELECT FROM {table}" for table in tables),

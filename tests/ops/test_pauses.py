@@ -51,7 +51,7 @@ async def test_a_pause_is_on_record_with_who_when_and_why(db: Connection, operat
     told = (await cli_json("operations", "list", DATABASE_URL=operator_url))["operations"]
     assert [(one["verb"], one["reason"], one["filter"]) for one in told] == [
         ("resume", "mended", {"all": ["everything"]}),
-        ("pause", "it pays twice", {"all": ["everything"]}),
+        ("pause", "it pays twice", {"all": "everything"}),
     ]
     assert told[1]["person"] == "ada"
     assert told[1]["ended_at"]

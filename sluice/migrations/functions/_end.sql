@@ -8,29 +8,43 @@ DECLARE
     owner regrole := (SELECT relowner FROM pg_class WHERE oid = 'webhook_logs'::regclass);
     callers jsonb := $${
         "sluice_add_facts": ["sluice_processor"],
+        "sluice_begin_pause": ["sluice_operator", "sluice_migrator"],
         "sluice_bigint_key": ["sluice_ingest", "sluice_processor", "sluice_operator", "sluice_migrator"],
         "sluice_body_json": ["sluice_processor", "sluice_operator", "sluice_migrator"],
+        "sluice_cancel_operation": ["sluice_operator"],
+        "sluice_carry_out": ["sluice_operator"],
         "sluice_claim_batch": ["sluice_processor"],
         "sluice_connected_accounts": ["sluice_reconciler", "sluice_migrator"],
         "sluice_count_due": ["sluice_healthd", "sluice_migrator"],
+        "sluice_end_operation": ["sluice_operator"],
+        "sluice_end_pauses": ["sluice_operator", "sluice_migrator"],
         "sluice_event_key": ["sluice_ingest", "sluice_processor", "sluice_operator", "sluice_migrator"],
         "sluice_fill_webhooks": ["sluice_ingest"],
+        "sluice_hold_items": [],
         "sluice_integer_key": ["sluice_ingest", "sluice_processor", "sluice_operator", "sluice_migrator"],
+        "sluice_keep_items": [],
         "sluice_keep_operation": [],
         "sluice_lease_webhooks": ["sluice_processor"],
+        "sluice_mark_errors": [],
         "sluice_note_death": [],
         "sluice_pause_webhooks": ["sluice_processor"],
         "sluice_payment_scopes": ["sluice_processor", "sluice_operator", "sluice_migrator"],
         "sluice_postpone_webhook": ["sluice_processor"],
+        "sluice_reopen_webhooks": [],
+        "sluice_replay_ended_webhooks": [],
+        "sluice_replay_webhooks": [],
         "sluice_resume_webhooks": ["sluice_processor"],
+        "sluice_retry_webhooks": [],
         "sluice_revive_webhook": ["sluice_ingest"],
         "sluice_schema_findings": ["sluice_healthd", "sluice_migrator"],
         "sluice_settle_batch": ["sluice_processor"],
         "sluice_settle_thin": ["sluice_reconciler", "sluice_migrator"],
         "sluice_shown_scopes": ["sluice_processor", "sluice_operator", "sluice_migrator"],
         "sluice_store_payments": ["sluice_processor"],
+        "sluice_tell_items": [],
         "sluice_text_key": ["sluice_ingest", "sluice_processor", "sluice_operator", "sluice_migrator"],
-        "sluice_uuid_key": ["sluice_ingest", "sluice_processor", "sluice_operator", "sluice_migrator"]
+        "sluice_uuid_key": ["sluice_ingest", "sluice_processor", "sluice_operator", "sluice_migrator"],
+        "sluice_write_off_webhooks": []
     }$$;
     retired text[] := ARRAY['sluice_append_facts', 'sluice_claim_webhooks', 'sluice_settle_webhooks',
                             'sluice_show_payments'];
@@ -87,6 +101,11 @@ BEGIN
         EXECUTE format('CREATE TRIGGER sluice_kept_whole BEFORE TRUNCATE ON %I FOR EACH STATEMENT '
                        'EXECUTE FUNCTION sluice_keep_operation()', item.name);
     END LOOP;
+    IF to_regclass('operation_item') IS NOT NULL
+       AND NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = to_regclass('operation_item') AND tgname = 'sluice_chosen') THEN
+        CREATE TRIGGER sluice_chosen AFTER INSERT ON operation_item REFERENCING NEW TABLE AS added FOR EACH STATEMENT
+            EXECUTE FUNCTION sluice_keep_items();
+    END IF;
 
     FOR item IN SELECT * FROM sluice_schema_findings() LOOP
         RAISE WARNING E'%: %\n%', item.name, item.finding, item.cure;

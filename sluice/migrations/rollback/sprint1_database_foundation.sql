@@ -14,7 +14,7 @@ DECLARE
     added jsonb;  -- what sluice_addition held
     own_tables text[];
     policies text[] := ARRAY['sluice_ingest', 'sluice_processor', 'sluice_healthd', 'sluice_reconciler', 'sluice_operator',
-                            'sluice_migrator'];
+                            'sluice_migrator', 'sluice_functions'];  -- no role has the last name
     has_events boolean;
     unprocessed bigint;
 BEGIN
@@ -42,6 +42,7 @@ BEGIN
     END IF;
 
     DROP TRIGGER IF EXISTS sluice_death ON webhook_logs;
+    DROP TRIGGER IF EXISTS sluice_chosen ON operation_item;
     DROP TRIGGER IF EXISTS sluice_kept ON operation_item;
     DROP TRIGGER IF EXISTS sluice_kept_whole ON operation_item;
     DROP TRIGGER IF EXISTS sluice_kept ON operation;
@@ -97,7 +98,13 @@ BEGIN
                                     'sluice_count_due', 'sluice_claim_batch', 'sluice_settle_batch',
                                     'sluice_postpone_webhook', 'sluice_lease_webhooks', 'sluice_note_death',
                                     'sluice_connected_accounts', 'sluice_settle_thin', 'sluice_keep_operation',
-                                    'sluice_pause_webhooks', 'sluice_resume_webhooks',
+                                    'sluice_keep_items', 'sluice_carry_out', 'sluice_end_operation',
+                                    'sluice_cancel_operation', 'sluice_hold_items', 'sluice_tell_items',
+                                    'sluice_mark_errors', 'sluice_retry_webhooks', 'sluice_replay_webhooks',
+                                    'sluice_replay_ended_webhooks', 'sluice_write_off_webhooks',
+                                    'sluice_reopen_webhooks',
+                                    'sluice_begin_pause', 'sluice_end_pauses', 'sluice_pause_webhooks',
+                                    'sluice_resume_webhooks',
                                     'sluice_append_facts', 'sluice_show_payments', 'sluice_claim_webhooks',
                                     'sluice_settle_webhooks')
                 ORDER BY f.proname <> 'sluice_event_key', f.oid DESC
@@ -106,7 +113,7 @@ BEGIN
     END LOOP;
     -- What refers to another table goes before it.
     FOR item IN SELECT name FROM unnest(own_tables) AS t (name)
-                ORDER BY array_position(ARRAY['paused_webhook', 'pause', 'operation_item'], name) LOOP
+                ORDER BY array_position(ARRAY['paused_webhook', 'pause', 'operation_start', 'operation_item'], name) LOOP
         EXECUTE format('DROP TABLE %I', item.name);
     END LOOP;
 

@@ -4,7 +4,7 @@ import asyncio
 import difflib
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import click
 
@@ -13,8 +13,9 @@ from sluice.inbox.operations import Decision
 from sluice.inbox.pauses import Kind, Traits, matches
 from sluice.operations import pauses
 from sluice.operations.book import Counted
+from sluice.operations.handlers import known_handlers
 from sluice.operations.pauses import MOST_COUNTED, AlreadyPaused, NotPaused, OpenPause, Taken, Target, Wait
-from sluice.ops.connection import connected
+from sluice.ops.connection import Connection, connected
 from sluice.ops.durations import as_words
 from sluice.ops.environment import detect_environment
 from sluice.ops.events import installed_handlers
@@ -62,11 +63,10 @@ def pause(*, dry_run: bool, reason: str | None, person: str | None, **options: A
     if target is None:
         asyncio.run(_show_open(url))
         return
-    taken = _taken_by(target)
     if dry_run:
-        _show_counted(asyncio.run(_count(url, target, taken)), f"{target}: a pause would be about")
+        _show_counted(asyncio.run(_count(url, target)), f"{target}: a pause would be about")
         return
-    asyncio.run(_begin(url, target, taken, decision_of(person, reason or "")))
+    asyncio.run(_begin(url, target, decision_of(person, reason or "")))
 
 
 @click.command(name="resume")
@@ -105,27 +105,30 @@ def _target_of(*, is_all: bool, event_type: str | None, account: str | None, han
     return given[0] if given else None
 
 
-def _taken_by(target: Target) -> Taken:
+async def _taken_by(connection: Connection, target: Target) -> Taken:
     """
-    Types that a handler takes.
+    Read which types a handler takes: as a processor has noted it, or as it is installed here.
 
     Raises:
-        click.UsageError: no handler of this name is installed here.
+        click.UsageError: nobody knows a handler of this name.
     """
-    if target.kind is Kind.TYPE and target.value is not None:
-        _warn_of_unknown(target.value)
+    if target.kind is Kind.TYPE:
+        _warn_of_unknown(target.value or "")
     if target.kind is not Kind.HANDLER or target.value is None:
         return Taken()
-    known = installed_handlers()
-    taken = Taken(_types_of(known, target.value, None), _types_of(known, target.value, _ANY_ORGANISER))
+    noted = {handler.name: handler for handler in await known_handlers(connection)}
+    if target.value in noted:
+        return Taken(noted[target.value].types, noted[target.value].organiser_types)
+    here = installed_handlers()
+    taken = Taken(_types_of(here, target.value, None), _types_of(here, target.value, _ANY_ORGANISER))
     if not taken.from_platform and not taken.from_organisers:
-        names = {name_of(one) for event_type in known.types for one in known.handlers_for(event_type)}
-        near = difflib.get_close_matches(target.value, names, n=3, cutoff=0.4) or sorted(names)
-        raise click.UsageError(
-            f"No handler {target.value} is installed here. Known: {', '.join(near)}. Run this where the processor's "
-            "packages are installed, or pause its types."
-        )
+        _refuse(target.value, {name_of(one) for kind in here.types for one in here.handlers_for(kind)}.union(noted))
     return taken
+
+
+def _refuse(name: str, known: Collection[str]) -> NoReturn:
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or sorted(known)
+    raise click.UsageError(f"No handler {name} is known. Known: {', '.join(near)}. Or pause the types that it takes.")
 
 
 def _types_of(known: Registry, handler: str, tenant: str | None) -> Sequence[str]:
@@ -145,8 +148,9 @@ def _warn_of_unknown(glob: str) -> None:
         )
 
 
-async def _begin(url: str, target: Target, taken: Taken, decision: Decision) -> None:
+async def _begin(url: str, target: Target, decision: Decision) -> None:
     async with connected(url) as connection:
+        taken = await _taken_by(connection, target)
         try:
             pause_id = await pauses.begin(connection, target, decision)
         except AlreadyPaused as error:
@@ -189,9 +193,9 @@ async def _show_what_would_go(url: str, target: Target | None, numbers: Sequence
     _tell(chosen)
 
 
-async def _count(url: str, target: Target, taken: Taken) -> Sequence[Counted]:
+async def _count(url: str, target: Target) -> Sequence[Counted]:
     async with connected(url) as connection:
-        return await pauses.count_covered(connection, target, taken)
+        return await pauses.count_covered(connection, target, await _taken_by(connection, target))
 
 
 def _chosen(known: Sequence[OpenPause], target: Target | None, numbers: Collection[int]) -> Sequence[OpenPause]:

@@ -10,6 +10,7 @@ import pytest
 
 from processor.bulkhead.fair_share import LEAST_ROOM
 from processor.bulkhead.quarantine import FIRST_SECONDS, LONGEST_SECONDS, Fault, Quarantine
+from processor.bulkhead.quiet_parties import QuietParties
 from processor.bulkhead.routing import Routing
 from processor.bulkhead.side_worker import SideWorker, is_heavy
 from processor.failures.classify import HandlerFailed
@@ -44,7 +45,7 @@ def isolation_of(harness: Harness, *, most: int = 1_000) -> Routing:
         for _ in range(3)
     )
     reporter = Reporter(harness.errors, harness.registry.types)
-    return Routing(harness.registry, Quarantine(), reporter, slow, blocking, heavy)
+    return Routing(harness.registry, Quarantine(), reporter, slow, blocking, heavy, QuietParties(harness.database))
 
 
 def dispatcher_of(worker: Worker) -> Dispatcher:
@@ -220,6 +221,38 @@ async def test_one_party_has_a_share_while_there_are_others_and_all_when_there_a
     kept = await routing.sort_out([*flood, *own])
     assert [work.event.tenant for work in kept].count("7") == max(LEAST_ROOM, 120 // 4)
     assert [work.event.tenant for work in kept].count(None) == 60
+
+
+async def test_a_flood_has_a_share_from_the_first_fetch_on_where_another_waits_behind_it(harness: Harness) -> None:
+    """A processor that begins in the middle of a flood has seen no other party; PostgreSQL knows of it."""
+    flood = [replace(event(), stripe_event_id=f"evt_{n}@7", tenant="7") for n in range(60)]
+    await harness.recorded(*flood, event())
+    kept = await isolation_of(harness).sort_out([work_of(one) for one in flood])
+    assert len(kept) == LEAST_ROOM
+
+
+@pytest.mark.parametrize("ended", ["processed = true", "dead_at = now()", "parked_at = now()"])
+async def test_what_is_over_or_waits_for_its_row_waits_behind_no_flood(harness: Harness, ended: str) -> None:
+    """A lone party goes at full speed beside another's dead webhooks."""
+    flood = [replace(event(), stripe_event_id=f"evt_{n}@7", tenant="7") for n in range(60)]
+    other = event()
+    await harness.recorded(*flood, other)
+    await harness.database.execute(
+        f"UPDATE webhook_logs SET {ended} WHERE stripe_event_id = $1",  # noqa: S608 - the text is the test's own
+        other.stripe_event_id,
+    )
+    assert len(await isolation_of(harness).sort_out([work_of(one) for one in flood])) == 60
+
+
+async def test_looks_for_quiet_parties_have_a_twentieth_of_the_time(harness: Harness) -> None:
+    """A slow look is followed by a long pause; the next one comes in the end."""
+    clock = Clock()
+    quiet_parties = QuietParties(harness.database, clock)
+    await harness.recorded(event())
+    assert await quiet_parties.one_waits(["7"])
+    assert not await quiet_parties.one_waits(["7"])
+    clock.now += 1
+    assert await quiet_parties.one_waits(["7"])
 
 
 @pytest.mark.parametrize(("body_bytes", "heavy"), [(0, True), (2_000, False), (64 * 1024 + 1, True)])

@@ -10,11 +10,12 @@ import pytest_asyncio
 
 from sluice.contract.document import Json
 from sluice.contract.thin import GENERATION_FAILURE
-from sluice.inbox.operations import Decision, read_states, replay_ended
+from sluice.inbox.operations import read_states
 from sluice.inbox.states import State
 from sluice.postgres.pool import Database
 from sluice.simulator.stripe_api.faults import Fault, broken, too_many
 from sluice.simulator.stripe_api.offline_stripe import Key
+from tests.inbox.rows import operate
 from tests.reconciler.passing import deliver
 from tests.reconciler.thin.fetching import NOW, Fetching, event_of, fetching, intent, snapshot, thin
 from tests.stripe_world import TEST_KEY, offline_stripe
@@ -24,7 +25,6 @@ FETCHED = (True, "fetched", False)
 UNFETCHABLE = (True, "unfetchable", False)
 PLATFORM = (False, None)
 ACCOUNT = "acct_1Connected"
-DECISION = Decision("ada", "the key has the right now")
 
 
 @pytest_asyncio.fixture
@@ -247,7 +247,7 @@ async def test_an_operator_may_have_it_fetched_again(made: Fetching, database: D
     await made.wait(thin(snapshot_event="evt_1"))
     await made.run()
     async with database.acquire() as connection:
-        assert await replay_ended(connection, ["evt_thin_1"], DECISION) == {"evt_thin_1"}
+        assert await operate(connection, "replay", ["evt_thin_1"], states=[State.UNFETCHABLE]) == {"evt_thin_1"}
         assert await read_states(connection, ["evt_thin_1"]) == {"evt_thin_1": State.QUEUED}
 
 
