@@ -193,3 +193,17 @@ async def test_a_retry_leaves_what_is_paused(db: Connection, operator_url: str) 
     await _set_aside(db, "evt_1", 1)
     result = await cli("retry", "evt_1", "--reason", "now", DATABASE_URL=operator_url)
     assert (result.exit_code, "left as it is: paused" in result.output) == (1, True)
+
+
+async def test_status_tells_what_is_paused(db: Connection, operator_url: str) -> None:
+    """Beside the backlog, not in it; with who and why."""
+    await insert_webhook(db, "evt_1", webhook_type="charge.succeeded")
+    await insert_webhook(db, "evt_2", webhook_type="invoice.paid")
+    await cli("pause", "--type", "charge.*", *WHY, DATABASE_URL=operator_url)
+    await _set_aside(db, "evt_1", 1)
+    told = await cli_json("status", DATABASE_URL=operator_url)
+    assert (told["backlog"], told["paused"]) == (1, 1)
+    assert [(one["kind"], one["value"], one["person"]) for one in told["pauses"]] == [("type", "charge.*", "ada")]
+    output = (await cli("status", DATABASE_URL=operator_url)).output
+    assert "waiting for the end of a pause" in output
+    assert "it pays twice" in output
