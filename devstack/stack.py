@@ -10,6 +10,7 @@ from typing import Self
 
 from aiohttp import ClientSession
 
+from devstack.files import read_or_none
 from devstack.folder import StackFolder
 from devstack.gateway import Gateway, port_in_use
 from devstack.options import External, Options
@@ -98,7 +99,12 @@ class Stack:
         for name, service in self.services.items():
             values[f"{name.upper()}_ADMIN_URL"] = service.admin_url
             values[f"{name.upper()}_PID"] = str(service.pid)
+        values["CONSOLE_LINK_FILE"] = str(self.folder.console_link)
         return values
+
+    def console_link(self) -> str:
+        """The console's next one-time link."""
+        return (read_or_none(self.folder.console_link) or "").strip()
 
     async def wait_ready(self, name: str, *, within_seconds: float = 20) -> bool:
         """Whether that service is ready, or becomes so in time."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from sluice.postgres.migration_files import CORE_FOLDER
 from tests.migrations.conftest import Connection
 from tests.migrations.databases import ALL, FOUNDATION, FUNCTIONS, KINDS, add_sluice, psql
 
@@ -30,11 +31,13 @@ SERVICES = {
         *sorted((ROOT / "sluice" / "operations").rglob("*.sql")),
         ROOT / "sluice" / "inbox" / "operations.sql",
         ROOT / "sluice" / "ops" / "status" / "status.sql",
+        *sorted((ROOT / "console").rglob("*.sql")),
     ],
 }
 ALLOWED = {
     "sluice_ingest": [
         "INSERT INTO webhook_logs (stripe_event_id, webhook_type, body) VALUES ('evt_2', 'a.b', 'x')",
+        "SELECT sluice_body(body, body_id) FROM webhook_logs",
         "UPDATE webhook_logs SET next_attempt_at = now(), published_at = now(), publications = 1",
         "SELECT id FROM webhook_logs FOR UPDATE SKIP LOCKED",
         "SELECT id, webhook_secret, stripe_account_id FROM events",
@@ -112,6 +115,12 @@ ALLOWED = {
         "SELECT sluice_end_pauses('{1}', 'why', 'ada')",
         "SELECT began_by FROM pause",
         "SELECT position FROM paused_webhook",
+        "INSERT INTO body_look (stripe_event_id, person) VALUES ('evt_1', 'ada')",
+        "SELECT person, login FROM body_look",
+    ],
+    "sluice_maintainer": [
+        "SELECT sluice_prepare_bodies(2)",
+        "SELECT partitions_until FROM body_storage",
     ],
     "sluice_migrator": [
         "SELECT body FROM webhook_logs",
@@ -142,9 +151,15 @@ FORBIDDEN = {
         "INSERT INTO sluice_addition (kind) VALUES ('table')",
         "UPDATE webhook_logs SET dead_at = NULL",
         "UPDATE webhook_logs SET revivals = 0",
+        "UPDATE webhook_logs SET body_id = 1",
+        "SELECT body FROM webhook_body",
+        "UPDATE body_storage SET partitions_from = now()",
+        "SELECT sluice_prepare_bodies(2)",
     ],
     "sluice_processor": [
         "INSERT INTO webhook_logs (stripe_event_id, webhook_type) VALUES ('evt_3', 'a.b')",
+        "INSERT INTO webhook_body (id, body) VALUES (1, 'y')",
+        "DELETE FROM webhook_body",
         "UPDATE webhook_logs SET body = 'y'",
         "UPDATE webhook_logs SET stripe_event_id = 'y'",
         "SELECT webhook_secret FROM events",
@@ -204,6 +219,7 @@ FORBIDDEN = {
     "sluice_reconciler": [
         "INSERT INTO webhook_logs (stripe_event_id, webhook_type, verified_by) VALUES ('evt_3', 'a.b', 'platform')",
         "INSERT INTO webhook_logs (stripe_event_id, webhook_type) VALUES ('evt_3', 'a.b')",
+        "DELETE FROM webhook_body",
         "UPDATE webhook_logs SET body = 'y'",
         "UPDATE webhook_logs SET processed = true",
         "DELETE FROM webhook_logs",
@@ -220,6 +236,8 @@ FORBIDDEN = {
     ],
     "sluice_operator": [
         "INSERT INTO webhook_logs (stripe_event_id, webhook_type) VALUES ('evt_3', 'a.b')",
+        "INSERT INTO webhook_body (id, body) VALUES (1, 'y')",
+        "DELETE FROM webhook_body",
         "UPDATE webhook_logs SET body = 'y'",
         "UPDATE webhook_logs SET last_error = NULL",
         "UPDATE webhook_logs SET processed = true",
@@ -250,6 +268,10 @@ FORBIDDEN = {
         "DELETE FROM error_logs",
         "INSERT INTO operation (verb, filter, reason, person, login) VALUES ('replay', '{}', 'why', 'ada', 'eve')",
         "INSERT INTO operation (verb, filter, reason, person, started_at) VALUES ('replay', '{}', 'why', 'ada', now())",
+        "INSERT INTO body_look (stripe_event_id, person, login) VALUES ('evt_1', 'ada', 'eve')",
+        "INSERT INTO body_look (stripe_event_id, person, looked_at) VALUES ('evt_1', 'ada', now())",
+        "UPDATE body_look SET person = 'eve'",
+        "DELETE FROM body_look",
         "UPDATE operation SET reason = 'another'",
         "UPDATE operation SET login = 'eve', person = 'eve'",
         "DELETE FROM operation",
@@ -273,6 +295,8 @@ FORBIDDEN = {
     ],
     "sluice_migrator": [
         "SELECT * FROM sluice_carry_out(1, 0, 9, true)",
+        "UPDATE body_look SET person = 'eve'",
+        "DELETE FROM body_look",
         "UPDATE operation SET reason = 'another'",
         "DELETE FROM operation_item",
         "DELETE FROM operation",
@@ -325,6 +349,7 @@ async def with_rows(empty_database_url: str, db: Connection) -> None:
         "INSERT INTO operation_start (operation_id, position) VALUES (1, 1);"
         "INSERT INTO webhook_handler (name, types, organiser_types, acts_outside) VALUES ('a.b', '{}', '{}', false);"
         "INSERT INTO webhook_rehearsal (verb, items, found, person) VALUES ('replay', '{}', 0, 'ada');"
+        "INSERT INTO body_look (stripe_event_id, person) VALUES ('evt_1', 'ada');"
         "INSERT INTO pause (kind, began_by) VALUES ('all', 1);"
         "INSERT INTO paused_webhook (stripe_event_id, pause_id) VALUES ('evt_8', 1)"
     )
@@ -429,10 +454,10 @@ async def test_the_public_sees_nothing_of_sluices(supabase_url: str) -> None:
     tables = [
         row["relname"]
         for row in await db.fetch(
-            "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+            "SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') AND relnamespace = 'public'::regnamespace"
         )
     ]
-    assert len(tables) == 27
+    assert len(tables) == 30
     for role in ("anon", "authenticated"):
         for statement in [
             *(f"SELECT FROM {table}" for table in tables),
@@ -446,7 +471,8 @@ async def test_the_public_sees_nothing_of_sluices(supabase_url: str) -> None:
                 with pytest.raises(asyncpg.InsufficientPrivilegeError):
                     await db.execute(statement)
     assert await db.fetchval(
-        "SELECT bool_and(relrowsecurity) FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+        "SELECT bool_and(relrowsecurity) FROM pg_class"
+        " WHERE relkind IN ('r', 'p') AND relnamespace = 'public'::regnamespace"
     )
     assert await db.fetch("SELECT FROM sluice_schema_findings()") == []
     await db.execute("GRANT SELECT ON webhook_logs TO anon")
@@ -500,7 +526,8 @@ async def test_row_security_of_events_counts(supabase_url: str, policy: str, is_
 async def test_a_user_who_may_not_make_roles_is_told_what_to_run(empty_database_url: str, db: Connection) -> None:
     """The tables come, the warning names the roles, and a later run gives them their rights."""
     await db.execute("CREATE ROLE owner_only NOSUPERUSER; GRANT CREATE ON SCHEMA public TO owner_only")
-    text = (FOUNDATION.read_text() + FUNCTIONS.read_text()).replace(
+    bodies = (CORE_FOLDER / "sprint3_webhook_bodies.sql").read_text()
+    text = (FOUNDATION.read_text() + bodies + FUNCTIONS.read_text()).replace(
         "sluice_", "slu1ce_"
     )  # roles of these names exist nowhere
     told: list[str] = []

@@ -1,0 +1,48 @@
+"""``/webhooks/{key}``: one webhook, its timeline, its facts, and its body behind a click that is recorded."""
+
+from aiohttp import web
+
+from console.access.visitor import VISITOR
+from console.pages.webhook.body import Body, look_at_body
+from console.pages.webhook.record import read_record
+from console.pages.webhook.timeline import timeline
+from console.web.parts import PARTS
+from console.web.reading import reading
+from console.web.rendering import render
+from sluice.inbox.states import State
+
+
+async def show(request: web.Request) -> web.Response:
+    """Show all that is on record about a webhook."""
+    return await _page(request, None)
+
+
+async def show_body(request: web.Request) -> web.Response:
+    """Show it with its body, and record who looked."""
+    key = _key(request)
+    body = await look_at_body(request.app[PARTS].database, key, request[VISITOR].name)
+    return await _page(request, body)
+
+
+async def _page(request: web.Request, body: Body | None) -> web.Response:
+    async with reading(request.app[PARTS].database) as connection:
+        record = await read_record(connection, _key(request))
+    if record is None:
+        raise web.HTTPNotFound
+    return render(
+        request,
+        "webhook/page.html",
+        title=record.webhook.key,
+        record=record,
+        webhook=record.webhook,
+        meaning=State[record.webhook.state.upper()].meaning.replace("`", ""),
+        moments=timeline(record),
+        body=body,
+    )
+
+
+def _key(request: web.Request) -> str:
+    key = request.match_info["key"]
+    if "\0" in key:
+        raise web.HTTPNotFound
+    return key
