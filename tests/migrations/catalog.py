@@ -56,16 +56,13 @@ async def read_catalog(url: str) -> Catalog:
 
 
 async def read_rows(url: str) -> dict[str, list[str]]:
-    """Every row of every table, as JSON without what is NULL: a column that is added is that."""
+    """Every row of every table, in text."""
     connection = await asyncpg.connect(url)
     try:
         tables = await connection.fetch(f"SELECT c.relname FROM pg_class c WHERE {_OURS} AND c.relkind = 'r'")
         return {
             row["relname"]: sorted(
-                line["t"]
-                for line in await connection.fetch(
-                    f"SELECT jsonb_strip_nulls(to_jsonb(t))::text AS t FROM {row['relname']} t"
-                )
+                line["t"] for line in await connection.fetch(f"SELECT t::text AS t FROM {row['relname']} t")
             )
             for row in tables
         }
