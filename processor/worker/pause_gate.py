@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from processor.outcome import MessageOutcome, Paused, Work
+from processor.outcome import Forged, MessageOutcome, Paused, Work
 from processor.queue.pauses import KnownPauses
 from processor.worker.transaction import look
 from sluice.inbox import pauses
@@ -33,10 +33,11 @@ class PauseGate:
         return await self._set_aside(covered) if covered else {}
 
     async def _set_aside(self, covered: Mapping[Work, int]) -> Mapping[str, MessageOutcome]:
-        """What could not be set aside is over, or in other hands: then it may run there, and comes again here."""
+        """What could not be set aside is over, or in other hands; a message that is not its row's is left to the claim."""
         held = [Held(work.event, work.attempt, pause_id) for work, pause_id in covered.items()]
         async with self.database.acquire() as connection:
             is_paused = await pauses.set_aside(connection, held)
             rest = [work for work in covered if work.event_id not in is_paused]
             unclaimed = await look(connection, rest, isolated=True)
-        return {**{event_id: Paused() for event_id, waits in is_paused.items() if waits}, **unclaimed}
+        paused = {event_id: Paused() for event_id, waits in is_paused.items() if waits}
+        return {**paused, **{event_id: why for event_id, why in unclaimed.items() if not isinstance(why, Forged)}}

@@ -32,6 +32,10 @@ SELECT stripe_event_id, webhook_type, stripe_account_id, livemode, api_version, 
        is_over, is_early, processing_attempts, solo_starts
 FROM bodies;
 
+-- read_fetched --
+-- $1 stripe_event_ids. Those whose row holds what Stripe's API gave, which writes an event otherwise than a webhook.
+SELECT stripe_event_id FROM webhook_logs WHERE stripe_event_id = ANY ($1::text[]) AND verified_by = 'api';
+
 -- settle_processed --
 -- $1 stripe_event_ids  $2 outcome of each  $3 the transaction that claimed. The last statement before the commit that makes
 -- the effects true; see migrations/functions/sluice_settle_batch.sql.

@@ -425,6 +425,7 @@ CREATE TABLE reconcile_account (
     problem_since        timestamptz,
     updated_at           timestamptz NOT NULL DEFAULT now(),
     is_listed            boolean NOT NULL DEFAULT true,               -- false: left out now; the watermark stays for its return
+    thin_complete_until  timestamptz,                                 -- as complete_until, of events that are thin alone; NULL: never listed
     PRIMARY KEY (livemode, account)
 );
 ALTER TABLE reconcile_account ENABLE ROW LEVEL SECURITY;
