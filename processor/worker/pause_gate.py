@@ -33,7 +33,7 @@ class PauseGate:
         return await self._set_aside(covered) if covered else {}
 
     async def _set_aside(self, covered: Mapping[Work, int]) -> Mapping[str, MessageOutcome]:
-        """What could not be set aside is over, or in other hands; a message that is not its row's is left to the claim."""
+        """What cannot be set aside is over, or in other hands; a message that is not its row's is for the claim."""
         held = [Held(work.event, work.attempt, pause_id) for work, pause_id in covered.items()]
         async with self.database.acquire() as connection:
             is_paused = await pauses.set_aside(connection, held)
