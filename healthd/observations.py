@@ -167,7 +167,7 @@ class WebhooksSeen:
 
 @dataclass(frozen=True, slots=True)
 class PausesSeen:
-    """What operators let wait."""
+    """Pauses in force, and the webhooks that wait for one."""
 
     in_force: int = 0
     since: datetime | None = None

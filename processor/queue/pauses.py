@@ -35,7 +35,7 @@ class KnownPauses:
 
     async def in_force(self) -> Sequence[Pause]:
         """
-        What is paused, the oldest first.
+        Tell what is paused, the oldest first.
 
         Raises:
             DatabaseUnavailable: it cannot be known.
@@ -44,7 +44,7 @@ class KnownPauses:
 
     async def over(self) -> Sequence[Pause]:
         """
-        What has ended and may hold webhooks yet.
+        Tell which pauses have ended and may hold webhooks yet.
 
         Raises:
             DatabaseUnavailable: it cannot be known.

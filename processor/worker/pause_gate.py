@@ -1,4 +1,4 @@
-"""What a pause covers waits in its row and does not run; its message has done its duty."""
+"""Set aside what a pause covers: it waits in its row and does not run, and its message has done its duty."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class PauseGate:
         return await self._set_aside(covered) if covered else {}
 
     async def _set_aside(self, covered: Mapping[Work, int]) -> Mapping[str, MessageOutcome]:
-        """What cannot be set aside is over, or in other hands; a message that is not its row's is for the claim."""
+        """Leave what cannot be set aside: it is over, or in other hands; a forged message is for the claim to find."""
         held = [Held(work.event, work.attempt, pause_id) for work, pause_id in covered.items()]
         async with self.database.acquire() as connection:
             is_paused = await pauses.set_aside(connection, held)

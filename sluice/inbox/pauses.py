@@ -16,7 +16,7 @@ QUERIES = load_queries(__file__, "pauses.sql")
 
 
 class Kind(StrEnum):
-    """What a pause is told by."""
+    """Trait that a pause goes by."""
 
     ALL = "all"
     TYPE = "type"
@@ -25,7 +25,7 @@ class Kind(StrEnum):
 
 
 class Traits(NamedTuple):
-    """What decides whether a pause covers a webhook."""
+    """All of a webhook that decides whether a pause covers it."""
 
     event_type: str
     account: str | None
@@ -88,7 +88,7 @@ def matches(glob: str, *texts: str) -> bool:
 
 
 def traits_of(event: StripeEvent) -> Traits:
-    """What a pause looks at."""
+    """Take of an event what a pause looks at."""
     return Traits(event.type, event.account, event.tenant)
 
 

@@ -49,7 +49,7 @@ class NotPaused(Rejected):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What is to be paused, or resumed; a ``value`` goes with every kind but ``ALL``."""
+    """Object of a pause, or of its end; a ``value`` goes with every kind but ``ALL``."""
 
     kind: Kind
     value: str | None = None
@@ -85,7 +85,7 @@ class OpenPause:
 
     @property
     def target(self) -> Target:
-        """What it pauses."""
+        """Object of the pause."""
         return Target(Kind(self.kind), self.value)
 
     @property

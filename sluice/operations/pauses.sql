@@ -4,7 +4,7 @@ SELECT sluice_begin_pause($1, $2, $3, $4);
 
 -- end --
 -- $1 pauses  $2 why  $3 who. Those that were in force. See migrations/functions/sluice_end_pauses.sql.
-SELECT id FROM sluice_end_pauses($1::bigint[], $2, $3) AS ended (id);
+SELECT ended.id FROM sluice_end_pauses($1::bigint[], $2, $3) AS ended (id);
 
 -- open --
 -- $1 the most to count of each. Pauses in force, and those that let webhooks go yet, the oldest first.

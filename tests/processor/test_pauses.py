@@ -1,4 +1,4 @@
-"""What a pause covers waits in its row, whichever way it came; its end lets it go, and nothing was counted."""
+"""A covered webhook waits in its row, whichever way it came; the end of the pause lets it go, and nothing counted."""
 
 import asyncio
 from collections.abc import Callable, Sequence

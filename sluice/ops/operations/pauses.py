@@ -110,7 +110,7 @@ async def _taken_by(connection: Connection, target: Target) -> Taken:
     Read which types a handler takes: as a processor has noted it, or as it is installed here.
 
     Raises:
-        click.UsageError: nobody knows a handler of this name.
+        click.UsageError: no processor and no package here has a handler of this name.
     """
     if target.kind is Kind.TYPE:
         _warn_of_unknown(target.value or "")
