@@ -33,6 +33,16 @@ class Reconciled:
 
 
 @dataclass(frozen=True, slots=True)
+class SchemaFault:
+    """Something of the schema that is not as it should be."""
+
+    name: str
+    finding: str
+    cure: str
+    """The statement that mends it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """One screen of figures."""
 
@@ -56,6 +66,7 @@ class Snapshot:
     """Those that are furthest behind; none where nothing reconciles."""
     thin_waiting: int = 0
     """Thin events that wait for their full event."""
+    schema_faults: Sequence[SchemaFault] = ()
 
 
 async def take(connection: Connection, environment: Environment) -> Snapshot:
@@ -66,6 +77,7 @@ async def take(connection: Connection, environment: Environment) -> Snapshot:
         server = await connection.fetchrow(QUERIES["count_connections"])
         accounts = [Reconciled(**dict(row)) for row in await connection.fetch(QUERIES["look_at_accounts"])]
         thin_waiting = await connection.fetchval(QUERIES["count_thin"])
+        faults = [SchemaFault(**row) for row in await connection.fetch(QUERIES["look_at_schema"])]
         errors = {row["severity"]: row["rows"] for row in await connection.fetch(QUERIES["count_errors"])}
     if rows is None or server is None:
         raise LookupError("A query that always gives one row gave none.")
@@ -77,6 +89,7 @@ async def take(connection: Connection, environment: Environment) -> Snapshot:
         services=await look_at_services(environment),
         accounts=accounts,
         thin_waiting=thin_waiting,
+        schema_faults=faults,
     )
 
 
