@@ -10,8 +10,8 @@ TEXT = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
 SECTIONS = {part.splitlines()[0]: part for part in re.split(r"^## ", TEXT, flags=re.MULTILINE)[1:]}
 _STATEMENT = re.compile(r"\b(?:SELECT|INSERT INTO|UPDATE \w|DELETE FROM|GRANT|REVOKE|TRUNCATE)\b")
 _VERB = re.compile(
-    r"\bsluice (?:status|sessions|ls|show|watch|export|why|retry|replay|write-off|resolve|pause|resume|operations|doctor"
-    r"|reconcile|migrate)\b"
+    r"\bsluice (?:status|sessions|ls|show|watch|export|why|retry|replay|write-off|resolve|pause|resume|operations"
+    r"|doctor|reconcile|migrate)\b"
 )
 
 

@@ -40,7 +40,7 @@ async def test_a_verb_works_with_an_operators_login(
         await insert_webhook(db, "evt_2", outcome="failed", published_at=None)
         await insert(db, "error_logs", severity="error", message="it failed", stripe_event_id="evt_1")
         await db.execute("INSERT INTO payment (scope, payment_id) VALUES ('test:platform', 'pi_1')")
-        await insert_fact(db, "evt_1", minutes=1)
+        await insert_fact(db, "evt_1", minutes=1, kind="intent", status="paid")
         if arguments[0] == "operations":
             await cli("write-off", "evt_1", "--reason", "why", DATABASE_URL=url)
         result = await cli(*arguments, DATABASE_URL=url)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from sluice.operations.pauses import OpenPause, read_open
 from sluice.ops.admin import ServiceSeen, look_at
 from sluice.ops.connection import Connection
 from sluice.ops.environment import ADMIN_URLS, HEALTH_TARGETS, OPTIONAL_ADMIN_URLS, Environment
@@ -67,6 +68,10 @@ class Snapshot:
     thin_waiting: int = 0
     """Thin events that wait for their full event."""
     schema_faults: Sequence[SchemaFault] = ()
+    pauses: Sequence[OpenPause] = ()
+    """Those in force, and those that let webhooks go yet."""
+    paused: int = 0
+    """Webhooks that wait for the end of a pause; no part of the backlog."""
 
 
 async def take(connection: Connection, environment: Environment) -> Snapshot:
@@ -76,6 +81,7 @@ async def take(connection: Connection, environment: Environment) -> Snapshot:
         rows = await connection.fetchrow(QUERIES["look"], MOST)
         server = await connection.fetchrow(QUERIES["count_connections"])
         accounts = [Reconciled(**dict(row)) for row in await connection.fetch(QUERIES["look_at_accounts"])]
+        pauses = await _pauses(connection)
         thin_waiting = await connection.fetchval(QUERIES["count_thin"])
         faults = [SchemaFault(**row) for row in await connection.fetch(QUERIES["look_at_schema"])]
         errors = {row["severity"]: row["rows"] for row in await connection.fetch(QUERIES["count_errors"])}
@@ -90,7 +96,14 @@ async def take(connection: Connection, environment: Environment) -> Snapshot:
         accounts=accounts,
         thin_waiting=thin_waiting,
         schema_faults=faults,
+        pauses=pauses,
     )
+
+
+async def _pauses(connection: Connection) -> Sequence[OpenPause]:
+    """Read what is paused, where this role may know who decided on it."""
+    may_read = await connection.fetchval("SELECT has_table_privilege('operation', 'SELECT')")
+    return await read_open(connection, count_to=MOST) if may_read else ()
 
 
 async def look_at_services(environment: Environment) -> Sequence[ServiceSeen]:
