@@ -113,7 +113,12 @@ async def look_at_services(environment: Environment) -> Sequence[ServiceSeen]:
     A service whose address is unknown is told of, but for those that need not be there.
     """
     if targets := environment.get(HEALTH_TARGETS):
-        healthd = {"healthd": url} if (url := environment.get("HEALTHD_ADMIN_URL")) else {}
-        return await look_at({**await replicas_of(targets), **healthd})
+        return await look_at(_with_healthd(await replicas_of(targets), environment.get("HEALTHD_ADMIN_URL")))
     names = (*ADMIN_URLS, *(name for name in OPTIONAL_ADMIN_URLS if environment.get(name)))
     return await look_at({name.removesuffix("_ADMIN_URL").lower(): environment.get(name) for name in names})
+
+
+def _with_healthd(replicas: Mapping[str, str | None], url: str | None) -> Mapping[str, str | None]:
+    """Healthd's own targets leave healthd out."""
+    is_named = any(name.split()[0] == "healthd" for name in replicas)
+    return replicas if is_named or url is None else {**replicas, "healthd": url}
