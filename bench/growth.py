@@ -1,4 +1,4 @@
-"""`make growth`: what looks at the log cost at a million webhooks, beside a long transaction, and while many are paused."""
+"""`make growth`: what looks at the log cost at a million webhooks, beside a long transaction, while many are paused."""
 
 import asyncio
 import statistics
@@ -78,7 +78,7 @@ class Cost:
 @click.command()
 @click.option("--rows", default=1_000_000, show_default=True, help="Webhooks in all.")
 def main(*, rows: int) -> None:
-    """Fill the log again and again, also with a transaction held open, or with many paused, and time what looks at it."""
+    """Fill the log, also with a transaction held open and with many webhooks paused, and time what looks at it."""
     asyncio.run(_compare(rows))
 
 
@@ -132,7 +132,7 @@ def _looks(events_id: str, rows: int) -> Mapping[str, Look]:
     return {
         "relay, due": lambda db: _as_ingest(db, PUBLICATIONS["claim_due"], 500, False),
         "relay, untried": lambda db: _as_ingest(db, untried, 500, False),
-        "direct claim": lambda db: _lease(db),
+        "direct claim": _lease,
         "pauses, by a batch": lambda db: db.fetch(PAUSES["look"]),
         "healthd, pauses": lambda db: db.fetch(_HEALTHD["look_at_pauses"], 10_000),
         "healthd": lambda db: _in_order(db, _HEALTHD["count_webhooks"], 10_000),
@@ -157,7 +157,7 @@ async def _lease(connection: Connection) -> None:
     transaction = connection.transaction()
     await transaction.start()
     spans = (timedelta(0), timedelta(seconds=5), timedelta(0), timedelta(minutes=1))
-    since = datetime.now(UTC) - timedelta(hours=2)
+    since = datetime.now(UTC) - timedelta(seconds=10)  # where the look before found nothing
     await connection.fetch(DIRECT["lease"], "bench", [], 500, *spans, since, since)
     await transaction.rollback()
 
