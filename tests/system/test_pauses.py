@@ -56,7 +56,7 @@ async def test_a_pause_under_load_ends_as_if_there_had_been_none(
 
 
 async def _nothing_runs(books: "Books[asyncpg.Record]") -> None:
-    """What waits is published once, and in no look at what is due; what comes meanwhile comes to wait as well."""
+    """Fail where something runs, is published again and again, or counts as due, while webhooks go on coming."""
     processed = await books.fetchval("SELECT count(*) FROM webhook_logs WHERE processed")
     before = await books.fetchval(_WAITING)
     await until(lambda: _is_at_least(books, _WAITING, before + 60), within_seconds=60)
