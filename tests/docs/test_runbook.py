@@ -16,7 +16,7 @@ _VERB = re.compile(
 
 
 def test_no_statement_is_to_be_pasted() -> None:
-    """Whoever changes a row by hand leaves no record of it."""
+    """A row that is changed by hand has no record of it."""
     assert _STATEMENT.findall(TEXT) == []
     assert "psql" not in TEXT.replace("`psql`", "")
     assert "```sql" not in TEXT
