@@ -1,4 +1,4 @@
-# One image for ingest, processor, healthd and the `sluice` command. `make image` builds it with docker, podman or buildah.
+# One image for every service and the `sluice` command. `make image` builds it with docker, podman or buildah.
 #
 # BASE: any image with Python 3.11 to 3.14 as `python3`; pin it by digest where you build for production.
 # BUILD_BASE: the same, with `venv` and pip besides, for the stages that install; its files do not get into the image.
@@ -23,6 +23,7 @@ COPY ingest ingest
 COPY processor processor
 COPY healthd healthd
 COPY reconciler reconciler
+COPY console console
 RUN /opt/wheel/bin/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir /build/wheel . \
  && /opt/sluice/bin/python -m pip install --no-deps --no-index /build/wheel/*.whl \
  && /opt/sluice/bin/python -m pip uninstall --quiet --yes pip setuptools \
@@ -38,6 +39,7 @@ COPY --chown=65532:65532 ingest /app/ingest
 COPY --chown=65532:65532 processor /app/processor
 COPY --chown=65532:65532 healthd /app/healthd
 COPY --chown=65532:65532 reconciler /app/reconciler
+COPY --chown=65532:65532 console /app/console
 RUN printf '#!/bin/sh\nexec python -m sluice.ops "$@"\n' > /opt/sluice/bin/sluice && chmod 755 /opt/sluice/bin/sluice \
  && chown 65532:65532 /app
 WORKDIR /app

@@ -59,6 +59,16 @@ reconcile: $(BIN)/sluice $(VENV)/.test
 recovery: $(BIN)/sluice $(VENV)/.test
 	@$(BIN)/python -m tests.system.recovery $(ARGS)
 
+## outage: how soon webhooks that met no ingest for 30 s have their effect, if Stripe repeats after an hour (ARGS="--seconds 5")
+.PHONY: outage
+outage: $(BIN)/sluice $(VENV)/.test
+	@$(BIN)/python -m tests.system.outage $(ARGS)
+
+## trouble: 10,000 dead of three causes among a million, and what operators do about them (ARGS="--rows 100000" for a look)
+.PHONY: trouble
+trouble: $(BIN)/sluice $(VENV)/.test
+	@$(BIN)/python -m tests.system.trouble $(ARGS)
+
 ## proto: generate the message's code from proto/
 .PHONY: proto
 proto: $(VENV)/.test

@@ -93,6 +93,7 @@ def _welcome(stack: Stack, took_seconds: float) -> str:
             f"  webhooks  {url}/api/stripe-webhook",
             f"  stripe    stripe listen --forward-to {url.removeprefix('http://')}/api/stripe-webhook",
             f"  health    {url}/api/health",
+            f"  console   {stack.console_link()}",
             f"  shells    . {folder}/stack.env",
             f"  logs      {folder}/log/",
         )

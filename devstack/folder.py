@@ -37,6 +37,11 @@ class StackFolder:
         """The file of variables for other shells, there while a stack runs."""
         return self.root / "stack.env"
 
+    @property
+    def console_link(self) -> Path:
+        """The console's next one-time link."""
+        return self.root / "run" / "console.link"
+
     def log(self, name: str) -> Path:
         """The log of one service."""
         return self.root / "log" / f"{name}.log"

@@ -33,6 +33,7 @@ _DECIDED_HERE = frozenset(
             "ADMIN_HOST",
             "ADMIN_PORT",
         ),
+        *("CONSOLE_USER_HEADER", "CONSOLE_PROXIES", "CONSOLE_HOSTS", "CONSOLE_LINK_FILE", "HEALTHD_ADMIN_URL"),
         *("HEALTH_TARGETS", "PATH", "HOME", "PYTHONPATH"),
     )
 )

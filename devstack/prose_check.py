@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PRODUCT = ("bench", "charts", "devstack", "docker", "healthd", "ingest", "processor", "reconciler", "sluice")
+PRODUCT = ("bench", "charts", "console", "devstack", "docker", "healthd", "ingest", "processor", "reconciler", "sluice")
 CHECKED = (*PRODUCT, "examples", "tests")
 EXEMPT = ("sluice/migrations",)
 """Released files never change."""

@@ -1,6 +1,7 @@
 """One service as a child that is started again when it dies, as a kubelet would."""
 
 import asyncio
+import signal
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -92,12 +93,12 @@ class Service:
             await asyncio.sleep(_POLL_SECONDS)
         return False
 
-    async def stop(self) -> None:
+    async def stop(self, *, by: signal.Signals = signal.SIGTERM) -> None:
         """End it for good, or until ``resume``."""
         self._wanted = False
         self.is_ready = False
         if self._child is not None:
-            await self._child.stop(within_seconds=STOP_SECONDS)
+            await self._child.stop(by=by, within_seconds=STOP_SECONDS)
 
     async def resume(self, session: ClientSession) -> None:
         """Start it again after ``stop``."""

@@ -7,6 +7,7 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from console.settings import ConsoleSettings
 from devstack.options import ROOT
 from healthd.settings import Settings as HealthdSettings
 from ingest.settings import IngestSettings
@@ -42,6 +43,7 @@ def page() -> str:
         _section("processor", _rows(ProcessorSettings, beside=ServiceSettings)),
         _section("healthd", _rows(HealthdSettings, beside=ServiceSettings)),
         _section("reconciler", [_KEY_ROW, *_rows(ReconcilerSettings, beside=ServiceSettings)]),
+        _section("console", _rows(ConsoleSettings, beside=ServiceSettings)),
     ]
     return "\n".join([_HEAD, *sections])
 

@@ -1,6 +1,7 @@
 """The whole system on one machine: servers, schema, services, gateway; each later part stands on the earlier ones."""
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -9,6 +10,7 @@ from typing import Self
 
 from aiohttp import ClientSession
 
+from devstack.files import read_or_none
 from devstack.folder import StackFolder
 from devstack.gateway import Gateway, port_in_use
 from devstack.options import External, Options
@@ -97,15 +99,20 @@ class Stack:
         for name, service in self.services.items():
             values[f"{name.upper()}_ADMIN_URL"] = service.admin_url
             values[f"{name.upper()}_PID"] = str(service.pid)
+        values["CONSOLE_LINK_FILE"] = str(self.folder.console_link)
         return values
+
+    def console_link(self) -> str:
+        """The console's next one-time link."""
+        return (read_or_none(self.folder.console_link) or "").strip()
 
     async def wait_ready(self, name: str, *, within_seconds: float = 20) -> bool:
         """Whether that service is ready, or becomes so in time."""
         return await self.services[name].wait_ready(self._http(), within_seconds=within_seconds)
 
-    async def stop_service(self, name: str) -> None:
+    async def stop_service(self, name: str, *, by: signal.Signals = signal.SIGTERM) -> None:
         """End a service; it stays away until ``start_service``."""
-        await self.services[name].stop()
+        await self.services[name].stop(by=by)
 
     async def start_service(self, name: str) -> None:
         """Start a service that was stopped."""

@@ -11,9 +11,9 @@ from devstack.options import ROOT, Options
 from devstack.ports import LOOPBACK
 from devstack.service import Service, service_environment
 
-SERVICES = ("ingest", "processor", "healthd", "reconciler")
-WITHOUT_NATS = frozenset({"reconciler"})
-"""Services that speak to PostgreSQL and Stripe alone."""
+SERVICES = ("ingest", "processor", "healthd", "reconciler", "console")
+WITHOUT_NATS = frozenset({"reconciler", "console"})
+"""Services that have no user at NATS."""
 
 # What differs on a laptop from a cluster's defaults: ends sooner (the gateway has let go of every caller by then),
 # looks more often, and tells the person before it everything. Settings of .env go before these.
@@ -92,6 +92,10 @@ class Wiring:
         if self._options.stripe_secret_key is not None:
             path = write("stripe_secret_key", self._options.stripe_secret_key)
             files["processor"]["STRIPE_SECRET_KEY_FILE"] = str(path)
+        files["console"] = {
+            "DATABASE_URL_FILE": files["console"]["DATABASE_URL_FILE"],
+            "CONSOLE_LINK_FILE": str(self._folder.console_link),
+        }
         return files
 
     def _command(self, service: Service) -> Command:
@@ -108,6 +112,7 @@ class Wiring:
         return {
             **service_environment(os.environ),
             **LAPTOP_DEFAULTS,
+            **({} if self._options.external else {"CONSOLE_ACTIONS": "1"}),
             **self._options.extra,
             **self._secret_files[service.name],
             "APP_ENV": self._addresses.app_env,
@@ -116,6 +121,7 @@ class Wiring:
             "ADMIN_HOST": LOOPBACK,
             "ADMIN_PORT": str(service.admin_port),
             **(self._health_targets() if service.name == "healthd" else {}),
+            **({"HEALTHD_ADMIN_URL": self.services["healthd"].admin_url} if service.name == "console" else {}),
         }
 
     def _health_targets(self) -> Mapping[str, str]:

@@ -6,7 +6,6 @@ What runs is what a retry or a replay would run: the operator's transition, then
 """
 
 import asyncio
-from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -32,7 +31,7 @@ from processor.operations.stored import Stored, read_stored
 from processor.outcome import Locked, word
 from processor.worker.transaction import Processor, open_transaction
 from sluice.failures import Defect
-from sluice.inbox.operations import Decision
+from sluice.inbox.rehearsals import rehearse_replay, rehearse_retry
 from sluice.inbox.states import State
 from sluice.operations.diff import Diff, RowChange, TableCount, WebhookChange
 from sluice.operations.verbs import Verb
@@ -42,6 +41,8 @@ from sluice.registry import Registry, name_of
 from sluice.rehearsal import rehearsing
 
 QUERIES = load_queries(__file__, "rehearse.sql")
+_CHECK_CONSTRAINTS: Final = "SET CONSTRAINTS ALL IMMEDIATE"
+"""Deferred constraints are looked at when a transaction commits; this one never does."""
 SECONDS: Final = 30.0
 """Time of a whole rehearsal; its locks are held as long."""
 _TOGETHER: Final = 50
@@ -162,7 +163,7 @@ class _Run:
         with rehearsing():
             for part in self._plan(await self._read(changed)):
                 await run_in_parts(part, lambda works: self._run(works, tally), self._fail)
-            await self.connection.execute(QUERIES["check_constraints"])
+            await self.connection.execute(_CHECK_CONSTRAINTS)
         rows, tables = await self._compare(tally)
         return Diff(await self._webhooks(before, changed), rows, tables)
 
@@ -170,16 +171,8 @@ class _Run:
         """Make the operator's transition; ids of the webhooks that were changed. A handler by itself needs none."""
         if self.asked.handler is not None:
             return self.asked.items
-        decision = Decision(self.asked.person, f"rehearsal {self.asked.id}")
-        by_state: dict[str, list[str]] = defaultdict(list)
-        for stored in before:
-            by_state[stored.state].append(stored.event_id)
-        rules = self.asked.verb.rules.changes
-        changed: set[str] = set()
-        for state, ids in by_state.items():
-            if state in rules:
-                changed.update(await rules[state](self.connection, ids, decision))
-        return changed
+        change = rehearse_retry if self.asked.verb is Verb.RETRY else rehearse_replay
+        return await change(self.connection, [stored.event_id for stored in before])
 
     async def _read(self, changed: Collection[str]) -> Sequence[Stored]:
         items = [item for item in self.asked.items if item in changed and item not in self.hung]
@@ -221,7 +214,7 @@ class _Run:
         """Look at deferred constraints as a commit does, and leave them deferred."""
         savepoint = self.connection.transaction()
         await savepoint.start()
-        await self.connection.execute(QUERIES["check_constraints"])
+        await self.connection.execute(_CHECK_CONSTRAINTS)
         await savepoint.rollback()
 
     async def _fail(self, work: Stored, error: Exception) -> None:

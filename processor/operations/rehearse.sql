@@ -27,7 +27,3 @@ WHERE id = $1 AND done_at IS NULL;
 -- forget --
 -- Answers quote rows; after a day they go.
 DELETE FROM webhook_rehearsal WHERE asked_at < now() - interval '1 day';
-
--- check_constraints --
--- Deferred constraints are looked at when a transaction commits; this one never does.
-SET CONSTRAINTS ALL IMMEDIATE;

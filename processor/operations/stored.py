@@ -21,9 +21,15 @@ JOIN webhook_logs AS w ON w.stripe_event_id = asked.stripe_event_id
 ORDER BY asked.position
 """  # noqa: S608 - the text is our own
 _READ_BODIES = """
-SELECT w.stripe_event_id::text AS stripe_event_id, w.body
-FROM webhook_logs AS w
-WHERE w.stripe_event_id = ANY ($1::text[]) AND w.body IS NOT NULL
+WITH log AS MATERIALIZED (
+    SELECT w.stripe_event_id::text AS stripe_event_id, w.body, w.body_id
+    FROM webhook_logs AS w
+    WHERE w.stripe_event_id = ANY ($1::text[])
+)
+SELECT log.stripe_event_id, coalesce(log.body, stored.body) AS body
+FROM log
+LEFT JOIN sluice_bodies(ARRAY(SELECT body_id FROM log WHERE body_id IS NOT NULL)) AS stored ON stored.id = log.body_id
+WHERE coalesce(log.body, stored.body) IS NOT NULL
 """
 
 

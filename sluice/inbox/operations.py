@@ -1,4 +1,4 @@
-"""Change rows because an operator says so; who and why commit together with the change."""
+"""Change rows because an operator says so; the record of each commits together with the change."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -27,36 +27,29 @@ class Decision:
     reason: str
 
 
-async def retry(session: AnyConnection, stripe_event_ids: Collection[str], decision: Decision) -> Collection[str]:
-    """Make waiting rows due now; the ids of those that were changed."""
-    return await _change(session, "retry", stripe_event_ids, decision)
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Items of an operation that one transaction took, and how many of them ended."""
+
+    is_open: bool
+    """Whether the operation goes on."""
+    taken: int
+    ended: int
+    last_position: int | None
 
 
-async def replay(session: AnyConnection, stripe_event_ids: Collection[str], decision: Decision) -> Collection[str]:
-    """Begin another life of dead rows, with all attempts; the ids of those that were changed."""
-    return await _change(session, "replay", stripe_event_ids, decision)
+async def carry_out(session: AnyConnection, operation_id: int, *, after: int, at_most: int, gives_up: bool) -> Step:
+    """
+    Make the transitions of an operation's next items; each commits with its record.
 
-
-async def replay_ended(
-    session: AnyConnection, stripe_event_ids: Collection[str], decision: Decision
-) -> Collection[str]:
-    """Begin another life of rows that are processed or written off; the ids of those that were changed."""
-    return await _change(session, "replay_ended", stripe_event_ids, decision)
-
-
-async def write_off(session: AnyConnection, stripe_event_ids: Collection[str], decision: Decision) -> Collection[str]:
-    """Let dead rows rest without an effect; the ids of those that were changed."""
-    return await _change(session, "write_off", stripe_event_ids, decision)
+    Args:
+        after: the position that was reached.
+        gives_up: leave a row for good that another transaction holds.
+    """
+    return Step(**(await session.fetch(QUERIES["carry_out"], operation_id, after, at_most, gives_up))[0])
 
 
 async def read_states(session: AnyConnection, stripe_event_ids: Collection[str]) -> Mapping[str, State]:
     """Read the states of these rows, by id; an id without a row is not among them."""
     rows = await session.fetch(_READ_STATES, list(stripe_event_ids))
     return {row["stripe_event_id"]: State[row["state"].upper()] for row in rows}
-
-
-async def _change(
-    session: AnyConnection, query: str, stripe_event_ids: Collection[str], decision: Decision
-) -> Collection[str]:
-    rows = await session.fetch(QUERIES[query], list(stripe_event_ids), decision.actor, decision.reason)
-    return {row["stripe_event_id"] for row in rows}

@@ -146,6 +146,8 @@ _DUE = "it is published or due"
 _ATTEMPT = "the attempt is the row's own"
 _CLAIMED = f"claimed in the same transaction ({_ATTEMPT}; {_DUE}; no other transaction holds it)"
 
+_ITEM = "it is an item of the operation"
+
 TRANSITIONS: Final = (
     Transition(
         "record",
@@ -154,6 +156,7 @@ TRANSITIONS: Final = (
         _arrows([None], State.PUBLISHED),
         "Keep a webhook; its first publication follows the commit.",
         "its id is not in the log",
+        "sluice_record_webhooks",
     ),
     Transition(
         "record among repeats",
@@ -170,6 +173,7 @@ TRANSITIONS: Final = (
         _arrows([None], State.QUEUED),
         "Keep an event that Stripe's API gave and no webhook had brought.",
         "its id is not in the log",
+        "sluice_record_webhooks",
     ),
     Transition(
         "fill",
@@ -310,31 +314,47 @@ TRANSITIONS: Final = (
     Transition(
         "retry",
         Actor.OPERATOR,
-        "operations.retry",
+        "operations.carry_out",
         _loops(WAITING),
         "Make a waiting row due now.",
+        _ITEM,
+        "sluice_retry_webhooks",
     ),
     Transition(
         "replay",
         Actor.OPERATOR,
-        "operations.replay",
+        "operations.carry_out",
         _arrows([State.DEAD, State.UNSUPPORTED], State.QUEUED),
         "Begin another life with all attempts, because an operator says so.",
+        _ITEM,
+        "sluice_replay_webhooks",
     ),
     Transition(
         "replay after its end",
         Actor.OPERATOR,
-        "operations.replay_ended",
+        "operations.carry_out",
         _arrows([State.PROCESSED, State.UNFETCHABLE, State.WRITTEN_OFF], State.QUEUED),
         "Run the handlers again for a webhook that has its effect, or was written off, because an operator says so.",
-        "it has a body",
+        f"{_ITEM}; it has a body",
+        "sluice_replay_ended_webhooks",
     ),
     Transition(
         "write off",
         Actor.OPERATOR,
-        "operations.write_off",
+        "operations.carry_out",
         _arrows([State.DEAD, State.UNSUPPORTED], State.WRITTEN_OFF),
         "Let a dead row rest: it counts as a death, and no longer as dead.",
+        _ITEM,
+        "sluice_write_off_webhooks",
+    ),
+    Transition(
+        "undo the write-off",
+        Actor.OPERATOR,
+        "operations.carry_out",
+        _arrows([State.WRITTEN_OFF], State.DEAD, State.UNSUPPORTED),
+        "Make a row dead again that an operator let rest, with the outcome that it had.",
+        f"{_ITEM}, and no operation changed the row since",
+        "sluice_reopen_webhooks",
     ),
 )
 

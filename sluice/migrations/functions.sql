@@ -246,6 +246,33 @@ BEGIN
 END
 $function$;
 
+-- Reads bodies by their ids, each from the partition that its id names, whatever number of partitions there are: a plan of
+-- the whole table would lock them all. The body of a partition that was dropped is not there any more. What a transaction
+-- has read is not dropped before its end.
+CREATE OR REPLACE FUNCTION sluice_bodies(ids bigint[]) RETURNS TABLE (id bigint, body bytea)
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER ROWS 100
+    SET enable_seqscan = off AS $function$
+#variable_conflict use_column
+DECLARE
+    days bigint[] := ARRAY(SELECT DISTINCT i / 10000000000 FROM unnest(ids) AS i WHERE i IS NOT NULL);
+    day bigint;
+BEGIN
+    FOREACH day IN ARRAY days LOOP
+        BEGIN
+            RETURN QUERY EXECUTE format('SELECT b.id, b.body FROM webhook_body_%s AS b WHERE b.id = ANY ($1)', day) USING ids;
+        EXCEPTION WHEN undefined_table THEN NULL;
+        END;
+    END LOOP;
+END
+$function$;
+
+-- The body of one row, wherever it is: sluice_body(body, body_id). NULL: there is none any more. For many rows take
+-- sluice_bodies.
+CREATE OR REPLACE FUNCTION sluice_body(body bytea, body_id bigint) RETURNS bytea
+    LANGUAGE sql VOLATILE AS $function$
+    SELECT coalesce(body, (SELECT stored.body FROM sluice_bodies(ARRAY[body_id]) AS stored))
+$function$;
+
 -- The body as jsonb; NULL where jsonb refuses it (\u0000, lone surrogates, no UTF-8, too deep).
 CREATE OR REPLACE FUNCTION sluice_body_json(body bytea) RETURNS jsonb
     LANGUAGE plpgsql IMMUTABLE STRICT AS $function$
@@ -253,6 +280,152 @@ BEGIN
     RETURN convert_from(body, 'UTF8')::jsonb;
 EXCEPTION WHEN data_exception OR program_limit_exceeded OR character_not_in_repertoire THEN
     RETURN NULL;
+END
+$function$;
+
+-- Lets no further item of an operation be changed, and keeps who said so. Waits for the batch that is under way. Says whether
+-- the operation was still open.
+CREATE OR REPLACE FUNCTION sluice_cancel_operation(operation_number bigint, who text) RETURNS boolean
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER AS $function$
+BEGIN
+    UPDATE operation
+    SET cancelled_at = now(),
+        cancelled_by = who
+    WHERE id = operation_number AND ended_at IS NULL AND cancelled_at IS NULL;
+    RETURN FOUND;
+END
+$function$;
+
+-- Carries out the next items of an operation, in the transaction that calls it: locks those that are free, makes the transition
+-- that the operation's verb and filter ask for, and writes down what became of each. So no login changes a webhook without its
+-- record, nor writes a record without the change. Items come in their order after a position; a row that another transaction
+-- holds keeps for a later call, until one gives up. is_open is false when there is nothing to go on with. What a
+-- handler does is the processor's to do.
+CREATE OR REPLACE FUNCTION sluice_carry_out(
+    operation_number bigint, after_position bigint, at_most integer, gives_up boolean
+) RETURNS TABLE (is_open boolean, taken integer, ended integer, last_position bigint)
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER AS $function$
+DECLARE
+    work record;
+    undone_verb text;
+    of_errors boolean;
+    ids text[];        -- of the items whose turn it is
+    known jsonb;       -- told of each that exists
+    was jsonb;         -- told of each that is locked
+    fit text[];        -- locked, and in a state that the filter asks for
+    changed text[];
+    reopened text[];   -- error rows
+    becomes jsonb;
+    settled jsonb := '{}';   -- ids of error rows that are resolved with a webhook, by its id
+BEGIN
+    SELECT o.* INTO work
+    FROM operation AS o
+    WHERE o.id = operation_number AND o.handler IS NULL AND o.ended_at IS NULL AND o.cancelled_at IS NULL
+    FOR SHARE;
+    is_open := FOUND;
+    SELECT o.verb INTO undone_verb FROM operation AS o WHERE o.id = work.undoes;
+    SELECT array_agg(item.item_id), count(*), max(item.place) INTO ids, taken, last_position
+    FROM (
+        SELECT i.item_id, i.position AS place
+        FROM operation_item AS i
+        WHERE i.operation_id = work.id AND i.position > after_position AND i.done_at IS NULL
+        ORDER BY i.position
+        LIMIT at_most
+        FOR UPDATE SKIP LOCKED
+    ) AS item;
+    ended := 0;
+    IF taken = 0 THEN
+        RETURN NEXT;
+        RETURN;
+    END IF;
+
+    of_errors := 'resolve' IN (work.verb, coalesce(undone_verb, ''));
+    known := (SELECT coalesce(jsonb_object_agg(t.item_id, t.told), '{}') FROM sluice_tell_items(of_errors, ids) AS t);
+    was := (SELECT coalesce(jsonb_object_agg(t.item_id, t.told), '{}')
+            FROM sluice_tell_items(of_errors, ARRAY(SELECT sluice_hold_items(of_errors, ids))) AS t);
+    fit := ARRAY(
+        SELECT b.key
+        FROM jsonb_each(was) AS b
+        WHERE of_errors OR NOT work.filter ? 'states' OR work.filter -> 'states' ? (b.value ->> 'state')
+    );
+
+    IF work.verb = 'retry' THEN
+        changed := ARRAY(SELECT sluice_retry_webhooks(fit));
+    ELSIF work.verb = 'replay' THEN
+        changed := ARRAY(SELECT sluice_replay_webhooks(fit));
+        IF work.filter ? 'states' THEN
+            changed := changed || ARRAY(SELECT sluice_replay_ended_webhooks(
+                ARRAY(SELECT one FROM unnest(fit) AS one WHERE one <> ALL (changed))));
+        END IF;
+    ELSIF work.verb = 'write-off' THEN
+        changed := ARRAY(SELECT sluice_write_off_webhooks(fit));
+        WITH errors AS (
+            UPDATE error_logs AS e
+            SET resolved = true,
+                resolved_at = now()
+            WHERE coalesce(e.stripe_event_id, e.event_id) = ANY (changed) AND e.stripe_event_id IS NOT NULL AND NOT e.resolved
+            RETURNING e.stripe_event_id, e.id::text AS id
+        )
+        SELECT coalesce(jsonb_object_agg(e.stripe_event_id, e.ids), '{}') INTO settled
+        FROM (SELECT stripe_event_id, jsonb_agg(id) AS ids FROM errors GROUP BY stripe_event_id) AS e;
+    ELSIF work.verb = 'resolve' THEN
+        changed := ARRAY(SELECT sluice_mark_errors(fit, true));
+    ELSIF work.verb = 'undo' THEN
+        -- Only what the other operation changed, and none after it.
+        fit := ARRAY(
+            SELECT i.item_id
+            FROM operation_item AS i
+            WHERE i.operation_id = work.undoes AND i.item_id = ANY (fit) AND i.result = 'changed'
+              AND NOT EXISTS (
+                  SELECT FROM operation_item AS later
+                  WHERE later.item_id = i.item_id AND later.operation_id > work.undoes AND later.result = 'changed')
+        );
+        IF undone_verb = 'resolve' THEN
+            changed := ARRAY(SELECT sluice_mark_errors(fit, false));
+        ELSIF undone_verb = 'write-off' THEN
+            changed := ARRAY(
+                SELECT sluice_reopen_webhooks(array_agg(i.item_id), array_agg(i.before ->> 'outcome'))
+                FROM operation_item AS i
+                WHERE i.operation_id = work.undoes AND i.item_id = ANY (fit)
+            );
+            reopened := ARRAY(
+                SELECT jsonb_array_elements_text(i.after -> 'resolved_errors')
+                FROM operation_item AS i
+                WHERE i.operation_id = work.undoes AND i.item_id = ANY (changed)
+            );
+            PERFORM sluice_mark_errors(reopened, false);
+        END IF;
+    END IF;
+    changed := coalesce(changed, '{}');
+
+    IF NOT of_errors THEN
+        INSERT INTO error_logs (severity, kind, message, stripe_event_id, service, resolved, resolved_at)
+        SELECT 'info', 'webhook',
+               format('%s by %s: %s (operation %s)',
+                      CASE work.verb WHEN 'retry' THEN 'Retried' WHEN 'replay' THEN 'Replayed' WHEN 'write-off' THEN 'Written off'
+                                     ELSE 'Write-off undone' END,
+                      work.person, work.reason, work.id),
+               one, 'operator', true, now()
+        FROM unnest(changed) AS one;
+    END IF;
+    becomes := (SELECT coalesce(jsonb_object_agg(t.item_id, t.told), '{}') FROM sluice_tell_items(of_errors, changed) AS t);
+    UPDATE operation_item AS i
+    SET done_at = now(),
+        result = fate.word,
+        before = CASE WHEN fate.word <> 'missing' THEN coalesce(was -> i.item_id, known -> i.item_id) END,
+        after = (becomes -> i.item_id)
+            || CASE WHEN settled ? i.item_id THEN jsonb_build_object('resolved_errors', settled -> i.item_id) ELSE '{}' END
+    FROM (
+        SELECT one AS item_id,
+               CASE WHEN one = ANY (changed) THEN 'changed'
+                    WHEN was ? one THEN 'unfit'
+                    WHEN NOT known ? one THEN 'missing'
+                    WHEN gives_up THEN 'held' END AS word
+        FROM unnest(ids) AS one
+    ) AS fate
+    WHERE i.operation_id = work.id AND i.item_id = fate.item_id AND fate.word IS NOT NULL;
+    GET DIAGNOSTICS ended = ROW_COUNT;
+    RETURN NEXT;
 END
 $function$;
 
@@ -284,29 +457,37 @@ BEGIN
             set_config('idle_in_transaction_session_timeout', idle_limit, true),
             set_config('synchronous_commit', 'off', true);
     RETURN QUERY
+    WITH log AS MATERIALIZED (
+        SELECT held.*, message.digest
+        FROM (
+            SELECT m.stripe_event_id, m.attempt, m.digest
+            FROM unnest(event_ids, attempts, digests) AS m(stripe_event_id, attempt, digest)
+            ORDER BY m.stripe_event_id
+        ) AS message
+        CROSS JOIN LATERAL (
+            SELECT w.stripe_event_id, w.webhook_type, w.stripe_account_id, w.livemode, w.api_version, w.object_id,
+                   w.stripe_created_at, w.tenant, w.body, w.body_id, w.parked_at
+            FROM webhook_logs AS w
+            WHERE w.stripe_event_id = message.stripe_event_id
+              AND CASE
+                    WHEN w.processed IS NOT FALSE OR w.dead_at IS NOT NULL THEN false
+                    WHEN w.published_at IS NULL AND coalesce(w.next_attempt_at, 'infinity') > now() THEN false
+                    ELSE w.processing_attempts = message.attempt AND (w.solo_starts > 0) = is_alone
+                  END
+            FOR UPDATE SKIP LOCKED
+        ) AS held
+    )
     SELECT log.stripe_event_id::text, log.webhook_type::text, log.stripe_account_id::text,
            coalesce(log.livemode, false), log.api_version::text, log.object_id::text,
            coalesce(extract(epoch FROM log.stripe_created_at), 0)::bigint, log.tenant::text,
-           CASE WHEN message.digest IS NULL THEN log.body END,
-           CASE WHEN message.digest IS NOT NULL THEN coalesce(sha256(log.body) = message.digest, false) END,
+           CASE WHEN log.digest IS NULL THEN coalesce(log.body, stored.body) END,
+           CASE WHEN log.digest IS NOT NULL
+                THEN coalesce(sha256(coalesce(log.body, stored.body)) = log.digest, false) END,
            coalesce(log.parked_at <= now() - patience_seconds * interval '1 second', false), own_transaction
-    FROM (
-        SELECT m.stripe_event_id, m.attempt, m.digest
-        FROM unnest(event_ids, attempts, digests) AS m(stripe_event_id, attempt, digest)
-        ORDER BY m.stripe_event_id
-    ) AS message
-    CROSS JOIN LATERAL (
-        SELECT w.stripe_event_id, w.webhook_type, w.stripe_account_id, w.livemode, w.api_version, w.object_id,
-               w.stripe_created_at, w.tenant, w.body, w.parked_at
-        FROM webhook_logs AS w
-        WHERE w.stripe_event_id = message.stripe_event_id
-          AND CASE
-                WHEN w.processed IS NOT FALSE OR w.dead_at IS NOT NULL THEN false
-                WHEN w.published_at IS NULL AND coalesce(w.next_attempt_at, 'infinity') > now() THEN false
-                ELSE w.processing_attempts = message.attempt AND (w.solo_starts > 0) = is_alone
-              END
-        FOR UPDATE SKIP LOCKED
-    ) AS log;
+    FROM log
+    LEFT JOIN sluice_bodies(ARRAY(SELECT locked.body_id FROM log AS locked WHERE locked.body_id IS NOT NULL)) AS stored
+        ON stored.id = log.body_id
+    ORDER BY log.stripe_event_id;
 END
 $function$;
 
@@ -351,6 +532,18 @@ CREATE OR REPLACE FUNCTION sluice_count_due(most bigint) RETURNS bigint
               AND next_attempt_at >= coalesce((SELECT due_from FROM queue_watermark), '-infinity')
             ORDER BY next_attempt_at
             LIMIT most) AS due))
+$function$;
+
+-- Ends an operation of which no item is left. Says whether it did.
+CREATE OR REPLACE FUNCTION sluice_end_operation(operation_number bigint) RETURNS boolean
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER AS $function$
+BEGIN
+    UPDATE operation
+    SET ended_at = now()
+    WHERE id = operation_number AND ended_at IS NULL AND cancelled_at IS NULL
+      AND NOT EXISTS (SELECT FROM operation_item WHERE operation_id = operation_number AND done_at IS NULL);
+    RETURN FOUND;
+END
 $function$;
 
 -- The key of an events row that a text names, of the real type of events.id; NULL where the text can be no such key. A
@@ -431,13 +624,45 @@ CREATE OR REPLACE FUNCTION sluice_fill_webhooks(
         AND log.id = ANY (ARRAY(
             SELECT id
             FROM webhook_logs
-            WHERE stripe_event_id = ANY (stripe_event_ids) AND body IS NULL AND NOT processed AND dead_at IS NULL
+            WHERE stripe_event_id = ANY (stripe_event_ids) AND body IS NULL AND body_id IS NULL
+                AND NOT processed AND dead_at IS NULL
             FOR UPDATE SKIP LOCKED
         ))
     RETURNING log.stripe_event_id
 $function$;
 
--- Refuses to change or remove what is on record of an operation: a column may be written once.
+-- Locks the rows that no other transaction holds, until the transaction ends, and gives their ids.
+CREATE OR REPLACE FUNCTION sluice_hold_items(of_errors boolean, ids text[]) RETURNS SETOF text
+    LANGUAGE plpgsql VOLATILE AS $function$
+BEGIN
+    IF of_errors THEN
+        RETURN QUERY EXECUTE format(
+            'SELECT id::text FROM error_logs WHERE id = ANY ($1::%s[]) FOR UPDATE SKIP LOCKED',
+            (SELECT atttypid::regtype FROM pg_attribute WHERE attrelid = 'error_logs'::regclass AND attname = 'id')
+        ) USING ids;
+        RETURN;
+    END IF;
+    RETURN QUERY SELECT stripe_event_id::text FROM webhook_logs WHERE stripe_event_id = ANY (ids) FOR UPDATE SKIP LOCKED;
+END
+$function$;
+
+-- Refuses items that come after their operation: a set stays as it was chosen, and nobody adds to another's.
+CREATE OR REPLACE FUNCTION sluice_keep_items() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER AS $function$
+BEGIN
+    IF EXISTS (
+        SELECT
+        FROM (SELECT DISTINCT operation_id FROM added) AS item
+        JOIN operation AS o ON o.id = item.operation_id
+        WHERE o.started_at <> transaction_timestamp() OR o.login <> session_user
+    ) THEN
+        RAISE EXCEPTION 'An operation takes its items when it starts, and none later.' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    RETURN NULL;
+END
+$function$;
+
+-- Refuses to change or remove what is on record of an operation, or of a look at a body: a column may be written once.
 CREATE OR REPLACE FUNCTION sluice_keep_operation() RETURNS trigger
     LANGUAGE plpgsql AS $function$
 BEGIN
@@ -586,6 +811,21 @@ BEGIN
 END
 $function$;
 
+-- Marks error rows as resolved, or as unresolved again, and gives the ids of those that it changed.
+CREATE OR REPLACE FUNCTION sluice_mark_errors(ids text[], as_resolved boolean) RETURNS SETOF text
+    LANGUAGE plpgsql VOLATILE AS $function$
+BEGIN
+    RETURN QUERY EXECUTE format($query$
+        UPDATE error_logs
+        SET resolved = $2,
+            resolved_at = CASE WHEN $2 THEN now() END
+        WHERE id = ANY ($1::%s[]) AND resolved IS DISTINCT FROM $2
+        RETURNING id::text
+    $query$, (SELECT atttypid::regtype FROM pg_attribute WHERE attrelid = 'error_logs'::regclass AND attname = 'id'))
+    USING ids, as_resolved;
+END
+$function$;
+
 CREATE OR REPLACE FUNCTION sluice_note_death() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER AS $function$
 BEGIN
@@ -644,6 +884,157 @@ CREATE OR REPLACE FUNCTION sluice_postpone_webhook(
     RETURNING before.postponed_at IS NULL, before.is_over, coalesce(before.postponed_at, now())
 $function$;
 
+-- Makes the partitions of today and of so many days to come, and says for how many days after today there is one. Attaching
+-- takes SHARE UPDATE EXCLUSIVE on webhook_body, which hinders no read and no write; who waits for it, waits for a second.
+CREATE OR REPLACE FUNCTION sluice_prepare_bodies(days_ahead integer) RETURNS integer
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER AS $function$
+DECLARE
+    today date := (now() AT TIME ZONE 'UTC')::date;
+    own_schema name := (SELECT relnamespace::regnamespace::name FROM pg_class WHERE oid = 'webhook_body'::regclass);
+    day date := today;
+    first_id bigint;
+    leaf text;
+    visitor text;
+BEGIN
+    PERFORM set_config('lock_timeout', '1s', true), set_config('client_min_messages', 'warning', true);
+    PERFORM pg_advisory_xact_lock(hashtextextended('sluice maintain', 0));
+    WHILE day <= today + least(days_ahead, 100) LOOP
+        leaf := format('%I.%I', own_schema, 'webhook_body_' || to_char(day, 'YYYYMMDD'));
+        first_id := to_char(day, 'YYYYMMDD')::bigint * 10000000000;
+        IF to_regclass(leaf) IS NULL THEN
+            -- The constraint spares ATTACH its look at the rows, and goes.
+            EXECUTE format('CREATE TABLE %s (LIKE webhook_body INCLUDING ALL EXCLUDING IDENTITY, CONSTRAINT of_day CHECK (id >= %s AND id < %s))',
+                           leaf, first_id, first_id + 10000000000);
+            EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', leaf);
+            FOR visitor IN SELECT 'PUBLIC' UNION ALL
+                           SELECT quote_ident(rolname) FROM pg_roles WHERE rolname IN ('anon', 'authenticated')
+            LOOP
+                EXECUTE format('REVOKE ALL ON %s FROM %s', leaf, visitor);
+            END LOOP;
+            EXECUTE format('ALTER TABLE webhook_body ATTACH PARTITION %s FOR VALUES FROM (%s) TO (%s)',
+                           leaf, first_id, first_id + 10000000000);
+            EXECUTE format('ALTER TABLE %s DROP CONSTRAINT of_day', leaf);
+        END IF;
+        day := day + 1;
+    END LOOP;
+    UPDATE body_storage SET partitions_until = day WHERE partitions_until < day;
+    RETURN (SELECT partitions_until - today - 1 FROM body_storage);
+END
+$function$;
+
+-- Puts webhooks into the log that are not there, each body into its own row of webhook_body, or into webhook_logs on a day
+-- without a partition. Gives the ids of those that are new; the others are as they were. The arrays come sorted by id, each
+-- id once.
+--   is_published: whether the caller publishes them itself; else the relay's next sweep does.
+--
+-- What is in the log already is left out before the INSERT, because ON CONFLICT would wait for a processor that is
+-- updating such a row. A body is stored once its row is; CASE keeps that one look-up in a hash table for each.
+CREATE OR REPLACE FUNCTION sluice_record_webhooks(
+    stripe_event_ids text[], webhook_types text[], created bigint[], livemodes boolean[], stripe_account_ids text[],
+    api_versions text[], object_ids text[], tenants text[], verified_bys text[], bodies bytea[], is_published boolean
+) RETURNS TABLE (stripe_event_id text)
+    LANGUAGE plpgsql VOLATILE
+    SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $function$
+#variable_conflict use_column
+DECLARE
+    today date := (now() AT TIME ZONE 'UTC')::date;
+    first_id bigint := (SELECT to_char(today, 'YYYYMMDD')::bigint * 10000000000 FROM body_storage
+                        WHERE today >= partitions_from AND today < partitions_until);  -- NULL: no partition
+BEGIN
+    RETURN QUERY
+    WITH incoming AS MATERIALIZED (
+        SELECT webhook.*, first_id + nextval('webhook_body_id_seq') % 10000000000 AS body_id
+        FROM unnest(
+            stripe_event_ids, webhook_types, created, livemodes, stripe_account_ids, api_versions, object_ids, tenants,
+            verified_bys, bodies
+        ) AS webhook (
+            stripe_event_id, webhook_type, created, livemode, stripe_account_id, api_version, object_id, tenant,
+            verified_by, body
+        )
+        WHERE (SELECT log.id FROM webhook_logs AS log WHERE log.stripe_event_id = webhook.stripe_event_id) IS NULL
+    ), recorded AS (
+        INSERT INTO webhook_logs AS log (
+            stripe_event_id, webhook_type, stripe_created_at, livemode, stripe_account_id, api_version, object_id, tenant,
+            verified_by, body, body_id, body_bytes, next_attempt_at, published_at, publications
+        )
+        SELECT
+            incoming.stripe_event_id, incoming.webhook_type, to_timestamp(incoming.created), incoming.livemode,
+            incoming.stripe_account_id, incoming.api_version, incoming.object_id, incoming.tenant, incoming.verified_by,
+            CASE WHEN incoming.body_id IS NULL THEN incoming.body END, incoming.body_id, octet_length(incoming.body),
+            CASE WHEN is_published THEN now() + interval '5 seconds' ELSE now() END,
+            CASE WHEN is_published THEN now() END, CASE WHEN is_published THEN 1 ELSE 0 END
+        FROM incoming
+        ON CONFLICT (stripe_event_id) DO NOTHING
+        RETURNING log.stripe_event_id::text, log.body_id
+    ), stored AS (
+        INSERT INTO webhook_body (id, body)
+        SELECT incoming.body_id, incoming.body
+        FROM incoming
+        WHERE CASE WHEN incoming.body_id IN (SELECT recorded.body_id FROM recorded) THEN true ELSE false END
+    )
+    SELECT recorded.stripe_event_id FROM recorded;
+END
+$function$;
+
+-- Makes rows that were written off dead again, each with the outcome that it had.
+CREATE OR REPLACE FUNCTION sluice_reopen_webhooks(ids text[], outcomes text[]) RETURNS SETOF text
+    LANGUAGE sql VOLATILE AS $function$
+    UPDATE webhook_logs AS log
+    SET processed = false,
+        processed_at = NULL,
+        outcome = was.outcome
+    FROM unnest(ids, outcomes) AS was (stripe_event_id, outcome)
+    WHERE log.stripe_event_id = was.stripe_event_id
+      AND log.processed IS NOT FALSE AND log.dead_at IS NOT NULL
+    RETURNING log.stripe_event_id
+$function$;
+
+-- Makes rows that are over, and have a body, due as if never tried.
+CREATE OR REPLACE FUNCTION sluice_replay_ended_webhooks(ids text[]) RETURNS SETOF text
+    LANGUAGE sql VOLATILE AS $function$
+    UPDATE webhook_logs
+    SET processed = false,
+        processed_at = NULL,
+        dead_at = NULL,
+        parked_at = NULL,
+        postponed_at = NULL,
+        outcome = NULL,
+        processing_attempts = 0,
+        solo_starts = 0,
+        published_at = NULL,
+        next_attempt_at = now()
+    WHERE stripe_event_id = ANY (ids)
+      AND processed IS NOT FALSE AND sluice_body(body, body_id) IS NOT NULL
+    RETURNING stripe_event_id
+$function$;
+
+-- Makes dead rows due as if never tried.
+CREATE OR REPLACE FUNCTION sluice_replay_webhooks(ids text[]) RETURNS SETOF text
+    LANGUAGE sql VOLATILE AS $function$
+    UPDATE webhook_logs
+    SET dead_at = NULL,
+        parked_at = NULL,
+        postponed_at = NULL,
+        outcome = NULL,
+        processing_attempts = 0,
+        solo_starts = 0,
+        published_at = NULL,
+        next_attempt_at = now()
+    WHERE stripe_event_id = ANY (ids)
+      AND NOT processed AND dead_at IS NOT NULL
+    RETURNING stripe_event_id
+$function$;
+
+-- Makes waiting rows due now. Locks nothing that sluice_carry_out has not locked.
+CREATE OR REPLACE FUNCTION sluice_retry_webhooks(ids text[]) RETURNS SETOF text
+    LANGUAGE sql VOLATILE AS $function$
+    UPDATE webhook_logs
+    SET next_attempt_at = least(next_attempt_at, now())
+    WHERE stripe_event_id = ANY (ids)
+      AND NOT processed AND dead_at IS NULL AND published_at IS NULL AND next_attempt_at IS NOT NULL
+    RETURNING stripe_event_id
+$function$;
+
 -- Makes a dead row due as if never tried; its last error stays to be read. What this release does not support would die
 -- again at once, and stays dead. A row that somebody holds is not waited for. Says what the row is now: 'revived';
 -- 'alive', since another delivery was quicker; or 'held': then the delivery must be refused, so that it comes again.
@@ -665,7 +1056,7 @@ BEGIN
         SELECT dead.id
         FROM webhook_logs AS dead
         WHERE dead.stripe_event_id = event_id AND dead.dead_at IS NOT NULL AND NOT dead.processed
-          AND dead.outcome IS DISTINCT FROM 'unsupported' AND dead.body = same_body
+          AND dead.outcome IS DISTINCT FROM 'unsupported' AND sluice_body(dead.body, dead.body_id) = same_body
         FOR UPDATE SKIP LOCKED
     ));
     IF FOUND THEN
@@ -691,7 +1082,8 @@ CREATE OR REPLACE FUNCTION sluice_schema_findings() RETURNS TABLE (name text, fi
                           'invoice', 'sluice_migration', 'sluice_addition', 'queue_watermark', 'processing_lease',
                           'webhook_death', 'health_verdict', 'webhook_load_test', 'reconcile_account', 'reconcile_lease',
                           'webhook_found', 'thin_fetch', 'operation', 'operation_item', 'backfill_walk',
-                          'webhook_handler', 'webhook_rehearsal', 'operation_start']) AS t (name)
+                          'webhook_handler', 'webhook_rehearsal', 'operation_start', 'body_look', 'webhook_body',
+                          'body_storage']) AS t (name)
         JOIN pg_class c ON c.oid = to_regclass(t.name)
     ), events AS (
         SELECT c.oid, c.relowner, c.relrowsecurity, c.relforcerowsecurity
@@ -732,9 +1124,9 @@ CREATE OR REPLACE FUNCTION sluice_schema_findings() RETURNS TABLE (name text, fi
         FROM pg_attribute WHERE attrelid = to_regclass('events') AND attnum > 0 AND NOT attisdropped
     )
     SELECT 'role_missing', format('The role %s does not exist.', role),
-           format('CREATE ROLE %I NOLOGIN; -- then run migrations/sprint1_database_foundation.sql, sprint2_reconcile.sql, sprint3_operations.sql, sprint3_rehearsals.sql and functions.sql again', role)
+           format('CREATE ROLE %I NOLOGIN; -- then run migrations/sprint1_database_foundation.sql, sprint2_reconcile.sql, sprint3_operations.sql, sprint3_operator_rights.sql, sprint3_rehearsals.sql, sprint3_viewed_bodies.sql, sprint3_webhook_bodies.sql and functions.sql again', role)
     FROM unnest(ARRAY['sluice_ingest', 'sluice_processor', 'sluice_healthd', 'sluice_reconciler', 'sluice_operator',
-                      'sluice_migrator']) AS role
+                      'sluice_maintainer', 'sluice_migrator']) AS role
     WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role)
     UNION ALL
     SELECT DISTINCT 'secret_readable', format('%s may read events.webhook_secret, with which webhooks can be forged.', r.label),
@@ -972,6 +1364,57 @@ BEGIN
 END
 $function$;
 
+-- Tells what an operation keeps of its items: of rows of webhook_logs, or of error_logs, with these ids. The words of `state`
+-- are those of sluice/inbox/states.py; a test compares them.
+CREATE OR REPLACE FUNCTION sluice_tell_items(of_errors boolean, ids text[]) RETURNS TABLE (item_id text, told jsonb)
+    LANGUAGE plpgsql VOLATILE AS $function$
+BEGIN
+    IF of_errors THEN
+        RETURN QUERY EXECUTE format($query$
+            SELECT id::text, jsonb_build_object('state', CASE WHEN resolved THEN 'resolved' ELSE 'unresolved' END,
+                                                'severity', severity)
+            FROM error_logs WHERE id = ANY ($1::%s[])
+        $query$, (SELECT atttypid::regtype FROM pg_attribute WHERE attrelid = 'error_logs'::regclass AND attname = 'id'))
+        USING ids;
+        RETURN;
+    END IF;
+    RETURN QUERY
+    SELECT log.stripe_event_id::text, to_jsonb(log) - 'stripe_event_id'
+    FROM (
+        SELECT stripe_event_id,
+               CASE
+                   WHEN NOT processed AND dead_at IS NULL AND published_at IS NULL AND next_attempt_at IS NULL AND outcome IS DISTINCT FROM 'fetching' THEN 'unfilled'
+                   WHEN NOT processed AND dead_at IS NULL AND published_at IS NOT NULL THEN 'published'
+                   WHEN NOT processed AND dead_at IS NULL AND published_at IS NULL AND next_attempt_at IS NOT NULL AND postponed_at IS NULL AND coalesce(outcome, '') NOT IN ('failed', 'parked') THEN 'queued'
+                   WHEN NOT processed AND dead_at IS NULL AND published_at IS NULL AND next_attempt_at IS NOT NULL AND postponed_at IS NULL AND outcome = 'failed' THEN 'failed'
+                   WHEN NOT processed AND dead_at IS NULL AND published_at IS NULL AND next_attempt_at IS NOT NULL AND postponed_at IS NULL AND outcome = 'parked' THEN 'parked'
+                   WHEN NOT processed AND dead_at IS NULL AND published_at IS NULL AND next_attempt_at IS NOT NULL AND postponed_at IS NOT NULL THEN 'postponed'
+                   WHEN NOT processed AND dead_at IS NULL AND published_at IS NULL AND next_attempt_at IS NULL AND outcome = 'fetching' THEN 'fetching'
+                   WHEN NOT processed AND dead_at IS NOT NULL AND outcome IS DISTINCT FROM 'unsupported' THEN 'dead'
+                   WHEN NOT processed AND dead_at IS NOT NULL AND outcome = 'unsupported' THEN 'unsupported'
+                   WHEN processed IS NOT FALSE AND dead_at IS NULL AND outcome IS DISTINCT FROM 'unfetchable' THEN 'processed'
+                   WHEN processed IS NOT FALSE AND dead_at IS NULL AND outcome = 'unfetchable' THEN 'unfetchable'
+                   WHEN processed IS NOT FALSE AND dead_at IS NOT NULL THEN 'written_off'
+               END AS state,
+               outcome, processing_attempts AS attempts, last_error, next_attempt_at, dead_at, processed_at
+        FROM webhook_logs
+        WHERE stripe_event_id = ANY (ids)
+    ) AS log;
+END
+$function$;
+
+-- Lets dead rows rest without an effect. dead_at and last_error stay.
+CREATE OR REPLACE FUNCTION sluice_write_off_webhooks(ids text[]) RETURNS SETOF text
+    LANGUAGE sql VOLATILE AS $function$
+    UPDATE webhook_logs
+    SET processed = true,
+        processed_at = now(),
+        outcome = 'written_off'
+    WHERE stripe_event_id = ANY (ids)
+      AND NOT processed AND dead_at IS NOT NULL
+    RETURNING stripe_event_id
+$function$;
+
 -- Where each function finds its tables, whose rights it has, and who may call it. A function is listed here by its name.
 DO $rights$
 DECLARE
@@ -983,26 +1426,42 @@ DECLARE
     callers jsonb := $${
         "sluice_add_facts": ["sluice_processor"],
         "sluice_bigint_key": ["sluice_ingest", "sluice_processor", "sluice_operator", "sluice_migrator"],
+        "sluice_bodies": ["sluice_ingest", "sluice_processor", "sluice_reconciler", "sluice_operator", "sluice_migrator"],
+        "sluice_body": ["sluice_ingest", "sluice_processor", "sluice_reconciler", "sluice_operator", "sluice_migrator"],
         "sluice_body_json": ["sluice_processor", "sluice_operator", "sluice_migrator"],
+        "sluice_cancel_operation": ["sluice_operator"],
+        "sluice_carry_out": ["sluice_operator"],
         "sluice_claim_batch": ["sluice_processor"],
         "sluice_connected_accounts": ["sluice_reconciler", "sluice_migrator"],
         "sluice_count_due": ["sluice_healthd", "sluice_migrator"],
+        "sluice_end_operation": ["sluice_operator"],
         "sluice_event_key": ["sluice_ingest", "sluice_processor", "sluice_operator", "sluice_migrator"],
         "sluice_fill_webhooks": ["sluice_ingest"],
+        "sluice_hold_items": [],
         "sluice_integer_key": ["sluice_ingest", "sluice_processor", "sluice_operator", "sluice_migrator"],
+        "sluice_keep_items": [],
         "sluice_keep_operation": [],
         "sluice_lease_webhooks": ["sluice_processor"],
+        "sluice_mark_errors": [],
         "sluice_note_death": [],
         "sluice_payment_scopes": ["sluice_processor", "sluice_operator", "sluice_migrator"],
         "sluice_postpone_webhook": ["sluice_processor"],
+        "sluice_prepare_bodies": ["sluice_maintainer", "sluice_migrator"],
+        "sluice_record_webhooks": ["sluice_ingest", "sluice_reconciler", "sluice_migrator"],
+        "sluice_reopen_webhooks": [],
+        "sluice_replay_ended_webhooks": ["sluice_processor"],
+        "sluice_replay_webhooks": ["sluice_processor"],
+        "sluice_retry_webhooks": ["sluice_processor"],
         "sluice_revive_webhook": ["sluice_ingest"],
         "sluice_schema_findings": ["sluice_healthd", "sluice_migrator"],
         "sluice_settle_batch": ["sluice_processor"],
         "sluice_settle_thin": ["sluice_reconciler", "sluice_migrator"],
         "sluice_shown_scopes": ["sluice_processor", "sluice_operator", "sluice_migrator"],
         "sluice_store_payments": ["sluice_processor"],
+        "sluice_tell_items": [],
         "sluice_text_key": ["sluice_ingest", "sluice_processor", "sluice_operator", "sluice_migrator"],
-        "sluice_uuid_key": ["sluice_ingest", "sluice_processor", "sluice_operator", "sluice_migrator"]
+        "sluice_uuid_key": ["sluice_ingest", "sluice_processor", "sluice_operator", "sluice_migrator"],
+        "sluice_write_off_webhooks": []
     }$$;
     retired text[] := ARRAY['sluice_append_facts', 'sluice_claim_webhooks', 'sluice_settle_webhooks',
                             'sluice_show_payments'];
@@ -1050,7 +1509,7 @@ BEGIN
             WHEN (NEW.dead_at IS NOT NULL AND NEW.dead_at IS DISTINCT FROM OLD.dead_at)
             EXECUTE FUNCTION sluice_note_death();
     END IF;
-    FOR item IN SELECT t AS name FROM unnest(ARRAY['operation', 'operation_item']) AS t
+    FOR item IN SELECT t AS name FROM unnest(ARRAY['operation', 'operation_item', 'body_look']) AS t
                 WHERE to_regclass(t) IS NOT NULL
                   AND NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = to_regclass(t) AND tgname = 'sluice_kept')
     LOOP
@@ -1059,6 +1518,11 @@ BEGIN
         EXECUTE format('CREATE TRIGGER sluice_kept_whole BEFORE TRUNCATE ON %I FOR EACH STATEMENT '
                        'EXECUTE FUNCTION sluice_keep_operation()', item.name);
     END LOOP;
+    IF to_regclass('operation_item') IS NOT NULL
+       AND NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = to_regclass('operation_item') AND tgname = 'sluice_chosen') THEN
+        CREATE TRIGGER sluice_chosen AFTER INSERT ON operation_item REFERENCING NEW TABLE AS added FOR EACH STATEMENT
+            EXECUTE FUNCTION sluice_keep_items();
+    END IF;
 
     FOR item IN SELECT * FROM sluice_schema_findings() LOOP
         RAISE WARNING E'%: %\n%', item.name, item.finding, item.cure;

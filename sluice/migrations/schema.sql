@@ -4,13 +4,14 @@
 
 CREATE ROLE sluice_healthd NOLOGIN;
 CREATE ROLE sluice_ingest NOLOGIN;
+CREATE ROLE sluice_maintainer NOLOGIN;
 CREATE ROLE sluice_migrator NOLOGIN;
 CREATE ROLE sluice_operator NOLOGIN;
 CREATE ROLE sluice_processor NOLOGIN;
 CREATE ROLE sluice_reconciler NOLOGIN;
 GRANT pg_monitor TO sluice_healthd;
 GRANT CREATE ON SCHEMA public TO sluice_migrator;
-GRANT USAGE ON SCHEMA public TO sluice_healthd, sluice_ingest, sluice_migrator, sluice_operator, sluice_processor, sluice_reconciler;
+GRANT USAGE ON SCHEMA public TO sluice_healthd, sluice_ingest, sluice_maintainer, sluice_migrator, sluice_operator, sluice_processor, sluice_reconciler;
 
 CREATE TABLE events (
     id                        uuid DEFAULT gen_random_uuid(),
@@ -103,6 +104,8 @@ CREATE TABLE webhook_logs (
     postponed_at         timestamptz,                                 -- since when others hold it up; NULL: they do not
     revivals             integer NOT NULL DEFAULT 0,                  -- lives after the first: dead, and sent again
     revived_at           timestamptz,                                 -- when the newest of them began
+    body_id              bigint,                                      -- webhook_body.id; NULL: the body is here, or there is none
+    body_bytes           integer,                                     -- its length, where body_id is known
     PRIMARY KEY (id),
     UNIQUE (stripe_event_id)
 ) WITH (autovacuum_vacuum_scale_factor=0.01, autovacuum_vacuum_threshold=5000, autovacuum_analyze_scale_factor=0.02, autovacuum_vacuum_cost_limit=2000);
@@ -110,6 +113,7 @@ ALTER TABLE webhook_logs ALTER COLUMN body SET STORAGE EXTERNAL;
 CREATE INDEX webhook_logs_attempted ON webhook_logs (created_at) WHERE processing_attempts > 0;
 CREATE INDEX webhook_logs_dead ON webhook_logs (dead_at) WHERE dead_at IS NOT NULL;
 CREATE INDEX webhook_logs_due ON webhook_logs (next_attempt_at) WHERE NOT processed AND dead_at IS NULL AND next_attempt_at IS NOT NULL AND published_at IS NULL;
+CREATE INDEX webhook_logs_processed_at ON webhook_logs USING brin (processed_at) WITH (pages_per_range='32', autosummarize='on');
 CREATE INDEX webhook_logs_recent ON webhook_logs (created_at);
 CREATE INDEX webhook_logs_unprocessed ON webhook_logs (created_at) WHERE NOT processed;
 CREATE INDEX webhook_logs_untried ON webhook_logs (published_at) WHERE NOT processed AND dead_at IS NULL AND next_attempt_at IS NOT NULL AND published_at IS NOT NULL;
@@ -124,12 +128,11 @@ GRANT INSERT, SELECT ON webhook_logs TO sluice_ingest;
 GRANT ALL ON webhook_logs TO sluice_migrator;
 GRANT SELECT ON webhook_logs TO sluice_operator;
 GRANT SELECT ON webhook_logs TO sluice_processor;
-GRANT SELECT (webhook_type, livemode, stripe_created_at, processed, processing_attempts, solo_starts, outcome, next_attempt_at, published_at, publications, parked_at, processed_at, dead_at, created_at) ON webhook_logs TO sluice_healthd;
+GRANT SELECT (webhook_type, livemode, stripe_created_at, processed, processing_attempts, solo_starts, outcome, next_attempt_at, published_at, publications, parked_at, processed_at, dead_at, created_at, body_id) ON webhook_logs TO sluice_healthd;
 GRANT UPDATE (next_attempt_at, published_at, publications) ON webhook_logs TO sluice_ingest;
-GRANT UPDATE (processed, processing_attempts, solo_starts, outcome, next_attempt_at, published_at, parked_at, processed_at, dead_at, postponed_at) ON webhook_logs TO sluice_operator;
 GRANT UPDATE (processed, processing_attempts, solo_starts, last_error, outcome, next_attempt_at, published_at, parked_at, processed_at, dead_at, postponed_at) ON webhook_logs TO sluice_processor;
-GRANT INSERT (stripe_event_id, webhook_type, stripe_account_id, livemode, api_version, object_id, stripe_created_at, tenant, body, verified_by, next_attempt_at, published_at, publications) ON webhook_logs TO sluice_reconciler;
-GRANT SELECT (id, stripe_event_id, stripe_account_id, livemode, tenant, body, verified_by, outcome, created_at) ON webhook_logs TO sluice_reconciler;
+GRANT INSERT (stripe_event_id, webhook_type, stripe_account_id, livemode, api_version, object_id, stripe_created_at, tenant, body, verified_by, next_attempt_at, published_at, publications, body_id, body_bytes) ON webhook_logs TO sluice_reconciler;
+GRANT SELECT (id, stripe_event_id, stripe_account_id, livemode, tenant, body, verified_by, outcome, created_at, body_id) ON webhook_logs TO sluice_reconciler;
 
 -- Each repeat of a webhook that was recorded already.
 CREATE TABLE webhook_delivery (
@@ -243,11 +246,10 @@ CREATE POLICY sluice_reconciler ON error_logs TO sluice_reconciler USING (true) 
 GRANT INSERT ON error_logs TO sluice_healthd;
 GRANT INSERT ON error_logs TO sluice_ingest;
 GRANT ALL ON error_logs TO sluice_migrator;
-GRANT INSERT, SELECT ON error_logs TO sluice_operator;
+GRANT SELECT ON error_logs TO sluice_operator;
 GRANT INSERT ON error_logs TO sluice_processor;
 GRANT INSERT ON error_logs TO sluice_reconciler;
 GRANT SELECT (severity, kind, resolved, resolved_at, service, created_at) ON error_logs TO sluice_healthd;
-GRANT UPDATE (resolved, resolved_at) ON error_logs TO sluice_operator;
 
 -- A payment (pi_, cs_ without intent, ch_ without intent) or a link on the way to one (in_, sub_).
 CREATE TABLE payment (
@@ -422,6 +424,7 @@ CREATE TABLE reconcile_account (
     problem_since        timestamptz,
     updated_at           timestamptz NOT NULL DEFAULT now(),
     is_listed            boolean NOT NULL DEFAULT true,               -- false: left out now; the watermark stays for its return
+    thin_complete_until  timestamptz,                                 -- as complete_until, of events that are thin alone; NULL: never listed
     PRIMARY KEY (livemode, account)
 );
 ALTER TABLE reconcile_account ENABLE ROW LEVEL SECURITY;
@@ -525,12 +528,15 @@ CREATE TABLE operation (
     ended_at      timestamptz,                                        -- when its last item was done
     cancelled_at  timestamptz,
     cancelled_by  text,
+    undoes        bigint,                                             -- of undo: the operation that it undoes
     handler       text,
     PRIMARY KEY (id),
+    CHECK ((verb = 'undo'::text) = (undoes IS NOT NULL)),
     CHECK (btrim(person) <> ''::text),
     CHECK (rate > 0),
     CHECK (btrim(reason) <> ''::text),
-    CHECK (verb = ANY (ARRAY['retry'::text, 'replay'::text, 'write-off'::text, 'resolve'::text]))
+    FOREIGN KEY (undoes) REFERENCES operation(id),
+    CHECK (verb = ANY (ARRAY['replay'::text, 'resolve'::text, 'retry'::text, 'undo'::text, 'write-off'::text]))
 );
 CREATE INDEX operation_of_handler ON operation (id) WHERE handler IS NOT NULL AND ended_at IS NULL AND cancelled_at IS NULL;
 ALTER TABLE operation ENABLE ROW LEVEL SECURITY;
@@ -539,8 +545,7 @@ CREATE POLICY sluice_operator ON operation TO sluice_operator USING (true) WITH 
 CREATE POLICY sluice_processor ON operation TO sluice_processor USING (true) WITH CHECK (true);
 GRANT ALL ON operation TO sluice_migrator;
 GRANT SELECT ON operation TO sluice_operator;
-GRANT INSERT (verb, filter, reason, person, rate, handler) ON operation TO sluice_operator;
-GRANT UPDATE (ended_at, cancelled_at, cancelled_by) ON operation TO sluice_operator;
+GRANT INSERT (verb, filter, reason, person, rate, undoes, handler) ON operation TO sluice_operator;
 GRANT SELECT (id, rate, ended_at, cancelled_at, handler) ON operation TO sluice_processor;
 GRANT UPDATE (ended_at) ON operation TO sluice_processor;
 
@@ -569,7 +574,6 @@ GRANT ALL ON operation_item TO sluice_migrator;
 GRANT SELECT ON operation_item TO sluice_operator;
 GRANT SELECT ON operation_item TO sluice_processor;
 GRANT INSERT (operation_id, "position", item_id) ON operation_item TO sluice_operator;
-GRANT UPDATE (done_at, result, before, after) ON operation_item TO sluice_operator;
 GRANT UPDATE (done_at, result, before, after) ON operation_item TO sluice_processor;
 
 -- Handlers that processors have: what may be asked for.
@@ -635,3 +639,63 @@ CREATE POLICY sluice_migrator ON operation_start TO sluice_migrator USING (true)
 CREATE POLICY sluice_processor ON operation_start TO sluice_processor USING (true) WITH CHECK (true);
 GRANT ALL ON operation_start TO sluice_migrator;
 GRANT DELETE, INSERT, SELECT, UPDATE ON operation_start TO sluice_processor;
+
+-- Each look at a body in the console. Append-only, by a trigger.
+CREATE TABLE body_look (
+    id               bigint GENERATED ALWAYS AS IDENTITY,
+    stripe_event_id  text NOT NULL,
+    person           text NOT NULL,                                   -- as whom the proxy, or the session, knows them
+    login            text NOT NULL DEFAULT SESSION_USER,              -- the console's own
+    looked_at        timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (id),
+    CHECK (btrim(person) <> ''::text)
+);
+CREATE INDEX body_look_event ON body_look (stripe_event_id);
+ALTER TABLE body_look ENABLE ROW LEVEL SECURITY;
+CREATE POLICY sluice_migrator ON body_look TO sluice_migrator USING (true) WITH CHECK (true);
+CREATE POLICY sluice_operator ON body_look TO sluice_operator USING (true) WITH CHECK (true);
+GRANT ALL ON body_look TO sluice_migrator;
+GRANT SELECT ON body_look TO sluice_operator;
+GRANT INSERT (stripe_event_id, person) ON body_look TO sluice_operator;
+
+-- The bytes that Stripe signed. The id begins with the day of receipt, YYYYMMDD in UTC, so that it names its partition
+-- too, webhook_body_YYYYMMDD; ten digits follow.
+CREATE TABLE webhook_body (
+    id    bigint GENERATED BY DEFAULT AS IDENTITY,
+    body  bytea NOT NULL,
+    PRIMARY KEY (id)
+) PARTITION BY RANGE (id);
+ALTER TABLE webhook_body ALTER COLUMN body SET STORAGE EXTERNAL;
+ALTER TABLE webhook_body ENABLE ROW LEVEL SECURITY;
+CREATE POLICY sluice_ingest ON webhook_body TO sluice_ingest USING (true) WITH CHECK (true);
+CREATE POLICY sluice_migrator ON webhook_body TO sluice_migrator USING (true) WITH CHECK (true);
+CREATE POLICY sluice_reconciler ON webhook_body TO sluice_reconciler USING (true) WITH CHECK (true);
+GRANT INSERT ON webhook_body TO sluice_ingest;
+GRANT ALL ON webhook_body TO sluice_migrator;
+GRANT INSERT ON webhook_body TO sluice_reconciler;
+GRANT USAGE ON SEQUENCE webhook_body_id_seq TO sluice_ingest;
+GRANT USAGE ON SEQUENCE webhook_body_id_seq TO sluice_reconciler;
+
+-- On which days bodies are written to partitions; on all others, and while it is not known, to webhook_logs.body, so
+-- that a partition that is missing holds up nobody.
+CREATE TABLE body_storage (
+    is_only           boolean DEFAULT true,
+    partitions_from   date NOT NULL,                                  -- the first such day, in UTC
+    partitions_until  date NOT NULL DEFAULT '-infinity',              -- the first day without a partition made ahead
+    kept_from         bigint NOT NULL DEFAULT 0,                      -- webhook_body.id; what was below was dropped
+    PRIMARY KEY (is_only),
+    CHECK (is_only)
+);
+ALTER TABLE body_storage ENABLE ROW LEVEL SECURITY;
+CREATE POLICY sluice_healthd ON body_storage TO sluice_healthd USING (true) WITH CHECK (true);
+CREATE POLICY sluice_ingest ON body_storage TO sluice_ingest USING (true) WITH CHECK (true);
+CREATE POLICY sluice_maintainer ON body_storage TO sluice_maintainer USING (true) WITH CHECK (true);
+CREATE POLICY sluice_migrator ON body_storage TO sluice_migrator USING (true) WITH CHECK (true);
+CREATE POLICY sluice_operator ON body_storage TO sluice_operator USING (true) WITH CHECK (true);
+CREATE POLICY sluice_reconciler ON body_storage TO sluice_reconciler USING (true) WITH CHECK (true);
+GRANT SELECT ON body_storage TO sluice_healthd;
+GRANT SELECT ON body_storage TO sluice_ingest;
+GRANT SELECT ON body_storage TO sluice_maintainer;
+GRANT ALL ON body_storage TO sluice_migrator;
+GRANT SELECT ON body_storage TO sluice_operator;
+GRANT SELECT ON body_storage TO sluice_reconciler;

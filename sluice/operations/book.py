@@ -8,6 +8,7 @@ from enum import StrEnum
 import asyncpg
 import orjson
 
+from sluice.failures import Rejected
 from sluice.inbox.operations import AnyConnection, Decision
 from sluice.operations.filters import PARAMETERS, Filter
 from sluice.operations.handlers import HandlerRun
@@ -30,6 +31,19 @@ _SAMPLE = f"""
 SELECT item_id FROM ({{choice}}) AS choice ORDER BY created_at, length(id), id LIMIT ${PARAMETERS + 1}
 """  # noqa: S608
 _SAMPLE_SIZE = 5
+UNDO = "undo"
+_UNDOABLE = (Verb.WRITE_OFF, Verb.RESOLVE)
+_FINAL = {
+    Verb.RETRY: "A retry cannot be undone: it only brought attempts forward.",
+    Verb.REPLAY: "A replay cannot be undone: handlers have run, or will. `sluice write-off` ends what dies again.",
+    UNDO: "An undo cannot be undone: write off, or resolve, again.",
+}
+
+
+class NotUndoable(Rejected):
+    """The operation cannot be undone; the text says why."""
+
+    code = "not_undoable"
 
 
 class Result(StrEnum):
@@ -92,6 +106,10 @@ class Operation:
     ended_at: datetime | None
     cancelled_at: datetime | None
     cancelled_by: str | None
+    undoes: int | None
+    """Number of the operation that it undoes."""
+    undone_by: Sequence[int]
+    """Numbers of the operations that undo it."""
     items: int
     done: int
     changed: int
@@ -153,10 +171,44 @@ async def start(
     asked = orjson.dumps({**chosen.as_json(), **bound}).decode()
     async with session.transaction(isolation="read_committed"):
         operation_id: int = await session.fetchval(
-            QUERIES["start"], str(verb), asked, decision.reason, decision.actor, rate, handler
+            QUERIES["start"], str(verb), asked, decision.reason, decision.actor, rate, handler, None
         )
         await session.execute(_FREEZE.format(choice=choice), *found_by.parameters, operation_id, limit)
     return operation_id
+
+
+async def start_undo(session: AnyConnection, undone: Operation, decision: Decision, *, rate: int | None = None) -> int:
+    """
+    Write down that an operation is to be undone, for what it changed; the number of the new operation.
+
+    Raises:
+        NotUndoable: nothing of its kind is undone, or it may still go on.
+    """
+    if why := why_not_undoable(undone):
+        raise NotUndoable(why)
+    async with session.transaction(isolation="read_committed"):
+        operation_id: int = await session.fetchval(
+            QUERIES["start"], UNDO, "{}", decision.reason, decision.actor, rate, None, undone.id
+        )
+        await session.execute(QUERIES["freeze_changed"], operation_id, undone.id)
+    return operation_id
+
+
+def why_not_undoable(operation: Operation) -> str | None:
+    """Say why an operation cannot be undone; None: it can."""
+    if why := _FINAL.get(operation.verb):
+        return why
+    if operation.verb not in _UNDOABLE:
+        return f"{operation.verb} cannot be undone."
+    if operation.progress is Progress.OPEN:
+        return f"It may still go on: `sluice operations cancel {operation.id}` first."
+    return None
+
+
+async def rate_of(session: AnyConnection, operation_id: int) -> int | None:
+    """Items a second that an operation may change; None: as fast as it goes."""
+    rate: int | None = await session.fetchval(QUERIES["rate"], operation_id)
+    return rate
 
 
 async def newest(session: AnyConnection, *, at_most: int) -> Sequence[Operation]:
@@ -177,7 +229,7 @@ async def items_of(session: AnyConnection, operation_id: int, *, at_most: int) -
 
 async def cancel(session: AnyConnection, operation_id: int, person: str) -> bool:
     """Let no further item be changed; whether it was still open."""
-    return bool(await session.fetch(QUERIES["cancel"], operation_id, person))
+    return bool(await session.fetchval(QUERIES["cancel"], operation_id, person))
 
 
 def _operation(row: asyncpg.Record) -> Operation:

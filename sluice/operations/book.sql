@@ -1,15 +1,23 @@
 -- start --
--- $1 verb  $2 filter  $3 why  $4 who  $5 items a second  $6 the handler that it runs alone. The login and the time are
--- PostgreSQL's own.
-INSERT INTO operation (verb, filter, reason, person, rate, handler)
-VALUES ($1, $2::text::jsonb, $3, $4, $5, $6)
+-- $1 verb  $2 filter  $3 why  $4 who  $5 items a second  $6 the handler that it runs alone  $7 operation that it undoes. The
+-- login and the time are PostgreSQL's own.
+INSERT INTO operation (verb, filter, reason, person, rate, handler, undoes)
+VALUES ($1, $2::text::jsonb, $3, $4, $5, $6, $7)
 RETURNING id;
+
+-- freeze_changed --
+-- $1 operation  $2 the one that it undoes. What that one changed, in the same order.
+INSERT INTO operation_item (operation_id, position, item_id)
+SELECT $1, row_number() OVER (ORDER BY position), item_id
+FROM operation_item
+WHERE operation_id = $2 AND result = 'changed';
 
 -- newest --
 -- $1 at most. Operations with what became of their items.
 SELECT
     o.id, o.verb, o.handler, o.filter, o.reason, o.person, o.login, o.rate, o.started_at, o.ended_at, o.cancelled_at,
-    o.cancelled_by, i.items, i.done, i.changed, i.failed, i.latest_at
+    o.cancelled_by, o.undoes, ARRAY(SELECT u.id FROM operation AS u WHERE u.undoes = o.id ORDER BY u.id) AS undone_by,
+    i.items, i.done, i.changed, i.failed, i.latest_at
 FROM (SELECT * FROM operation ORDER BY id DESC LIMIT $1) AS o
 CROSS JOIN LATERAL (
     SELECT
@@ -24,7 +32,8 @@ ORDER BY o.id DESC;
 -- $1 operation. The same of one.
 SELECT
     o.id, o.verb, o.handler, o.filter, o.reason, o.person, o.login, o.rate, o.started_at, o.ended_at, o.cancelled_at,
-    o.cancelled_by, i.items, i.done, i.changed, i.failed, i.latest_at
+    o.cancelled_by, o.undoes, ARRAY(SELECT u.id FROM operation AS u WHERE u.undoes = o.id ORDER BY u.id) AS undone_by,
+    i.items, i.done, i.changed, i.failed, i.latest_at
 FROM operation AS o
 CROSS JOIN LATERAL (
     SELECT
@@ -41,43 +50,12 @@ SELECT item_id, done_at, result, before, after FROM operation_item WHERE operati
 
 -- cancel --
 -- $1 operation  $2 who. Waits for the batch that is under way; none begins afterwards.
-UPDATE operation
-SET cancelled_at = now(),
-    cancelled_by = $2
-WHERE id = $1 AND cancelled_at IS NULL AND ended_at IS NULL
-RETURNING id;
+SELECT sluice_cancel_operation($1, $2);
 
--- open --
--- $1 operation. Gives it while it may go on, and keeps it from being cancelled until the transaction ends. What a handler
--- does is the processor's to do.
-SELECT verb, filter, reason, person, rate
-FROM operation
-WHERE id = $1 AND handler IS NULL AND ended_at IS NULL AND cancelled_at IS NULL
-FOR SHARE;
-
--- take --
--- $1 operation  $2 after which position  $3 at most. Items whose turn it is; another runner takes others.
-SELECT position, item_id
-FROM operation_item
-WHERE operation_id = $1 AND position > $2 AND done_at IS NULL
-ORDER BY position
-LIMIT $3
-FOR UPDATE SKIP LOCKED;
-
--- note --
--- $1 operation  $2 item_ids  $3 results  $4 before  $5 after. What became of each.
-UPDATE operation_item AS i
-SET done_at = now(),
-    result = n.result,
-    before = n.before::jsonb,
-    after = n.after::jsonb
-FROM unnest($2::text[], $3::text[], $4::text[], $5::text[]) AS n (item_id, result, before, after)
-WHERE i.operation_id = $1 AND i.item_id = n.item_id AND i.done_at IS NULL;
+-- rate --
+-- $1 operation. Items a second at most.
+SELECT rate FROM operation WHERE id = $1;
 
 -- end --
 -- $1 operation. It has ended when no item is left.
-UPDATE operation
-SET ended_at = now()
-WHERE id = $1 AND ended_at IS NULL AND cancelled_at IS NULL
-  AND NOT EXISTS (SELECT FROM operation_item WHERE operation_id = $1 AND done_at IS NULL)
-RETURNING id;
+SELECT sluice_end_operation($1);

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sluice.inbox.operations import AnyConnection
 from sluice.inbox.states import State
-from sluice.operations.filters import PARAMETERS, STATE, Filter, chosen_webhooks
+from sluice.operations.filters import PARAMETERS, STATE, Filter, chosen_errors, chosen_webhooks
 from sluice.postgres.sql import load_queries
 
 QUERIES = load_queries(__file__, "webhooks.sql")
@@ -20,20 +20,21 @@ SELECT stripe_event_id::text AS item_id, webhook_type::text AS kind, {STATE} AS 
        object_id::text AS object_id, last_error::text AS error, stripe_account_id::text AS account,
        tenant::text AS organiser, livemode, verified_by::text AS verified_by,
        publications, next_attempt_at::timestamptz AS next_attempt_at, processed_at::timestamptz AS processed_at,
-       dead_at::timestamptz AS dead_at, octet_length(body) AS body_bytes
-FROM webhook_logs WHERE stripe_event_id = $1
+       dead_at::timestamptz AS dead_at,
+       coalesce(octet_length(body), (SELECT w.body_bytes FROM body_storage WHERE w.body_id >= kept_from)) AS body_bytes
+FROM webhook_logs AS w WHERE stripe_event_id = $1
 """  # noqa: S608 - the text is our own
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """One webhook of a list."""
+    """One webhook, or error, of a list."""
 
     item_id: str
-    kind: str
+    kind: str | None
     state: str
     created_at: datetime
-    attempts: int
+    attempts: int | None
     outcome: str | None
     object_id: str | None
     error: str | None
@@ -92,6 +93,19 @@ class WebhookStory:
 async def newest_webhooks(session: AnyConnection, chosen: Filter, *, at_most: int) -> Sequence[Listed]:
     """Read the newest webhooks of a filter, the newest first."""
     choice = chosen_webhooks(chosen.states or list(State))
+    return [Listed(**row) for row in await session.fetch(_LIST.format(choice=choice), *chosen.parameters, at_most)]
+
+
+async def count_webhooks(session: AnyConnection, chosen: Filter) -> int:
+    """Count the webhooks of a filter."""
+    choice = chosen_webhooks(chosen.states or list(State))
+    count: int = await session.fetchval(f"SELECT count(*) FROM ({choice}) AS choice", *chosen.parameters)  # noqa: S608
+    return count
+
+
+async def newest_errors(session: AnyConnection, chosen: Filter, *, at_most: int) -> Sequence[Listed]:
+    """Read the newest unresolved errors of a filter, the newest first; ``outcome`` is an error's severity."""
+    choice = chosen_errors(chosen.states)
     return [Listed(**row) for row in await session.fetch(_LIST.format(choice=choice), *chosen.parameters, at_most)]
 
 

@@ -15,6 +15,8 @@ _COMMANDS: Mapping[str, str] = MappingProxyType(
         "why": "sluice.ops.why.command",
         "ls": "sluice.ops.operations.webhooks:list_",
         "show": "sluice.ops.operations.webhooks:show",
+        "watch": "sluice.ops.operations.watch",
+        "export": "sluice.ops.operations.export",
         "events": "sluice.ops.events",
         "doctor": "reconciler.endpoint.command",
         "send": "sluice.ops.send.command",
@@ -23,6 +25,7 @@ _COMMANDS: Mapping[str, str] = MappingProxyType(
         "write-off": "sluice.ops.operations.verbs:write_off",
         "resolve": "sluice.ops.operations.verbs:resolve",
         "operations": "sluice.ops.operations.operations:operations",
+        "console": "sluice.ops.console",
         "migrate": "sluice.ops.migrate",
         "rebuild": "processor.rebuild.command",
         "reconcile": "reconciler.command",
@@ -35,11 +38,14 @@ Examples:
   sluice status --since 48h        the five criteria after a deployment
   sluice why pi_3Qw9…              the whole history of one payment
   sluice ls --state dead           webhooks that need you
+  sluice watch --state failed      follow what fails, as it fails
+  sluice export --since 30d --format csv > webhooks.csv
   sluice events                    the types that an endpoint must be subscribed to
   sluice doctor                    our endpoint at Stripe, and what is wrong with it
   sluice send --scenario refund_full  a payment's webhooks, as Stripe sends them
   sluice replay evt_1Rk… --reason 'handler mended'
   sluice operations list           what operators did, and why
+  sluice console                   a link that lets you into the pages
   sluice migrate --check           what a migration would meet
   sluice rebuild --dry-run         which rows this version would show otherwise
   sluice reconcile --since 2h      ask Stripe what never arrived

@@ -52,7 +52,7 @@ _MEANINGS: Mapping[Cause, str] = {
     Cause.SCHEMA_OLDER: " has an older schema ({told}). Run `sluice migrate`.",
     Cause.LOGIN_REFUSED: " refuses this user or password. Check DATABASE_URL.",
     Cause.DATABASE_UNKNOWN: ": there is no such database. Check the end of DATABASE_URL.",
-    Cause.RIGHT_MISSING: ": {told}. Use a role that may, such as a member of sluice_migrator.",
+    Cause.RIGHT_MISSING: ": {told}. Use a login that may, such as a member of sluice_operator.",
     Cause.CANCELED: " took too long to answer. Try again, or ask for less.",
 }
 

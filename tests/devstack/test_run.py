@@ -185,7 +185,7 @@ def test_external_servers_are_named_and_left_alone_unless_asked(
         run.wait_for(UP)
         assert re.search(r"PostgreSQL at 127\.0\.0\.1:\d+, NATS at 127\.0\.0\.1:\d+\.", run.output)
         assert dotenv_values(folder / "stack.env")["DATABASE_URL"] == empty_database_url
-        assert len(_family(run)) == 3
+        assert len(_family(run)) == 4
         assert run.end()[0] == 0
         passwords = [urlsplit(url).password for url in (empty_database_url, nats_url)]
         assert not any(str(password) in run.output for password in passwords)

@@ -136,7 +136,8 @@ async def test_other_shells_are_told_privately(stack: Stack) -> None:
     assert stat.S_IMODE(stack.folder.environment.stat().st_mode) == 0o600
     names = {"DATABASE_URL", "NATS_URL", "GATEWAY_URL", "PUBLIC_URL"}
     names |= {"STRIPE_WEBHOOK_SECRET", "STRIPE_API_KEY", "STRIPE_API_BASE"}
-    services = ("INGEST", "PROCESSOR", "HEALTHD", "RECONCILER")
+    names.add("CONSOLE_LINK_FILE")
+    services = ("INGEST", "PROCESSOR", "HEALTHD", "RECONCILER", "CONSOLE")
     names |= {f"{name}_{what}" for name in services for what in ("ADMIN_URL", "PID")}
     assert set(dotenv_values(stack.folder.environment)) == names
     script = f". {shlex.quote(str(stack.folder.environment))} && exec env"
@@ -197,8 +198,9 @@ async def test_each_service_gets_only_the_secrets_it_needs(stack: Stack) -> None
         "processor": common,
         "healthd": common,
         "reconciler": {"DATABASE_URL_FILE", "STRIPE_API_KEY_FILE"},
+        "console": {"DATABASE_URL_FILE"},
     }
     roles = await _query(
         stack, "SELECT array_agg(DISTINCT usename::text) FROM pg_stat_activity WHERE usename <> 'postgres'"
     )
-    assert set(roles) <= {"ingest", "processor", "healthd", "reconciler"}  # type: ignore[call-overload]
+    assert set(roles) <= {"ingest", "processor", "healthd", "reconciler", "console"}  # type: ignore[call-overload]

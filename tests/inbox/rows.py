@@ -1,17 +1,19 @@
 """Rows of ``webhook_logs`` in each state, and every transition, to be tried on them."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
+
+import orjson
 
 from sluice.contract.envelope import read_event
 from sluice.contract.event import StripeEvent
 from sluice.inbox import claims, failures, operations, publications, recorder, thin_events
 from sluice.inbox.claims import Parking, TransactionLimits
 from sluice.inbox.failures import NextAttempt
-from sluice.inbox.operations import Decision
+from sluice.inbox.operations import AnyConnection, Decision
 from sluice.inbox.states import State
 from sluice.postgres.pool import Connection, Database
 
@@ -87,6 +89,8 @@ Writer: TypeAlias = tuple[str, str]
 Run: TypeAlias = Callable[[Database, int], Awaitable[object]]
 """Makes a transition of ``EVENT`` as far as it is legal; takes the attempt that the caller believes in."""
 
+Prepare: TypeAlias = Callable[[Connection], Awaitable[object]]
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -95,6 +99,8 @@ class Trial:
     run: Run
     columns: Columns = field(default_factory=dict)
     """What the row must be besides its state."""
+    prepare: Prepare | None = None
+    """What must be on record of the row."""
 
 
 async def put(connection: Connection, columns: Columns) -> None:
@@ -228,12 +234,65 @@ async def _end_unfetchable(database: Database, attempt: int) -> None:
         await thin_events.end_unfetchable(tx, EVENT.stripe_event_id, "the object is gone")
 
 
-def _operating(operation: Callable[..., Awaitable[object]]) -> Run:
+BY_ADA = Decision("ada", "the handler is mended")
+_ON_RECORD = """
+WITH off AS (
+    INSERT INTO operation (verb, filter, reason, person, ended_at) VALUES ('write-off', '{}', 'why', 'ada', now())
+    RETURNING id
+)
+INSERT INTO operation_item (operation_id, position, item_id, done_at, result, before)
+SELECT id, 1, $1, now(), 'changed', jsonb_build_object('outcome', $2::text) FROM off
+"""
+
+
+async def operate(
+    session: AnyConnection,
+    verb: str,
+    ids: Sequence[str],
+    decision: Decision = BY_ADA,
+    *,
+    states: Sequence[State] = (),
+    undoes: int | None = None,
+) -> Collection[str]:
+    """Carry out an operation on these webhooks, whatever state they are in; the ids of those that it changed."""
+    asked = orjson.dumps({"states": [str(state) for state in states]} if states else {}).decode()
+    async with session.transaction():
+        operation_id = await session.fetchval(
+            "INSERT INTO operation (verb, filter, reason, person, undoes)"
+            " VALUES ($1, $2::text::jsonb, $3, $4, $5) RETURNING id",
+            *(verb, asked, decision.reason, decision.actor, undoes),
+        )
+        await session.execute(
+            "INSERT INTO operation_item (operation_id, position, item_id)"
+            " SELECT $1, place, id FROM unnest($2::text[]) WITH ORDINALITY AS item (id, place)",
+            *(operation_id, list(ids)),
+        )
+    await operations.carry_out(session, operation_id, after=0, at_most=100, gives_up=True)
+    changed = "SELECT item_id FROM operation_item WHERE operation_id = $1 AND result = 'changed'"
+    return {row["item_id"] for row in await session.fetch(changed, operation_id)}
+
+
+def _operating(verb: str, *states: State) -> Run:
     async def run(database: Database, attempt: int) -> None:
         async with database.acquire() as session:
-            await operation(session, [EVENT.stripe_event_id], Decision("ada", "the handler is mended"))
+            await operate(session, verb, [EVENT.stripe_event_id], states=states)
 
     return run
+
+
+async def _undo(database: Database, attempt: int) -> None:
+    """Undo the newest write-off, if there is one."""
+    async with database.acquire() as session:
+        newest = await session.fetchval("SELECT max(id) FROM operation WHERE verb = 'write-off'")
+        if newest is not None:
+            await operate(session, "undo", [EVENT.stripe_event_id], undoes=newest)
+
+
+def _written_off(outcome: str) -> Prepare:
+    async def prepare(owner: Connection) -> None:
+        await owner.execute(_ON_RECORD, EVENT.stripe_event_id, outcome)
+
+    return prepare
 
 
 TRIALS: Mapping[Writer, Sequence[Trial]] = MappingProxyType(
@@ -259,12 +318,14 @@ TRIALS: Mapping[Writer, Sequence[Trial]] = MappingProxyType(
         ("failures.dead_letter", "processor"): [Trial(_dead_letter)],
         ("failures.postpone", "processor"): [Trial(_postponing(86_400)), Trial(_postponing(60))],
         ("failures.defer", "processor"): [Trial(_defer)],
-        ("operations.retry", "operator"): [
-            Trial(_operating(operations.retry), {"next_attempt_at": "now() + interval '1 hour'"})
+        ("operations.carry_out", "operator"): [
+            Trial(_operating("retry"), {"next_attempt_at": "now() + interval '1 hour'"}),
+            Trial(_operating("replay")),
+            Trial(_operating("replay", State.PROCESSED, State.UNFETCHABLE, State.WRITTEN_OFF)),
+            Trial(_operating("write-off")),
+            Trial(_undo, prepare=_written_off("failed")),
+            Trial(_undo, prepare=_written_off("unsupported")),
         ],
-        ("operations.replay", "operator"): [Trial(_operating(operations.replay))],
-        ("operations.replay_ended", "operator"): [Trial(_operating(operations.replay_ended))],
-        ("operations.write_off", "operator"): [Trial(_operating(operations.write_off))],
     }
 )
 """How each query is tried, by its name in ``states.py`` and the login of the service that runs it."""

@@ -111,6 +111,8 @@ async def test_nothing_happens_before_its_time(
 async def _try(owner: Connection, database: Database, trial: Trial, state: State, columns: Columns) -> set[State]:
     """The state that the row is in afterwards; none where the row is as it was."""
     await put(owner, {**trial.columns, **columns})
+    if trial.prepare is not None:
+        await trial.prepare(owner)
     before = await _row(owner)
     assert await _state(owner) is state
     await trial.run(database, ATTEMPT)
@@ -150,4 +152,4 @@ def _leads_only_from_published(writer: Writer) -> bool:
 
 
 def _functions() -> set[str]:
-    return {transition.function for transition in TRANSITIONS if transition.function is not None}
+    return {transition.function for transition in TRANSITIONS if transition.function is not None} | {"sluice_carry_out"}

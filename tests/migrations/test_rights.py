@@ -8,6 +8,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from sluice.postgres.migration_files import CORE_FOLDER
 from tests.migrations.conftest import Connection
 from tests.migrations.databases import ALL, FOUNDATION, FUNCTIONS, KINDS, add_sluice, psql
 
@@ -21,7 +22,7 @@ SERVICES = {
     ],
     "sluice_processor": [  # a rebuild is run by an operator
         *(path for path in sorted((ROOT / "processor").rglob("*.sql")) if path.parent.name != "rebuild"),
-        *(ROOT / "sluice" / "inbox" / name for name in ("claims.sql", "failures.sql")),
+        *(ROOT / "sluice" / "inbox" / name for name in ("claims.sql", "failures.sql", "rehearsals.sql")),
         ERRORS,
     ],
     "sluice_healthd": [*sorted((ROOT / "healthd").rglob("*.sql")), ERRORS],
@@ -30,12 +31,13 @@ SERVICES = {
         *sorted((ROOT / "sluice" / "operations").rglob("*.sql")),
         ROOT / "sluice" / "inbox" / "operations.sql",
         ROOT / "sluice" / "ops" / "status" / "status.sql",
-        ERRORS,
+        *sorted((ROOT / "console").rglob("*.sql")),
     ],
 }
 ALLOWED = {
     "sluice_ingest": [
         "INSERT INTO webhook_logs (stripe_event_id, webhook_type, body) VALUES ('evt_2', 'a.b', 'x')",
+        "SELECT sluice_body(body, body_id) FROM webhook_logs",
         "UPDATE webhook_logs SET next_attempt_at = now(), published_at = now(), publications = 1",
         "SELECT id FROM webhook_logs FOR UPDATE SKIP LOCKED",
         "SELECT id, webhook_secret, stripe_account_id FROM events",
@@ -87,23 +89,28 @@ ALLOWED = {
         "SELECT verified_by, received_at FROM webhook_delivery ORDER BY id DESC",
     ],
     "sluice_operator": [
-        "SELECT sluice_body_json(body) FROM webhook_logs FOR UPDATE SKIP LOCKED",
-        "UPDATE webhook_logs SET processed = true, outcome = 'written_off', dead_at = NULL, next_attempt_at = now()",
-        "UPDATE error_logs SET resolved = true, resolved_at = now()",
-        "SELECT message FROM error_logs FOR UPDATE",
-        "INSERT INTO error_logs (severity, message) VALUES ('info', 'm')",
+        "SELECT sluice_body_json(body) FROM webhook_logs",
+        "SELECT message FROM error_logs",
         "INSERT INTO operation (verb, filter, reason, person, rate) VALUES ('replay', '{}', 'why', 'ada', 1)",
+        "INSERT INTO operation (verb, filter, reason, person, undoes) VALUES ('undo', '{}', 'why', 'ada', 1)",
+        "SELECT before, after FROM operation_item",
+        "SELECT * FROM sluice_carry_out(1, 0, 9, true)",
+        "SELECT sluice_end_operation(1)",
+        "SELECT sluice_cancel_operation(1, 'ada')",
         "INSERT INTO operation (verb, filter, reason, person, handler) VALUES ('replay', '{}', 'why', 'ada', 'a.b')",
         "INSERT INTO webhook_rehearsal (verb, handler, items, found, person) VALUES ('replay', 'a.b', '{}', 0, 'ada')",
         "SELECT answer FROM webhook_rehearsal",
         "SELECT types FROM webhook_handler",
-        "INSERT INTO operation_item (operation_id, position, item_id) SELECT id, 3, 'evt_3' FROM operation",
-        "UPDATE operation SET cancelled_at = now(), cancelled_by = 'ada'",
-        "UPDATE operation_item SET done_at = now(), result = 'held', before = '{}' WHERE done_at IS NULL",
         "SELECT id, name, payment_status FROM events",
         "SELECT * FROM payment",
         "SELECT problem FROM thin_fetch",
         "SELECT complete_until FROM reconcile_account",
+        "INSERT INTO body_look (stripe_event_id, person) VALUES ('evt_1', 'ada')",
+        "SELECT person, login FROM body_look",
+    ],
+    "sluice_maintainer": [
+        "SELECT sluice_prepare_bodies(2)",
+        "SELECT partitions_until FROM body_storage",
     ],
     "sluice_migrator": [
         "SELECT body FROM webhook_logs",
@@ -134,9 +141,15 @@ FORBIDDEN = {
         "INSERT INTO sluice_addition (kind) VALUES ('table')",
         "UPDATE webhook_logs SET dead_at = NULL",
         "UPDATE webhook_logs SET revivals = 0",
+        "UPDATE webhook_logs SET body_id = 1",
+        "SELECT body FROM webhook_body",
+        "UPDATE body_storage SET partitions_from = now()",
+        "SELECT sluice_prepare_bodies(2)",
     ],
     "sluice_processor": [
         "INSERT INTO webhook_logs (stripe_event_id, webhook_type) VALUES ('evt_3', 'a.b')",
+        "INSERT INTO webhook_body (id, body) VALUES (1, 'y')",
+        "DELETE FROM webhook_body",
         "UPDATE webhook_logs SET body = 'y'",
         "UPDATE webhook_logs SET stripe_event_id = 'y'",
         "SELECT webhook_secret FROM events",
@@ -186,6 +199,7 @@ FORBIDDEN = {
     "sluice_reconciler": [
         "INSERT INTO webhook_logs (stripe_event_id, webhook_type, verified_by) VALUES ('evt_3', 'a.b', 'platform')",
         "INSERT INTO webhook_logs (stripe_event_id, webhook_type) VALUES ('evt_3', 'a.b')",
+        "DELETE FROM webhook_body",
         "UPDATE webhook_logs SET body = 'y'",
         "UPDATE webhook_logs SET processed = true",
         "DELETE FROM webhook_logs",
@@ -202,8 +216,27 @@ FORBIDDEN = {
     ],
     "sluice_operator": [
         "INSERT INTO webhook_logs (stripe_event_id, webhook_type) VALUES ('evt_3', 'a.b')",
+        "INSERT INTO webhook_body (id, body) VALUES (1, 'y')",
+        "DELETE FROM webhook_body",
         "UPDATE webhook_logs SET body = 'y'",
         "UPDATE webhook_logs SET last_error = NULL",
+        "UPDATE webhook_logs SET processed = true",
+        "UPDATE webhook_logs SET outcome = 'written_off', dead_at = NULL",
+        "UPDATE webhook_logs SET next_attempt_at = now()",
+        "SELECT FROM webhook_logs FOR UPDATE",
+        "UPDATE error_logs SET resolved = true, resolved_at = now()",
+        "SELECT FROM error_logs FOR SHARE",
+        "INSERT INTO error_logs (severity, message) VALUES ('info', 'Written off by eve: why')",
+        *(f"SELECT sluice_{verb}_webhooks('{{evt_1}}')" for verb in ("retry", "replay", "replay_ended", "write_off")),
+        "SELECT sluice_reopen_webhooks('{evt_1}', '{failed}')",
+        "SELECT sluice_mark_errors('{1}', true)",
+        "SELECT sluice_hold_items(false, '{evt_1}')",
+        "SELECT sluice_tell_items(false, '{evt_1}')",
+        "INSERT INTO operation_item (operation_id, position, item_id) SELECT id, 3, 'evt_3' FROM operation",
+        "INSERT INTO operation_item (operation_id, position, item_id, result) VALUES (1, 3, 'evt_3', 'changed')",
+        "UPDATE operation SET cancelled_at = now(), cancelled_by = 'ada'",
+        "UPDATE operation SET ended_at = now()",
+        "UPDATE operation_item SET done_at = now(), result = 'held' WHERE done_at IS NULL",
         "DELETE FROM webhook_logs",
         "SELECT webhook_secret FROM events",
         "UPDATE events SET payment_status = 'paid'",
@@ -215,6 +248,10 @@ FORBIDDEN = {
         "DELETE FROM error_logs",
         "INSERT INTO operation (verb, filter, reason, person, login) VALUES ('replay', '{}', 'why', 'ada', 'eve')",
         "INSERT INTO operation (verb, filter, reason, person, started_at) VALUES ('replay', '{}', 'why', 'ada', now())",
+        "INSERT INTO body_look (stripe_event_id, person, login) VALUES ('evt_1', 'ada', 'eve')",
+        "INSERT INTO body_look (stripe_event_id, person, looked_at) VALUES ('evt_1', 'ada', now())",
+        "UPDATE body_look SET person = 'eve'",
+        "DELETE FROM body_look",
         "UPDATE operation SET reason = 'another'",
         "UPDATE operation SET login = 'eve', person = 'eve'",
         "DELETE FROM operation",
@@ -231,6 +268,9 @@ FORBIDDEN = {
         "CREATE TABLE mine (id int)",
     ],
     "sluice_migrator": [
+        "SELECT * FROM sluice_carry_out(1, 0, 9, true)",
+        "UPDATE body_look SET person = 'eve'",
+        "DELETE FROM body_look",
         "UPDATE operation SET reason = 'another'",
         "DELETE FROM operation_item",
         "DELETE FROM operation",
@@ -281,7 +321,8 @@ async def with_rows(empty_database_url: str, db: Connection) -> None:
         " VALUES (1, 1, 'evt_1', now(), 'changed'), (1, 2, 'evt_2', NULL, NULL);"
         "INSERT INTO operation_start (operation_id, position) VALUES (1, 1);"
         "INSERT INTO webhook_handler (name, types, organiser_types, acts_outside) VALUES ('a.b', '{}', '{}', false);"
-        "INSERT INTO webhook_rehearsal (verb, items, found, person) VALUES ('replay', '{}', 0, 'ada')"
+        "INSERT INTO webhook_rehearsal (verb, items, found, person) VALUES ('replay', '{}', 0, 'ada');"
+        "INSERT INTO body_look (stripe_event_id, person) VALUES ('evt_1', 'ada')"
     )
 
 
@@ -384,10 +425,10 @@ async def test_the_public_sees_nothing_of_sluices(supabase_url: str) -> None:
     tables = [
         row["relname"]
         for row in await db.fetch(
-            "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+            "SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') AND relnamespace = 'public'::regnamespace"
         )
     ]
-    assert len(tables) == 25
+    assert len(tables) == 28
     for role in ("anon", "authenticated"):
         for statement in [
             *(f"SELECT FROM {table}" for table in tables),
@@ -401,7 +442,8 @@ async def test_the_public_sees_nothing_of_sluices(supabase_url: str) -> None:
                 with pytest.raises(asyncpg.InsufficientPrivilegeError):
                     await db.execute(statement)
     assert await db.fetchval(
-        "SELECT bool_and(relrowsecurity) FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+        "SELECT bool_and(relrowsecurity) FROM pg_class"
+        " WHERE relkind IN ('r', 'p') AND relnamespace = 'public'::regnamespace"
     )
     assert await db.fetch("SELECT FROM sluice_schema_findings()") == []
     await db.execute("GRANT SELECT ON webhook_logs TO anon")
@@ -455,7 +497,8 @@ async def test_row_security_of_events_counts(supabase_url: str, policy: str, is_
 async def test_a_user_who_may_not_make_roles_is_told_what_to_run(empty_database_url: str, db: Connection) -> None:
     """The tables come, the warning names the roles, and a later run gives them their rights."""
     await db.execute("CREATE ROLE owner_only NOSUPERUSER; GRANT CREATE ON SCHEMA public TO owner_only")
-    text = (FOUNDATION.read_text() + FUNCTIONS.read_text()).replace(
+    bodies = (CORE_FOLDER / "sprint3_webhook_bodies.sql").read_text()
+    text = (FOUNDATION.read_text() + bodies + FUNCTIONS.read_text()).replace(
         "sluice_", "slu1ce_"
     )  # roles of these names exist nowhere
     told: list[str] = []

@@ -11,7 +11,7 @@ import pytest
 from sluice.postgres.migration_files import CORE_FOLDER
 
 ROOT = Path(__file__).parents[2]
-OUR_NAMES = {"sluice", "ingest", "processor", "healthd", "reconciler"}
+OUR_NAMES = {"sluice", "ingest", "processor", "healthd", "reconciler", "console"}
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +29,14 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> frozenset[str]:
 def test_the_wheel_installs_no_name_beside_ours(wheel: frozenset[str]) -> None:
     """Nothing that another package may bring: no `migrations`, no `tests`."""
     assert {name.split("/")[0] for name in wheel if ".dist-info/" not in name} == OUR_NAMES
+
+
+def test_the_wheel_brings_the_pages_of_the_console(wheel: frozenset[str]) -> None:
+    """Templates, style and script."""
+    kinds = {".html", ".css", ".js", ".svg"}
+    wanted = {str(path.relative_to(ROOT)) for path in (ROOT / "console").rglob("*") if path.suffix in kinds}
+    assert wanted
+    assert wanted <= wheel
 
 
 def test_the_wheel_brings_every_sql_file(wheel: frozenset[str]) -> None:

@@ -107,6 +107,79 @@ async def test_a_write_off_resolves_the_errors_of_its_webhooks_alone(database: D
         assert await connection.fetchval("SELECT count(*) FROM webhook_death") == 1
 
 
+async def _undo(connection: Connection, operation_id: int) -> book.Operation:
+    """Undo an operation, and read how that ended."""
+    undone = await book.read(connection, operation_id)
+    assert undone is not None
+    number = await book.start_undo(connection, undone, Decision("eve", "the wrong ones"))
+    await Runner(connection, number, _ignore).run()
+    operation = await book.read(connection, number)
+    assert operation is not None
+    return operation
+
+
+@pytest.mark.parametrize("state", [State.DEAD, State.UNSUPPORTED])
+async def test_a_write_off_is_undone_with_the_errors_that_it_resolved(state: State, database: Database) -> None:
+    """The webhook is dead as it was; what a person had resolved before stays resolved; no second death is counted."""
+    row = "SELECT to_jsonb(w)::text FROM webhook_logs AS w"
+    unresolved = "SELECT id::text FROM error_logs WHERE NOT resolved"
+    async with database.acquire() as connection:
+        await put_in(connection, "evt_1", state, last_error="'it failed'")
+        error = await put_error(connection, "evt_1")
+        await put_error(connection, "evt_1", resolved=True)
+        before = await connection.fetchval(row)
+        operation_id = await _carry_out(connection, Verb.WRITE_OFF)
+        operation = await _undo(connection, operation_id)
+        undone = await book.read(connection, operation_id)
+        assert await connection.fetchval(row) == before
+        assert [one["id"] for one in await connection.fetch(unresolved)] == [error]
+        assert await connection.fetchval("SELECT count(*) FROM webhook_death") == 0
+    assert (operation.undoes, operation.person, operation.changed) == (operation_id, "eve", 1)
+    assert undone is not None
+    assert undone.undone_by == [operation.id]
+
+
+async def test_a_resolve_is_undone(database: Database) -> None:
+    """The errors wait for a person again; another's stay resolved."""
+    async with database.acquire() as connection:
+        error = await put_error(connection, None)
+        await put_error(connection, None, resolved=True)
+        operation = await _undo(connection, await _carry_out(connection, Verb.RESOLVE, Filter(error="failed")))
+        unresolved = await connection.fetch("SELECT id::text FROM error_logs WHERE NOT resolved")
+    assert ([row["id"] for row in unresolved], operation.changed) == ([error], 1)
+
+
+async def test_what_was_changed_since_is_not_undone(database: Database) -> None:
+    """Somebody replayed it, it died once more, and another wrote it off: that decision stands."""
+    async with database.acquire() as connection:
+        await put_in(connection, "evt_1", State.DEAD)
+        first = await _carry_out(connection, Verb.WRITE_OFF)
+        await _carry_out(connection, Verb.REPLAY, Filter(types=["*"], states=[State.WRITTEN_OFF]))
+        assert (await _undo(connection, first)).changed == 0
+        assert await states_of(connection) == {"evt_1": State.QUEUED}
+        await connection.execute("UPDATE webhook_logs SET dead_at = now()")
+        await _carry_out(connection, Verb.WRITE_OFF)
+        operation = await _undo(connection, first)
+        [item] = await book.items_of(connection, operation.id, at_most=9)
+        assert await states_of(connection) == {"evt_1": State.WRITTEN_OFF}
+    assert (item.result, operation.progress) == ("unfit", Progress.DONE)
+
+
+@pytest.mark.parametrize("verb", [Verb.RETRY, Verb.REPLAY])
+async def test_what_took_its_course_cannot_be_undone(verb: Verb, database: Database) -> None:
+    """Nor an undo itself, nor what may still go on; the refusal says what to do instead."""
+    async with database.acquire() as connection:
+        await put_in(connection, "evt_1", State.FAILED if verb is Verb.RETRY else State.DEAD)
+        with pytest.raises(book.NotUndoable, match="cannot be undone"):
+            await _undo(connection, await _carry_out(connection, verb))
+        await put_in(connection, "evt_2", State.DEAD)
+        with pytest.raises(book.NotUndoable, match="sluice operations cancel"):
+            await _undo(connection, await book.start(connection, Verb.WRITE_OFF, EVERYTHING, DECISION))
+        undo = await _undo(connection, await _carry_out(connection, Verb.WRITE_OFF))
+        with pytest.raises(book.NotUndoable, match="write off"):
+            await _undo(connection, undo.id)
+
+
 async def test_errors_are_resolved_with_a_note(database: Database) -> None:
     """The reason is the note, and each error is an item."""
     async with database.acquire() as connection:

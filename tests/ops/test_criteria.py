@@ -8,7 +8,8 @@ import orjson
 import pytest
 import pytest_asyncio
 
-from sluice.inbox.operations import Decision, replay, write_off
+from sluice.inbox.operations import Decision
+from tests.inbox.rows import operate
 from tests.ops.cli import cli
 from tests.ops.rows import Connection, connected, insert, insert_webhook
 
@@ -22,6 +23,16 @@ RECORD = """
 """
 Operation: TypeAlias = Callable[[Connection, list[str], Decision], Awaitable[object]]
 BY_ADA = Decision("ada", "the handler is mended")
+
+
+async def replay(db: Connection, ids: list[str], decision: Decision) -> object:
+    """Run the handlers again, as ``sluice replay`` does."""
+    return await operate(db, "replay", ids, decision)
+
+
+async def write_off(db: Connection, ids: list[str], decision: Decision) -> object:
+    """Let it rest, as ``sluice write-off`` does."""
+    return await operate(db, "write-off", ids, decision)
 
 
 async def apply(db: Connection, ids: list[str], _: Decision) -> object:

@@ -181,13 +181,31 @@ async def test_operations_tell_the_story(db: Connection, operator_url: str) -> N
 
 async def test_an_operation_is_over_when_it_is_cancelled(db: Connection, operator_url: str) -> None:
     """It is not resumed, nor cancelled twice."""
-    await db.execute("INSERT INTO operation (verb, filter, reason, person) VALUES ('replay', '{}', 'why', 'ada')")
-    await db.execute("INSERT INTO operation_item (operation_id, position, item_id) VALUES (1, 1, 'evt_1')")
+    await db.execute(
+        "INSERT INTO operation (verb, filter, reason, person) VALUES ('replay', '{}', 'why', 'ada');"
+        "INSERT INTO operation_item (operation_id, position, item_id) VALUES (1, 1, 'evt_1')"
+    )
     await _dead(db, "evt_1")
     assert (await cli("operations", "cancel", "1", DATABASE_URL=operator_url)).exit_code == 0
     assert (await cli("operations", "cancel", "1", DATABASE_URL=operator_url)).exit_code == 1
     assert (await cli("operations", "resume", "1", DATABASE_URL=operator_url)).exit_code == 1
     assert await _states(db) == {"evt_1": True}
+
+
+async def test_a_write_off_is_undone(db: Connection, operator_url: str) -> None:
+    """By an operation that names the other; a replay is not."""
+    await _dead(db, "evt_1")
+    await cli("write-off", "evt_1", *WHY, DATABASE_URL=operator_url)
+    result = await cli("operations", "undo", "1", "--reason", "the wrong one", DATABASE_URL=operator_url)
+    assert (result.exit_code, result.stdout) == (0, "Operation 2 (undo) is done: 1 of 1 changed.\n")
+    assert await _states(db) == {"evt_1": True}
+    assert await db.fetchval("SELECT NOT processed AND outcome = 'failed' FROM webhook_logs")
+    shown = await cli("operations", "show", "2", DATABASE_URL=operator_url)
+    assert "set       what operation 1 changed" in shown.stdout
+    assert "undone    by operation 2" in (await cli("operations", "show", "1", DATABASE_URL=operator_url)).stdout
+    await cli("replay", "evt_1", *WHY, DATABASE_URL=operator_url)
+    refused = await cli("operations", "undo", "3", *WHY, DATABASE_URL=operator_url)
+    assert (refused.exit_code, "cannot be undone" in refused.stderr) == (1, True)
 
 
 async def test_a_killed_operation_is_resumed(db: Connection, operator_url: str) -> None:

@@ -71,7 +71,7 @@ class Traffic:
         async with aiohttp.ClientSession(connector=connector) as session:
             copies = [body for body in bodies for _ in range(times)]
             random.shuffle(copies)
-            return await asyncio.gather(*(self._post(session, body) for body in copies))
+            return await asyncio.gather(*(self.post(session, body) for body in copies))
 
     async def acknowledged_more(self, count: int, *, within_seconds: float) -> None:
         """Wait until so many more webhooks are acknowledged."""
@@ -102,10 +102,11 @@ class Traffic:
             await asyncio.sleep(1 / per_second)  # the pace of the traffic
 
     async def _send_until_acknowledged(self, session: aiohttp.ClientSession, body: bytes) -> None:
-        while await self._post(session, body) != 200:
+        while await self.post(session, body) != 200:
             await asyncio.sleep(_RETRY_SECONDS)  # as Stripe waits before it tries again
 
-    async def _post(self, session: aiohttp.ClientSession, body: bytes) -> int:
+    async def post(self, session: aiohttp.ClientSession, body: bytes) -> int:
+        """Send one webhook once; the HTTP status, 0 for no answer."""
         headers = {
             "Content-Type": "application/json; charset=utf-8",
             "Stripe-Signature": sign(body, [self.secret], timestamp=int(time.time())),

@@ -9,26 +9,42 @@ DECLARE
     callers jsonb := $${
         "sluice_add_facts": ["sluice_processor"],
         "sluice_bigint_key": ["sluice_ingest", "sluice_processor", "sluice_operator", "sluice_migrator"],
+        "sluice_bodies": ["sluice_ingest", "sluice_processor", "sluice_reconciler", "sluice_operator", "sluice_migrator"],
+        "sluice_body": ["sluice_ingest", "sluice_processor", "sluice_reconciler", "sluice_operator", "sluice_migrator"],
         "sluice_body_json": ["sluice_processor", "sluice_operator", "sluice_migrator"],
+        "sluice_cancel_operation": ["sluice_operator"],
+        "sluice_carry_out": ["sluice_operator"],
         "sluice_claim_batch": ["sluice_processor"],
         "sluice_connected_accounts": ["sluice_reconciler", "sluice_migrator"],
         "sluice_count_due": ["sluice_healthd", "sluice_migrator"],
+        "sluice_end_operation": ["sluice_operator"],
         "sluice_event_key": ["sluice_ingest", "sluice_processor", "sluice_operator", "sluice_migrator"],
         "sluice_fill_webhooks": ["sluice_ingest"],
+        "sluice_hold_items": [],
         "sluice_integer_key": ["sluice_ingest", "sluice_processor", "sluice_operator", "sluice_migrator"],
+        "sluice_keep_items": [],
         "sluice_keep_operation": [],
         "sluice_lease_webhooks": ["sluice_processor"],
+        "sluice_mark_errors": [],
         "sluice_note_death": [],
         "sluice_payment_scopes": ["sluice_processor", "sluice_operator", "sluice_migrator"],
         "sluice_postpone_webhook": ["sluice_processor"],
+        "sluice_prepare_bodies": ["sluice_maintainer", "sluice_migrator"],
+        "sluice_record_webhooks": ["sluice_ingest", "sluice_reconciler", "sluice_migrator"],
+        "sluice_reopen_webhooks": [],
+        "sluice_replay_ended_webhooks": ["sluice_processor"],
+        "sluice_replay_webhooks": ["sluice_processor"],
+        "sluice_retry_webhooks": ["sluice_processor"],
         "sluice_revive_webhook": ["sluice_ingest"],
         "sluice_schema_findings": ["sluice_healthd", "sluice_migrator"],
         "sluice_settle_batch": ["sluice_processor"],
         "sluice_settle_thin": ["sluice_reconciler", "sluice_migrator"],
         "sluice_shown_scopes": ["sluice_processor", "sluice_operator", "sluice_migrator"],
         "sluice_store_payments": ["sluice_processor"],
+        "sluice_tell_items": [],
         "sluice_text_key": ["sluice_ingest", "sluice_processor", "sluice_operator", "sluice_migrator"],
-        "sluice_uuid_key": ["sluice_ingest", "sluice_processor", "sluice_operator", "sluice_migrator"]
+        "sluice_uuid_key": ["sluice_ingest", "sluice_processor", "sluice_operator", "sluice_migrator"],
+        "sluice_write_off_webhooks": []
     }$$;
     retired text[] := ARRAY['sluice_append_facts', 'sluice_claim_webhooks', 'sluice_settle_webhooks',
                             'sluice_show_payments'];
@@ -76,7 +92,7 @@ BEGIN
             WHEN (NEW.dead_at IS NOT NULL AND NEW.dead_at IS DISTINCT FROM OLD.dead_at)
             EXECUTE FUNCTION sluice_note_death();
     END IF;
-    FOR item IN SELECT t AS name FROM unnest(ARRAY['operation', 'operation_item']) AS t
+    FOR item IN SELECT t AS name FROM unnest(ARRAY['operation', 'operation_item', 'body_look']) AS t
                 WHERE to_regclass(t) IS NOT NULL
                   AND NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = to_regclass(t) AND tgname = 'sluice_kept')
     LOOP
@@ -85,6 +101,11 @@ BEGIN
         EXECUTE format('CREATE TRIGGER sluice_kept_whole BEFORE TRUNCATE ON %I FOR EACH STATEMENT '
                        'EXECUTE FUNCTION sluice_keep_operation()', item.name);
     END LOOP;
+    IF to_regclass('operation_item') IS NOT NULL
+       AND NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = to_regclass('operation_item') AND tgname = 'sluice_chosen') THEN
+        CREATE TRIGGER sluice_chosen AFTER INSERT ON operation_item REFERENCING NEW TABLE AS added FOR EACH STATEMENT
+            EXECUTE FUNCTION sluice_keep_items();
+    END IF;
 
     FOR item IN SELECT * FROM sluice_schema_findings() LOOP
         RAISE WARNING E'%: %\n%', item.name, item.finding, item.cure;

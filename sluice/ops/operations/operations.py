@@ -5,8 +5,9 @@ from collections.abc import Sequence
 
 import click
 
+from sluice.inbox.operations import Decision
 from sluice.operations import book
-from sluice.operations.book import Item, Operation, Progress
+from sluice.operations.book import Item, NotUndoable, Operation, Progress
 from sluice.ops.connection import connected
 from sluice.ops.environment import detect_environment
 from sluice.ops.operations.options import decision_of
@@ -16,12 +17,13 @@ from sluice.ops.output import print_json
 from sluice.runtime.printable import printable_lines
 
 _ID = click.argument("operation_id", metavar="NUMBER", type=click.IntRange(1))
+_BY = click.option("--by", "person", envvar="SLUICE_BY", help="Who you are; default: the user of this machine.")
 _JSON = click.option("--json", "as_json", is_flag=True, help="For machines.")
 
 
 @click.group(name="operations")
 def operations() -> None:
-    """See what operators did and do; stop it, or go on with it."""
+    """See what operators did and do; stop it, go on with it, or undo it."""
 
 
 @operations.command(name="list")
@@ -54,7 +56,7 @@ def show(*, operation_id: int, at_most: int, as_json: bool) -> None:
 
 @operations.command(name="cancel")
 @_ID
-@click.option("--by", "person", envvar="SLUICE_BY", help="Who you are; default: the user of this machine.")
+@_BY
 def cancel(*, operation_id: int, person: str | None) -> None:
     """Stop an operation for good, after the batch that is under way. What is done stays done."""
     by = decision_of(person, "cancelled").actor
@@ -71,6 +73,26 @@ def resume(*, operation_id: int) -> None:
     operation = asyncio.run(_resume(detect_environment().database_url(), operation_id))
     click.echo(printable_lines(summary(operation)))
     if operation.progress is not Progress.DONE:
+        raise click.exceptions.Exit(1)
+
+
+@operations.command(name="undo")
+@_ID
+@click.option("--rate", type=click.IntRange(1, 100_000), help="So many a second at most.")
+@click.option("--reason", required=True, help="Why; kept with your name.")
+@_BY
+def undo(*, operation_id: int, rate: int | None, reason: str, person: str | None) -> None:
+    """
+    Undo a write-off, or a resolve, by an operation of its own.
+
+    What a write-off let rest is dead again, and its errors are unresolved; what a resolve closed is unresolved. A row
+    that another operation changed since is left as it is. Retry and replay cannot be undone: what they began takes its
+    course. Exit code 1 when a row was left.
+    """
+    decision = decision_of(person, reason)
+    operation = asyncio.run(_undo(detect_environment().database_url(), operation_id, decision, rate))
+    click.echo(printable_lines(summary(operation)))
+    if operation.changed != operation.items:
         raise click.exceptions.Exit(1)
 
 
@@ -95,3 +117,13 @@ async def _cancel(url: str, operation_id: int, person: str) -> tuple[Operation, 
 async def _resume(url: str, operation_id: int) -> Operation:
     async with connected(url) as connection:
         return await carry_out(connection, operation_id)
+
+
+async def _undo(url: str, operation_id: int, decision: Decision, rate: int | None) -> Operation:
+    async with connected(url) as connection:
+        undone = await known(connection, operation_id)
+        try:
+            number = await book.start_undo(connection, undone, decision, rate=rate)
+        except NotUndoable as error:
+            raise click.ClickException(str(error)) from error
+        return await carry_out(connection, number)

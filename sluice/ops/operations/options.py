@@ -2,6 +2,7 @@
 
 import getpass
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -10,9 +11,12 @@ import click
 from sluice.inbox.operations import Decision
 from sluice.inbox.states import State
 from sluice.operations.filters import Filter
+from sluice.operations.webhooks import count_webhooks
+from sluice.ops.connection import Connection
 from sluice.ops.durations import Span
 
 F = TypeVar("F", bound=Callable[..., Any])
+_MANY_BODIES = 10_000
 _STATES = [str(state) for state in State]
 
 
@@ -71,6 +75,15 @@ def filter_of(options: Mapping[str, Any]) -> Filter:
         raise click.UsageError("An empty text, or one with a NUL, finds nothing.")
     states = [State[name.upper()] for name in options["states"]]
     return Filter(**{**options, "states": states})
+
+
+async def say_what_is_read(connection: Connection, chosen: Filter) -> None:
+    """Say on stderr how many bodies are read for a customer, where they are many."""
+    if chosen.customer is None:
+        return
+    count = await count_webhooks(connection, replace(chosen, customer=None))
+    if count > _MANY_BODIES:
+        click.echo(f"Reading {count:,} bodies for --customer; --since and --type make them fewer.", err=True)
 
 
 def decision_of(person: str | None, reason: str) -> Decision:

@@ -16,19 +16,20 @@ def summary(operation: Operation) -> str:
 
 def story(operation: Operation, items: Sequence[Item]) -> str:
     """All that is on record of an operation, with its first items."""
-    asked = "; ".join(f"{name} {_words(value)}" for name, value in operation.filter.items()) or "everything"
+    asked = "; ".join(f"{name} {_words(value)}" for name, value in operation.filter.items())
     cancelled = operation.cancelled_at
     lines = [
         summary(operation),
         f"  by        {operation.person} (login {operation.login})",
         f"  reason    {operation.reason}",
-        f"  set       {asked}",
+        f"  set       {asked or _unasked(operation)}",
         f"  started   {operation.started_at:%Y-%m-%d %H:%M:%S}"
         + (f", at most {operation.rate:,} a second" if operation.rate else ""),
     ]
     lines += [f"  newest    {operation.latest_at:%Y-%m-%d %H:%M:%S}"] if operation.latest_at else []
     lines += [f"  ended     {operation.ended_at:%Y-%m-%d %H:%M:%S}"] if operation.ended_at else []
     lines += [f"  cancelled {cancelled:%Y-%m-%d %H:%M:%S} by {operation.cancelled_by}"] if cancelled else []
+    lines += [f"  undone    by operation {number}" for number in operation.undone_by]
     return "\n".join([*lines, *(_item(item) for item in items)])
 
 
@@ -47,6 +48,10 @@ def _item(item: Item) -> str:
 
 def _state(told: Mapping[str, object] | None) -> str:
     return "" if told is None else str(told.get("state", ""))
+
+
+def _unasked(operation: Operation) -> str:
+    return "everything" if operation.undoes is None else f"what operation {operation.undoes} changed"
 
 
 def _words(value: object) -> str:

@@ -1,20 +1,20 @@
 """``sluice ls`` and ``sluice show``: webhooks as they stand."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from shutil import get_terminal_size
 from textwrap import fill
-from typing import Any
+from typing import Any, Protocol
 
 import click
 
 from sluice.inbox.states import State
 from sluice.operations.filters import Filter
-from sluice.operations.webhooks import Listed, WebhookStory, newest_webhooks, read_webhook
-from sluice.ops.connection import connected
+from sluice.operations.webhooks import Listed, WebhookStory, newest_errors, newest_webhooks, read_webhook
+from sluice.ops.connection import Connection, connected
 from sluice.ops.environment import detect_environment
-from sluice.ops.operations.options import filter_of, filtering
+from sluice.ops.operations.options import filter_of, filtering, say_what_is_read
 from sluice.ops.output import print_json
 from sluice.runtime.printable import printable
 
@@ -24,23 +24,27 @@ _ID_COLUMNS = 32
 
 @click.command(name="ls")
 @filtering
+@click.option("--errors", "of_errors", is_flag=True, help="List unresolved errors instead, those that resolve finds.")
 @click.option("--at-most", default=30, show_default=True, type=click.IntRange(1, 100_000), help="Webhooks to show.")
 @_JSON
-def list_(*, at_most: int, as_json: bool, **options: Any) -> None:
+def list_(*, of_errors: bool, at_most: int, as_json: bool, **options: Any) -> None:
     """
     List webhooks, the newest first: received, state, attempts, type, and the error.
 
     The options say which; without any all are meant. Times are UTC. Lines are cut to the terminal; --json has them
-    whole, and `sluice show ID` tells all of one.
+    whole, and `sluice show ID` tells all of one. With --errors, rows of error_logs by the same options: those of
+    webhooks that the options find, by their own text with --error, by their own id.
     """
-    found = asyncio.run(_list(detect_environment().database_url(), filter_of(options), at_most + 1))
+    read = newest_errors if of_errors else newest_webhooks
+    found = asyncio.run(_list(detect_environment().database_url(), read, filter_of(options), at_most + 1))
     shown, has_more = found[:at_most], len(found) > at_most
     if as_json:
-        print_json({"webhooks": shown, "has_more": has_more})
+        listed = [_as_error(one) for one in shown] if of_errors else shown
+        print_json({"errors" if of_errors else "webhooks": listed, "has_more": has_more})
         return
     id_width = min(max((len(one.item_id) for one in shown), default=0), _ID_COLUMNS)
     for one in shown:
-        click.echo(_cut(_line(one, id_width)))
+        click.echo(cut(_error_line(one, id_width) if of_errors else line_of(one, id_width)))
     if has_more:
         click.echo(f"There are more: --at-most {2 * at_most}, or narrow it down.", err=True)
 
@@ -65,9 +69,16 @@ def show(*, event_id: str, as_json: bool) -> None:
         click.echo("\n".join(map(_wrapped, _lines(story))))
 
 
-async def _list(url: str, chosen: Filter, at_most: int) -> Sequence[Listed]:
+class _Reader(Protocol):
+    """Reads the newest rows of a filter."""
+
+    async def __call__(self, session: Connection, chosen: Filter, *, at_most: int) -> Sequence[Listed]: ...
+
+
+async def _list(url: str, read: _Reader, chosen: Filter, at_most: int) -> Sequence[Listed]:
     async with connected(url) as connection:
-        return await newest_webhooks(connection, chosen, at_most=at_most)
+        await say_what_is_read(connection, chosen)
+        return await read(connection, chosen, at_most=at_most)
 
 
 async def _read(url: str, event_id: str) -> WebhookStory | None:
@@ -75,13 +86,30 @@ async def _read(url: str, event_id: str) -> WebhookStory | None:
         return await read_webhook(connection, event_id)
 
 
-def _line(one: Listed, id_width: int) -> str:
-    """One webhook, and the error that it died or waits with below it."""
+def line_of(one: Listed, id_width: int) -> str:
+    """Give one webhook, and the error that it died or waits with below it."""
     line = f"{one.item_id:<{id_width}}  {one.created_at:%m-%d %H:%M}  {one.state:<11}  {one.attempts:>2}  {one.kind}"
     return line if one.error is None or one.state == "processed" else f"{line}\n    {printable(one.error)}"
 
 
-def _cut(text: str) -> str:
+def _error_line(one: Listed, id_width: int) -> str:
+    """Give one error with its severity, the service that met it and its webhook, and its text below."""
+    line = f"{one.item_id:<{id_width}}  {one.created_at:%m-%d %H:%M}  {one.outcome:<8}  {one.kind or '-':<10}"
+    return f"{line}  {one.object_id or ''}".rstrip() + f"\n    {printable(one.error or '')}"
+
+
+def _as_error(one: Listed) -> Mapping[str, object]:
+    return {
+        "id": one.item_id,
+        "created_at": one.created_at,
+        "severity": one.outcome,
+        "service": one.kind,
+        "stripe_event_id": one.object_id,
+        "message": one.error,
+    }
+
+
+def cut(text: str) -> str:
     """Make each line fit the terminal."""
     width = get_terminal_size().columns
     lines = (printable(line) for line in text.splitlines())

@@ -79,10 +79,7 @@ class Fetching:
     async def wait(self, *bodies: bytes) -> None:
         """Record thin events as ingest does, and let them wait as the processor does."""
         await deliver(self.database, *bodies)
-        ids = [str(orjson.loads(body)["id"]) for body in bodies]
-        async with self.database.acquire() as tx, tx.transaction():
-            claimed_in: str = await tx.fetchval("SELECT pg_current_xact_id()::text")
-            assert sorted(await claims.settle_fetching(tx, ids, claimed_in)) == sorted(ids)
+        await settle_fetching(self.database, [str(orjson.loads(body)["id"]) for body in bodies])
 
     async def run(self) -> None:
         """Try all that wait, whether their pause is over or not."""
@@ -91,7 +88,9 @@ class Fetching:
 
     async def row(self, event_id: str) -> Record:
         """One row of the log."""
-        (row,) = await self.database.fetch("SELECT * FROM webhook_logs WHERE stripe_event_id = $1", event_id)
+        (row,) = await self.database.fetch(
+            "SELECT *, sluice_body(body, body_id) AS whole_body FROM webhook_logs WHERE stripe_event_id = $1", event_id
+        )
         return row
 
     async def waiting(self) -> Sequence[Record]:
@@ -102,6 +101,13 @@ class Fetching:
         """Read of a row: processed, outcome, and whether it is dead."""
         row = await self.row(event_id)
         return row["processed"], row["outcome"], row["dead_at"] is not None
+
+
+async def settle_fetching(database: Database, ids: Sequence[str]) -> None:
+    """Let recorded thin events wait, as the processor does."""
+    async with database.acquire() as tx, tx.transaction():
+        claimed_in: str = await tx.fetchval("SELECT pg_current_xact_id()::text")
+        assert sorted(await claims.settle_fetching(tx, ids, claimed_in)) == sorted(ids)
 
 
 @asynccontextmanager
@@ -131,5 +137,5 @@ def event_of(row: Record) -> StripeEvent:
         api_version=row["api_version"],
         object_id=row["object_id"],
         tenant=row["tenant"],
-        body=bytes(row["body"]),
+        body=bytes(row["whole_body"]),
     )

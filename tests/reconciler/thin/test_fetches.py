@@ -10,11 +10,12 @@ import pytest_asyncio
 
 from sluice.contract.document import Json
 from sluice.contract.thin import GENERATION_FAILURE
-from sluice.inbox.operations import Decision, read_states, replay_ended
+from sluice.inbox.operations import read_states
 from sluice.inbox.states import State
 from sluice.postgres.pool import Database
 from sluice.simulator.stripe_api.faults import Fault, broken, too_many
 from sluice.simulator.stripe_api.offline_stripe import Key
+from tests.inbox.rows import operate
 from tests.reconciler.passing import deliver
 from tests.reconciler.thin.fetching import NOW, Fetching, event_of, fetching, intent, snapshot, thin
 from tests.stripe_world import TEST_KEY, offline_stripe
@@ -24,7 +25,6 @@ FETCHED = (True, "fetched", False)
 UNFETCHABLE = (True, "unfetchable", False)
 PLATFORM = (False, None)
 ACCOUNT = "acct_1Connected"
-DECISION = Decision("ada", "the key has the right now")
 
 
 @pytest_asyncio.fixture
@@ -44,7 +44,7 @@ async def test_a_thin_event_becomes_its_snapshot_twin(made: Fetching) -> None:
     await made.wait(thin())
     await made.run()
     row = await made.row("evt_1")
-    assert orjson.loads(row["body"]) == orjson.loads(snapshot())
+    assert orjson.loads(row["whole_body"]) == orjson.loads(snapshot())
     assert (row["verified_by"], row["webhook_type"]) == ("api", "payment_intent.succeeded")
     async with made.database.acquire() as connection:
         assert await read_states(connection, ["evt_1"]) == {"evt_1": State.QUEUED}
@@ -102,7 +102,7 @@ async def test_a_thin_event_without_a_twin_has_a_key_of_its_own(made: Fetching) 
     await made.wait(thin())
     await made.run()
     assert event_of(await made.row("evt_thin_1~fetched")).object == intent()
-    assert bytes((await made.row("evt_thin_1"))["body"]) == thin()
+    assert bytes((await made.row("evt_thin_1"))["whole_body"]) == thin()
 
 
 async def test_a_change_is_told_as_previous_attributes(made: Fetching) -> None:
@@ -111,7 +111,7 @@ async def test_a_change_is_told_as_previous_attributes(made: Fetching) -> None:
     changes = {"before": {"status": "processing"}, "after": {"status": "succeeded"}}
     await made.wait(thin(snapshot_event="evt_1", changes=changes))
     await made.run()
-    data = orjson.loads((await made.row("evt_1"))["body"])["data"]
+    data = orjson.loads((await made.row("evt_1"))["whole_body"])["data"]
     assert data["previous_attributes"] == {"status": "processing"}
 
 
@@ -247,7 +247,7 @@ async def test_an_operator_may_have_it_fetched_again(made: Fetching, database: D
     await made.wait(thin(snapshot_event="evt_1"))
     await made.run()
     async with database.acquire() as connection:
-        assert await replay_ended(connection, ["evt_thin_1"], DECISION) == {"evt_thin_1"}
+        assert await operate(connection, "replay", ["evt_thin_1"], states=[State.UNFETCHABLE]) == {"evt_thin_1"}
         assert await read_states(connection, ["evt_thin_1"]) == {"evt_thin_1": State.QUEUED}
 
 
@@ -279,7 +279,9 @@ async def test_the_object_of_an_event_that_stripe_failed_to_make_is_fetched(made
     made.world.put_object(intent(), PLATFORM)
     await made.wait(thin(type=GENERATION_FAILURE))
     await made.run()
-    (row,) = await made.database.fetch("SELECT * FROM webhook_logs WHERE webhook_type = 'payment_intent.fetched'")
+    (row,) = await made.database.fetch(
+        "SELECT stripe_event_id, verified_by FROM webhook_logs WHERE webhook_type = 'payment_intent.fetched'"
+    )
     assert row["verified_by"] == "api"
     assert row["stripe_event_id"].startswith("evt_fetched_pi_1~")
     assert await made.outcome() == FETCHED

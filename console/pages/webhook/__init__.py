@@ -1,0 +1,1 @@
+"""A webhook: everything on record about one of them."""

@@ -1,0 +1,1 @@
+"""Webhooks: a list by a filter, and the search."""

@@ -1,0 +1,9 @@
+-- Makes waiting rows due now. Locks nothing that sluice_carry_out has not locked.
+CREATE OR REPLACE FUNCTION sluice_retry_webhooks(ids text[]) RETURNS SETOF text
+    LANGUAGE sql VOLATILE AS $function$
+    UPDATE webhook_logs
+    SET next_attempt_at = least(next_attempt_at, now())
+    WHERE stripe_event_id = ANY (ids)
+      AND NOT processed AND dead_at IS NULL AND published_at IS NULL AND next_attempt_at IS NOT NULL
+    RETURNING stripe_event_id
+$function$;
