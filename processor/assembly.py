@@ -85,6 +85,7 @@ async def _serve(
         backfill = Backfill(database, project, service.errors, service.stop, settings.heal_seconds)
         _report_status(service, database, stream, consumer, secret_key=_secret_key(settings, registry))
         service.probes.add_status("apart", consumers.routing.status)
+        service.probes.add_status("pauses", consumers.resumption.known.status)
         limit_seconds = settings.ready_without_database_seconds
         async with (
             hold_readiness(service, consumer.database_gate.what_prevents_work, limit_seconds=limit_seconds),
@@ -96,6 +97,7 @@ async def _serve(
             group.create_task(
                 run_endless("operations", supervisor.run, within_seconds=_SUPERVISED_SECONDS), name="operations"
             )
+            group.create_task(run_endless("resume", consumers.resumption.run), name="resume")
             for name, apart in consumers.apart.items():
                 group.create_task(run_endless(name, apart.run), name=name)
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from sluice.operations.pauses import OpenPause, read_open
 from sluice.ops.admin import ServiceSeen, look_at
 from sluice.ops.connection import Connection
 from sluice.ops.environment import ADMIN_URLS, HEALTH_TARGETS, OPTIONAL_ADMIN_URLS, Environment
@@ -56,6 +57,10 @@ class Snapshot:
     """Those that are furthest behind; none where nothing reconciles."""
     thin_waiting: int = 0
     """Thin events that wait for their full event."""
+    pauses: Sequence[OpenPause] = ()
+    """Those in force, and those that let webhooks go yet."""
+    paused: int = 0
+    """Webhooks that wait for the end of a pause; no part of the backlog."""
 
 
 async def take(connection: Connection, environment: Environment) -> Snapshot:
@@ -65,6 +70,7 @@ async def take(connection: Connection, environment: Environment) -> Snapshot:
         rows = await connection.fetchrow(QUERIES["look"], MOST)
         server = await connection.fetchrow(QUERIES["count_connections"])
         accounts = [Reconciled(**dict(row)) for row in await connection.fetch(QUERIES["look_at_accounts"])]
+        pauses = await _pauses(connection)
         thin_waiting = await connection.fetchval(QUERIES["count_thin"])
         errors = {row["severity"]: row["rows"] for row in await connection.fetch(QUERIES["count_errors"])}
     if rows is None or server is None:
@@ -77,7 +83,14 @@ async def take(connection: Connection, environment: Environment) -> Snapshot:
         services=await look_at_services(environment),
         accounts=accounts,
         thin_waiting=thin_waiting,
+        pauses=pauses,
     )
+
+
+async def _pauses(connection: Connection) -> Sequence[OpenPause]:
+    """Read what is paused, where this role may know who decided on it."""
+    may_read = await connection.fetchval("SELECT has_table_privilege('operation', 'SELECT')")
+    return await read_open(connection, count_to=MOST) if may_read else ()
 
 
 async def look_at_services(environment: Environment) -> Sequence[ServiceSeen]:
