@@ -111,7 +111,8 @@ class HandlerRun:
 
     async def _end_or_begin_anew(self) -> None:
         """All have had their turn; those that waited for locks have another."""
-        if self._position == 0 or await self.database.fetch(QUERIES["end"], self.operation_id):
+        has_ended = bool(await self.database.fetch(QUERIES["end"], self.operation_id))
+        if has_ended or self._position == 0:
             raise Over
         self._position = 0
 
