@@ -1620,7 +1620,7 @@ DECLARE
         "sluice_resume_webhooks": ["sluice_processor"],
         "sluice_retry_webhooks": ["sluice_processor"],
         "sluice_revive_webhook": ["sluice_ingest"],
-        "sluice_schema_findings": ["sluice_healthd", "sluice_migrator"],
+        "sluice_schema_findings": ["sluice_healthd", "sluice_operator", "sluice_migrator"],
         "sluice_settle_batch": ["sluice_processor"],
         "sluice_settle_thin": ["sluice_reconciler", "sluice_migrator"],
         "sluice_shown_scopes": ["sluice_processor", "sluice_operator", "sluice_migrator"],

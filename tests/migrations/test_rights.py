@@ -26,11 +26,16 @@ SERVICES = {
         ERRORS,
     ],
     "sluice_healthd": [*sorted((ROOT / "healthd").rglob("*.sql")), ERRORS],
-    "sluice_reconciler": [*sorted((ROOT / "reconciler").rglob("*.sql")), ERRORS],
+    "sluice_reconciler": [  # who forgets accounts migrates, too
+        *(path for path in sorted((ROOT / "reconciler").rglob("*.sql")) if path.name != "command.sql"),
+        ERRORS,
+    ],
+    "sluice_migrator": [ROOT / "reconciler" / "command.sql"],
     "sluice_operator": [
         *sorted((ROOT / "sluice" / "operations").rglob("*.sql")),
         ROOT / "sluice" / "inbox" / "operations.sql",
         ROOT / "sluice" / "ops" / "status" / "status.sql",
+        ROOT / "sluice" / "ops" / "sessions.sql",
         *sorted((ROOT / "console").rglob("*.sql")),
     ],
 }
