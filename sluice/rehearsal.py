@@ -1,4 +1,4 @@
-"""Whether handlers run in a transaction that will be rolled back, to see what they would change."""
+"""The sign by which handlers know that their transaction will be rolled back, to see what it would change."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

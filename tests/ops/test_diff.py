@@ -48,7 +48,7 @@ def operator_url(role_url: Callable[[str], str]) -> str:
 
 @asynccontextmanager
 async def a_processor(url: str) -> AsyncIterator[None]:
-    """What a processor's process of operations does, in this one."""
+    """The work of a processor's process of operations, done in this one."""
     stop = asyncio.Event()
     async with Database.connect(url, application_name="test") as database:
         stage = Stage(database)

@@ -61,7 +61,7 @@ async def _go_on(run: HandlerRun) -> None:
 
 
 async def results(harness: Harness, number: int) -> Mapping[str, book.Item]:
-    """What became of each item."""
+    """Items by their id."""
     async with harness.database.acquire() as connection:
         items = await book.items_of(connection, number, at_most=999)
         assert not await connection.fetch("SELECT FROM operation_start")
@@ -143,7 +143,7 @@ async def test_two_processes_share_an_operation(harness: Harness) -> None:
 
 
 async def test_a_cancelled_operation_changes_nothing_more(harness: Harness) -> None:
-    """What is done stays done."""
+    """The items that are done stay done."""
     number, _ = await started(harness, 120)
     run = run_of(harness, number, harness.registry)
     assert await run.step() == 50

@@ -1,4 +1,4 @@
-"""What operators ask for is carried out by a process beside the processor, which survives whatever that does."""
+"""A process beside the processor carries out what operators ask for; the processor survives whatever that does."""
 
 import asyncio
 import os
