@@ -213,7 +213,7 @@ async def test_status_tells_what_is_paused(db: Connection, operator_url: str) ->
 async def test_a_pause_on_record_is_neither_undone_nor_carried_on(
     number: str, told: str, db: Connection, operator_url: str
 ) -> None:
-    """Who tries is told what to do instead; the story of each is shown in words."""
+    """An operator who tries is told what to do instead; the story of each is shown in words."""
     await cli("pause", "--all", *WHY, DATABASE_URL=operator_url)
     await cli("resume", "--all", "--reason", "mended", DATABASE_URL=operator_url)
     result = await cli("operations", "undo", number, "--reason", "why", DATABASE_URL=operator_url)
