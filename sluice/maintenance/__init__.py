@@ -1,0 +1,1 @@
+"""What ``sluice maintain`` does: partitions ahead, and retention."""
