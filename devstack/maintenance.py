@@ -1,4 +1,4 @@
-"""What a cluster's CronJob does there: ``sluice maintain``, when the stack starts and each hour."""
+"""Runs ``sluice maintain`` when the stack starts and each hour, as the CronJob of a cluster does."""
 
 import asyncio
 import time

@@ -16,6 +16,7 @@ from healthd.findings import (
 )
 from healthd.observations import (
     DatabaseSeen,
+    GrowthSeen,
     Observation,
     SchemaSeen,
     ServiceSeen,
@@ -85,6 +86,10 @@ class HealthState:
         """After a look at what the reconciler knows."""
         self.snapshot = replace(self.snapshot, stripe=observation)
         self._weigh("stripe", stripe_findings(observation, self.limits))
+
+    def put_growth(self, seen: GrowthSeen) -> None:
+        """After a look at how big the tables are."""
+        self.snapshot = replace(self.snapshot, growth=seen)
 
     def put_stream(self, observation: Observation[StreamSeen]) -> None:
         """After a look at JetStream."""

@@ -1,1 +1,1 @@
-"""What ``sluice maintain`` does: partitions ahead, and retention."""
+"""Makes partitions for bodies ahead, and takes webhooks, bodies and errors that are old: ``sluice maintain``."""

@@ -45,7 +45,7 @@ def command(
     """
     Make the days' partitions for bodies, and take what is older than it has to be kept.
 
-    Run it hourly, as a member of sluice_maintainer. It works in small steps that hold up nobody; killed, it goes on
+    Run it hourly, as a member of sluice_maintainer. It works in small steps that hold up no service; killed, it goes on
     the next time. Bodies of webhooks that are not processed or dead, and of disputed payments, are kept however old
     they are; what webhooks said of payments always stays. Exit code 1: partitions are ready for fewer than three days.
     """

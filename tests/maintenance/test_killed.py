@@ -1,4 +1,4 @@
-"""``sluice maintain`` killed in the middle: its steps are whole, nothing that is needed is gone, the next run goes on."""
+"""``sluice maintain`` killed in the middle: its steps are whole, nothing needed is gone, and the next run goes on."""
 
 import asyncio
 import sys

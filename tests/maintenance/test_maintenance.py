@@ -153,7 +153,7 @@ async def test_bodies_in_rows_age_out_too(database: Database, role_url: RoleUrl)
 
 
 async def test_old_webhooks_go_with_their_repeats_and_the_facts_stay(database: Database, role_url: RoleUrl) -> None:
-    """What is not processed, what was processed late, and what is disputed stays whole."""
+    """Unprocessed webhooks, those processed late and disputed ones stay whole."""
     await record(database, *[event(number) for number in range(1, 7)])
     await database.execute(DISPUTED)
     await database.execute(
