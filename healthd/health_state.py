@@ -8,6 +8,7 @@ from healthd.debounce import LOOKS_THAT_CONVINCE, Debounced, debounce
 from healthd.findings import (
     Limits,
     database_findings,
+    pauses_findings,
     schema_findings,
     service_findings,
     stream_findings,
@@ -18,6 +19,7 @@ from healthd.observations import (
     DatabaseSeen,
     GrowthSeen,
     Observation,
+    PausesSeen,
     SchemaSeen,
     ServiceSeen,
     Snapshot,
@@ -90,6 +92,11 @@ class HealthState:
     def put_growth(self, seen: GrowthSeen) -> None:
         """After a look at how big the tables are."""
         self.snapshot = replace(self.snapshot, growth=seen)
+
+    def put_pauses(self, observation: Observation[PausesSeen]) -> None:
+        """After a look at what is paused."""
+        self.snapshot = replace(self.snapshot, pauses=observation)
+        self._weigh("pauses", pauses_findings(observation))
 
     def put_stream(self, observation: Observation[StreamSeen]) -> None:
         """After a look at JetStream."""

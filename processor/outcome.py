@@ -44,7 +44,11 @@ class Claimed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
-    """The event was processed, or died, before; or this message belongs to an attempt that has passed or is not due."""
+    """
+    The event was processed, or died, before; or this message belongs to an attempt that has passed or is not due.
+
+    Or to a row of before a restore: its event is there again as Stripe's API gave it, and the relay brings that.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,11 @@ class Locked:
 @dataclass(frozen=True, slots=True)
 class Suspect:
     """A run of this event ended with its whole process, so it runs alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """A pause covers the event: its row waits for the end of that, and no handler was asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +123,7 @@ class Failed:
 
 Handled: TypeAlias = Applied | Ignored | Parked | Unmatched | Unsupported | Fetching | Ping
 """An event whose row was claimed."""
-Unclaimed: TypeAlias = Duplicate | Locked | Suspect | Missing | Forged
+Unclaimed: TypeAlias = Duplicate | Locked | Suspect | Paused | Missing | Forged
 """An event whose row was not, or not for this message."""
 
 

@@ -32,6 +32,10 @@ SELECT stripe_event_id, webhook_type, stripe_account_id, livemode, api_version, 
        is_over, is_early, processing_attempts, solo_starts
 FROM bodies;
 
+-- read_fetched --
+-- $1 stripe_event_ids. Those whose row holds what Stripe's API gave, which writes an event otherwise than a webhook.
+SELECT stripe_event_id FROM webhook_logs WHERE stripe_event_id = ANY ($1::text[]) AND verified_by = 'api';
+
 -- settle_processed --
 -- $1 stripe_event_ids  $2 outcome of each  $3 the transaction that claimed. The last statement before the commit that makes
 -- the effects true; see migrations/functions/sluice_settle_batch.sql.
@@ -54,7 +58,7 @@ FROM unnest($1::text[], $2::text[], $3::float8[]) AS parked (stripe_event_id, re
 WHERE w.stripe_event_id = parked.stripe_event_id AND pg_current_xact_id_if_assigned()::text = $4::text
   AND CASE
         WHEN w.processed IS NOT FALSE OR w.dead_at IS NOT NULL THEN false
-        ELSE coalesce(w.published_at, w.next_attempt_at) IS NOT NULL
+        ELSE coalesce(w.published_at, w.next_attempt_at) < 'infinity'
       END
 RETURNING w.stripe_event_id;
 
@@ -71,7 +75,7 @@ FROM unnest($1::text[], $2::text[]) AS unsupported (stripe_event_id, reason)
 WHERE w.stripe_event_id = unsupported.stripe_event_id AND pg_current_xact_id_if_assigned()::text = $3::text
   AND CASE
         WHEN w.processed IS NOT FALSE OR w.dead_at IS NOT NULL THEN false
-        ELSE coalesce(w.published_at, w.next_attempt_at) IS NOT NULL
+        ELSE coalesce(w.published_at, w.next_attempt_at) < 'infinity'
       END
 RETURNING w.stripe_event_id;
 
@@ -91,7 +95,7 @@ WITH settled AS (
     WHERE w.stripe_event_id = thin.stripe_event_id AND pg_current_xact_id_if_assigned()::text = $2::text
       AND CASE
             WHEN w.processed IS NOT FALSE OR w.dead_at IS NOT NULL THEN false
-            ELSE coalesce(w.published_at, w.next_attempt_at) IS NOT NULL
+            ELSE coalesce(w.published_at, w.next_attempt_at) < 'infinity'
           END
     RETURNING w.stripe_event_id
 ), waiting AS (

@@ -1,8 +1,8 @@
 """
 Make partitions ahead, and take what is older than it has to be kept.
 
-Each step is a transaction of its own, small enough that no service waits for it, and the next one begins after a pause as
-long as it took. A process that is killed has done whole steps; the next run goes on.
+Each step is a transaction of its own, small enough that no service waits for it, and the next one begins after a pause
+as long as it took. A process that is killed has done whole steps; the next run goes on.
 """
 
 import asyncio

@@ -15,6 +15,7 @@ from sluice.operations.webhooks import Listed, WebhookStory, newest_errors, newe
 from sluice.ops.connection import Connection, connected
 from sluice.ops.environment import detect_environment
 from sluice.ops.operations.options import filter_of, filtering, say_what_is_read
+from sluice.ops.operations.pauses import handlers_of, wait_in_words
 from sluice.ops.output import print_json
 from sluice.runtime.printable import printable
 
@@ -83,7 +84,7 @@ async def _list(url: str, read: _Reader, chosen: Filter, at_most: int) -> Sequen
 
 async def _read(url: str, event_id: str) -> WebhookStory | None:
     async with connected(url) as connection:
-        return await read_webhook(connection, event_id)
+        return await read_webhook(connection, event_id, handlers_of)
 
 
 def line_of(one: Listed, id_width: int) -> str:
@@ -148,6 +149,7 @@ def _lines(story: WebhookStory) -> Sequence[str]:
         "verified": one.verified_by,
         "attempts": f"{one.attempts}, published {one.publications} times",
         "next": None if one.processed_at or one.dead_at else _moment(one.next_attempt_at),
+        "paused": wait_in_words(story.wait) if story.wait else None,
         "processed": _moment(one.processed_at),
         "dead": _moment(one.dead_at),
         "outcome": one.outcome,
