@@ -3,8 +3,10 @@
 CREATE OR REPLACE FUNCTION sluice_count_expired(
     bodies_before date, webhooks_before timestamptz, errors_before timestamptz, items_before timestamptz
 ) RETURNS TABLE (what text, found bigint)
-    LANGUAGE sql STABLE SECURITY DEFINER SET timezone = 'UTC' AS $function$
-    SELECT 'days', count(*) FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET timezone = 'UTC' AS $function$
+BEGIN
+    RETURN QUERY
+    SELECT 'days'::text, count(*) FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
     WHERE i.inhparent = 'webhook_body'::regclass AND c.relname < 'webhook_body_' || to_char(bodies_before, 'YYYYMMDD')
     UNION ALL
     SELECT 'bodies in rows', count(*) FROM webhook_logs
@@ -16,5 +18,6 @@ CREATE OR REPLACE FUNCTION sluice_count_expired(
     SELECT 'errors', count(*) FROM error_logs WHERE created_at < errors_before AND (resolved OR severity <> 'critical')
     UNION ALL
     SELECT 'items of operations', count(*) FROM operation_item AS i JOIN operation AS o ON o.id = i.operation_id
-    WHERE coalesce(o.ended_at, o.cancelled_at) < items_before
+    WHERE coalesce(o.ended_at, o.cancelled_at) < items_before;
+END
 $function$;
