@@ -652,8 +652,9 @@ END
 $function$;
 
 -- Drops a day's partition: 'dropped'; 'needed': bodies in it are (see sluice_keep_bodies); 'missing'. Whoever reads a body
--- of that day is waited for, for a second; then whoever writes one of today, for less: both come again soon, and what
--- queues behind us waits no longer. A replay that has read a body holds the partition until it commits, and is seen then.
+-- of that day is waited for, for three seconds: autovacuum gives way after one (deadlock_timeout). Then whoever writes one of
+-- today, for less; what queues behind us waits no longer. A replay that has read a body holds the partition until it
+-- commits, and is seen then.
 CREATE OR REPLACE FUNCTION sluice_drop_bodies(day date) RETURNS text
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER AS $function$
 DECLARE
@@ -667,7 +668,7 @@ BEGIN
     IF to_regclass(leaf) IS NULL THEN
         RETURN 'missing';
     END IF;
-    PERFORM set_config('lock_timeout', '1s', true);
+    PERFORM set_config('lock_timeout', '3s', true);
     EXECUTE format('LOCK TABLE %I IN ACCESS EXCLUSIVE MODE', leaf);
     IF EXISTS (SELECT FROM webhook_logs AS log
                WHERE NOT log.processed AND log.body_id >= first_id AND log.body_id < first_id + 10000000000)
