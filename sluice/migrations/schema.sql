@@ -10,6 +10,7 @@ CREATE ROLE sluice_operator NOLOGIN;
 CREATE ROLE sluice_processor NOLOGIN;
 CREATE ROLE sluice_reconciler NOLOGIN;
 GRANT pg_monitor TO sluice_healthd;
+GRANT pg_read_all_stats TO sluice_operator;
 GRANT CREATE ON SCHEMA public TO sluice_migrator;
 GRANT USAGE ON SCHEMA public TO sluice_healthd, sluice_ingest, sluice_maintainer, sluice_migrator, sluice_operator, sluice_processor, sluice_reconciler;
 

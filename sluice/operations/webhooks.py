@@ -69,6 +69,19 @@ class ErrorSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class ErrorTold(ErrorSeen):
+    """One row of ``error_logs``, with all that it holds."""
+
+    kind: str
+    service: str | None
+    stripe_event_id: str | None
+    resolved_at: datetime | None
+    request_data: str | None
+    """As JSON."""
+    stack_trace: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Treated:
     """One operation that a webhook was an item of."""
 
@@ -117,6 +130,12 @@ async def newest_errors(session: AnyConnection, chosen: Filter, *, at_most: int)
     """Read the newest unresolved errors of a filter, the newest first; ``outcome`` is an error's severity."""
     choice = chosen_errors(chosen.states)
     return [Listed(**row) for row in await session.fetch(_LIST.format(choice=choice), *chosen.parameters, at_most)]
+
+
+async def read_error(session: AnyConnection, error_id: str) -> ErrorTold | None:
+    """Read one row of ``error_logs``; None: there is none of this id."""
+    rows = await session.fetch(QUERIES["error"], error_id)
+    return ErrorTold(**rows[0]) if rows else None
 
 
 async def read_webhook(

@@ -12,6 +12,7 @@ from sluice.runtime.version import version
 _COMMANDS: Mapping[str, str] = MappingProxyType(
     {
         "status": "sluice.ops.status.command",
+        "sessions": "sluice.ops.sessions",
         "why": "sluice.ops.why.command",
         "ls": "sluice.ops.operations.webhooks:list_",
         "show": "sluice.ops.operations.webhooks:show",

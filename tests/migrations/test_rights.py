@@ -22,15 +22,20 @@ SERVICES = {
     ],
     "sluice_processor": [  # a rebuild is run by an operator
         *(path for path in sorted((ROOT / "processor").rglob("*.sql")) if path.parent.name != "rebuild"),
-        *(ROOT / "sluice" / "inbox" / name for name in ("claims.sql", "failures.sql", "pauses.sql")),
+        *(ROOT / "sluice" / "inbox" / name for name in ("claims.sql", "failures.sql", "pauses.sql", "rehearsals.sql")),
         ERRORS,
     ],
     "sluice_healthd": [*sorted((ROOT / "healthd").rglob("*.sql")), ERRORS],
-    "sluice_reconciler": [*sorted((ROOT / "reconciler").rglob("*.sql")), ERRORS],
+    "sluice_reconciler": [  # who forgets accounts migrates, too
+        *(path for path in sorted((ROOT / "reconciler").rglob("*.sql")) if path.name != "command.sql"),
+        ERRORS,
+    ],
+    "sluice_migrator": [ROOT / "reconciler" / "command.sql"],
     "sluice_operator": [
         *sorted((ROOT / "sluice" / "operations").rglob("*.sql")),
         ROOT / "sluice" / "inbox" / "operations.sql",
         ROOT / "sluice" / "ops" / "status" / "status.sql",
+        ROOT / "sluice" / "ops" / "sessions.sql",
         *sorted((ROOT / "console").rglob("*.sql")),
     ],
 }

@@ -21,6 +21,9 @@ def show(console: Console, snapshot: Snapshot) -> None:
     stripe = [_stripe(snapshot)] if snapshot.accounts or snapshot.thin_waiting else []
     paused = [_pauses(snapshot)] if snapshot.pauses else []
     console.print(Group(_webhooks(snapshot), *paused, *stripe, _services(snapshot), _errors(snapshot)))
+    for fault in snapshot.schema_faults:
+        console.print(f"[bold red]{escape(fault.name)}[/]: {escape(fault.finding)}")
+        console.print(Padding(escape(fault.cure), _INDENT))
 
 
 def show_criteria(console: Console, criteria: list[Criterion], window_seconds: float) -> None:

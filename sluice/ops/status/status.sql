@@ -139,3 +139,7 @@ LIMIT 20;
 
 -- count_thin --
 SELECT count(*) FROM thin_fetch;
+
+-- look_at_schema --
+-- Faults of the schema, each with the statement that mends it.
+SELECT name, finding, cure FROM sluice_schema_findings() ORDER BY name, finding LIMIT 20;
