@@ -64,6 +64,11 @@ recovery: $(BIN)/sluice $(VENV)/.test
 outage: $(BIN)/sluice $(VENV)/.test
 	@$(BIN)/python -m tests.system.outage $(ARGS)
 
+## rehearse-restore: restore PostgreSQL to before a mistake, and count what is missing without Stripe's list and with it
+.PHONY: rehearse-restore
+rehearse-restore: $(BIN)/sluice $(VENV)/.test
+	@$(BIN)/python -m tests.restore.rehearsal $(ARGS)
+
 ## proto: generate the message's code from proto/
 .PHONY: proto
 proto: $(VENV)/.test
