@@ -1,7 +1,6 @@
 """Payments whose lives lie across the restore point: some events were delivered before, others after it."""
 
 import random
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,8 +8,8 @@ from sluice.simulator.catalog import SCENARIOS, Account
 from sluice.simulator.deliveries import PLATFORM_PATH, Delivery, ScenarioRun, in_order
 from sluice.simulator.demo import DemoEvent
 
-_AHEAD_SECONDS = 600
-"""So much after the restore point, by Stripe's clock, the later events begin: no watermark of before reaches them."""
+DAY_SECONDS = 86_400
+"""By Stripe's clock everything has happened within a day before the restore point and a day after it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +45,21 @@ class History:
         }
 
 
-def write(events: Sequence[DemoEvent], *, secret: str, seed: int) -> History:
-    """Let each scenario happen once, half of it before the restore point."""
+def write(events: Sequence[DemoEvent], *, secret: str, seed: int, middle: int) -> History:
+    """
+    Let each scenario happen once, half of it before the restore point.
+
+    Args:
+        middle: the restore point by Stripe's clock, seconds since the Unix epoch.
+    """
     before: list[Delivery] = []
     after: list[Delivery] = []
     for event in events:
         run = ScenarioRun.of(event.scenario, event.subject, secret=secret, own_secret=event.webhook_secret)
         day = in_order(run, seed=str(seed), ends_at=0)
-        middle = day[len(day) // 2].event.created
-        now = int(time.time()) + _AHEAD_SECONDS
-        for one in in_order(run, seed=str(seed), ends_at=now - middle):
-            (before if one.event.created < now else after).append(one)
+        half = day[len(day) // 2].event.created
+        for one in in_order(run, seed=str(seed), ends_at=middle - half):
+            (before if one.event.created < middle else after).append(one)
     random.Random(seed).shuffle(before)
     random.Random(seed).shuffle(after)
     return History(

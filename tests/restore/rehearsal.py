@@ -40,14 +40,14 @@ from sluice.simulator.troubles import tell
 from tests.ops.cli import cli
 from tests.restore.backup import LATEST, Backup
 from tests.restore.books import Books, draw_up
-from tests.restore.history import History, ids, of_organisers, write
+from tests.restore.history import DAY_SECONDS, History, ids, of_organisers, write
 from tests.system.account import SINK
 from tests.waiting import until
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 SETTINGS: Mapping[str, str] = MappingProxyType(
-    {"RECONCILE_EVERY_SECONDS": "5", "RECONCILE_FIRST_SECONDS": "3600", "RECONCILE_OVERLAP_SECONDS": "300"}
+    {"RECONCILE_EVERY_SECONDS": "2", "RECONCILE_FIRST_SECONDS": "3600", "RECONCILE_OVERLAP_SECONDS": "300"}
 )
 """Where the reconciler begins is as in a cluster: an hour back at first, then its watermark."""
 _MEASURES = (
@@ -76,7 +76,7 @@ WHERE severity = 'critical' AND message LIKE '%PostgreSQL lost it%' AND stripe_e
 """
 _OPEN = "SELECT count(*) FROM webhook_logs WHERE NOT processed"
 _PROCESSED = "SELECT count(*) FROM webhook_logs WHERE processed AND stripe_event_id = ANY ($1)"
-_WATERMARK = "SELECT min(complete_until) FROM reconcile_account"
+_WATERMARK = "SELECT extract(epoch FROM max(complete_until))::bigint FROM reconcile_account"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ class Rehearsal:
     named: int
     """Critical errors that name a message without a row."""
     watermark_is_of_then: bool
-    """Whether the restored watermark lies before the restore point."""
+    """Whether the restored watermark lies before the restore point; that of the history that is gone lay after it."""
     seconds: Mapping[str, float]
 
     @property
@@ -147,6 +147,8 @@ class Rehearsing:
     backup: Backup
     loss: Loss
     history: History
+    middle: int
+    """The restore point by Stripe's clock."""
     clock: Clock = field(default_factory=Clock)
 
     async def run(self) -> Rehearsal:
@@ -154,7 +156,7 @@ class Rehearsing:
         moment = await self._deliver_before()
         target = await self._lose(moment)
         await self._restore(target)
-        then = await self._ask(_WATERMARK)
+        watermark = await self._ask(_WATERMARK)
         restored = await self._books(_OURS)
         named = await self._ask(_LOST_IT, list(ids(self.history.after)))
         await self._reconcile()
@@ -162,7 +164,7 @@ class Rehearsing:
         await self._send(of_organisers([*self.history.after, *self.history.unsent]))
         await self._settled()
         resent = await self._books(_EVERYONE)
-        is_of_then = then < moment
+        is_of_then = watermark <= self.middle
         return Rehearsal(
             self.loss, self.history, restored, reconciled, resent, int(named), is_of_then, self.clock.seconds
         )
@@ -183,6 +185,7 @@ class Rehearsing:
             await self._ask(self.loss.statement)
         await self.stack.start_service("processor")
         await self._happen(self.history.later)
+        await self._a_day_passes()
         await self.stack.stop_service("processor")
         await self._happen(self.history.queued)
         await together(*(self.stack.stop_service(name) for name in self.stack.services))
@@ -195,6 +198,16 @@ class Rehearsing:
         if self.loss.to == "time":
             return {"recovery_target_time": str(moment)}
         return {"recovery_target_xid": await self.backup.dropped_in(), "recovery_target_inclusive": "off"}
+
+    async def _a_day_passes(self) -> None:
+        """At Stripe; the reconciler comes to know of it, so that the watermark of this history is of no more use."""
+        tomorrow = self.middle + DAY_SECONDS
+        self._stripe.clock = lambda: tomorrow
+
+        async def has_passed() -> bool:
+            return bool(await self._ask(_WATERMARK) >= tomorrow)
+
+        await until(has_passed, within_seconds=_SECONDS, what="the watermark moves")
 
     async def _restore(self, target: Mapping[str, str]) -> None:
         with self.clock.measuring("PostgreSQL"):
@@ -284,8 +297,11 @@ async def rehearse(stack: Stack, backup: Backup, loss: Loss) -> Rehearsal:
         await connection.execute(_NEW_ROWS)
         events = await create_demo_events(connection)
     await backup.take()
-    history = write(events, secret=stack.webhook_secret, seed=time.time_ns())
-    return await Rehearsing(stack, backup, loss, history).run()
+    assert stack.stripe is not None
+    middle = int(stack.stripe.clock())
+    stack.stripe.clock = lambda: middle
+    history = write(events, secret=stack.webhook_secret, seed=time.time_ns(), middle=middle)
+    return await Rehearsing(stack, backup, loss, history, middle).run()
 
 
 @asynccontextmanager
