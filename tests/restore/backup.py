@@ -77,7 +77,12 @@ class Backup:
         for path in (data, *data.rglob("*")):
             self._own(path)
         await self.server.restart()
+        await until(self._is_primary, within_seconds=_PROGRAM_SECONDS, what="the target is reached")
         await self._forget(self._recovery(target))
+
+    async def _is_primary(self) -> bool:
+        """Until then it answers, and takes no writes."""
+        return await self._fetch_text("SELECT pg_is_in_recovery()") == "False"
 
     def _recovery(self, target: Mapping[str, str]) -> Mapping[str, str]:
         return {"restore_command": f"cp {self.archive}/%f %p", "recovery_target_action": "promote", **target}
