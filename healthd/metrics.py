@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from healthd.health_state import HealthState
-from healthd.observations import DatabaseSeen, Observation, ReplicaSeen, Seen, StreamSeen, WebhooksSeen
+from healthd.observations import DatabaseSeen, Observation, PausesSeen, ReplicaSeen, Seen, StreamSeen, WebhooksSeen
 from healthd.rules import Status
 from healthd.verdict import Verdict
 from sluice.runtime.metrics import Gauge, gauge
@@ -38,6 +38,9 @@ BACKLOG = gauge("healthd_webhooks_backlog", "Webhooks neither processed nor dead
 FAILING = gauge("healthd_webhooks_failing", "Webhooks of the backlog that failed at least once and will be retried.")
 PARKED = gauge("healthd_webhooks_parked", "Webhooks of the backlog that wait for their events row.")
 DEAD = gauge("healthd_webhooks_dead", "Webhooks that were given up; counted to a limit.")
+PAUSES = gauge("healthd_pauses", "Pauses in force.")
+PAUSE_AGE = gauge("healthd_oldest_pause_age_seconds", "Age of the oldest pause in force; 0 while nothing is paused.")
+PAUSED = gauge("healthd_webhooks_paused", "Webhooks that wait for the end of a pause, no backlog; counted to a limit.")
 OLDEST = gauge("healthd_oldest_unprocessed_age_seconds", "Age of the oldest unprocessed webhook that is not parked.")
 UNTRIED = gauge("healthd_oldest_untried_age_seconds", "Age of the oldest unprocessed webhook that was never tried.")
 
@@ -46,6 +49,7 @@ _FIGURES: Sequence[Gauge] = (
     *(DATABASE_UP, DATABASE_LATENCY, DATABASE_CONNECTIONS, DATABASE_LIMIT, OLDEST_TRANSACTION),
     *(STREAM_UP, STREAM_PENDING, STREAM_ACK_PENDING),
     *(BACKLOG, FAILING, PARKED, DEAD, OLDEST, UNTRIED),
+    *(PAUSES, PAUSE_AGE, PAUSED),
 )
 for _figure in _FIGURES:
     _figure.set(math.nan)  # or the admin port, which opens first, would show 0: PostgreSQL away
@@ -57,6 +61,7 @@ def publish(state: HealthState) -> None:
     _publish_services(state)
     _publish_database(state, state.snapshot.database)
     _publish_webhooks(state, state.snapshot.webhooks)
+    _publish_pauses(state, state.snapshot.pauses)
     _publish_stream(state, state.snapshot.stream)
     _publish_ages(state)
 
@@ -113,6 +118,13 @@ def _publish_webhooks(state: HealthState, observation: Observation[WebhooksSeen]
     DEAD.set(known.dead if known else math.nan)
     OLDEST.set(known.oldest_unprocessed_age_seconds if known else math.nan)
     UNTRIED.set(known.oldest_untried_age_seconds if known else math.nan)
+
+
+def _publish_pauses(state: HealthState, observation: Observation[PausesSeen]) -> None:
+    known = _unless_stale(state, observation)
+    PAUSES.set(known.in_force if known else math.nan)
+    PAUSE_AGE.set(known.oldest_age_seconds if known else math.nan)
+    PAUSED.set(known.waiting if known else math.nan)
 
 
 def _publish_stream(state: HealthState, observation: Observation[StreamSeen]) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from enum import StrEnum
 from typing import Generic, TypeVar
 
@@ -165,6 +166,18 @@ class WebhooksSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class PausesSeen:
+    """Pauses in force, and the webhooks that wait for one."""
+
+    in_force: int = 0
+    since: datetime | None = None
+    """When the oldest of them began; None: nothing is paused."""
+    oldest_age_seconds: float = 0.0
+    waiting: int = 0
+    """Webhooks that wait for the end of a pause, counted to a limit."""
+
+
+@dataclass(frozen=True, slots=True)
 class StripeSeen:
     """How far the log is known to hold all that Stripe has; nothing where no account is listed."""
 
@@ -224,6 +237,7 @@ class Snapshot:
     webhooks: Observation[WebhooksSeen] = field(default_factory=Observation)
     schema: Observation[SchemaSeen] = field(default_factory=Observation)
     stripe: Observation[StripeSeen] = field(default_factory=Observation)
+    pauses: Observation[PausesSeen] = field(default_factory=Observation)
     stream: Observation[StreamSeen] = field(default_factory=Observation)
     has_stream: bool = True
     """Whether Sluice works with NATS at all."""

@@ -12,6 +12,7 @@ from typing import Protocol
 from healthd.change_notifier import ChangeNotifier, Look
 from healthd.database import (
     look_at_database,
+    look_at_pauses,
     look_at_schema,
     look_at_stripe,
     look_at_webhooks,
@@ -84,6 +85,7 @@ class DatabasePoll:
             await self._move_watermark()
             await self._look_at_webhooks()
             await self._look_at_stripe()
+            await self._look_at_pauses()
             await self._look_at_schema()  # last: a healthd whose schema is seen is ready, and has seen the rest
 
     async def _look_at_database(self) -> bool:
@@ -96,6 +98,7 @@ class DatabasePoll:
             self._state.put_webhooks(self._state.snapshot.webhooks.missed(problem, at=at))
             self._state.put_schema(self._state.snapshot.schema.missed(problem, at=at))
             self._state.put_stripe(self._state.snapshot.stripe.missed(problem, at=at))
+            self._state.put_pauses(self._state.snapshot.pauses.missed(problem, at=at))
             return False
         self._state.put_database(observation.saw(seen, at=self._state.now()))
         return True
@@ -141,6 +144,19 @@ class DatabasePoll:
         else:
             observation = observation.saw(seen, at=self._state.now())
         self._state.put_stripe(observation)
+
+    async def _look_at_pauses(self) -> None:
+        """As with Stripe: the schema's own check tells of a table that is missing."""
+        observation = self._state.snapshot.pauses
+        try:
+            seen = await look_at_pauses(
+                self._database, count_limit=self._count_limit, within_seconds=self._within_seconds
+            )
+        except DATABASE_ERRORS as error:
+            observation = observation.missed(problem_of(error), at=self._state.now())
+        else:
+            observation = observation.saw(seen, at=self._state.now())
+        self._state.put_pauses(observation)
 
 
 class StreamPoll:

@@ -66,6 +66,7 @@ async def _serve(
         backfill = Backfill(database, project, service.errors, service.stop, settings.heal_seconds)
         _report_status(service, database, stream, consumer, secret_key=_secret_key(settings, registry))
         service.probes.add_status("apart", consumers.routing.status)
+        service.probes.add_status("pauses", consumers.resumption.known.status)
         limit_seconds = settings.ready_without_database_seconds
         async with (
             hold_readiness(service, consumer.database_gate.what_prevents_work, limit_seconds=limit_seconds),
@@ -74,6 +75,7 @@ async def _serve(
             service.probes.has_started = True
             group.create_task(run_endless("heal", backfill.run, within_seconds=_within(settings)), name="heal")
             group.create_task(consumer.run(), name="consume")
+            group.create_task(run_endless("resume", consumers.resumption.run), name="resume")
             for name, apart in consumers.apart.items():
                 group.create_task(run_endless(name, apart.run), name=name)
 

@@ -62,6 +62,11 @@ class Suspect:
 
 
 @dataclass(frozen=True, slots=True)
+class Paused:
+    """A pause covers the event: its row waits for the end of that, and no handler was asked."""
+
+
+@dataclass(frozen=True, slots=True)
 class Missing:
     """PostgreSQL does not know the event: a failover lost the row. The message stays in the stream."""
 
@@ -118,7 +123,7 @@ class Failed:
 
 Handled: TypeAlias = Applied | Ignored | Parked | Unmatched | Unsupported | Fetching | Ping
 """An event whose row was claimed."""
-Unclaimed: TypeAlias = Duplicate | Locked | Suspect | Missing | Forged
+Unclaimed: TypeAlias = Duplicate | Locked | Suspect | Paused | Missing | Forged
 """An event whose row was not, or not for this message."""
 
 

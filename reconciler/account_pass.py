@@ -56,14 +56,15 @@ class Passes:
         walked = standing.next_pass(overlap_seconds=self.overlap_seconds)
         metrics.show_complete(account, standing.complete_until)
         metrics.show_pass(account, walked)
+        is_anew = False
         while True:
             try:
                 page = await list_page(self.apis[account.livemode], account, walked)
             except NotThere:  # the event that the cursor names is older than 30 days by now
-                if walked.cursor is None:
+                if walked.cursor is None or is_anew:
                     raise
                 await self.standings.begin_anew(account)
-                walked = Pass(begins_at=walked.begins_at)
+                walked, is_anew = Pass(begins_at=walked.begins_at), True
                 continue
             if walked.until is None:
                 self._tell_of_lost(account, walked, page)
@@ -72,16 +73,20 @@ class Passes:
                 return walked
 
     async def _keep(self, account: Account, walked: Pass, page: ListedPage) -> Pass:
+        complete_until: int | None = None
         async with (
             self.database.acquire() as connection,
             connection.transaction(isolation="read_committed"),
         ):
             filled = await record(connection, page.events, source=RECONCILE)
             walked = walked.after(page, filled)
-            await self.standings.keep(connection, account, walked, is_over=not page.has_more)
+            if page.has_more:
+                await self.standings.keep(connection, account, walked)
+            else:
+                complete_until = await self.standings.end(connection, account, walked)
         self._tell(account, page, filled)
         metrics.show_page(account, page, filled)
-        metrics.show_pass(account, walked, is_over=not page.has_more)
+        metrics.show_pass(account, walked, complete_until=complete_until)
         return walked
 
     def _tell_of_lost(self, account: Account, walked: Pass, page: ListedPage) -> None:

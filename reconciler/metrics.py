@@ -35,6 +35,11 @@ THIN_EVENTS = metrics.counter(
     "Tries to fetch a thin event, by what came of them: fetched, known (its twin was here), unfetchable, waits.",
     ("mode", "outcome"),
 )
+THIN_LISTS = metrics.counter(
+    "reconcile_thin_lists_total",
+    "Looks at an account's list of events that come as thin ones alone, by how they ended: done, or why not.",
+    ("mode", "outcome"),
+)
 COMPLETE_UNTIL = metrics.gauge(
     "reconcile_complete_until_timestamp_seconds",
     "Everything that Stripe created before this moment is in the log, Unix time.",
@@ -71,18 +76,23 @@ def show_page(account: Account, page: ListedPage, filled: Filled) -> None:
     EVENTS.labels(account.mode, "known").inc(page.listed - len(filled.new) - refused)
 
 
-def show_pass(account: Account, walked: Pass, *, is_over: bool = False) -> None:
-    """How an account stands while a pass goes on, and after it."""
+def show_pass(account: Account, walked: Pass, *, complete_until: int | None = None) -> None:
+    """
+    How an account stands while a pass goes on, and after it.
+
+    Args:
+        complete_until: the watermark after a pass that has ended; None: it goes on.
+    """
     if account in _closed or (account not in _shown and len(_shown) >= ACCOUNTS_SHOWN):
         return
     _shown.add(account)
     labels = (account.mode, account.name)
-    open_events = walked.refused if is_over else walked.missing
+    open_events = walked.missing if complete_until is None else walked.refused
     since = walked.oldest_missing or walked.until
     GAP_EVENTS.labels(*labels).set(open_events)
     GAP_AGE.labels(*labels).set_function(lambda: max(0.0, time.time() - since) if open_events and since else 0.0)
-    if is_over and walked.until is not None:
-        COMPLETE_UNTIL.labels(*labels).set(walked.until)
+    if complete_until is not None:
+        COMPLETE_UNTIL.labels(*labels).set(complete_until)
 
 
 def show_complete(account: Account, complete_until: int) -> None:

@@ -84,8 +84,12 @@ class Registry:
 
     def handlers_of(self, event: StripeEvent) -> tuple[BatchHandler, ...]:
         """The handlers that an event goes to: of an organiser's, those that ask for it."""
-        by_type = self._by_type if event.tenant is None else self._of_organisers
-        return by_type.get(event.type, ())
+        return self.handlers_by(event.type, event.tenant)
+
+    def handlers_by(self, event_type: str, tenant: str | None) -> tuple[BatchHandler, ...]:
+        """The handlers that events of a type go to, from one organiser or from the platform (None)."""
+        by_type = self._by_type if tenant is None else self._of_organisers
+        return by_type.get(event_type, ())
 
     @property
     def asks_stripe(self) -> bool:

@@ -109,7 +109,7 @@ class Processor:
             with _outside_handlers(connection):
                 claim = await self._claim(connection, works, isolated, self.limits.lock_wait(has_waited=has_waited))
                 rest = [work for work in works if work.event_id not in claim.rows and work.event_id not in claim.forged]
-                looked_at = await _look(connection, rest, isolated)
+                looked_at = await look(connection, rest, isolated=isolated)
                 unclaimed = await _excuse_renderings(connection, {**looked_at, **claim.forged})
             last_looks = frozenset(event_id for event_id, row in claim.rows.items() if row.is_last_look)
             handled = await self.dispatcher.handle(
@@ -212,8 +212,8 @@ def _claim_of(rows: Sequence[Record], works: Sequence[Work]) -> Claim:
     return Claim(claimed, forged, rows[0]["claimed_in"] if rows else "")
 
 
-async def _look(tx: Connection, works: Sequence[Work], isolated: bool) -> Mapping[str, Unclaimed]:
-    """Why the rest could not be claimed; the rows are not locked, so this is what they say at this moment."""
+async def look(tx: Connection, works: Sequence[Work], *, isolated: bool) -> Mapping[str, Unclaimed]:
+    """Why these could not be claimed; the rows are not locked, so this is what they say at this moment."""
     if not works:
         return {}
     rows = await claims.look(tx, [work.event_id for work in works], _digests(works))

@@ -246,6 +246,26 @@ BEGIN
 END
 $function$;
 
+-- Begins a pause, with an operation that says who decided and why; the login is PostgreSQL's own. Its number, or NULL where
+-- the same is paused already.
+CREATE OR REPLACE FUNCTION sluice_begin_pause(what text, which text, why text, who text) RETURNS bigint
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER AS $function$
+DECLARE
+    decided bigint;
+    begun bigint;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('sluice pauses', 0));
+    IF EXISTS (SELECT FROM pause WHERE ended_at IS NULL AND kind = what AND value IS NOT DISTINCT FROM which) THEN
+        RETURN NULL;
+    END IF;
+    INSERT INTO operation (verb, filter, reason, person, ended_at)
+    VALUES ('pause', jsonb_build_object(what, coalesce(which, 'everything')), why, who, now())
+    RETURNING id INTO decided;
+    INSERT INTO pause (kind, value, began_by) VALUES (what, which, decided) RETURNING id INTO begun;
+    RETURN begun;
+END
+$function$;
+
 -- Reads bodies by their ids, each from the partition that its id names, whatever number of partitions there are: a plan of
 -- the whole table would lock them all. The body of a partition that was dropped is not there any more. What a transaction
 -- has read is not dropped before its end.
@@ -546,6 +566,36 @@ BEGIN
 END
 $function$;
 
+-- Ends pauses, with an operation that says who decided and why; the login is PostgreSQL's own. Gives the numbers of those that
+-- were in force. Nothing comes to wait for them afterwards: see sluice_pause_webhooks.
+CREATE OR REPLACE FUNCTION sluice_end_pauses(pause_ids bigint[], why text, who text) RETURNS SETOF bigint
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER AS $function$
+DECLARE
+    about jsonb;
+    decided bigint;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('sluice pauses', 0));
+    SELECT jsonb_object_agg(each.kind, each.names) INTO about
+    FROM (
+        SELECT p.kind, jsonb_agg(coalesce(p.value, 'everything') ORDER BY p.id) AS names
+        FROM pause AS p
+        WHERE p.id = ANY (pause_ids) AND p.ended_at IS NULL
+        GROUP BY p.kind
+    ) AS each;
+    IF about IS NULL THEN
+        RETURN;
+    END IF;
+    INSERT INTO operation (verb, filter, reason, person, ended_at) VALUES ('resume', about, why, who, now())
+    RETURNING id INTO decided;
+    RETURN QUERY
+    UPDATE pause
+    SET ended_at = now(),
+        ended_by = decided
+    WHERE id = ANY (pause_ids) AND ended_at IS NULL
+    RETURNING id;
+END
+$function$;
+
 -- The key of an events row that a text names, of the real type of events.id; NULL where the text can be no such key. A
 -- row's one name is sluice_event_key(text)::text. A key may stand between white space.
 --
@@ -735,7 +785,7 @@ BEGIN
         SELECT w.next_attempt_at
         FROM webhook_logs AS w
         WHERE NOT w.processed AND w.dead_at IS NULL AND w.next_attempt_at IS NOT NULL AND w.published_at IS NULL
-            AND w.next_attempt_at >= tried_since
+            AND w.next_attempt_at >= tried_since AND w.next_attempt_at < 'infinity'  -- where it is paused
         ORDER BY w.next_attempt_at
         LIMIT 1
     );
@@ -834,6 +884,68 @@ BEGIN
 END
 $function$;
 
+-- Lets open webhooks wait for the end of a pause: each of its own, for the caller knows the pauses and the handlers. No
+-- attempt is counted, and what the attempts before said stays. A message that says anything else of its row than the row
+-- moves nothing, for it might be covered by a pause that the row is not. Gives the ids that wait now, and with false those
+-- whose pause has ended meanwhile: they may run. A row that somebody holds is in neither.
+--
+-- Who ends a pause takes the same lock for itself, so that nothing comes to wait for it afterwards.
+CREATE OR REPLACE FUNCTION sluice_pause_webhooks(
+    event_ids text[], attempts integer[], types text[], accounts text[], tenants text[], pause_ids bigint[]
+) RETURNS TABLE (stripe_event_id text, is_paused boolean)
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+    SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $function$
+#variable_conflict use_column
+DECLARE
+    in_force bigint[];
+BEGIN
+    PERFORM set_config('synchronous_commit', 'off', true);
+    PERFORM pg_advisory_xact_lock_shared(hashtextextended('sluice pauses', 0));
+    in_force := ARRAY(SELECT p.id FROM pause AS p WHERE p.id = ANY (pause_ids) AND p.ended_at IS NULL);
+    RETURN QUERY
+    WITH paused AS (
+        UPDATE webhook_logs AS w
+        SET published_at = NULL,
+            next_attempt_at = 'infinity'
+        FROM (
+            SELECT log.stripe_event_id, message.pause_id
+            FROM (
+                SELECT m.*
+                FROM unnest(event_ids, attempts, types, accounts, tenants, pause_ids)
+                    AS m (stripe_event_id, attempt, webhook_type, account, tenant, pause_id)
+                WHERE m.pause_id = ANY (in_force)
+                ORDER BY m.stripe_event_id
+            ) AS message
+            CROSS JOIN LATERAL (
+                SELECT l.stripe_event_id
+                FROM webhook_logs AS l
+                WHERE l.stripe_event_id = message.stripe_event_id
+                  AND CASE
+                        WHEN l.processed IS NOT FALSE OR l.dead_at IS NOT NULL THEN false
+                        WHEN l.published_at IS NULL AND coalesce(l.next_attempt_at, 'infinity') > now() THEN false
+                        ELSE l.processing_attempts = message.attempt
+                             AND (l.webhook_type, l.stripe_account_id, l.tenant)
+                                 IS NOT DISTINCT FROM (message.webhook_type, message.account, message.tenant)
+                      END
+                FOR UPDATE SKIP LOCKED
+            ) AS log
+        ) AS open
+        WHERE w.stripe_event_id = ANY (ARRAY[open.stripe_event_id])
+        RETURNING w.stripe_event_id::text, open.pause_id
+    ), noted AS (
+        INSERT INTO paused_webhook AS h (stripe_event_id, pause_id)
+        SELECT DISTINCT ON (paused.stripe_event_id) paused.stripe_event_id, paused.pause_id
+        FROM paused
+        ORDER BY paused.stripe_event_id
+        ON CONFLICT (stripe_event_id) DO UPDATE SET pause_id = excluded.pause_id, paused_at = excluded.paused_at
+    )
+    SELECT paused.stripe_event_id, true FROM paused
+    UNION
+    SELECT m.stripe_event_id, false FROM unnest(event_ids, pause_ids) AS m (stripe_event_id, pause_id)
+    WHERE m.pause_id <> ALL (in_force);
+END
+$function$;
+
 -- The scope rule. The planner puts the bodies of both in place of their calls, as long as neither has a SET clause; a
 -- test looks at the plans. sluice/payments/scopes.py says the same as the first; a test compares them.
 
@@ -877,7 +989,7 @@ CREATE OR REPLACE FUNCTION sluice_postpone_webhook(
           AND log.processing_attempts = attempt
           AND NOT log.processed
           AND log.dead_at IS NULL
-          AND coalesce(log.published_at, log.next_attempt_at) IS NOT NULL
+          AND coalesce(log.published_at, log.next_attempt_at) < 'infinity'
         FOR UPDATE
     ) AS before
     WHERE w.id = before.id
@@ -1025,13 +1137,62 @@ CREATE OR REPLACE FUNCTION sluice_replay_webhooks(ids text[]) RETURNS SETOF text
     RETURNING stripe_event_id
 $function$;
 
--- Makes waiting rows due now. Locks nothing that sluice_carry_out has not locked.
+-- Lets webhooks go whose pause has ended: due now, with the attempts that they had. The time for which they waited counts
+-- neither against the patience of a parked or a postponed one, nor as a delay. One that another pause in force covers, which
+-- the caller knows, waits for that one from now on. Without ids it notes which of the pauses that ended are empty. Gives how
+-- many were let go.
+CREATE OR REPLACE FUNCTION sluice_resume_webhooks(event_ids text[], other_pauses bigint[]) RETURNS bigint
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+    SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $function$
+DECLARE
+    let_go bigint;
+BEGIN
+    PERFORM set_config('synchronous_commit', 'off', true);
+    PERFORM pg_advisory_xact_lock_shared(hashtextextended('sluice pauses', 0));
+    IF cardinality(event_ids) = 0 THEN
+        UPDATE pause AS p
+        SET emptied_at = now()
+        WHERE p.ended_at IS NOT NULL AND p.emptied_at IS NULL
+          AND NOT EXISTS (SELECT FROM paused_webhook AS h WHERE h.pause_id = p.id);
+        RETURN 0;
+    END IF;
+
+    UPDATE paused_webhook AS h
+    SET pause_id = other.id
+    FROM unnest(event_ids, other_pauses) AS m (stripe_event_id, other_pause)
+    JOIN pause AS other ON other.id = m.other_pause AND other.ended_at IS NULL
+    WHERE h.stripe_event_id = ANY (ARRAY[m.stripe_event_id]);
+
+    WITH gone AS (
+        DELETE FROM paused_webhook AS h
+        USING unnest(event_ids, other_pauses) AS m (stripe_event_id, other_pause)
+        WHERE h.stripe_event_id = ANY (ARRAY[m.stripe_event_id]) AND m.other_pause IS NULL
+          AND EXISTS (SELECT FROM pause AS p WHERE p.id = h.pause_id AND p.ended_at IS NOT NULL)
+        RETURNING h.stripe_event_id, h.paused_at
+    )
+    UPDATE webhook_logs AS w
+    SET next_attempt_at = now(),
+        resumed_at = now(),
+        parked_at = w.parked_at + (now() - gone.paused_at),
+        postponed_at = w.postponed_at + (now() - gone.paused_at)
+    FROM gone
+    WHERE w.stripe_event_id = ANY (ARRAY[gone.stripe_event_id])
+      AND CASE
+            WHEN w.processed IS NOT FALSE OR w.dead_at IS NOT NULL OR w.published_at IS NOT NULL THEN false
+            ELSE w.next_attempt_at = 'infinity'
+          END;
+    GET DIAGNOSTICS let_go = ROW_COUNT;
+    RETURN let_go;
+END
+$function$;
+
+-- Makes waiting rows due now, and leaves those that are paused. Locks nothing that sluice_carry_out has not locked.
 CREATE OR REPLACE FUNCTION sluice_retry_webhooks(ids text[]) RETURNS SETOF text
     LANGUAGE sql VOLATILE AS $function$
     UPDATE webhook_logs
     SET next_attempt_at = least(next_attempt_at, now())
     WHERE stripe_event_id = ANY (ids)
-      AND NOT processed AND dead_at IS NULL AND published_at IS NULL AND next_attempt_at IS NOT NULL
+      AND NOT processed AND dead_at IS NULL AND published_at IS NULL AND next_attempt_at < 'infinity'
     RETURNING stripe_event_id
 $function$;
 
@@ -1083,7 +1244,7 @@ CREATE OR REPLACE FUNCTION sluice_schema_findings() RETURNS TABLE (name text, fi
                           'webhook_death', 'health_verdict', 'webhook_load_test', 'reconcile_account', 'reconcile_lease',
                           'webhook_found', 'thin_fetch', 'operation', 'operation_item', 'backfill_walk',
                           'webhook_handler', 'webhook_rehearsal', 'operation_start', 'body_look', 'webhook_body',
-                          'body_storage']) AS t (name)
+                          'body_storage', 'pause', 'paused_webhook']) AS t (name)
         JOIN pg_class c ON c.oid = to_regclass(t.name)
     ), events AS (
         SELECT c.oid, c.relowner, c.relrowsecurity, c.relforcerowsecurity
@@ -1124,7 +1285,7 @@ CREATE OR REPLACE FUNCTION sluice_schema_findings() RETURNS TABLE (name text, fi
         FROM pg_attribute WHERE attrelid = to_regclass('events') AND attnum > 0 AND NOT attisdropped
     )
     SELECT 'role_missing', format('The role %s does not exist.', role),
-           format('CREATE ROLE %I NOLOGIN; -- then run migrations/sprint1_database_foundation.sql, sprint2_reconcile.sql, sprint3_operations.sql, sprint3_operator_rights.sql, sprint3_rehearsals.sql, sprint3_viewed_bodies.sql, sprint3_webhook_bodies.sql and functions.sql again', role)
+           format('CREATE ROLE %I NOLOGIN; -- then run migrations/sprint1_database_foundation.sql, sprint2_reconcile.sql, sprint3_operations.sql, sprint3_operator_rights.sql, sprint3_pauses.sql, sprint3_rehearsals.sql, sprint3_viewed_bodies.sql, sprint3_webhook_bodies.sql and functions.sql again', role)
     FROM unnest(ARRAY['sluice_ingest', 'sluice_processor', 'sluice_healthd', 'sluice_reconciler', 'sluice_operator',
                       'sluice_maintainer', 'sluice_migrator']) AS role
     WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role)
@@ -1169,7 +1330,8 @@ CREATE OR REPLACE FUNCTION sluice_schema_findings() RETURNS TABLE (name text, fi
 $function$;
 
 -- The last statement before the commit that makes the effects true. Where a handler ended the transaction that claimed,
--- the effects of others are gone or stand already, and processed = true would be a lie: it raises instead.
+-- the effects of others are gone or stand already, and processed = true would be a lie: it raises instead. Gives the
+-- delay of each: since its receipt, or since a pause let it go.
 CREATE OR REPLACE FUNCTION sluice_settle_batch(event_ids text[], outcomes text[], claimed_in text)
     RETURNS TABLE (stripe_event_id text, delay_seconds double precision)
     LANGUAGE plpgsql VOLATILE
@@ -1190,9 +1352,9 @@ BEGIN
     WHERE w.stripe_event_id = ANY (ARRAY[settled.stripe_event_id])
       AND CASE  -- fits no partial index, so that the plan stays at one look-up by key for each row
             WHEN w.processed IS NOT FALSE OR w.dead_at IS NOT NULL THEN false
-            ELSE coalesce(w.published_at, w.next_attempt_at) IS NOT NULL
+            ELSE coalesce(w.published_at, w.next_attempt_at) < 'infinity'
           END
-    RETURNING w.stripe_event_id::text, extract(epoch FROM clock_timestamp() - w.created_at)::double precision;
+    RETURNING w.stripe_event_id::text, extract(epoch FROM clock_timestamp() - greatest(w.created_at, w.resumed_at))::double precision;
 END
 $function$;
 
@@ -1385,10 +1547,11 @@ BEGIN
                CASE
                    WHEN NOT processed AND dead_at IS NULL AND published_at IS NULL AND next_attempt_at IS NULL AND outcome IS DISTINCT FROM 'fetching' THEN 'unfilled'
                    WHEN NOT processed AND dead_at IS NULL AND published_at IS NOT NULL THEN 'published'
-                   WHEN NOT processed AND dead_at IS NULL AND published_at IS NULL AND next_attempt_at IS NOT NULL AND postponed_at IS NULL AND coalesce(outcome, '') NOT IN ('failed', 'parked') THEN 'queued'
-                   WHEN NOT processed AND dead_at IS NULL AND published_at IS NULL AND next_attempt_at IS NOT NULL AND postponed_at IS NULL AND outcome = 'failed' THEN 'failed'
-                   WHEN NOT processed AND dead_at IS NULL AND published_at IS NULL AND next_attempt_at IS NOT NULL AND postponed_at IS NULL AND outcome = 'parked' THEN 'parked'
-                   WHEN NOT processed AND dead_at IS NULL AND published_at IS NULL AND next_attempt_at IS NOT NULL AND postponed_at IS NOT NULL THEN 'postponed'
+                   WHEN NOT processed AND dead_at IS NULL AND published_at IS NULL AND next_attempt_at < 'infinity' AND postponed_at IS NULL AND coalesce(outcome, '') NOT IN ('failed', 'parked') THEN 'queued'
+                   WHEN NOT processed AND dead_at IS NULL AND published_at IS NULL AND next_attempt_at < 'infinity' AND postponed_at IS NULL AND outcome = 'failed' THEN 'failed'
+                   WHEN NOT processed AND dead_at IS NULL AND published_at IS NULL AND next_attempt_at < 'infinity' AND postponed_at IS NULL AND outcome = 'parked' THEN 'parked'
+                   WHEN NOT processed AND dead_at IS NULL AND published_at IS NULL AND next_attempt_at < 'infinity' AND postponed_at IS NOT NULL THEN 'postponed'
+                   WHEN NOT processed AND dead_at IS NULL AND published_at IS NULL AND next_attempt_at = 'infinity' THEN 'paused'
                    WHEN NOT processed AND dead_at IS NULL AND published_at IS NULL AND next_attempt_at IS NULL AND outcome = 'fetching' THEN 'fetching'
                    WHEN NOT processed AND dead_at IS NOT NULL AND outcome IS DISTINCT FROM 'unsupported' THEN 'dead'
                    WHEN NOT processed AND dead_at IS NOT NULL AND outcome = 'unsupported' THEN 'unsupported'
@@ -1425,6 +1588,7 @@ DECLARE
     owner regrole := (SELECT relowner FROM pg_class WHERE oid = 'webhook_logs'::regclass);
     callers jsonb := $${
         "sluice_add_facts": ["sluice_processor"],
+        "sluice_begin_pause": ["sluice_operator", "sluice_migrator"],
         "sluice_bigint_key": ["sluice_ingest", "sluice_processor", "sluice_operator", "sluice_migrator"],
         "sluice_bodies": ["sluice_ingest", "sluice_processor", "sluice_reconciler", "sluice_operator", "sluice_migrator"],
         "sluice_body": ["sluice_ingest", "sluice_processor", "sluice_reconciler", "sluice_operator", "sluice_migrator"],
@@ -1435,6 +1599,7 @@ DECLARE
         "sluice_connected_accounts": ["sluice_reconciler", "sluice_migrator"],
         "sluice_count_due": ["sluice_healthd", "sluice_migrator"],
         "sluice_end_operation": ["sluice_operator"],
+        "sluice_end_pauses": ["sluice_operator", "sluice_migrator"],
         "sluice_event_key": ["sluice_ingest", "sluice_processor", "sluice_operator", "sluice_migrator"],
         "sluice_fill_webhooks": ["sluice_ingest"],
         "sluice_hold_items": [],
@@ -1444,6 +1609,7 @@ DECLARE
         "sluice_lease_webhooks": ["sluice_processor"],
         "sluice_mark_errors": [],
         "sluice_note_death": [],
+        "sluice_pause_webhooks": ["sluice_processor"],
         "sluice_payment_scopes": ["sluice_processor", "sluice_operator", "sluice_migrator"],
         "sluice_postpone_webhook": ["sluice_processor"],
         "sluice_prepare_bodies": ["sluice_maintainer", "sluice_migrator"],
@@ -1451,9 +1617,10 @@ DECLARE
         "sluice_reopen_webhooks": [],
         "sluice_replay_ended_webhooks": [],
         "sluice_replay_webhooks": [],
+        "sluice_resume_webhooks": ["sluice_processor"],
         "sluice_retry_webhooks": [],
         "sluice_revive_webhook": ["sluice_ingest"],
-        "sluice_schema_findings": ["sluice_healthd", "sluice_migrator"],
+        "sluice_schema_findings": ["sluice_healthd", "sluice_operator", "sluice_migrator"],
         "sluice_settle_batch": ["sluice_processor"],
         "sluice_settle_thin": ["sluice_reconciler", "sluice_migrator"],
         "sluice_shown_scopes": ["sluice_processor", "sluice_operator", "sluice_migrator"],
@@ -1509,7 +1676,7 @@ BEGIN
             WHEN (NEW.dead_at IS NOT NULL AND NEW.dead_at IS DISTINCT FROM OLD.dead_at)
             EXECUTE FUNCTION sluice_note_death();
     END IF;
-    FOR item IN SELECT t AS name FROM unnest(ARRAY['operation', 'operation_item', 'body_look']) AS t
+    FOR item IN SELECT t AS name FROM unnest(ARRAY['operation', 'operation_item', 'body_look', 'pause']) AS t
                 WHERE to_regclass(t) IS NOT NULL
                   AND NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = to_regclass(t) AND tgname = 'sluice_kept')
     LOOP

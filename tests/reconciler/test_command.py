@@ -86,3 +86,14 @@ async def test_without_a_key_the_command_says_what_to_set(database_url: str) -> 
     result = await cli("reconcile", "--since", "1h", DATABASE_URL=database_url)
     assert result.exit_code == 2
     assert "STRIPE_API_KEY" in result.output
+
+
+async def test_accounts_are_forgotten_where_no_reconciler_runs(database: Database, database_url: str) -> None:
+    """Health has no account to speak of any more; it needs no key of Stripe's."""
+    await database.execute(
+        "INSERT INTO reconcile_account (livemode, account, complete_until) VALUES (true, 'a', now())"
+    )
+    result = await cli("reconcile", "--forget", DATABASE_URL=database_url)
+    assert (result.exit_code, result.stdout.split()[0]) == (0, "1")
+    assert await database.fetch("SELECT FROM reconcile_account") == []
+    assert (await cli("reconcile", DATABASE_URL=database_url)).exit_code == 2

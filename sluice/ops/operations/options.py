@@ -51,6 +51,11 @@ _FILTER = (
     ),
     click.option("--handler", metavar="NAME", help="Handler that failed."),
     click.option("--error", metavar="TEXT", help="Part of the error."),
+    click.option(
+        "--verified-by",
+        metavar="WORD",
+        help="Secret that verified it, or api: no webhook brought it.",
+    ),
 )
 
 

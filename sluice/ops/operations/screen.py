@@ -4,9 +4,13 @@ from collections.abc import Mapping, Sequence
 
 from sluice.operations.book import Item, Operation
 
+_WITHOUT_ITEMS = ("pause", "resume")
+
 
 def summary(operation: Operation) -> str:
     """One line on how an operation stands."""
+    if operation.verb in _WITHOUT_ITEMS:
+        return f"Operation {operation.id} ({operation.verb}) is {operation.progress}."
     left = operation.done - operation.changed
     parts = [f"{operation.changed:,} of {operation.items:,} changed"]
     parts += [f"{left:,} left as they were"] if left else []

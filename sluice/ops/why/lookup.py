@@ -6,7 +6,10 @@ from typing import Any
 
 import asyncpg
 
+from sluice.inbox.pauses import Traits
+from sluice.operations.pauses import Wait, coming_wait, wait_of
 from sluice.ops.connection import Connection
+from sluice.ops.operations.pauses import handlers_of
 from sluice.ops.why.history import EventsRow, LoggedError, Payment, PaymentHistory, RecordedFact, Repeat, Webhook
 from sluice.ops.why.ledger_history import statuses_after
 from sluice.postgres.sql import columns, load_queries
@@ -134,16 +137,35 @@ async def _webhooks(connection: Connection, keys: Iterable[str]) -> Sequence[Web
     repeats = await connection.fetch(_QUERIES["tell_repeats"], wanted)
     errors = await connection.fetch(_QUERIES["tell_errors"], wanted, _ERRORS_AT_MOST)
     rows = await connection.fetch(_QUERIES["tell_webhooks"], wanted)
+    waits = await _waits(connection, rows)
     fetches = await _fetches(connection, [row["stripe_event_id"] for row in rows if row["outcome"] == "fetching"])
     return [
         Webhook(
             **dict(row.items()),
             **fetches.get(row["stripe_event_id"], {}),
+            wait=waits.get(row["stripe_event_id"]),
             repeats=[Repeat(**_about(one)) for one in repeats if one["stripe_event_id"] == row["stripe_event_id"]],
             errors=[LoggedError(**_about(one)) for one in errors if one["stripe_event_id"] == row["stripe_event_id"]],
         )
         for row in rows
     ]
+
+
+async def _waits(connection: Connection, rows: Sequence[asyncpg.Record]) -> dict[str, Wait]:
+    """Read which of these a pause covers, by key."""
+    if not await connection.fetchval("SELECT has_table_privilege('paused_webhook', 'SELECT')"):
+        return {}
+    waits: dict[str, Wait] = {}
+    for row in rows:
+        if row["processed"] or row["dead_at"] is not None:
+            continue
+        wait = await wait_of(connection, row["stripe_event_id"])
+        if wait is None and row["next_attempt_at"] is not None:
+            traits = Traits(row["webhook_type"], row["stripe_account_id"], row["tenant"])
+            wait = await coming_wait(connection, traits, handlers_of)
+        if wait is not None:
+            waits[row["stripe_event_id"]] = wait
+    return waits
 
 
 async def _fetches(connection: Connection, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
