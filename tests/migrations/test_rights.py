@@ -22,7 +22,7 @@ SERVICES = {
     ],
     "sluice_processor": [  # a rebuild is run by an operator
         *(path for path in sorted((ROOT / "processor").rglob("*.sql")) if path.parent.name != "rebuild"),
-        *(ROOT / "sluice" / "inbox" / name for name in ("claims.sql", "failures.sql", "pauses.sql")),
+        *(ROOT / "sluice" / "inbox" / name for name in ("claims.sql", "failures.sql", "pauses.sql", "rehearsals.sql")),
         ERRORS,
     ],
     "sluice_healthd": [*sorted((ROOT / "healthd").rglob("*.sql")), ERRORS],

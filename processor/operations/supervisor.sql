@@ -1,0 +1,24 @@
+-- keep_handlers --
+-- $1 names  $2 types of each, a line each  $3 those of organisers, too  $4 whether it acts outside. What may be asked for.
+INSERT INTO webhook_handler AS h (name, types, organiser_types, acts_outside)
+SELECT n.name, string_to_array(n.types, E'\n'), string_to_array(n.organiser_types, E'\n'), n.acts_outside
+FROM unnest($1::text[], $2::text[], $3::text[], $4::boolean[]) AS n (name, types, organiser_types, acts_outside)
+ORDER BY n.name
+ON CONFLICT (name) DO UPDATE
+SET types = excluded.types,
+    organiser_types = excluded.organiser_types,
+    acts_outside = excluded.acts_outside,
+    last_seen_at = now();
+
+-- look --
+-- $1 handlers that this processor has. Whether something is asked for, and no process works on it.
+SELECT
+    (
+        EXISTS (
+            SELECT
+            FROM webhook_rehearsal
+            WHERE done_at IS NULL AND asked_at > now() - interval '10 minutes' AND (handler IS NULL OR handler = ANY ($1::text[]))
+        )
+        OR EXISTS (SELECT FROM operation WHERE handler = ANY ($1::text[]) AND ended_at IS NULL AND cancelled_at IS NULL)
+    )
+    AND pg_try_advisory_xact_lock(hashtextextended('sluice operations', 0)) AS is_wanted;
