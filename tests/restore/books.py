@@ -10,7 +10,7 @@ Connection = asyncpg.Connection
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """What is wrong with a database; nothing, if it balances."""
+    """Faults of a database; none, if it balances."""
 
     lost: frozenset[str]
     """Webhooks that are not in the log."""

@@ -14,7 +14,7 @@ DAY_SECONDS = 86_400
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What happens at Stripe."""
+    """All that happens at Stripe, by when it is delivered."""
 
     events: Sequence[DemoEvent]
     before: Sequence[Delivery]
@@ -39,7 +39,7 @@ class History:
         return [*self.before, *self.in_hand, *self.after, *self.unsent]
 
     def statuses(self, accounts: Sequence[Account]) -> Mapping[str, str]:
-        """What rows of ``events`` must show in the end, by id; those whose account is one of these."""
+        """Statuses that rows of ``events`` must show in the end, by id: rows whose account is one of these."""
         return {
             event.id: event.expected_status for event in self.events if SCENARIOS[event.scenario].account in accounts
         }

@@ -81,7 +81,7 @@ _WATERMARK = "SELECT extract(epoch FROM max(complete_until))::bigint FROM reconc
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """What is lost, and how it comes back."""
+    """One thing that can be lost, and how it comes back."""
 
     name: str
     statement: str = ""
@@ -102,7 +102,7 @@ LOSSES = (
 
 @dataclass(frozen=True, slots=True)
 class Rehearsal:
-    """What one loss cost."""
+    """The cost of one loss."""
 
     loss: Loss
     history: History
@@ -319,7 +319,7 @@ async def archived_stack() -> AsyncIterator[tuple[Stack, Backup]]:
 
 
 def table(rehearsals: Sequence[Rehearsal]) -> Table:
-    """What each loss cost, in 80 columns or so."""
+    """Show the cost of each loss, in 80 columns or so."""
     made = Table(box=SIMPLE_HEAD, pad_edge=False)
     made.add_column("")
     for one in rehearsals:
