@@ -9,19 +9,25 @@ from sluice.outcomes import Applied, Ignored, Parked
 
 
 @dataclass(frozen=True, eq=False)
-class Work:
-    """One message of the stream, read: run the event if this is still its attempt."""
+class Attempt:
+    """An event, to be run if this is still its attempt."""
 
     event: StripeEvent
     attempt: int
-    message: IncomingMessage
-    known_deliveries: int = 1
-    """Deliveries of which this process knows the end: this one, and those that it left unacknowledged itself."""
 
     @property
     def event_id(self) -> str:
         """The event's key in ``webhook_logs``."""
         return self.event.stripe_event_id
+
+
+@dataclass(frozen=True, eq=False)
+class Work(Attempt):
+    """One message of the stream, read."""
+
+    message: IncomingMessage
+    known_deliveries: int = 1
+    """Deliveries of which this process knows the end: this one, and those that it left unacknowledged itself."""
 
     @property
     def is_taken_directly(self) -> bool:
