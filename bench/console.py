@@ -32,9 +32,10 @@ _ROWS = """
 INSERT INTO webhook_logs (stripe_event_id, webhook_type, livemode, object_id, stripe_account_id, stripe_created_at,
                           body, verified_by, created_at, published_at, next_attempt_at, publications)
 SELECT 'evt_' || lpad(n::text, 12, '0'),
-       (ARRAY['payment_intent.succeeded', 'charge.succeeded', 'checkout.session.completed', 'charge.updated'])[1 + n % 4],
+       (ARRAY['payment_intent.succeeded', 'charge.succeeded', 'invoice.paid', 'charge.updated'])[1 + n % 4],
        true, 'pi_' || n, 'acct_' || n % 100, received.at,
-       convert_to(format('{"id":"evt_%s","data":{"object":{"id":"pi_%s","customer":"cus_%s"}}}', n, n, n % 5000), 'UTF8')
+       convert_to(format('{"id":"evt_%s","data":{"object":{"id":"pi_%s","customer":"cus_%s"}}}', n, n, n % 5000),
+                  'UTF8')
        || decode(repeat('20', 2000), 'hex'),
        'platform:0a1b2c3d', received.at, received.at, received.at + interval '5 seconds', 1
 FROM generate_series($1::bigint, $2::bigint) AS n,
