@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from processor.operations.halving import Interrupted
-from processor.operations.handler_run import HandlerRun, Over
+from processor.operations.handler_run import QUERIES, HandlerRun, Over
 from processor.worker.dispatcher import Dispatcher
 from processor.worker.transaction import Limits
 from sluice import Applied, Ignored, Outcome, Parked, StripeEvent, Transaction
@@ -197,3 +197,18 @@ async def test_a_webhook_whose_lock_another_holds_has_another_turn(harness: Harn
         assert await harness.effects() == {key: 1 for key in keys if key != "evt_03"}
     await finish(run)
     assert await harness.effects() == dict.fromkeys(keys, 1)
+
+
+@pytest.mark.parametrize(("kind", "value"), [("all", None), ("handler", NAME)])
+async def test_a_run_waits_while_its_handler_is_paused(kind: str, value: str | None, harness: Harness) -> None:
+    """A pause of all, or of this handler."""
+    number, _ = await started(harness, 1)
+
+    async def is_open() -> bool:
+        return bool(await harness.database.fetch(QUERIES["read_open"], [NAME]))
+
+    assert await is_open()
+    await harness.database.execute("INSERT INTO pause (kind, value, began_by) VALUES ($1, $2, $3)", kind, value, number)
+    assert not await is_open()
+    await harness.database.execute("UPDATE pause SET ended_at = now(), ended_by = $1", number)
+    assert await is_open()
