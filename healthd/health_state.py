@@ -17,6 +17,7 @@ from healthd.findings import (
 )
 from healthd.observations import (
     DatabaseSeen,
+    GrowthSeen,
     Observation,
     PausesSeen,
     SchemaSeen,
@@ -87,6 +88,10 @@ class HealthState:
         """After a look at what the reconciler knows."""
         self.snapshot = replace(self.snapshot, stripe=observation)
         self._weigh("stripe", stripe_findings(observation, self.limits))
+
+    def put_growth(self, seen: GrowthSeen) -> None:
+        """After a look at how big the tables are."""
+        self.snapshot = replace(self.snapshot, growth=seen)
 
     def put_pauses(self, observation: Observation[PausesSeen]) -> None:
         """After a look at what is paused."""

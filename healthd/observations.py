@@ -195,6 +195,26 @@ class StripeSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class TableSeen:
+    """How big a table is, or the bodies of one day."""
+
+    name: str
+    age_days: int | None
+    """Of a day's bodies; None of a table."""
+    rows: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class GrowthSeen:
+    """The tables that grow with the webhooks."""
+
+    tables: tuple[TableSeen, ...] = ()
+    partition_days: int | None = None
+    """For how many days after today there is a partition for bodies; None: none was made yet."""
+
+
+@dataclass(frozen=True, slots=True)
 class StreamSeen:
     """JetStream answered."""
 
@@ -239,6 +259,8 @@ class Snapshot:
     stripe: Observation[StripeSeen] = field(default_factory=Observation)
     pauses: Observation[PausesSeen] = field(default_factory=Observation)
     stream: Observation[StreamSeen] = field(default_factory=Observation)
+    growth: GrowthSeen | None = None
+    """As it was last seen; it changes slowly, and nothing is decided by it."""
     has_stream: bool = True
     """Whether Sluice works with NATS at all."""
 

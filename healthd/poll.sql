@@ -33,6 +33,25 @@ SELECT
 FROM reconcile_account
 WHERE is_listed;
 
+-- look_at_growth --
+-- Tables that grow with the webhooks: rows as PostgreSQL last estimated them, and bytes with indexes. A partition of bodies is
+-- listed by itself, with its day.
+SELECT
+    CASE WHEN c.relispartition THEN 'webhook_body' ELSE c.relname END AS name,
+    CASE WHEN c.relispartition THEN (now() AT TIME ZONE 'UTC')::date - to_date(right(c.relname, 8), 'YYYYMMDD') END AS age_days,
+    greatest(c.reltuples, 0)::bigint AS rows,
+    pg_total_relation_size(c.oid) AS bytes
+FROM pg_class AS c
+WHERE c.relkind = 'r' AND c.relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = 'webhook_logs'::regclass)
+  AND (c.relname IN ('webhook_logs', 'webhook_delivery', 'webhook_death', 'error_logs', 'payment', 'payment_fact', 'subscription',
+                     'invoice', 'operation_item')
+       OR c.relispartition AND c.relname ~ '^webhook_body_[0-9]{8}$');
+
+-- look_at_partitions --
+-- For how many days after today there is a partition for bodies; NULL: none was made yet.
+SELECT CASE WHEN isfinite(partitions_until) THEN partitions_until - (now() AT TIME ZONE 'UTC')::date - 1 END AS days
+FROM body_storage;
+
 -- look_at_pauses --
 -- $1 webhooks counted at most.
 SELECT

@@ -17,9 +17,12 @@ PAGE = 100
 KEPT_SECONDS = 30 * 86_400
 
 
-async def list_page(api: StripeApi, account: Account, walked: Pass) -> ListedPage:
+async def list_page(api: StripeApi, account: Account, walked: Pass, *, until: int | None = None) -> ListedPage:
     """
     The next page of a pass, newest first.
+
+    Args:
+        until: list nothing newer; whole seconds.
 
     Raises:
         Failure: as ``StripeApi.get``.
@@ -27,6 +30,8 @@ async def list_page(api: StripeApi, account: Account, walked: Pass) -> ListedPag
     parameters: dict[str, str | int] = {"limit": PAGE, "created[gte]": walked.begins_at}
     if walked.cursor is not None:
         parameters["starting_after"] = walked.cursor
+    if until is not None:
+        parameters["created[lte]"] = until
     answer = await api.get("/v1/events", parameters, account=account.account)
     page = read_page(answer.document, account=account.account, livemode=account.livemode, said_at=answer.said_at)
     if page.has_more and page.last_id == walked.cursor:

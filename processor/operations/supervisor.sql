@@ -11,7 +11,8 @@ SET types = excluded.types,
     last_seen_at = now();
 
 -- look --
--- $1 handlers that this processor has. Whether something is asked for, and no process works on it.
+-- $1 handlers that this processor has. Whether something is asked for that no pause keeps, and no process
+-- works on it.
 SELECT
     (
         EXISTS (
@@ -24,8 +25,11 @@ SELECT
             FROM operation AS o
             WHERE o.handler = ANY ($1::text[]) AND o.ended_at IS NULL AND o.cancelled_at IS NULL
               AND NOT EXISTS (
-                  SELECT FROM pause AS p
-                  WHERE p.ended_at IS NULL AND (p.kind = 'all' OR (p.kind = 'handler' AND p.value = o.handler)))
+                  SELECT
+                  FROM pause AS p
+                  WHERE p.ended_at IS NULL AND p.emptied_at IS NULL
+                    AND (p.kind = 'all' OR (p.kind = 'handler' AND p.value = o.handler))
+              )
         )
     )
     AND pg_try_advisory_xact_lock(hashtextextended('sluice operations', 0)) AS is_wanted;

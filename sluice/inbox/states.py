@@ -380,6 +380,9 @@ TRANSITIONS: Final = (
     ),
 )
 
+RETENTION: Final = frozenset({"sluice_keep_bodies", "sluice_forget_bodies", "sluice_delete_webhooks"})
+"""Functions of ``sluice maintain`` that move or take bodies, and delete rows that are over; none changes a state."""
+
 
 def between(source: State | None, target: State) -> tuple[Transition, ...]:
     """Transitions that may bring a row from the one state to the other."""

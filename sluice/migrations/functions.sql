@@ -554,6 +554,143 @@ CREATE OR REPLACE FUNCTION sluice_count_due(most bigint) RETURNS bigint
             LIMIT most) AS due))
 $function$;
 
+-- Counts what retention would take, for a dry run; NULL for a moment counts nothing. Bodies are those of whole days, and in
+-- rows; what is still needed of them is counted too.
+CREATE OR REPLACE FUNCTION sluice_count_expired(
+    bodies_before date, webhooks_before timestamptz, errors_before timestamptz, items_before timestamptz
+) RETURNS TABLE (what text, found bigint)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET timezone = 'UTC' AS $function$
+BEGIN
+    RETURN QUERY
+    SELECT 'days'::text, count(*) FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
+    WHERE i.inhparent = 'webhook_body'::regclass AND c.relname < 'webhook_body_' || to_char(bodies_before, 'YYYYMMDD')
+    UNION ALL
+    SELECT 'bodies in rows', count(*) FROM webhook_logs
+    WHERE body IS NOT NULL AND processed AND created_at < bodies_before AND coalesce(processed_at, created_at) < bodies_before
+    UNION ALL
+    SELECT 'webhooks', count(*) FROM webhook_logs
+    WHERE processed AND created_at < webhooks_before AND coalesce(processed_at, created_at) < webhooks_before
+    UNION ALL
+    SELECT 'errors', count(*) FROM error_logs WHERE created_at < errors_before AND (resolved OR severity <> 'critical')
+    UNION ALL
+    SELECT 'items of operations', count(*) FROM operation_item AS i JOIN operation AS o ON o.id = i.operation_id
+    WHERE coalesce(o.ended_at, o.cancelled_at) < items_before;
+END
+$function$;
+
+-- Deletes rows of error_logs that came before; of critical ones those that are resolved. At most so many; how many.
+CREATE OR REPLACE FUNCTION sluice_delete_errors(before timestamptz, most integer) RETURNS integer
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET timezone = 'UTC' AS $function$
+DECLARE
+    deleted integer;
+BEGIN
+    IF before > now() - interval '1 day' THEN
+        RAISE EXCEPTION 'Errors of the last day are too young to go.';
+    END IF;
+    DELETE FROM error_logs
+    WHERE id = ANY (ARRAY(
+        SELECT old.id
+        FROM error_logs AS old
+        WHERE old.created_at < before AND (old.resolved OR old.severity <> 'critical')
+        ORDER BY old.created_at
+        LIMIT most
+    ));
+    GET DIAGNOSTICS deleted = ROW_COUNT;
+    RETURN deleted;
+END
+$function$;
+
+-- Deletes the items of operations that ended before: which rows they were about, and what these were before and after. Who
+-- did what, when and why stays. Never of the last 31 days. At most so many; how many it deleted.
+CREATE OR REPLACE FUNCTION sluice_delete_items(before timestamptz, most integer) RETURNS integer
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER AS $function$
+DECLARE
+    old bigint := (SELECT o.id
+                   FROM operation AS o
+                   WHERE coalesce(o.ended_at, o.cancelled_at) < before
+                     AND EXISTS (SELECT FROM operation_item AS i WHERE i.operation_id = o.id)
+                   ORDER BY o.id
+                   LIMIT 1);
+    positions bigint[] := ARRAY(SELECT i.position FROM operation_item AS i WHERE i.operation_id = old ORDER BY i.position LIMIT most);
+BEGIN
+    IF before > now() - interval '31 days' THEN
+        RAISE EXCEPTION 'The items of an operation are kept for 31 days at least.';
+    END IF;
+    DELETE FROM operation_start AS s WHERE s.operation_id = old AND s.position = ANY (positions);
+    DELETE FROM operation_item AS i WHERE i.operation_id = old AND i.position = ANY (positions);
+    RETURN cardinality(positions);
+END
+$function$;
+
+-- Deletes webhooks that were over before, with their repeats and deaths; not of disputed payments. Never one of the last 31
+-- days, in which Stripe may send it again: its row is what tells a duplicate. What it said of a payment stays. At most so
+-- many; how many it deleted.
+CREATE OR REPLACE FUNCTION sluice_delete_webhooks(before timestamptz, most integer) RETURNS integer
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET timezone = 'UTC' AS $function$
+DECLARE
+    gone text[];
+BEGIN
+    IF before > now() - interval '31 days' THEN
+        RAISE EXCEPTION 'A webhook is kept for 31 days at least: so long Stripe may send it again.';
+    END IF;
+    WITH old AS MATERIALIZED (
+        SELECT log.id
+        FROM webhook_logs AS log
+        WHERE log.created_at < before AND log.processed AND coalesce(log.processed_at, log.created_at) < before
+          AND NOT sluice_is_disputed(log.stripe_event_id::text)
+        ORDER BY log.created_at
+        LIMIT most
+        FOR UPDATE SKIP LOCKED
+    ), deleted AS (
+        DELETE FROM webhook_logs AS log WHERE log.id IN (SELECT old.id FROM old) RETURNING log.stripe_event_id
+    )
+    SELECT array_agg(deleted.stripe_event_id::text) INTO gone FROM deleted;
+    DELETE FROM webhook_delivery WHERE stripe_event_id = ANY (gone);
+    DELETE FROM webhook_death WHERE stripe_event_id = ANY (gone) AND died_at < before;
+    RETURN coalesce(cardinality(gone), 0);
+END
+$function$;
+
+-- Drops a day's partition: 'dropped'; 'needed': bodies in it are (see sluice_keep_bodies); 'missing'. Whoever reads a body
+-- of that day is waited for, for three seconds: autovacuum gives way after one (deadlock_timeout). Then whoever writes one of
+-- today, for less; what queues behind us waits no longer. A replay that has read a body holds the partition until it
+-- commits, and is seen then.
+CREATE OR REPLACE FUNCTION sluice_drop_bodies(day date) RETURNS text
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER AS $function$
+DECLARE
+    first_id bigint := to_char(day, 'YYYYMMDD')::bigint * 10000000000;
+    leaf text := 'webhook_body_' || to_char(day, 'YYYYMMDD');
+BEGIN
+    IF day >= (now() AT TIME ZONE 'UTC')::date - 1 THEN
+        RAISE EXCEPTION 'The bodies of % are too young to go.', day;
+    END IF;
+    PERFORM pg_advisory_xact_lock(hashtextextended('sluice maintain', 0));
+    IF to_regclass(leaf) IS NULL THEN
+        RETURN 'missing';
+    END IF;
+    PERFORM set_config('lock_timeout', '3s', true);
+    EXECUTE format('LOCK TABLE %I IN ACCESS EXCLUSIVE MODE', leaf);
+    IF EXISTS (SELECT FROM webhook_logs AS log
+               WHERE NOT log.processed AND log.body_id >= first_id AND log.body_id < first_id + 10000000000)
+       OR EXISTS (SELECT FROM payment
+                  JOIN payment_fact AS fact ON fact.scope = payment.scope AND fact.payment_id = payment.payment_id
+                  JOIN webhook_logs AS log ON log.stripe_event_id = fact.stripe_event_id
+                  WHERE payment.status = 'disputed' AND log.body_id >= first_id AND log.body_id < first_id + 10000000000)
+    THEN
+        RETURN 'needed';
+    END IF;
+    PERFORM set_config('lock_timeout', '300ms', true);
+    EXECUTE format('DROP TABLE %I', leaf);
+    UPDATE body_storage
+    SET kept_from = coalesce((
+        SELECT min(substr(c.relname, 14)::bigint) * 10000000000
+        FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
+        WHERE i.inhparent = 'webhook_body'::regclass AND c.relname ~ '^webhook_body_[0-9]{8}$'
+    ), first_id + 10000000000);
+    RETURN 'dropped';
+END
+$function$;
+
 -- Ends an operation of which no item is left. Says whether it did.
 CREATE OR REPLACE FUNCTION sluice_end_operation(operation_number bigint) RETURNS boolean
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER AS $function$
@@ -681,6 +818,32 @@ CREATE OR REPLACE FUNCTION sluice_fill_webhooks(
     RETURNING log.stripe_event_id
 $function$;
 
+-- Takes bodies out of rows that are over and came before, as dropping does with those in partitions; not of disputed
+-- payments. At most so many; how many it took.
+CREATE OR REPLACE FUNCTION sluice_forget_bodies(before timestamptz, most integer) RETURNS integer
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET timezone = 'UTC' AS $function$
+DECLARE
+    taken integer;
+BEGIN
+    IF before > now() - interval '1 day' THEN
+        RAISE EXCEPTION 'Bodies of the last day are too young to go.';
+    END IF;
+    UPDATE webhook_logs AS log
+    SET body = NULL
+    WHERE log.id = ANY (ARRAY(
+        SELECT old.id
+        FROM webhook_logs AS old
+        WHERE old.body IS NOT NULL AND old.created_at < before AND old.processed
+          AND coalesce(old.processed_at, old.created_at) < before AND NOT sluice_is_disputed(old.stripe_event_id::text)
+        ORDER BY old.created_at
+        LIMIT most
+        FOR UPDATE SKIP LOCKED
+    ));
+    GET DIAGNOSTICS taken = ROW_COUNT;
+    RETURN taken;
+END
+$function$;
+
 -- Locks the rows that no other transaction holds, until the transaction ends, and gives their ids.
 CREATE OR REPLACE FUNCTION sluice_hold_items(of_errors boolean, ids text[]) RETURNS SETOF text
     LANGUAGE plpgsql VOLATILE AS $function$
@@ -693,6 +856,53 @@ BEGIN
         RETURN;
     END IF;
     RETURN QUERY SELECT stripe_event_id::text FROM webhook_logs WHERE stripe_event_id = ANY (ids) FOR UPDATE SKIP LOCKED;
+END
+$function$;
+
+-- Whether a webhook says something of a payment that is disputed now; its body may be evidence.
+CREATE OR REPLACE FUNCTION sluice_is_disputed(event_id text) RETURNS boolean
+    LANGUAGE sql STABLE AS $function$
+    SELECT EXISTS (
+        SELECT FROM payment_fact AS fact
+        JOIN payment ON payment.scope = fact.scope AND payment.payment_id = fact.payment_id
+        WHERE fact.stripe_event_id = event_id AND payment.status = 'disputed'
+    )
+$function$;
+
+-- Moves bodies that are still needed from a day's partition into their rows: of webhooks that are not processed, dead ones
+-- among them, and of disputed payments. At most so many; how many it moved. A row that somebody holds is left for the next
+-- call.
+CREATE OR REPLACE FUNCTION sluice_keep_bodies(day date, most integer) RETURNS integer
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER AS $function$
+DECLARE
+    first_id bigint := to_char(day, 'YYYYMMDD')::bigint * 10000000000;
+    moved integer;
+BEGIN
+    PERFORM set_config('lock_timeout', '1s', true);
+    WITH needed AS (
+        (SELECT log.id
+         FROM webhook_logs AS log
+         WHERE NOT log.processed AND log.body_id >= first_id AND log.body_id < first_id + 10000000000
+         LIMIT most)
+        UNION
+        (SELECT log.id
+         FROM payment
+         JOIN payment_fact AS fact ON fact.scope = payment.scope AND fact.payment_id = payment.payment_id
+         JOIN webhook_logs AS log ON log.stripe_event_id = fact.stripe_event_id
+         WHERE payment.status = 'disputed' AND log.body_id >= first_id AND log.body_id < first_id + 10000000000
+         LIMIT most)
+    ), held AS MATERIALIZED (
+        SELECT log.id, log.body_id FROM webhook_logs AS log WHERE log.id IN (SELECT needed.id FROM needed)
+        FOR UPDATE SKIP LOCKED
+    )
+    UPDATE webhook_logs AS log
+    SET body = stored.body,
+        body_id = NULL
+    FROM held
+    JOIN sluice_bodies(ARRAY(SELECT locked.body_id FROM held AS locked)) AS stored ON stored.id = held.body_id
+    WHERE log.id = held.id;
+    GET DIAGNOSTICS moved = ROW_COUNT;
+    RETURN moved;
 END
 $function$;
 
@@ -723,6 +933,13 @@ BEGIN
             WHERE was.value <> 'null' AND was.value IS DISTINCT FROM to_jsonb(NEW) -> was.key
         ) THEN
             RETURN NEW;
+        END IF;
+    END IF;
+    IF TG_OP = 'DELETE' AND TG_TABLE_NAME = 'operation_item' THEN
+        -- Retention: see sluice_delete_items. Other roles have no right to delete.
+        IF EXISTS (SELECT FROM operation AS o WHERE o.id = OLD.operation_id
+                                                AND coalesce(o.ended_at, o.cancelled_at) < now() - interval '31 days') THEN
+            RETURN OLD;
         END IF;
     END IF;
     RAISE EXCEPTION '% is append-only: what is on record of an operation stays.', TG_TABLE_NAME
@@ -1088,7 +1305,7 @@ BEGIN
 END
 $function$;
 
--- Makes rows that were written off dead again, each with the outcome that it had.
+-- Makes rows that were written off, and have a body, dead again, each with the outcome that it had.
 CREATE OR REPLACE FUNCTION sluice_reopen_webhooks(ids text[], outcomes text[]) RETURNS SETOF text
     LANGUAGE sql VOLATILE AS $function$
     UPDATE webhook_logs AS log
@@ -1098,6 +1315,7 @@ CREATE OR REPLACE FUNCTION sluice_reopen_webhooks(ids text[], outcomes text[]) R
     FROM unnest(ids, outcomes) AS was (stripe_event_id, outcome)
     WHERE log.stripe_event_id = was.stripe_event_id
       AND log.processed IS NOT FALSE AND log.dead_at IS NOT NULL
+      AND sluice_body(log.body, log.body_id) IS NOT NULL
     RETURNING log.stripe_event_id
 $function$;
 
@@ -1234,7 +1452,7 @@ $function$;
 
 -- Each finding with its cure; healthd reads them, and this migration warns of them.
 --   role_missing, secret_readable, secret_writable, account_writable, intent_writable, status_writable, table_readable,
---   security_off, index_invalid
+--   security_off, index_invalid, bodies_unprepared
 CREATE OR REPLACE FUNCTION sluice_schema_findings() RETURNS TABLE (name text, finding text, cure text)
     LANGUAGE sql STABLE AS $function$
     WITH own AS (
@@ -1326,6 +1544,14 @@ CREATE OR REPLACE FUNCTION sluice_schema_findings() RETURNS TABLE (name text, fi
     FROM pg_index i
     WHERE NOT i.indisvalid AND (i.indrelid IN (SELECT oid FROM own) OR i.indrelid IN (SELECT oid FROM events))
       AND NOT EXISTS (SELECT FROM pg_stat_progress_create_index p WHERE p.index_relid = i.indexrelid)
+    UNION ALL
+    SELECT 'bodies_unprepared',
+           format('Partitions for bodies are ready for %s days only; bodies of later days go into webhook_logs.',
+                  greatest(ready.days, 0)),
+           'Let `sluice maintain` run hourly.'
+    FROM (SELECT partitions_until - (now() AT TIME ZONE 'UTC')::date - 1 AS days
+          FROM body_storage WHERE isfinite(partitions_until)) AS ready
+    WHERE ready.days < 3
     ORDER BY 1, 2
 $function$;
 
@@ -1597,6 +1823,14 @@ DECLARE
         "sluice_carry_out": ["sluice_operator"],
         "sluice_claim_batch": ["sluice_processor"],
         "sluice_connected_accounts": ["sluice_reconciler", "sluice_migrator"],
+        "sluice_count_expired": ["sluice_maintainer", "sluice_migrator"],
+        "sluice_delete_errors": ["sluice_maintainer", "sluice_migrator"],
+        "sluice_delete_items": ["sluice_maintainer", "sluice_migrator"],
+        "sluice_delete_webhooks": ["sluice_maintainer", "sluice_migrator"],
+        "sluice_drop_bodies": ["sluice_maintainer", "sluice_migrator"],
+        "sluice_forget_bodies": ["sluice_maintainer", "sluice_migrator"],
+        "sluice_is_disputed": [],
+        "sluice_keep_bodies": ["sluice_maintainer", "sluice_migrator"],
         "sluice_count_due": ["sluice_healthd", "sluice_migrator"],
         "sluice_end_operation": ["sluice_operator"],
         "sluice_end_pauses": ["sluice_operator", "sluice_migrator"],

@@ -113,6 +113,7 @@ CREATE TABLE webhook_logs (
 ) WITH (autovacuum_vacuum_scale_factor=0.01, autovacuum_vacuum_threshold=5000, autovacuum_analyze_scale_factor=0.02, autovacuum_vacuum_cost_limit=2000);
 ALTER TABLE webhook_logs ALTER COLUMN body SET STORAGE EXTERNAL;
 CREATE INDEX webhook_logs_attempted ON webhook_logs (created_at) WHERE processing_attempts > 0;
+CREATE INDEX webhook_logs_column_body ON webhook_logs (created_at) WHERE body IS NOT NULL;
 CREATE INDEX webhook_logs_dead ON webhook_logs (dead_at) WHERE dead_at IS NOT NULL;
 CREATE INDEX webhook_logs_due ON webhook_logs (next_attempt_at) WHERE NOT processed AND dead_at IS NULL AND next_attempt_at IS NOT NULL AND published_at IS NULL;
 CREATE INDEX webhook_logs_processed_at ON webhook_logs USING brin (processed_at) WITH (pages_per_range='32', autosummarize='on');
@@ -270,6 +271,7 @@ CREATE TABLE payment (
 ) WITH (autovacuum_vacuum_scale_factor=0.01, autovacuum_vacuum_threshold=5000, autovacuum_analyze_scale_factor=0.02, autovacuum_vacuum_cost_limit=2000);
 CREATE INDEX payment_awaiting ON payment (events_id) WHERE awaits_event;
 CREATE INDEX payment_child ON payment (scope, parent_id) WHERE parent_id IS NOT NULL;
+CREATE INDEX payment_disputed ON payment (scope, payment_id) WHERE status = 'disputed'::text;
 CREATE INDEX payment_of_event ON payment (events_id, scope, rank, payment_id) WHERE events_id IS NOT NULL AND rank IS NOT NULL;
 CREATE INDEX payment_open ON payment (opened_at, scope, payment_id) WHERE opened_at IS NOT NULL;
 ALTER TABLE payment ENABLE ROW LEVEL SECURITY;

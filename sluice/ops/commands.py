@@ -30,6 +30,7 @@ _COMMANDS: Mapping[str, str] = MappingProxyType(
         "operations": "sluice.ops.operations.operations:operations",
         "console": "sluice.ops.console",
         "migrate": "sluice.ops.migrate",
+        "maintain": "sluice.ops.maintain",
         "rebuild": "processor.rebuild.command",
         "reconcile": "reconciler.command",
         "backfill": "reconciler.backfill.command",
@@ -51,6 +52,7 @@ Examples:
   sluice operations list           what operators did, and why
   sluice console                   a link that lets you into the pages
   sluice migrate --check           what a migration would meet
+  sluice maintain --dry-run        what retention would take
   sluice rebuild --dry-run         which rows this version would show otherwise
   sluice reconcile --since 2h      ask Stripe what never arrived
   sluice backfill --since 2y       record what an old account holds, as it is now"""

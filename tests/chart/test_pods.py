@@ -152,6 +152,7 @@ def test_secrets_are_files_of_a_directory_and_go_to_those_with_a_use(everything:
         "reconciler": {"stripe-api-key"},
         "console": set(),
         "migrate": set(),
+        "maintain": set(),
         "test": {"stripe-webhook-secret"},
     }
 

@@ -11,7 +11,7 @@ SECTIONS = {part.splitlines()[0]: part for part in re.split(r"^## ", TEXT, flags
 _STATEMENT = re.compile(r"\b(?:SELECT|INSERT INTO|UPDATE \w|DELETE FROM|GRANT|REVOKE|TRUNCATE)\b")
 _VERB = re.compile(
     r"\bsluice (?:status|sessions|ls|show|watch|export|why|retry|replay|write-off|resolve|pause|resume|operations"
-    r"|doctor|reconcile|migrate)\b"
+    r"|doctor|reconcile|migrate|maintain)\b"
 )
 
 

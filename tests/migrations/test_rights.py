@@ -126,6 +126,13 @@ ALLOWED = {
     "sluice_maintainer": [
         "SELECT sluice_prepare_bodies(2)",
         "SELECT partitions_until FROM body_storage",
+        "SELECT sluice_keep_bodies('2026-01-01', 10)",
+        "SELECT sluice_drop_bodies('2026-01-01')",
+        "SELECT sluice_forget_bodies(now() - interval '2 days', 10)",
+        "SELECT sluice_delete_webhooks(now() - interval '31 days', 10)",
+        "SELECT sluice_delete_errors(now() - interval '2 days', 10)",
+        "SELECT sluice_delete_items(now() - interval '31 days', 10)",
+        "SELECT * FROM sluice_count_expired(now()::date, now(), now(), now())",
     ],
     "sluice_migrator": [
         "SELECT body FROM webhook_logs",
@@ -296,6 +303,16 @@ FORBIDDEN = {
         "INSERT INTO webhook_rehearsal (verb, items, found, person, login) VALUES ('replay', '{}', 0, 'ada', 'eve')",
         "UPDATE webhook_rehearsal SET answer = '{}'",
         "DELETE FROM webhook_rehearsal",
+        "CREATE TABLE mine (id int)",
+    ],
+    "sluice_maintainer": [
+        "SELECT FROM webhook_logs",
+        "DELETE FROM webhook_logs",
+        "SELECT body FROM webhook_body",
+        "SELECT * FROM sluice_bodies('{1}')",
+        "DELETE FROM error_logs",
+        "SELECT FROM payment",
+        "UPDATE body_storage SET partitions_from = now()",
         "CREATE TABLE mine (id int)",
     ],
     "sluice_migrator": [

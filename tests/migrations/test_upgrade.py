@@ -22,6 +22,7 @@ NEW_FILES = {
     "sprint3_rehearsals.sql",
     "sprint3_processed_at_concurrently.sql",
     "sprint3_viewed_bodies.sql",
+    "sprint3_bodies_concurrently.sql",
     "sprint3_webhook_bodies.sql",
     "functions.sql",
 }

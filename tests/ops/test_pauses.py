@@ -207,3 +207,18 @@ async def test_status_tells_what_is_paused(db: Connection, operator_url: str) ->
     output = (await cli("status", DATABASE_URL=operator_url)).output
     assert "waiting for the end of a pause" in output
     assert "it pays twice" in output
+
+
+@pytest.mark.parametrize(("number", "told"), [("1", "sluice resume"), ("2", "sluice pause")])
+async def test_a_pause_on_record_is_neither_undone_nor_carried_on(
+    number: str, told: str, db: Connection, operator_url: str
+) -> None:
+    """An operator who tries is told what to do instead; the story of each is shown in words."""
+    await cli("pause", "--all", *WHY, DATABASE_URL=operator_url)
+    await cli("resume", "--all", "--reason", "mended", DATABASE_URL=operator_url)
+    result = await cli("operations", "undo", number, "--reason", "why", DATABASE_URL=operator_url)
+    assert (result.exit_code, told in result.output) == (1, True), result.output
+    assert (await cli("operations", "resume", number, DATABASE_URL=operator_url)).exit_code == 0
+    shown = (await cli("operations", "show", number, DATABASE_URL=operator_url)).output
+    assert "is done." in shown
+    assert "set       all everything" in shown

@@ -9,7 +9,7 @@ import pytest
 
 from processor.bulkhead.side_worker import SideWorker
 from processor.failures.classify import Blame
-from processor.outcome import Work
+from processor.outcome import Locked, Work
 from processor.queue.deferral import Deferral
 from processor.queue.direct import Direct
 from processor.queue.leases import Leases
@@ -21,6 +21,7 @@ from sluice.inbox.states import State
 from sluice.operations.pauses import Target
 from sluice.postgres.pool import Database, Record
 from sluice.registry import Registry, handles
+from tests.postgres.pgbouncer import pgbouncer
 from tests.processor.harness import Harness, Message, event, thin_event, with_effects
 from tests.processor.pausing import A_HANDLER, A_TYPE, AN_ACCOUNT, EVERYTHING, Pausing
 
@@ -269,6 +270,9 @@ async def test_a_row_in_other_hands_is_neither_run_nor_moved(pausing: Pausing) -
     await pausing.pause(EVERYTHING)
     async with pausing.harness.database.acquire() as other, other.transaction():
         await other.execute("SELECT FROM webhook_logs FOR UPDATE")
+        gate = PauseGate(pausing.harness.database, pausing.known)
+        told = await gate.set_aside([Work(of, 0, message.incoming())])
+        assert told == {of.stripe_event_id: Locked()}  # nor is it tried again to claim it, should it be free by then
         await pausing.harness.take(message)
         assert not message.is_acknowledged
     assert await pausing.harness.effects() == {}
@@ -370,6 +374,26 @@ async def test_the_processors_own_role_suffices(pausing: Pausing, role_url: Call
     [message] = await pausing.harness.recorded(of)
     pause_id = await pausing.pause(EVERYTHING)
     async with Database.connect(role_url("processor"), application_name="sluice-processor") as database:
+        known = KnownPauses(database, pausing.harness.registry)
+        gate = PauseGate(database, known)
+        assert list(await gate.set_aside([Work(of, 0, message.incoming())])) == [of.stripe_event_id]
+        await pausing.resume(pause_id)
+        known.forget()
+        resumption = Resumption(database, known, pausing.harness.stop)
+        while await resumption.run_once():
+            pass
+    assert await pausing.states(of) == [State.QUEUED]
+
+
+async def test_behind_a_pooler_in_transaction_mode_pauses_work(pausing: Pausing, database_url: str) -> None:
+    """There is no session to be told anything in; what excludes is held by transactions."""
+    of = event()
+    [message] = await pausing.harness.recorded(of)
+    pause_id = await pausing.pause(EVERYTHING)
+    async with (
+        pgbouncer(database_url, "transaction") as url,
+        Database.connect(url, application_name="sluice-processor", statement_cache=False) as database,
+    ):
         known = KnownPauses(database, pausing.harness.registry)
         gate = PauseGate(database, known)
         assert list(await gate.set_aside([Work(of, 0, message.incoming())])) == [of.stripe_event_id]

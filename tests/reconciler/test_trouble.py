@@ -13,11 +13,14 @@ from hypothesis import strategies as st
 from reconciler import stripe_api
 from reconciler.account_pass import Passes
 from reconciler.accounts import Account
+from reconciler.app import configuration
 from reconciler.failures import KeyRefused, NotThere
 from reconciler.listed import read_page
+from reconciler.settings import KEY_NAME
 from reconciler.standing import Pass
 from sluice.contract.document import Json, decode_object
 from sluice.postgres.pool import Database
+from sluice.runtime.secrets import RotatingSecret
 from sluice.simulator.stripe_api.answers import Refusal, not_found
 from sluice.simulator.stripe_api.faults import Fault
 from sluice.simulator.stripe_api.listing import Entry, Page, StoredListing
@@ -204,6 +207,14 @@ async def test_the_platforms_own_account_is_never_taken_for_one_that_left() -> N
     async with asking(world) as api:
         with pytest.raises(KeyRefused):
             await api.get("/v1/events")
+
+
+@pytest.mark.parametrize(("livemode", "told"), [(True, "missing"), (False, "ok")])
+def test_a_key_of_the_other_mode_alone_is_none(monkeypatch: pytest.MonkeyPatch, livemode: bool, told: str) -> None:
+    """Health is degraded then, for nothing is listed that matters there."""
+    monkeypatch.setenv(KEY_NAME, TEST_KEY)
+    found = configuration(RotatingSecret(KEY_NAME), livemode=livemode)
+    assert found == {"stripe_api_key": told, "modes": ["test"]}
 
 
 @pytest.mark.parametrize("said", ["inf", "1e999", "nan", "-5", "86400000"])

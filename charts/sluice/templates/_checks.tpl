@@ -14,6 +14,7 @@
 {{- end -}}
 {{- end -}}
 {{- if .Values.migration.enabled -}}{{- $wanted = append $wanted "migrationDatabaseUrl" -}}{{- end -}}
+{{- if (.Values.maintenance | default dict).enabled -}}{{- $wanted = append $wanted "maintainerDatabaseUrl" -}}{{- end -}}
 {{- if .Values.processor.autoscaling -}}{{- $wanted = append $wanted "kedaDatabaseUrl" -}}{{- end -}}
 {{- if (.Values.reconciler | default dict).enabled -}}{{- $wanted = concat $wanted (list "reconcilerDatabaseUrl" "stripeApiKey") -}}{{- end -}}
 {{- if (.Values.console | default dict).enabled -}}{{- $wanted = append $wanted "consoleDatabaseUrl" -}}{{- end -}}
@@ -61,9 +62,10 @@ healthd: {{ $healthd }}
 migration: 2
 keda: {{ $keda }}
 reconciler: {{ $reconciler }}
+maintenance: {{ ternary 1 0 (eq true (.Values.maintenance | default dict).enabled) }}
 console: {{ $console }}
 test: 1
-total: {{ add $ingest $processor $healthd 2 $keda $reconciler $console 1 }}
+total: {{ add $ingest $processor $healthd 2 $keda $reconciler $console 1 (ternary 1 0 (eq true (.Values.maintenance | default dict).enabled)) }}
 {{- end -}}
 
 {{- define "sluice.mostReplicas" -}}
@@ -74,7 +76,7 @@ total: {{ add $ingest $processor $healthd 2 $keda $reconciler $console 1 }}
 {{- $need := include "sluice.connections" . | fromYaml -}}
 {{- $room := sub .Values.database.maxConnections .Values.database.reservedConnections -}}
 {{- if gt (int $need.total) (int $room) }}
-- PostgreSQL has too few connections: ingest may open {{ $need.ingest }} (replicas and one of a rolling update, each its pool and one), processor {{ $need.processor }}, healthd {{ $need.healthd }}, migration {{ $need.migration }}, KEDA {{ $need.keda }}, reconciler {{ $need.reconciler }}, console {{ $need.console }}, helm test {{ $need.test }}, together {{ $need.total }}; database.maxConnections less database.reservedConnections leaves {{ $room }}. Lower maxReplicas or poolSize, or raise max_connections and tell database.maxConnections.
+- PostgreSQL has too few connections: ingest may open {{ $need.ingest }} (replicas and one of a rolling update, each its pool and one), processor {{ $need.processor }}, healthd {{ $need.healthd }}, migration {{ $need.migration }}, KEDA {{ $need.keda }}, reconciler {{ $need.reconciler }}, console {{ $need.console }}, maintenance {{ $need.maintenance }}, helm test {{ $need.test }}, together {{ $need.total }}; database.maxConnections less database.reservedConnections leaves {{ $room }}. Lower maxReplicas or poolSize, or raise max_connections and tell database.maxConnections.
 {{- end }}
 {{- end -}}
 

@@ -1,6 +1,6 @@
 -- Each finding with its cure; healthd reads them, and this migration warns of them.
 --   role_missing, secret_readable, secret_writable, account_writable, intent_writable, status_writable, table_readable,
---   security_off, index_invalid
+--   security_off, index_invalid, bodies_unprepared
 CREATE OR REPLACE FUNCTION sluice_schema_findings() RETURNS TABLE (name text, finding text, cure text)
     LANGUAGE sql STABLE AS $function$
     WITH own AS (
@@ -92,5 +92,13 @@ CREATE OR REPLACE FUNCTION sluice_schema_findings() RETURNS TABLE (name text, fi
     FROM pg_index i
     WHERE NOT i.indisvalid AND (i.indrelid IN (SELECT oid FROM own) OR i.indrelid IN (SELECT oid FROM events))
       AND NOT EXISTS (SELECT FROM pg_stat_progress_create_index p WHERE p.index_relid = i.indexrelid)
+    UNION ALL
+    SELECT 'bodies_unprepared',
+           format('Partitions for bodies are ready for %s days only; bodies of later days go into webhook_logs.',
+                  greatest(ready.days, 0)),
+           'Let `sluice maintain` run hourly.'
+    FROM (SELECT partitions_until - (now() AT TIME ZONE 'UTC')::date - 1 AS days
+          FROM body_storage WHERE isfinite(partitions_until)) AS ready
+    WHERE ready.days < 3
     ORDER BY 1, 2
 $function$;
