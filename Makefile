@@ -49,6 +49,11 @@ soak: $(BIN)/sluice $(VENV)/.test
 growth: $(BIN)/sluice $(VENV)/.test
 	@$(BIN)/python -m bench.growth $(ARGS)
 
+## pages: each page of the console at a million webhooks, 10,000 of them dead; none over 300 ms (ARGS="--rows 100000")
+.PHONY: pages
+pages: $(BIN)/sluice $(VENV)/.test
+	@$(BIN)/python -m bench.console $(ARGS)
+
 ## reconcile: find a thousand webhooks that never arrived among a million (ARGS="--events 100000 --missing 100" for a look)
 .PHONY: reconcile
 reconcile: $(BIN)/sluice $(VENV)/.test
@@ -63,6 +68,11 @@ recovery: $(BIN)/sluice $(VENV)/.test
 .PHONY: outage
 outage: $(BIN)/sluice $(VENV)/.test
 	@$(BIN)/python -m tests.system.outage $(ARGS)
+
+## rehearse-restore: restore PostgreSQL to before a mistake, and count what is missing without Stripe's list and with it
+.PHONY: rehearse-restore
+rehearse-restore: $(BIN)/sluice $(VENV)/.test
+	@$(BIN)/python -m tests.restore.rehearsal $(ARGS)
 
 ## trouble: 10,000 dead of three causes among a million, and what operators do about them (ARGS="--rows 100000" for a look)
 .PHONY: trouble

@@ -1,9 +1,14 @@
 -- read_open --
--- $1 handlers that this processor has. Operations that run one of them and may go on.
-SELECT id, handler, rate
-FROM operation
-WHERE handler = ANY ($1::text[]) AND ended_at IS NULL AND cancelled_at IS NULL
-ORDER BY id;
+-- $1 handlers that this processor has. Operations that run one of them and may go on: not while all is paused, or the handler.
+SELECT o.id, o.handler, o.rate
+FROM operation AS o
+WHERE o.handler = ANY ($1::text[]) AND o.ended_at IS NULL AND o.cancelled_at IS NULL
+  AND NOT EXISTS (
+      SELECT
+      FROM pause AS p
+      WHERE p.ended_at IS NULL AND p.emptied_at IS NULL AND (p.kind = 'all' OR (p.kind = 'handler' AND p.value = o.handler))
+  )
+ORDER BY o.id;
 
 -- take --
 -- $1 operation  $2 after which position  $3 at most. Items that are not done, and how many runs of each began and did not

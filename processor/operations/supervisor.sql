@@ -11,7 +11,8 @@ SET types = excluded.types,
     last_seen_at = now();
 
 -- look --
--- $1 handlers that this processor has. Whether something is asked for, and no process works on it.
+-- $1 handlers that this processor has. Whether something is asked for that no pause keeps, and no process
+-- works on it.
 SELECT
     (
         EXISTS (
@@ -19,6 +20,16 @@ SELECT
             FROM webhook_rehearsal
             WHERE done_at IS NULL AND asked_at > now() - interval '10 minutes' AND (handler IS NULL OR handler = ANY ($1::text[]))
         )
-        OR EXISTS (SELECT FROM operation WHERE handler = ANY ($1::text[]) AND ended_at IS NULL AND cancelled_at IS NULL)
+        OR EXISTS (
+            SELECT
+            FROM operation AS o
+            WHERE o.handler = ANY ($1::text[]) AND o.ended_at IS NULL AND o.cancelled_at IS NULL
+              AND NOT EXISTS (
+                  SELECT
+                  FROM pause AS p
+                  WHERE p.ended_at IS NULL AND p.emptied_at IS NULL
+                    AND (p.kind = 'all' OR (p.kind = 'handler' AND p.value = o.handler))
+              )
+        )
     )
     AND pg_try_advisory_xact_lock(hashtextextended('sluice operations', 0)) AS is_wanted;

@@ -1,8 +1,8 @@
 -- errors_of --
--- $1 stripe_event_id. The newest errors of a webhook.
+-- $1 stripe_event_id. The newest errors of a webhook, without the notes of operations.
 SELECT id::text AS id, severity::text AS severity, message::text AS message, resolved, created_at::timestamptz AS created_at
 FROM error_logs
-WHERE coalesce(stripe_event_id, event_id) = $1 AND stripe_event_id = $1
+WHERE coalesce(stripe_event_id, event_id) = $1 AND stripe_event_id = $1 AND service IS DISTINCT FROM 'operator'
 ORDER BY created_at DESC
 LIMIT 50;
 

@@ -29,6 +29,8 @@ from sluice.runtime.printable import printable
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="For machines.")
 _ID_COLUMNS = 32
+_ERRORS = 3
+"""So many of a webhook's errors are shown; --json has more."""
 
 
 @click.command(name="ls")
@@ -143,7 +145,7 @@ def _moment(at: datetime | None) -> str | None:
 
 
 def _repeats(count: int) -> str:
-    return f", and {count} more times" if count else ""
+    return {0: "", 1: ", and once more"}.get(count, f", and {count} more times")
 
 
 def _lines_of_error(error: ErrorTold) -> Sequence[str]:
@@ -186,8 +188,9 @@ def _lines(story: WebhookStory) -> Sequence[str]:
         *(
             f"  error {error.id}  {error.created_at:%Y-%m-%d %H:%M}  {error.severity}"
             f"{' (resolved)' if error.resolved else ''}: {error.message}"
-            for error in story.errors
+            for error in story.errors[:_ERRORS]
         ),
+        *([f"  and {more} older errors"] if (more := len(story.errors) - _ERRORS) > 0 else []),
         *(
             f"  operation {done.operation_id}  {done.started_at:%Y-%m-%d %H:%M}  {done.verb}, "
             f"{done.result or 'to come'}, by {done.person}: {done.reason}"

@@ -46,7 +46,7 @@ def _webhooks(snapshot: Snapshot) -> RenderableType:
     grid.add_row("oldest", age, "age of the oldest unprocessed one that is not parked")
     grid.add_row("failing", _alarming(snapshot.failing, "yellow"), "failed at least once; tried again when due")
     grid.add_row("parked", _alarming(snapshot.parked, "yellow"), "waiting for an events row that does not exist yet")
-    grid.add_row("dead", _alarming(snapshot.dead, "bold red"), "given up; see last_error in webhook_logs")
+    grid.add_row("dead", _alarming(snapshot.dead, "bold red"), "given up; `sluice ls --state dead` shows them")
     if snapshot.pauses or snapshot.paused:
         grid.add_row("paused", _alarming(snapshot.paused, "yellow"), "waiting for the end of a pause; no backlog")
     grid.add_row("last hour", _counted(snapshot.received_last_hour), "received")

@@ -8,15 +8,19 @@ from typing import Any
 import pytest
 
 from processor.operations.halving import Interrupted
-from processor.operations.handler_run import HandlerRun, Over
+from processor.operations.handler_run import QUERIES, HandlerRun, Over
+from processor.operations.supervisor import QUERIES as SUPERVISOR
 from processor.worker.dispatcher import Dispatcher
 from processor.worker.transaction import Limits
 from sluice import Applied, Ignored, Outcome, Parked, StripeEvent, Transaction
 from sluice.inbox.operations import Decision
-from sluice.operations import book
+from sluice.inbox.pauses import Kind
+from sluice.operations import book, pauses
 from sluice.operations.filters import Filter
 from sluice.operations.handlers import handler_run
+from sluice.operations.pauses import Target
 from sluice.operations.verbs import Verb
+from sluice.postgres.pool import Connection
 from sluice.registry import Registry, handles, handles_batch
 from tests.processor.harness import Harness, event, write_effect
 
@@ -197,3 +201,30 @@ async def test_a_webhook_whose_lock_another_holds_has_another_turn(harness: Harn
         assert await harness.effects() == {key: 1 for key in keys if key != "evt_03"}
     await finish(run)
     assert await harness.effects() == dict.fromkeys(keys, 1)
+
+
+@pytest.mark.parametrize(
+    ("pause", "may_run"),
+    [
+        (Target(Kind.ALL), False),
+        (Target(Kind.HANDLER, NAME), False),
+        (Target(Kind.HANDLER, "shop.mail"), True),
+        (Target(Kind.TYPE, "test.*"), True),
+    ],
+    ids=str,
+)
+async def test_a_run_waits_while_its_handler_is_paused(harness: Harness, pause: Target, may_run: bool) -> None:
+    """Neither does a process go on with it, nor is one started for it, until the pause has ended."""
+    number, _ = await started(harness, 3)
+    async with harness.database.acquire() as connection:
+        pause_id = await pauses.begin(connection, pause, Decision("ada", "it pays twice"))
+        assert await _is_offered(connection, number) is may_run
+        await pauses.end(connection, [pause_id], Decision("ada", "mended"))
+        assert await _is_offered(connection, number)
+
+
+async def _is_offered(connection: Connection, number: int) -> bool:
+    offered = await connection.fetch(QUERIES["read_open"], [NAME])
+    wanted = await connection.fetchval(SUPERVISOR["look"], [NAME])
+    assert bool(offered) is wanted
+    return number in [row["id"] for row in offered]
