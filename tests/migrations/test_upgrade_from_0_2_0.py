@@ -30,7 +30,7 @@ UPDATE webhook_logs SET processed = true, outcome = 'applied' WHERE stripe_event
 
 
 def _arguments(*numbers: int) -> list[list[object]]:
-    """What ingest passes for these events, in either release."""
+    """Arguments of ingest's statements for these events, in either release."""
     events = [event(number) for number in numbers]
     return [
         [one.stripe_event_id for one in events],
