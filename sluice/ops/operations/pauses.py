@@ -54,9 +54,10 @@ def pause(*, dry_run: bool, reason: str | None, person: str | None, **options: A
     """
     Let webhooks wait: they are taken in, acknowledged and recorded, and not tried.
 
-    Without an option it shows what is paused. Processors heed a pause within seconds; what they have in hand ends as
-    ever. No attempt is counted meanwhile, and nothing dies or is parked. A webhook waits whole: with a handler
-    paused, the ledger's effect of what it takes waits too, for one webhook is one transaction. `sluice resume` ends it.
+    Without an option it shows what is paused; times are UTC. Processors heed a pause within seconds; what they have
+    in hand ends as ever. No attempt is counted meanwhile, and nothing dies or is parked. A webhook waits whole: with a
+    handler paused, the ledger's effect of what it takes waits too, for one webhook is one transaction. `sluice resume`
+    ends it.
     Exit code 1 when the same is paused already.
     """
     target = _target_of(**options)
@@ -214,7 +215,7 @@ def line(one: OpenPause) -> str:
     """One pause: its number, what it covers, since when, who and why."""
     over = f", over since {one.ended_at:%m-%d %H:%M} by {one.ended_by}" if one.ended_at else ""
     return (
-        f"{one.id:>5}  {one.target}  since {one.began_at:%Y-%m-%d %H:%M} UTC{over}\n"
+        f"{one.id:>5}  {one.target}  since {one.began_at:%Y-%m-%d %H:%M}{over}\n"
         f"       {_counted(one.waiting)} waiting; {one.person}: {one.reason}"
     )
 
