@@ -109,7 +109,7 @@ async def test_every_verb_finds_by_the_same_words(fields: dict[str, Any], databa
 
 @pytest.mark.parametrize("verb", ["ls", "watch", "export", "retry", "replay", "write-off", "resolve"])
 def test_every_verb_has_the_same_options(verb: str) -> None:
-    """Who knows one knows them all."""
+    """A person who knows one knows them all."""
     command = sluice.get_command(click.Context(sluice), verb)
     assert command is not None
     words = {option for one in command.params for option in one.opts}
