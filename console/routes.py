@@ -2,7 +2,12 @@
 
 from collections.abc import Sequence
 
+from console.pages.accounts import page as accounts
+from console.pages.errors import page as errors
 from console.pages.now import page as now
+from console.pages.operations import page as operations
+from console.pages.payment import page as payment
+from console.pages.trouble import page as trouble
 from console.pages.webhook import page as webhook
 from console.pages.webhooks import page as webhooks
 from console.web.application import Route
@@ -12,5 +17,12 @@ ROUTES: Sequence[Route] = (
     Route("webhooks", "/webhooks", webhooks.show, menu="Webhooks"),
     Route("search", "/search", webhooks.search),
     Route("webhook", "/webhooks/{key}", webhook.show),
+    Route("payment", "/payments/{id}", payment.show_payment),
+    Route("events_row", "/events/{id}", payment.show_row),
+    Route("trouble", "/trouble", trouble.show, menu="Trouble"),
+    Route("accounts", "/accounts", accounts.show, menu="Accounts"),
+    Route("operations", "/operations", operations.show, menu="Operations"),
+    Route("operation", "/operations/{id}", operations.show_one),
+    Route("errors", "/errors", errors.show, menu="Errors"),
     Route("body", "/webhooks/{key}/body", webhook.show_body, method="POST"),
 )
