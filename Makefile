@@ -64,6 +64,11 @@ recovery: $(BIN)/sluice $(VENV)/.test
 outage: $(BIN)/sluice $(VENV)/.test
 	@$(BIN)/python -m tests.system.outage $(ARGS)
 
+## trouble: 10,000 dead of three causes among a million, and what operators do about them (ARGS="--rows 100000" for a look)
+.PHONY: trouble
+trouble: $(BIN)/sluice $(VENV)/.test
+	@$(BIN)/python -m tests.system.trouble $(ARGS)
+
 ## proto: generate the message's code from proto/
 .PHONY: proto
 proto: $(VENV)/.test

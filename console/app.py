@@ -19,6 +19,7 @@ from console.web import entrance, static
 from console.web.application import Route, listening, make_app
 from console.web.health import HealthWatch
 from console.web.parts import Parts
+from console.web.runs import Runs
 from sluice.postgres.pool import DATABASE_ERRORS, Database
 from sluice.postgres.reasons import reason_of
 from sluice.runtime.endless import tell_to_end
@@ -34,12 +35,13 @@ async def serve(settings: ConsoleSettings, service: Service) -> None:
     """Run until ``service.stop`` is set; it starts, and stays, without PostgreSQL and without healthd."""
     async with (
         _database(settings) as database,
+        Runs.open(database) as runs,
         aiohttp.ClientSession(trust_env=False) as session,
         hold_readiness(
             service, partial(what_prevents_work, database), limit_seconds=settings.ready_without_database_seconds
         ),
     ):
-        parts = Parts(database, HealthWatch(settings.healthd_admin_url, session))
+        parts = Parts(database, HealthWatch(settings.healthd_admin_url, session), runs)
         service.probes.add_status("pool", database.status)
         service.probes.add_status("database", database.reach)
         access, routes = access_of(settings)

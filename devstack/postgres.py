@@ -30,7 +30,7 @@ from devstack.server import Server
 
 SUPERUSER = "postgres"
 SERVICE_LOGINS = ("ingest", "processor", "healthd", "reconciler")
-LOGIN_ROLES = (*SERVICE_LOGINS, "operator", "console")
+LOGIN_ROLES = (*SERVICE_LOGINS, "operator", "console", "maintainer")
 DEFAULT_DATABASE = "sluice"
 START_SECONDS = 120.0  # recovery after a crash replays the log; an idle start takes a quarter of a second
 _POLL_SECONDS = 0.02

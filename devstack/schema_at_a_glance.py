@@ -54,8 +54,9 @@ def _order(tables: Iterable[str], migrations: str) -> Sequence[str]:
 def _table(name: str, parts: "Mapping[str, Mapping[str, Sequence[Record]]]", migrations: str) -> str:
     remarks = _column_remarks(name, migrations)
     lines = [*_columns(parts["columns"][name], remarks), *(row["line"] for row in parts["constraints"].get(name, ()))]
-    options = parts["columns"][name][0]["options"]
-    end = f") WITH ({options});" if options else ");"
+    first = parts["columns"][name][0]
+    key = f" PARTITION BY {first['partition_key']}" if first["partition_key"] else ""
+    end = f"){key} WITH ({first['options']});" if first["options"] else f"){key};"
     after = [row["line"] for part in ("details", "indexes", "security", "grants") for row in parts[part].get(name, ())]
     return "\n".join([*_table_remark(name, migrations), f"CREATE TABLE {name} (", *_listed(lines), end, *after, ""])
 

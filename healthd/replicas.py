@@ -12,7 +12,7 @@ from yarl import URL
 
 from healthd.observations import Problem, ReplicaSeen, ServiceSeen
 from healthd.replica_status import parse_answer
-from healthd.settings import Target
+from sluice.runtime.health_targets import Target
 
 REPLICAS_AT_MOST = 100
 """Of one service; keeps a wildcard name from becoming a flood of requests and of labels."""

@@ -1,32 +1,20 @@
 """Settings of healthd; none of them is a secret of Stripe's."""
 
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Annotated, Self
-from urllib.parse import SplitResult, urlsplit
 
 from pydantic import Field, model_validator
 
 from healthd.findings import Limits
 from healthd.rules import KEY_HOLDER, VITAL
+from sluice.runtime.health_targets import Target, parse_targets
 from sluice.runtime.listening import EVERY_ADDRESS
 from sluice.runtime.settings import ServiceSettings
 
-_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 _SECONDS = Annotated[float, Field(gt=0, le=3600)]
 _LOOK_SECONDS_AT_MOST = 2.0
 _PERIODS_UNTIL_STALE = 3
 _STEP_SHARE = 0.8  # three slow steps, all that a look has, still fit in three periods
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A service's name, and the host and port that stand for all of its replicas' admin ports."""
-
-    name: str
-    host: str
-    port: int
 
 
 class Settings(ServiceSettings):
@@ -88,36 +76,3 @@ def parse_replicas(text: str) -> Mapping[str, int]:
     if not all(number.isascii() and number.isdigit() for _, _, number in pairs):
         raise ValueError("HEALTH_REPLICAS wants items like ingest=2, a number of replicas behind each name")
     return {name: int(number) for name, _, number in pairs}
-
-
-def parse_targets(text: str) -> Sequence[Target]:
-    """``name=http://host:port`` items, separated by commas. Raises ValueError."""
-    targets = [_parse_target(item.strip()) for item in text.split(",") if item.strip()]
-    if len({target.name for target in targets}) < len(targets):
-        raise ValueError("HEALTH_TARGETS names a service twice; one name stands for all of its replicas")
-    return tuple(targets)
-
-
-def _parse_target(item: str) -> Target:
-    name, _, url = item.partition("=")
-    if not _NAME.fullmatch(name):
-        raise ValueError("HEALTH_TARGETS wants items like ingest=http://host:9090, names in lower case")
-    address = _admin_address(url.strip())
-    if address is None:
-        raise ValueError(f"HEALTH_TARGETS wants {name}=http://host:port, with nothing behind the port")
-    return Target(name, *address)
-
-
-def _admin_address(url: str) -> tuple[str, int] | None:
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError:  # its text quotes the URL
-        return None
-    if parts.scheme != "http" or not host or not port or _has_more(parts):
-        return None
-    return host, port
-
-
-def _has_more(parts: SplitResult) -> bool:
-    return parts.path not in ("", "/") or bool(parts.query or parts.fragment or "@" in parts.netloc)

@@ -44,7 +44,11 @@ class Claimed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
-    """The event was processed, or died, before; or this message belongs to an attempt that has passed or is not due."""
+    """
+    The event was processed, or died, before; or this message belongs to an attempt that has passed or is not due.
+
+    Or to a row of before a restore: its event is there again as Stripe's API gave it, and the relay brings that.
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from reconciler.settings import KEY_NAME, ReconcilerSettings, key_fault_of, keys
 from reconciler.standing import QUERIES, Standings
 from reconciler.stripe_api import StripeApi, http_client
 from reconciler.thin.fetches import ThinFetches
+from reconciler.thin.listing import ThinLists
 from sluice.postgres.pool import DATABASE_ERRORS, Database
 from sluice.postgres.reasons import reason_of
 from sluice.runtime import logs
@@ -29,6 +30,7 @@ from sluice.service.service import Service
 NAME = "reconciler"
 _MODES: Mapping[bool, str] = {True: "live", False: "test"}
 _ASK_SECONDS = 3.0
+_ROUNDS_BETWEEN_THIN_LISTS = 10
 
 
 async def serve(service: Service) -> None:
@@ -47,7 +49,11 @@ async def serve(service: Service) -> None:
         lease = Lease(database)
         rounds = _rounds(service, settings, database, apis, lease, keys)
         _report(service, database, lease, keys, settings)
-        works = [rounds.run, ThinFetches.over(database, apis, service.errors).run]
+        works = [
+            rounds.run,
+            ThinFetches.over(database, apis, service.errors).run,
+            _thin_lists(service, settings, database, apis, lease).run,
+        ]
         if settings.public_url:
             works.append(_endpoint_watch(service, settings, database, apis).run)
         if settings.public_url and settings.canary_seconds:
@@ -106,6 +112,21 @@ def _rounds(
     choice = Choice(partial(_modes, keys), settings.accounts, settings.accounts_excluded)
     rhythm = Rhythm(settings.reconcile_every_seconds, first_seconds=settings.reconcile_first_seconds)
     return Rounds(passes, standings, choice, rhythm)
+
+
+def _thin_lists(
+    service: Service, settings: ReconcilerSettings, database: Database, apis: Mapping[bool, StripeApi], lease: Lease
+) -> ThinLists:
+    return ThinLists(
+        database,
+        apis,
+        service.errors,
+        lease.holder,
+        subscribed_types,
+        every_seconds=settings.reconcile_every_seconds * _ROUNDS_BETWEEN_THIN_LISTS,
+        first_seconds=settings.reconcile_first_seconds,
+        overlap_seconds=settings.reconcile_overlap_seconds,
+    )
 
 
 def _endpoint_watch(

@@ -35,6 +35,11 @@ THIN_EVENTS = metrics.counter(
     "Tries to fetch a thin event, by what came of them: fetched, known (its twin was here), unfetchable, waits.",
     ("mode", "outcome"),
 )
+THIN_LISTS = metrics.counter(
+    "reconcile_thin_lists_total",
+    "Looks at an account's list of events that come as thin ones alone, by how they ended: done, or why not.",
+    ("mode", "outcome"),
+)
 COMPLETE_UNTIL = metrics.gauge(
     "reconcile_complete_until_timestamp_seconds",
     "Everything that Stripe created before this moment is in the log, Unix time.",

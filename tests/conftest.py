@@ -91,6 +91,7 @@ async def _template(postgres_server: PostgresServer) -> str:
     await _execute(postgres_server, f"CREATE DATABASE {TEMPLATE}")
     await apply_migrations(postgres_server.url(TEMPLATE))
     await make_login_roles(postgres_server.url(TEMPLATE), postgres_server)
+    await _execute(postgres_server, "SELECT sluice_prepare_bodies(3)", database=TEMPLATE)
     return TEMPLATE
 
 
@@ -172,8 +173,8 @@ async def _fresh_database(server: PostgresServer, template: str) -> AsyncIterato
         await _execute(server, f"DROP DATABASE {name} WITH (FORCE)")
 
 
-async def _execute(server: PostgresServer, statement: str) -> None:
-    connection = await asyncpg.connect(server.url("postgres"), timeout=30)
+async def _execute(server: PostgresServer, statement: str, *, database: str = "postgres") -> None:
+    connection = await asyncpg.connect(server.url(database), timeout=30)
     try:
         await connection.execute(statement, timeout=60)
     finally:

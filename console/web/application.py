@@ -54,10 +54,12 @@ def make_app(parts: Parts, routes: Sequence[Route], gate: Middleware) -> web.App
     app[MENU] = [MenuItem(route.path, route.menu) for route in routes if route.menu]
     app.on_response_prepare.append(add_headers)
     add_static(app)
+    names: dict[str, str] = {}
     for route in routes:
-        resource = app.router.add_resource(route.path, name=None)
+        resource = app.router.add_resource(route.path)
         resource.add_route(route.method, route.page)
-    app[_NAMES] = {route.path: route.name for route in routes}
+        names[resource.canonical] = route.name
+    app[_NAMES] = names
     return app
 
 

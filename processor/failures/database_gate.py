@@ -18,6 +18,8 @@ FIRST_SECONDS = 0.1
 LONGEST_SECONDS = 1.0
 FUNCTIONS = (
     "sluice_add_facts",
+    "sluice_bodies",
+    "sluice_body",
     "sluice_claim_batch",
     "sluice_event_key",
     "sluice_lease_webhooks",

@@ -125,9 +125,10 @@ class _Table(Generic[_S]):
 
     def _read_again(self, logged: "Record") -> _Said[_S] | None:
         try:
-            event = read_event(logged["body"], tenant=logged["tenant"])
+            read = read_event(logged["body"], tenant=logged["tenant"])
         except MalformedEvent:  # an earlier release took it
             return None
+        event = replace(read, stripe_event_id=logged["stripe_event_id"])  # of what was fetched, the body has another
         state = self.read(event)
         return None if state is None else _Said(event, state)
 

@@ -100,11 +100,17 @@ WHERE (w.newest_second, w.stripe_event_id) <> (n.newest_second, n.stripe_event_i
 
 -- read_words --
 -- $1 stripe_event_ids. What was said, as far as it is still logged.
-SELECT log.stripe_event_id, log.tenant, log.body
-FROM unnest($1::text[]) AS n(stripe_event_id)
-CROSS JOIN LATERAL (
-    SELECT w.stripe_event_id::text AS stripe_event_id, w.tenant, w.body
-    FROM webhook_logs AS w
-    WHERE w.stripe_event_id = n.stripe_event_id AND w.body IS NOT NULL
-    OFFSET 0
-) AS log;
+WITH log AS MATERIALIZED (
+    SELECT found.*
+    FROM unnest($1::text[]) AS n(stripe_event_id)
+    CROSS JOIN LATERAL (
+        SELECT w.stripe_event_id::text AS stripe_event_id, w.tenant, w.body, w.body_id
+        FROM webhook_logs AS w
+        WHERE w.stripe_event_id = n.stripe_event_id
+        OFFSET 0
+    ) AS found
+)
+SELECT log.stripe_event_id, log.tenant, coalesce(log.body, stored.body) AS body
+FROM log
+LEFT JOIN sluice_bodies(ARRAY(SELECT body_id FROM log WHERE body_id IS NOT NULL)) AS stored ON stored.id = log.body_id
+WHERE coalesce(log.body, stored.body) IS NOT NULL;

@@ -113,7 +113,7 @@ class Reporter:
             self._tell(
                 work,
                 f"{work.event_id} is in the stream but not in webhook_logs: PostgreSQL lost it. "
-                f"It was not processed; restore it from message {work.message.sequence} of the stream.",
+                f"It was not processed. {_cure(work)} Message {work.message.sequence} of the stream holds it.",
                 severity="critical",
             )
 
@@ -177,6 +177,13 @@ def _named(work: Work) -> Mentions:
     except MalformedEvent:
         payload = {}
     return mentions(payload, tenant=work.event.tenant)
+
+
+def _cure(work: Work) -> str:
+    """Say who can bring back a webhook that PostgreSQL lost."""
+    if work.event.tenant is None:
+        return "The reconciler records it again, if Stripe lists it."
+    return "Its organiser must send it again: no key of ours lists that account."
 
 
 def _about(work: Work) -> dict[str, str | int | None]:

@@ -39,6 +39,8 @@ from sluice.outcomes import Parked
 from sluice.postgres.pool import DATABASE_ERRORS, Connection, Database, Record
 
 _LONGEST_REASON = 300
+_RENDERING = frozenset({"api_version", "body"})
+"""Fields in which Stripe's API may give an event otherwise than its webhook did."""
 
 
 @dataclass(frozen=True)
@@ -107,14 +109,15 @@ class Processor:
             with _outside_handlers(connection):
                 claim = await self._claim(connection, works, isolated, self.limits.lock_wait(has_waited=has_waited))
                 rest = [work for work in works if work.event_id not in claim.rows and work.event_id not in claim.forged]
-                unclaimed = await _look(connection, rest, isolated)
+                looked_at = await _look(connection, rest, isolated)
+                unclaimed = await _excuse_renderings(connection, {**looked_at, **claim.forged})
             last_looks = frozenset(event_id for event_id, row in claim.rows.items() if row.is_last_look)
             handled = await self.dispatcher.handle(
                 [row.event for row in claim.rows.values()], connection, last_looks=last_looks
             )
             with _outside_handlers(connection):
                 settled = await self._settle(connection, handled, _attempts(works), claim.transaction)
-        return {**unclaimed, **claim.forged, **settled}
+        return {**unclaimed, **settled}
 
     async def _claim(self, tx: Connection, works: Sequence[Work], isolated: bool, lock_seconds: float) -> Claim:
         rows = await claims.claim(
@@ -226,6 +229,18 @@ def _unclaimed(work: Work, row: "Record | None", isolated: bool) -> Unclaimed:
     if row["is_over"] or row["is_early"] or row["processing_attempts"] != work.attempt:
         return Duplicate()
     return Suspect() if row["solo_starts"] > 0 and not isolated else Locked()
+
+
+async def _excuse_renderings(tx: Connection, answers: Mapping[str, Unclaimed]) -> Mapping[str, Unclaimed]:
+    """A row that was lost and fetched from Stripe's API has another rendering of what its old message holds."""
+    suspects = [
+        event_id
+        for event_id, answer in answers.items()
+        if isinstance(answer, Forged) and _RENDERING.issuperset(answer.differing)
+    ]
+    if not suspects:
+        return answers
+    return {**answers, **dict.fromkeys(await claims.read_fetched(tx, suspects), Duplicate())}
 
 
 async def _settle_processed(tx: Connection, done: Mapping[str, Handled], claimed_in: str) -> Mapping[str, Settled]:

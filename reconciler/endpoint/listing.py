@@ -42,16 +42,16 @@ async def list_registrations(api: StripeApi) -> Listed:
     return Listed(merged(endpoints, _read(documents)), said_at)
 
 
-async def thin_destination(api: StripeApi, url: str) -> str | None:
+async def thin_destinations(api: StripeApi, url: str) -> Sequence[str]:
     """
-    The id of the oldest enabled thin destination that has this URL; None: there is none.
+    The ids of the enabled thin destinations that have this URL, the oldest first; each has a secret of its own.
 
     Raises:
         Failure: as ``StripeApi.get``.
     """
     registered = _read([document async for document in _destinations(api)])
     ours = [one for one in registered if one.url == url and one.is_enabled and one.payload is Payload.THIN]
-    return min(ours, key=lambda one: one.created).id if ours else None
+    return [one.id for one in sorted(ours, key=lambda one: one.created)]
 
 
 def _read(documents: Sequence[JsonObject]) -> Sequence[Registration]:

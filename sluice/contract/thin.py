@@ -9,6 +9,8 @@ PING = "v2.core.event_destination.ping"
 """Type of what Stripe sends when a destination is pinged; it says nothing else."""
 GENERATION_FAILURE = "v2.core.health.event_generation_failure.resolved"
 """Type of what Stripe sends in place of an event that it failed to make; it names the object."""
+OF_SECOND_API = "v2."
+"""Beginning of the types that come as thin events alone; all others have a snapshot twin."""
 _V1 = "v1."
 _ID = re.compile(r"[A-Za-z0-9_]{1,255}")
 _PATH = re.compile(r"/(v1/[a-z_]+|v2/[a-z_]+/[a-z_]+)(/[A-Za-z0-9_]{1,255}){1,6}")

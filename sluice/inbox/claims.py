@@ -56,6 +56,12 @@ async def look(
     return {row["stripe_event_id"]: row for row in rows}
 
 
+async def read_fetched(tx: Connection, stripe_event_ids: Sequence[str]) -> Collection[str]:
+    """Read which of these rows hold what Stripe's API gave."""
+    rows = await tx.fetch(QUERIES["read_fetched"], stripe_event_ids)
+    return [row["stripe_event_id"] for row in rows]
+
+
 async def settle_processed(tx: Connection, outcomes: Mapping[str, str], claimed_in: str) -> Mapping[str, float]:
     """
     Mark claimed rows as processed: the last statement before the commit that makes the effects true.

@@ -11,17 +11,30 @@ FROM sluice_claim_batch(
 -- look --
 -- $1 stripe_event_ids that could not be claimed  $2 digests as for claim. What their rows say instead; no row: PostgreSQL
 -- never heard of it.
-SELECT w.stripe_event_id, webhook_type, stripe_account_id, coalesce(livemode, false) AS livemode, api_version, object_id,
-       coalesce(extract(epoch FROM stripe_created_at), 0)::bigint AS created, tenant,
-       CASE WHEN message.digest IS NULL THEN body END AS body,
-       CASE WHEN message.digest IS NOT NULL THEN coalesce(sha256(body) = message.digest, false) END AS has_same_body,
-       body IS NOT NULL AS has_body,
-       processed IS NOT FALSE OR dead_at IS NOT NULL AS is_over,
-       published_at IS NULL AND coalesce(next_attempt_at, 'infinity') > now() AS is_early,
-       processing_attempts,
-       solo_starts
-FROM unnest($1::text[], $2::bytea[]) AS message (stripe_event_id, digest)
-JOIN webhook_logs AS w ON w.stripe_event_id = message.stripe_event_id;
+WITH log AS MATERIALIZED (
+    SELECT w.stripe_event_id, webhook_type, stripe_account_id, coalesce(livemode, false) AS livemode, api_version, object_id,
+           coalesce(extract(epoch FROM stripe_created_at), 0)::bigint AS created, tenant, body, body_id, message.digest,
+           processed IS NOT FALSE OR dead_at IS NOT NULL AS is_over,
+           published_at IS NULL AND coalesce(next_attempt_at, 'infinity') > now() AS is_early,
+           processing_attempts,
+           solo_starts
+    FROM unnest($1::text[], $2::bytea[]) AS message (stripe_event_id, digest)
+    JOIN webhook_logs AS w ON w.stripe_event_id = message.stripe_event_id
+), bodies AS (
+    SELECT log.*, coalesce(log.body, stored.body) AS whole_body
+    FROM log
+    LEFT JOIN sluice_bodies(ARRAY(SELECT body_id FROM log WHERE body_id IS NOT NULL)) AS stored ON stored.id = log.body_id
+)
+SELECT stripe_event_id, webhook_type, stripe_account_id, livemode, api_version, object_id, created, tenant,
+       CASE WHEN digest IS NULL THEN whole_body END AS body,
+       CASE WHEN digest IS NOT NULL THEN coalesce(sha256(whole_body) = digest, false) END AS has_same_body,
+       whole_body IS NOT NULL AS has_body,
+       is_over, is_early, processing_attempts, solo_starts
+FROM bodies;
+
+-- read_fetched --
+-- $1 stripe_event_ids. Those whose row holds what Stripe's API gave, which writes an event otherwise than a webhook.
+SELECT stripe_event_id FROM webhook_logs WHERE stripe_event_id = ANY ($1::text[]) AND verified_by = 'api';
 
 -- settle_processed --
 -- $1 stripe_event_ids  $2 outcome of each  $3 the transaction that claimed. The last statement before the commit that makes
@@ -107,7 +120,7 @@ WITH mine AS (
            coalesce(extract(epoch FROM stripe_created_at), 0)::bigint, tenant)
           IS NOT DISTINCT FROM
           ($3::text, $4::text, $5::boolean, $6::text, $7::text, $8::bigint, $9::text)
-      AND (octet_length($10::bytea) = 0 OR body = $10)
+      AND (octet_length($10::bytea) = 0 OR sluice_body(body, body_id) = $10)
     FOR UPDATE SKIP LOCKED
 )
 UPDATE webhook_logs w

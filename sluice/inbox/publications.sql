@@ -22,7 +22,7 @@ WHERE id = ANY (ARRAY(
 RETURNING
     stripe_event_id, webhook_type, stripe_account_id, livemode, api_version, object_id, tenant, processing_attempts,
     publications, coalesce(extract(epoch FROM stripe_created_at), 0)::bigint AS created,
-    coalesce(octet_length(body), 0) AS body_bytes;
+    coalesce(body_bytes, octet_length(body), 0) AS body_bytes;
 
 -- claim_untried --
 -- $1 rows at most  $2 whether to read the whole index  $3 published before. Rows that were published
@@ -44,7 +44,7 @@ WHERE id = ANY (ARRAY(
 RETURNING
     stripe_event_id, webhook_type, stripe_account_id, livemode, api_version, object_id, tenant, processing_attempts,
     publications, coalesce(extract(epoch FROM stripe_created_at), 0)::bigint AS created,
-    coalesce(octet_length(body), 0) AS body_bytes;
+    coalesce(body_bytes, octet_length(body), 0) AS body_bytes;
 
 -- claim_unpublished --
 -- $1 stripe_event_ids. New rows whose first publication failed, unless another sweep was quicker; the claim is as above.
@@ -62,8 +62,13 @@ WHERE id = ANY (ARRAY(
 RETURNING
     stripe_event_id, webhook_type, stripe_account_id, livemode, api_version, object_id, tenant, processing_attempts,
     publications, coalesce(extract(epoch FROM stripe_created_at), 0)::bigint AS created,
-    coalesce(octet_length(body), 0) AS body_bytes;
+    coalesce(body_bytes, octet_length(body), 0) AS body_bytes;
 
 -- read_bodies --
 -- $1 stripe_event_ids.
-SELECT stripe_event_id, body FROM webhook_logs WHERE stripe_event_id = ANY ($1::text[]);
+WITH log AS MATERIALIZED (
+    SELECT stripe_event_id, body, body_id FROM webhook_logs WHERE stripe_event_id = ANY ($1::text[])
+)
+SELECT log.stripe_event_id, coalesce(log.body, stored.body) AS body
+FROM log
+LEFT JOIN sluice_bodies(ARRAY(SELECT body_id FROM log WHERE body_id IS NOT NULL)) AS stored ON stored.id = log.body_id;

@@ -156,6 +156,7 @@ TRANSITIONS: Final = (
         _arrows([None], State.PUBLISHED),
         "Keep a webhook; its first publication follows the commit.",
         "its id is not in the log",
+        "sluice_record_webhooks",
     ),
     Transition(
         "record among repeats",
@@ -172,6 +173,7 @@ TRANSITIONS: Final = (
         _arrows([None], State.QUEUED),
         "Keep an event that Stripe's API gave and no webhook had brought.",
         "its id is not in the log",
+        "sluice_record_webhooks",
     ),
     Transition(
         "fill",

@@ -246,6 +246,33 @@ BEGIN
 END
 $function$;
 
+-- Reads bodies by their ids, each from the partition that its id names, whatever number of partitions there are: a plan of
+-- the whole table would lock them all. The body of a partition that was dropped is not there any more. What a transaction
+-- has read is not dropped before its end.
+CREATE OR REPLACE FUNCTION sluice_bodies(ids bigint[]) RETURNS TABLE (id bigint, body bytea)
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER ROWS 100
+    SET enable_seqscan = off AS $function$
+#variable_conflict use_column
+DECLARE
+    days bigint[] := ARRAY(SELECT DISTINCT i / 10000000000 FROM unnest(ids) AS i WHERE i IS NOT NULL);
+    day bigint;
+BEGIN
+    FOREACH day IN ARRAY days LOOP
+        BEGIN
+            RETURN QUERY EXECUTE format('SELECT b.id, b.body FROM webhook_body_%s AS b WHERE b.id = ANY ($1)', day) USING ids;
+        EXCEPTION WHEN undefined_table THEN NULL;
+        END;
+    END LOOP;
+END
+$function$;
+
+-- The body of one row, wherever it is: sluice_body(body, body_id). NULL: there is none any more. For many rows take
+-- sluice_bodies.
+CREATE OR REPLACE FUNCTION sluice_body(body bytea, body_id bigint) RETURNS bytea
+    LANGUAGE sql VOLATILE AS $function$
+    SELECT coalesce(body, (SELECT stored.body FROM sluice_bodies(ARRAY[body_id]) AS stored))
+$function$;
+
 -- The body as jsonb; NULL where jsonb refuses it (\u0000, lone surrogates, no UTF-8, too deep).
 CREATE OR REPLACE FUNCTION sluice_body_json(body bytea) RETURNS jsonb
     LANGUAGE plpgsql IMMUTABLE STRICT AS $function$
@@ -430,29 +457,37 @@ BEGIN
             set_config('idle_in_transaction_session_timeout', idle_limit, true),
             set_config('synchronous_commit', 'off', true);
     RETURN QUERY
+    WITH log AS MATERIALIZED (
+        SELECT held.*, message.digest
+        FROM (
+            SELECT m.stripe_event_id, m.attempt, m.digest
+            FROM unnest(event_ids, attempts, digests) AS m(stripe_event_id, attempt, digest)
+            ORDER BY m.stripe_event_id
+        ) AS message
+        CROSS JOIN LATERAL (
+            SELECT w.stripe_event_id, w.webhook_type, w.stripe_account_id, w.livemode, w.api_version, w.object_id,
+                   w.stripe_created_at, w.tenant, w.body, w.body_id, w.parked_at
+            FROM webhook_logs AS w
+            WHERE w.stripe_event_id = message.stripe_event_id
+              AND CASE
+                    WHEN w.processed IS NOT FALSE OR w.dead_at IS NOT NULL THEN false
+                    WHEN w.published_at IS NULL AND coalesce(w.next_attempt_at, 'infinity') > now() THEN false
+                    ELSE w.processing_attempts = message.attempt AND (w.solo_starts > 0) = is_alone
+                  END
+            FOR UPDATE SKIP LOCKED
+        ) AS held
+    )
     SELECT log.stripe_event_id::text, log.webhook_type::text, log.stripe_account_id::text,
            coalesce(log.livemode, false), log.api_version::text, log.object_id::text,
            coalesce(extract(epoch FROM log.stripe_created_at), 0)::bigint, log.tenant::text,
-           CASE WHEN message.digest IS NULL THEN log.body END,
-           CASE WHEN message.digest IS NOT NULL THEN coalesce(sha256(log.body) = message.digest, false) END,
+           CASE WHEN log.digest IS NULL THEN coalesce(log.body, stored.body) END,
+           CASE WHEN log.digest IS NOT NULL
+                THEN coalesce(sha256(coalesce(log.body, stored.body)) = log.digest, false) END,
            coalesce(log.parked_at <= now() - patience_seconds * interval '1 second', false), own_transaction
-    FROM (
-        SELECT m.stripe_event_id, m.attempt, m.digest
-        FROM unnest(event_ids, attempts, digests) AS m(stripe_event_id, attempt, digest)
-        ORDER BY m.stripe_event_id
-    ) AS message
-    CROSS JOIN LATERAL (
-        SELECT w.stripe_event_id, w.webhook_type, w.stripe_account_id, w.livemode, w.api_version, w.object_id,
-               w.stripe_created_at, w.tenant, w.body, w.parked_at
-        FROM webhook_logs AS w
-        WHERE w.stripe_event_id = message.stripe_event_id
-          AND CASE
-                WHEN w.processed IS NOT FALSE OR w.dead_at IS NOT NULL THEN false
-                WHEN w.published_at IS NULL AND coalesce(w.next_attempt_at, 'infinity') > now() THEN false
-                ELSE w.processing_attempts = message.attempt AND (w.solo_starts > 0) = is_alone
-              END
-        FOR UPDATE SKIP LOCKED
-    ) AS log;
+    FROM log
+    LEFT JOIN sluice_bodies(ARRAY(SELECT locked.body_id FROM log AS locked WHERE locked.body_id IS NOT NULL)) AS stored
+        ON stored.id = log.body_id
+    ORDER BY log.stripe_event_id;
 END
 $function$;
 
@@ -589,7 +624,8 @@ CREATE OR REPLACE FUNCTION sluice_fill_webhooks(
         AND log.id = ANY (ARRAY(
             SELECT id
             FROM webhook_logs
-            WHERE stripe_event_id = ANY (stripe_event_ids) AND body IS NULL AND NOT processed AND dead_at IS NULL
+            WHERE stripe_event_id = ANY (stripe_event_ids) AND body IS NULL AND body_id IS NULL
+                AND NOT processed AND dead_at IS NULL
             FOR UPDATE SKIP LOCKED
         ))
     RETURNING log.stripe_event_id
@@ -848,6 +884,98 @@ CREATE OR REPLACE FUNCTION sluice_postpone_webhook(
     RETURNING before.postponed_at IS NULL, before.is_over, coalesce(before.postponed_at, now())
 $function$;
 
+-- Makes the partitions of today and of so many days to come, and says for how many days after today there is one. Attaching
+-- takes SHARE UPDATE EXCLUSIVE on webhook_body, which hinders no read and no write; who waits for it, waits for a second.
+CREATE OR REPLACE FUNCTION sluice_prepare_bodies(days_ahead integer) RETURNS integer
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER AS $function$
+DECLARE
+    today date := (now() AT TIME ZONE 'UTC')::date;
+    own_schema name := (SELECT relnamespace::regnamespace::name FROM pg_class WHERE oid = 'webhook_body'::regclass);
+    day date := today;
+    first_id bigint;
+    leaf text;
+    visitor text;
+BEGIN
+    PERFORM set_config('lock_timeout', '1s', true), set_config('client_min_messages', 'warning', true);
+    PERFORM pg_advisory_xact_lock(hashtextextended('sluice maintain', 0));
+    WHILE day <= today + least(days_ahead, 100) LOOP
+        leaf := format('%I.%I', own_schema, 'webhook_body_' || to_char(day, 'YYYYMMDD'));
+        first_id := to_char(day, 'YYYYMMDD')::bigint * 10000000000;
+        IF to_regclass(leaf) IS NULL THEN
+            -- The constraint spares ATTACH its look at the rows, and goes.
+            EXECUTE format('CREATE TABLE %s (LIKE webhook_body INCLUDING ALL EXCLUDING IDENTITY, CONSTRAINT of_day CHECK (id >= %s AND id < %s))',
+                           leaf, first_id, first_id + 10000000000);
+            EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', leaf);
+            FOR visitor IN SELECT 'PUBLIC' UNION ALL
+                           SELECT quote_ident(rolname) FROM pg_roles WHERE rolname IN ('anon', 'authenticated')
+            LOOP
+                EXECUTE format('REVOKE ALL ON %s FROM %s', leaf, visitor);
+            END LOOP;
+            EXECUTE format('ALTER TABLE webhook_body ATTACH PARTITION %s FOR VALUES FROM (%s) TO (%s)',
+                           leaf, first_id, first_id + 10000000000);
+            EXECUTE format('ALTER TABLE %s DROP CONSTRAINT of_day', leaf);
+        END IF;
+        day := day + 1;
+    END LOOP;
+    UPDATE body_storage SET partitions_until = day WHERE partitions_until < day;
+    RETURN (SELECT partitions_until - today - 1 FROM body_storage);
+END
+$function$;
+
+-- Puts webhooks into the log that are not there, each body into its own row of webhook_body, or into webhook_logs on a day
+-- without a partition. Gives the ids of those that are new; the others are as they were. The arrays come sorted by id, each
+-- id once.
+--   is_published: whether the caller publishes them itself; else the relay's next sweep does.
+--
+-- What is in the log already is left out before the INSERT, because ON CONFLICT would wait for a processor that is
+-- updating such a row. A body is stored once its row is; CASE keeps that one look-up in a hash table for each.
+CREATE OR REPLACE FUNCTION sluice_record_webhooks(
+    stripe_event_ids text[], webhook_types text[], created bigint[], livemodes boolean[], stripe_account_ids text[],
+    api_versions text[], object_ids text[], tenants text[], verified_bys text[], bodies bytea[], is_published boolean
+) RETURNS TABLE (stripe_event_id text)
+    LANGUAGE plpgsql VOLATILE
+    SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $function$
+#variable_conflict use_column
+DECLARE
+    today date := (now() AT TIME ZONE 'UTC')::date;
+    first_id bigint := (SELECT to_char(today, 'YYYYMMDD')::bigint * 10000000000 FROM body_storage
+                        WHERE today >= partitions_from AND today < partitions_until);  -- NULL: no partition
+BEGIN
+    RETURN QUERY
+    WITH incoming AS MATERIALIZED (
+        SELECT webhook.*, first_id + nextval('webhook_body_id_seq') % 10000000000 AS body_id
+        FROM unnest(
+            stripe_event_ids, webhook_types, created, livemodes, stripe_account_ids, api_versions, object_ids, tenants,
+            verified_bys, bodies
+        ) AS webhook (
+            stripe_event_id, webhook_type, created, livemode, stripe_account_id, api_version, object_id, tenant,
+            verified_by, body
+        )
+        WHERE (SELECT log.id FROM webhook_logs AS log WHERE log.stripe_event_id = webhook.stripe_event_id) IS NULL
+    ), recorded AS (
+        INSERT INTO webhook_logs AS log (
+            stripe_event_id, webhook_type, stripe_created_at, livemode, stripe_account_id, api_version, object_id, tenant,
+            verified_by, body, body_id, body_bytes, next_attempt_at, published_at, publications
+        )
+        SELECT
+            incoming.stripe_event_id, incoming.webhook_type, to_timestamp(incoming.created), incoming.livemode,
+            incoming.stripe_account_id, incoming.api_version, incoming.object_id, incoming.tenant, incoming.verified_by,
+            CASE WHEN incoming.body_id IS NULL THEN incoming.body END, incoming.body_id, octet_length(incoming.body),
+            CASE WHEN is_published THEN now() + interval '5 seconds' ELSE now() END,
+            CASE WHEN is_published THEN now() END, CASE WHEN is_published THEN 1 ELSE 0 END
+        FROM incoming
+        ON CONFLICT (stripe_event_id) DO NOTHING
+        RETURNING log.stripe_event_id::text, log.body_id
+    ), stored AS (
+        INSERT INTO webhook_body (id, body)
+        SELECT incoming.body_id, incoming.body
+        FROM incoming
+        WHERE CASE WHEN incoming.body_id IN (SELECT recorded.body_id FROM recorded) THEN true ELSE false END
+    )
+    SELECT recorded.stripe_event_id FROM recorded;
+END
+$function$;
+
 -- Makes rows that were written off dead again, each with the outcome that it had.
 CREATE OR REPLACE FUNCTION sluice_reopen_webhooks(ids text[], outcomes text[]) RETURNS SETOF text
     LANGUAGE sql VOLATILE AS $function$
@@ -876,7 +1004,7 @@ CREATE OR REPLACE FUNCTION sluice_replay_ended_webhooks(ids text[]) RETURNS SETO
         published_at = NULL,
         next_attempt_at = now()
     WHERE stripe_event_id = ANY (ids)
-      AND processed IS NOT FALSE AND body IS NOT NULL
+      AND processed IS NOT FALSE AND sluice_body(body, body_id) IS NOT NULL
     RETURNING stripe_event_id
 $function$;
 
@@ -928,7 +1056,7 @@ BEGIN
         SELECT dead.id
         FROM webhook_logs AS dead
         WHERE dead.stripe_event_id = event_id AND dead.dead_at IS NOT NULL AND NOT dead.processed
-          AND dead.outcome IS DISTINCT FROM 'unsupported' AND dead.body = same_body
+          AND dead.outcome IS DISTINCT FROM 'unsupported' AND sluice_body(dead.body, dead.body_id) = same_body
         FOR UPDATE SKIP LOCKED
     ));
     IF FOUND THEN
@@ -954,7 +1082,8 @@ CREATE OR REPLACE FUNCTION sluice_schema_findings() RETURNS TABLE (name text, fi
                           'invoice', 'sluice_migration', 'sluice_addition', 'queue_watermark', 'processing_lease',
                           'webhook_death', 'health_verdict', 'webhook_load_test', 'reconcile_account', 'reconcile_lease',
                           'webhook_found', 'thin_fetch', 'operation', 'operation_item', 'backfill_walk',
-                          'webhook_handler', 'webhook_rehearsal', 'operation_start', 'body_look']) AS t (name)
+                          'webhook_handler', 'webhook_rehearsal', 'operation_start', 'body_look', 'webhook_body',
+                          'body_storage']) AS t (name)
         JOIN pg_class c ON c.oid = to_regclass(t.name)
     ), events AS (
         SELECT c.oid, c.relowner, c.relrowsecurity, c.relforcerowsecurity
@@ -995,9 +1124,9 @@ CREATE OR REPLACE FUNCTION sluice_schema_findings() RETURNS TABLE (name text, fi
         FROM pg_attribute WHERE attrelid = to_regclass('events') AND attnum > 0 AND NOT attisdropped
     )
     SELECT 'role_missing', format('The role %s does not exist.', role),
-           format('CREATE ROLE %I NOLOGIN; -- then run migrations/sprint1_database_foundation.sql, sprint2_reconcile.sql, sprint3_operations.sql, sprint3_operator_rights.sql, sprint3_rehearsals.sql, sprint3_viewed_bodies.sql and functions.sql again', role)
+           format('CREATE ROLE %I NOLOGIN; -- then run migrations/sprint1_database_foundation.sql, sprint2_reconcile.sql, sprint3_operations.sql, sprint3_operator_rights.sql, sprint3_rehearsals.sql, sprint3_viewed_bodies.sql, sprint3_webhook_bodies.sql and functions.sql again', role)
     FROM unnest(ARRAY['sluice_ingest', 'sluice_processor', 'sluice_healthd', 'sluice_reconciler', 'sluice_operator',
-                      'sluice_migrator']) AS role
+                      'sluice_maintainer', 'sluice_migrator']) AS role
     WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role)
     UNION ALL
     SELECT DISTINCT 'secret_readable', format('%s may read events.webhook_secret, with which webhooks can be forged.', r.label),
@@ -1297,6 +1426,8 @@ DECLARE
     callers jsonb := $${
         "sluice_add_facts": ["sluice_processor"],
         "sluice_bigint_key": ["sluice_ingest", "sluice_processor", "sluice_operator", "sluice_migrator"],
+        "sluice_bodies": ["sluice_ingest", "sluice_processor", "sluice_reconciler", "sluice_operator", "sluice_migrator"],
+        "sluice_body": ["sluice_ingest", "sluice_processor", "sluice_reconciler", "sluice_operator", "sluice_migrator"],
         "sluice_body_json": ["sluice_processor", "sluice_operator", "sluice_migrator"],
         "sluice_cancel_operation": ["sluice_operator"],
         "sluice_carry_out": ["sluice_operator"],
@@ -1315,6 +1446,8 @@ DECLARE
         "sluice_note_death": [],
         "sluice_payment_scopes": ["sluice_processor", "sluice_operator", "sluice_migrator"],
         "sluice_postpone_webhook": ["sluice_processor"],
+        "sluice_prepare_bodies": ["sluice_maintainer", "sluice_migrator"],
+        "sluice_record_webhooks": ["sluice_ingest", "sluice_reconciler", "sluice_migrator"],
         "sluice_reopen_webhooks": [],
         "sluice_replay_ended_webhooks": [],
         "sluice_replay_webhooks": [],

@@ -4,6 +4,7 @@
 -- replaces 5146564c4a0b3ac5d0ca35635c33387b7908cf2bfc9d169bb874e8e880328132
 -- replaces fe7dbf35a21724eaed100e74d75b33b2388a3eb090760bd8453b2731d13dc3ce
 -- replaces de4cc48d7760b5e5202acfc645d70c13856a03c69899c0b4f0fb39bda3518fe6
+-- replaces 22a86db505aa340b764e2efae9ea6af3c765b856b08f3fdeb5b3ea61d143f517
 -- One transaction, safe to run again. Services of the release before go on with it as they are.
 BEGIN;
 
@@ -58,9 +59,11 @@ BEGIN
         problem_since        timestamptz,
         updated_at           timestamptz NOT NULL DEFAULT now(),
         is_listed            boolean NOT NULL DEFAULT true,  -- false: left out now; the watermark stays for its return
+        thin_complete_until  timestamptz,           -- as complete_until, of events that are thin alone; NULL: never listed
         PRIMARY KEY (livemode, account)
     );
     ALTER TABLE reconcile_account ADD COLUMN IF NOT EXISTS is_listed boolean NOT NULL DEFAULT true;
+    ALTER TABLE reconcile_account ADD COLUMN IF NOT EXISTS thin_complete_until timestamptz;
     -- Which reconciler works.
     CREATE TABLE IF NOT EXISTS reconcile_lease (
         is_only  boolean PRIMARY KEY DEFAULT true CHECK (is_only),

@@ -41,7 +41,8 @@ WITH page AS MATERIALIZED (
 SELECT page.item_id, page.state, page.created_at, page.id, w.webhook_type, w.stripe_account_id, w.tenant, w.livemode,
        w.api_version, w.object_id, w.stripe_created_at::timestamptz AS stripe_created_at, w.verified_by,
        w.processing_attempts, w.outcome, w.last_error, w.publications, w.processed_at::timestamptz AS processed_at,
-       w.dead_at::timestamptz AS dead_at, CASE WHEN ${PARAMETERS + 4}::boolean THEN w.body END AS body
+       w.dead_at::timestamptz AS dead_at,
+       CASE WHEN ${PARAMETERS + 4}::boolean THEN sluice_body(w.body, w.body_id) END AS body
 FROM page
 JOIN webhook_logs AS w ON w.stripe_event_id = page.item_id
 ORDER BY page.created_at, length(page.id), page.id

@@ -82,7 +82,7 @@ _OF_A_WEBHOOK: Final = """
     AND ($7::text IS NULL OR w.outcome = $7)
     AND ($8::text IS NULL OR w.object_id = $8)
     AND ($9::text IS NULL OR w.object_id = $9
-         OR sluice_body_json(w.body) #>> '{data,object,customer}' = $9)"""
+         OR sluice_body_json(sluice_body(w.body, w.body_id)) #>> '{data,object,customer}' = $9)"""
 
 _WEBHOOK_CONDITIONS: Final = f"""
         ($1::text[] IS NULL OR w.stripe_event_id = ANY ($1))

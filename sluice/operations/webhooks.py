@@ -20,8 +20,9 @@ SELECT stripe_event_id::text AS item_id, webhook_type::text AS kind, {STATE} AS 
        object_id::text AS object_id, last_error::text AS error, stripe_account_id::text AS account,
        tenant::text AS organiser, livemode, verified_by::text AS verified_by,
        publications, next_attempt_at::timestamptz AS next_attempt_at, processed_at::timestamptz AS processed_at,
-       dead_at::timestamptz AS dead_at, octet_length(body) AS body_bytes
-FROM webhook_logs WHERE stripe_event_id = $1
+       dead_at::timestamptz AS dead_at,
+       coalesce(octet_length(body), (SELECT w.body_bytes FROM body_storage WHERE w.body_id >= kept_from)) AS body_bytes
+FROM webhook_logs AS w WHERE stripe_event_id = $1
 """  # noqa: S608 - the text is our own
 
 

@@ -48,7 +48,7 @@ async def http_status(url: str) -> int | None:
 
 async def _look_at_one(session: aiohttp.ClientSession, name: str, url: str | None) -> ServiceSeen:
     if url is None:
-        return ServiceSeen(name, problem=f"{name.upper()}_ADMIN_URL is not set")
+        return ServiceSeen(name, problem=f"no address of {name} is known")
     base = url.rstrip("/")
     try:
         async with session.get(f"{base}/status") as response:

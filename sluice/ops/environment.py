@@ -10,6 +10,7 @@ from dotenv import dotenv_values
 
 STACK_FILE = Path(".local", "stack.env")
 DATABASE_URL = "DATABASE_URL"
+HEALTH_TARGETS = "HEALTH_TARGETS"
 ADMIN_URLS = ("INGEST_ADMIN_URL", "PROCESSOR_ADMIN_URL", "HEALTHD_ADMIN_URL")
 OPTIONAL_ADMIN_URLS = ("RECONCILER_ADMIN_URL",)
 """Of services that need not be there."""

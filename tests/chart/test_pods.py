@@ -267,6 +267,16 @@ def test_the_reconciler_is_told_where_stripe_reaches_ingest(values: Values, publ
     assert settings_of(pods["Deployment/reconciler"]).get("PUBLIC_URL") == public_url
 
 
+@pytest.mark.parametrize(
+    ("values", "seconds"), [({}, "300"), ({"canarySeconds": 60}, "60"), ({"canarySeconds": 0}, "0")]
+)
+def test_the_canary_has_its_rhythm(values: Values, seconds: str) -> None:
+    """By a value; nought is none."""
+    reconciler = {"enabled": True, **values}
+    pods = pod_specs(render({"secrets": {"name": "sluice"}, "reconciler": reconciler}))
+    assert settings_of(pods["Deployment/reconciler"])["CANARY_SECONDS"] == seconds
+
+
 def test_the_reconciler_runs_only_where_it_is_asked_for() -> None:
     """An upgrade has no role and no key for it yet."""
     without = render({"secrets": {"name": "sluice"}})

@@ -10,10 +10,12 @@ import aiohttp
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
+from console.access.forms import COOKIE
 from console.app import access_of, application
 from console.settings import ConsoleSettings
 from console.web.health import HealthWatch
 from console.web.parts import Parts
+from console.web.runs import Runs
 from sluice.postgres.pool import Database
 
 PROXY = {
@@ -57,9 +59,10 @@ class Person:
             return Asked(answer.status, await answer.text(), answer.headers, answer.url.raw_path_qs)
 
     async def post(self, path: str, page: str, **fields: str) -> Asked:
-        """Send the form of a page, as a browser does."""
+        """Send a form from a page, as a browser does; where the page has none, as a person who makes one up."""
         token = _TOKEN.search((await self.get(page)).text)
-        given = {"form_token": token[1] if token else "", **fields}
+        cookie = self.client.session.cookie_jar.filter_cookies(self.client.make_url("/")).get(COOKIE)
+        given = {"form_token": token[1] if token else cookie.value if cookie else "", **fields}
         return await self.send(path, given, Origin=self.origin)
 
     async def send(self, path: str, fields: Mapping[str, str], **headers: str) -> Asked:
@@ -82,9 +85,10 @@ async def serving(
     settings = settings_of(url, **entry)
     async with (
         Database.connect(url, application_name="test-console", command_seconds=4) as database,
+        Runs.open(database) as runs,
         aiohttp.ClientSession() as session,
     ):
         access, routes = access_of(settings)
-        app = application(settings, Parts(database, HealthWatch(health_url, session)), access, routes)
+        app = application(settings, Parts(database, HealthWatch(health_url, session), runs), access, routes)
         async with TestClient(TestServer(app)) as client:
             yield client

@@ -15,9 +15,9 @@ from healthd.observations import Problem
 from healthd.poll import PollInterval, ServicePoll, StreamPoll, poll_until, repeat
 from healthd.replicas import ServiceWatch, Unresolved
 from healthd.rules import Part, Reason, Status
-from healthd.settings import Target
 from sluice.failures import StreamUnavailable
 from sluice.nats.jetstream import ConsumerState, JetStream, OutgoingMessage
+from sluice.runtime.health_targets import Target
 from sluice.runtime.settings import ServiceSettings
 from tests.healthd.admin import Admin, serving
 from tests.waiting import until

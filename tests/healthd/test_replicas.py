@@ -16,7 +16,7 @@ from healthd.observations import Configured, Observation, PoolSeen, Problem, Ser
 from healthd.replica_status import parse_answer
 from healthd.replicas import ANSWER_BYTES_AT_MOST, ServiceWatch, Unresolved, resolve
 from healthd.rules import Reason
-from healthd.settings import Target
+from sluice.runtime.health_targets import Target
 from tests.healthd.admin import STATUS, Admin, serving
 
 

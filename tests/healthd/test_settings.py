@@ -6,7 +6,8 @@ import sys
 import pytest
 from pydantic import SecretStr
 
-from healthd.settings import Settings, Target, parse_targets
+from healthd.settings import Settings
+from sluice.runtime.health_targets import Target, parse_targets
 
 
 def settings(targets: str, *, period_seconds: float = 5) -> Settings:

@@ -14,7 +14,7 @@ from devstack.child import Child
 from devstack.ports import free_port
 from devstack.postgres import PostgresServer
 from devstack.roles import make_login_roles
-from tests.chart.helm import Values, pod_specs, render, values_files
+from tests.chart.helm import Values, merge, pod_specs, render, values_files
 from tests.devstack.folders import reachable_folder
 from tests.image.builder import Image, building
 from tests.image.container import start
@@ -22,8 +22,8 @@ from tests.waiting import until
 
 SECRET = "whsec_of_an_image"
 TARGETS: Mapping[str, Values] = {
-    "run": values_files()["minimal-values"],
-    "dev": values_files()["development"],
+    "run": merge(values_files()["minimal-values"], {"reconciler": {"enabled": True}}),
+    "dev": merge(values_files()["development"], {"reconciler": {"enabled": True}}),
 }
 pytestmark = pytest.mark.timeout(600)  # the first one builds
 
@@ -42,7 +42,7 @@ def images() -> Iterator[Callable[[str], Image]]:
         yield get
 
 
-PARTS = ("ingest", "processor", "healthd")
+PARTS = ("ingest", "processor", "healthd", "reconciler")
 
 
 @dataclass
@@ -78,7 +78,7 @@ class Pods:
 
     @asynccontextmanager
     async def services(self) -> AsyncIterator[Sequence[Child]]:
-        """The three, ready."""
+        """All of them, ready."""
         async with AsyncExitStack() as stack:
             children = []
             for name in PARTS:
@@ -99,7 +99,7 @@ class Pods:
 
     def _own(self, part: str) -> Mapping[str, str]:
         ports = {"ADMIN_PORT": str(self.admin.get(part, 0)), "LISTEN_PORT": str(self.public if part == "ingest" else 0)}
-        targets = [f"{name}=http://127.0.0.1:{self.admin[name]}" for name in ("ingest", "processor")]
+        targets = [f"{name}=http://127.0.0.1:{self.admin[name]}" for name in PARTS if name != "healthd"]
         return {"DATABASE_URL": self.urls[part], "HEALTH_TARGETS": ",".join(targets), **ports}
 
 
@@ -126,7 +126,7 @@ async def _migrate(pods: Pods, server: PostgresServer) -> None:
 
 @pytest.mark.parametrize("target", TARGETS)
 async def test_all_that_the_chart_runs_works(pods: Pods, postgres_server: PostgresServer) -> None:
-    """Migration, the three services, the webhooks of `helm test`, and a clean end by SIGTERM."""
+    """Migration, the services, the webhooks of `helm test`, and a clean end by SIGTERM."""
     await _migrate(pods, postgres_server)
     async with pods.services() as children:
         command = [
@@ -138,7 +138,7 @@ async def test_all_that_the_chart_runs_works(pods: Pods, postgres_server: Postgr
             "--wait",
         ]
         await pods.run("Pod/test", "processor", command)
-        assert [await child.stop(within_seconds=30) for child in children] == [0, 0, 0]
+        assert [await child.stop(within_seconds=30) for child in children] == [0] * len(PARTS)
 
 
 @pytest.mark.parametrize("target", ["run"])

@@ -8,6 +8,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from sluice.postgres.migration_files import CORE_FOLDER
 from tests.migrations.conftest import Connection
 from tests.migrations.databases import ALL, FOUNDATION, FUNCTIONS, KINDS, add_sluice, psql
 
@@ -36,6 +37,7 @@ SERVICES = {
 ALLOWED = {
     "sluice_ingest": [
         "INSERT INTO webhook_logs (stripe_event_id, webhook_type, body) VALUES ('evt_2', 'a.b', 'x')",
+        "SELECT sluice_body(body, body_id) FROM webhook_logs",
         "UPDATE webhook_logs SET next_attempt_at = now(), published_at = now(), publications = 1",
         "SELECT id FROM webhook_logs FOR UPDATE SKIP LOCKED",
         "SELECT id, webhook_secret, stripe_account_id FROM events",
@@ -106,6 +108,10 @@ ALLOWED = {
         "INSERT INTO body_look (stripe_event_id, person) VALUES ('evt_1', 'ada')",
         "SELECT person, login FROM body_look",
     ],
+    "sluice_maintainer": [
+        "SELECT sluice_prepare_bodies(2)",
+        "SELECT partitions_until FROM body_storage",
+    ],
     "sluice_migrator": [
         "SELECT body FROM webhook_logs",
         "UPDATE webhook_logs SET dead_at = NULL",
@@ -135,9 +141,15 @@ FORBIDDEN = {
         "INSERT INTO sluice_addition (kind) VALUES ('table')",
         "UPDATE webhook_logs SET dead_at = NULL",
         "UPDATE webhook_logs SET revivals = 0",
+        "UPDATE webhook_logs SET body_id = 1",
+        "SELECT body FROM webhook_body",
+        "UPDATE body_storage SET partitions_from = now()",
+        "SELECT sluice_prepare_bodies(2)",
     ],
     "sluice_processor": [
         "INSERT INTO webhook_logs (stripe_event_id, webhook_type) VALUES ('evt_3', 'a.b')",
+        "INSERT INTO webhook_body (id, body) VALUES (1, 'y')",
+        "DELETE FROM webhook_body",
         "UPDATE webhook_logs SET body = 'y'",
         "UPDATE webhook_logs SET stripe_event_id = 'y'",
         "SELECT webhook_secret FROM events",
@@ -187,6 +199,7 @@ FORBIDDEN = {
     "sluice_reconciler": [
         "INSERT INTO webhook_logs (stripe_event_id, webhook_type, verified_by) VALUES ('evt_3', 'a.b', 'platform')",
         "INSERT INTO webhook_logs (stripe_event_id, webhook_type) VALUES ('evt_3', 'a.b')",
+        "DELETE FROM webhook_body",
         "UPDATE webhook_logs SET body = 'y'",
         "UPDATE webhook_logs SET processed = true",
         "DELETE FROM webhook_logs",
@@ -203,6 +216,8 @@ FORBIDDEN = {
     ],
     "sluice_operator": [
         "INSERT INTO webhook_logs (stripe_event_id, webhook_type) VALUES ('evt_3', 'a.b')",
+        "INSERT INTO webhook_body (id, body) VALUES (1, 'y')",
+        "DELETE FROM webhook_body",
         "UPDATE webhook_logs SET body = 'y'",
         "UPDATE webhook_logs SET last_error = NULL",
         "UPDATE webhook_logs SET processed = true",
@@ -410,10 +425,10 @@ async def test_the_public_sees_nothing_of_sluices(supabase_url: str) -> None:
     tables = [
         row["relname"]
         for row in await db.fetch(
-            "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+            "SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') AND relnamespace = 'public'::regnamespace"
         )
     ]
-    assert len(tables) == 26
+    assert len(tables) == 28
     for role in ("anon", "authenticated"):
         for statement in [
             *(f"SELECT FROM {table}" for table in tables),
@@ -427,7 +442,8 @@ async def test_the_public_sees_nothing_of_sluices(supabase_url: str) -> None:
                 with pytest.raises(asyncpg.InsufficientPrivilegeError):
                     await db.execute(statement)
     assert await db.fetchval(
-        "SELECT bool_and(relrowsecurity) FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+        "SELECT bool_and(relrowsecurity) FROM pg_class"
+        " WHERE relkind IN ('r', 'p') AND relnamespace = 'public'::regnamespace"
     )
     assert await db.fetch("SELECT FROM sluice_schema_findings()") == []
     await db.execute("GRANT SELECT ON webhook_logs TO anon")
@@ -481,7 +497,8 @@ async def test_row_security_of_events_counts(supabase_url: str, policy: str, is_
 async def test_a_user_who_may_not_make_roles_is_told_what_to_run(empty_database_url: str, db: Connection) -> None:
     """The tables come, the warning names the roles, and a later run gives them their rights."""
     await db.execute("CREATE ROLE owner_only NOSUPERUSER; GRANT CREATE ON SCHEMA public TO owner_only")
-    text = (FOUNDATION.read_text() + FUNCTIONS.read_text()).replace(
+    bodies = (CORE_FOLDER / "sprint3_webhook_bodies.sql").read_text()
+    text = (FOUNDATION.read_text() + bodies + FUNCTIONS.read_text()).replace(
         "sluice_", "slu1ce_"
     )  # roles of these names exist nowhere
     told: list[str] = []

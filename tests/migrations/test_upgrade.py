@@ -21,9 +21,12 @@ NEW_FILES = {
     "sprint3_rehearsals.sql",
     "sprint3_processed_at_concurrently.sql",
     "sprint3_viewed_bodies.sql",
+    "sprint3_webhook_bodies.sql",
     "functions.sql",
 }
 GROWS = {"sluice_migration", "sluice_addition"}
+NEW_COLUMNS = ",,"
+"""NULL in webhook_logs.body_id and body_bytes, in PostgreSQL's text of a row."""
 BEFORE = Path(__file__).parent / "before_the_squash.sql.gz"
 ROWS = """
 INSERT INTO webhook_logs (stripe_event_id, webhook_type, body, revivals) VALUES ('evt_1', 'a.b', 'x', 1);
@@ -63,6 +66,7 @@ async def test_an_upgrade_keeps_every_row(before_the_squash: str, db: Connection
     before = await read_rows(before_the_squash)
     await migrate(before_the_squash)
     after = await read_rows(before_the_squash)
+    after["webhook_logs"] = [row.removesuffix(f"{NEW_COLUMNS})") + ")" for row in after["webhook_logs"]]
     assert {name: after[name] for name in before if name not in GROWS} == {
         name: rows for name, rows in before.items() if name not in GROWS
     }

@@ -3,6 +3,7 @@
 import base64
 import csv
 import io
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -11,12 +12,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from sluice.inbox import recorder
 from sluice.inbox.states import State
 from sluice.operations import export as exporting
 from sluice.operations.export import COLUMNS, Exported, Place, csv_writer, export, json_line
 from sluice.operations.filters import Filter
 from sluice.postgres.pool import Connection, Database
 from sluice.runtime.printable import printable_lines
+from tests.inbox.rows import EVENT, Delivered
 from tests.operations.rows import DAY, put_in
 from tests.operations.test_filters import FINDS_IT, FINDS_NOTHING, THE_ONE
 
@@ -90,6 +93,16 @@ async def test_a_body_comes_out_byte_for_byte(body: bytes | None, database: Data
     assert base64.b64decode(row[-1]) == (body or b"")
     assert without.body is None
     assert "body" not in orjson.loads(json_line(without, with_body=False))
+
+
+async def test_a_body_comes_from_its_partition(database: Database, role_url: Callable[[str], str]) -> None:
+    """An operator's login may read it through the function alone."""
+    async with database.acquire() as connection:
+        await recorder.record_new(connection, [Delivered(EVENT)], within_seconds=5)
+        assert await connection.fetchval("SELECT body IS NULL AND body_id IS NOT NULL FROM webhook_logs")
+    async with Database.connect(role_url("operator"), application_name="test") as own, own.acquire() as connection:
+        [one] = await exported(connection, Filter(), with_bodies=True)
+    assert one.body == EVENT.body
 
 
 @given(text=TEXTS)

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
@@ -5,7 +6,9 @@ import pytest
 from aiohttp import web
 from pytest_aiohttp import AiohttpServer
 
+from sluice.ops import replicas
 from sluice.ops.admin import summed
+from sluice.runtime.health_targets import Target
 from tests.ops.cli import cli, cli_json
 from tests.ops.rows import connected, insert, insert_webhook
 
@@ -63,9 +66,9 @@ async def test_an_empty_database_is_calm(database_url: str) -> None:
     assert told["connections"] >= 1
     assert told["max_connections"] > told["connections"]
     assert [service["problem"] for service in told["services"]] == [
-        "INGEST_ADMIN_URL is not set",
-        "PROCESSOR_ADMIN_URL is not set",
-        "HEALTHD_ADMIN_URL is not set",
+        "no address of ingest is known",
+        "no address of processor is known",
+        "no address of healthd is known",
     ]
 
 
@@ -183,3 +186,31 @@ async def test_what_is_no_span_is_a_usage_error(database_url: str) -> None:
     result = await cli("status", "--since", "two days", DATABASE_URL=database_url)
     assert result.exit_code == 2
     assert "48h" in result.stderr
+
+
+async def test_every_replica_of_a_target_is_asked(
+    database_url: str, admin_port: AdminPort, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the names that healthd has; a name that stands for nothing is unknown."""
+    port = int((await admin_port()).rpartition(":")[2])
+
+    async def resolve(target: Target) -> Sequence[str]:
+        return {"ingest.svc": ["127.0.0.1", "127.0.0.2"], "processor.svc": ["127.0.0.1"]}.get(target.host, [])
+
+    monkeypatch.setattr(replicas, "_resolve", resolve)
+    targets = f"ingest=http://ingest.svc:{port},processor=http://processor.svc:{port},reconciler=http://gone.svc:1"
+    told = await cli_json("status", DATABASE_URL=database_url, HEALTH_TARGETS=targets)
+    assert {service["name"]: (service["ready"], service["problem"]) for service in told["services"]} == {
+        "ingest 127.0.0.1": (True, None),
+        "ingest 127.0.0.2": (False, f"http://127.0.0.2:{port} does not answer (ClientConnectorError)"),
+        "processor": (True, None),
+        "reconciler": (False, "no address of reconciler is known"),
+    }
+    shown = await cli("status", DATABASE_URL=database_url, HEALTH_TARGETS=targets)
+    assert max(map(len, shown.stdout.splitlines())) <= 80
+
+
+async def test_targets_that_cannot_be_read_are_refused(database_url: str) -> None:
+    """With the words that healthd has for it."""
+    result = await cli("status", DATABASE_URL=database_url, HEALTH_TARGETS="ingest")
+    assert (result.exit_code, "HEALTH_TARGETS wants" in result.stderr) == (2, True)

@@ -41,19 +41,25 @@ def history(scenario: str) -> Collection[StripeEvent]:
     return [read_event(event.body) for event in run(scenario, seed="1", ends_at=NOW - 60)]
 
 
-def as_stripe_keeps(event: StripeEvent) -> JsonObject:
-    """The object of an event; a failure stands in the intent itself too, which the simulator leaves out."""
-    failed = event.type == "payment_intent.payment_failed"
-    return {**event.object, "last_payment_error": {"code": "card_declined"}} if failed else event.object
+def as_stripe_keeps(event: StripeEvent, events: Collection[StripeEvent]) -> JsonObject:
+    """The object of an event as it is listed, which says more than the event: why it failed, and what paid for it."""
+    if event.type == "payment_intent.payment_failed":
+        return {**event.object, "last_payment_error": {"code": "card_declined"}}
+    if event.object.get("object") == "invoice":
+        paid = [one.object for one in events if one.object.get("invoice") == event.object_id and _pays(one)]
+        return {**event.object, "payments": {"object": "list", "data": paid}}
+    return event.object
+
+
+def _pays(event: StripeEvent) -> bool:
+    return event.object.get("object") == "invoice_payment"
 
 
 def objects_at_the_end(events: Collection[StripeEvent]) -> Collection[JsonObject]:
     """Each object as the last webhook showed it, of the kinds that are listed."""
     ordered = sorted(events, key=lambda event: event.created)
-    newest = {
-        event.object_id: as_stripe_keeps(event) for event in ordered if event.object.get("object") in FETCHED_TYPES
-    }
-    return [thing for thing in newest.values() if thing.get("id")]
+    newest = {event.object_id: event for event in ordered if event.object.get("object") in FETCHED_TYPES}
+    return [as_stripe_keeps(event, events) for key, event in newest.items() if key]
 
 
 @pytest.mark.parametrize("scenario", sorted(SCENARIOS))
@@ -108,7 +114,7 @@ def test_an_object_alone_tells_the_state_of_its_payment(thing: JsonObject, statu
 
 
 def test_a_later_webhook_wins_over_what_was_fetched() -> None:
-    """Of the same second, too."""
+    """Of the same second, where its word is the stronger."""
     body = {
         "id": "evt_1",
         "object": "event",

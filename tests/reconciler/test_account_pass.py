@@ -52,12 +52,14 @@ async def test_what_never_arrived_is_recorded_and_due(platform: Reconciling) -> 
     bodies = happen(platform.world, range(3))
     await deliver(platform.database, bodies[0], bodies[2])
     walked = await platform.run()
-    (row,) = await platform.database.fetch("SELECT * FROM webhook_logs WHERE stripe_event_id = 'evt_1'")
+    (row,) = await platform.database.fetch(
+        "SELECT *, sluice_body(body, body_id) AS whole_body FROM webhook_logs WHERE stripe_event_id = 'evt_1'"
+    )
     (found,) = await platform.database.fetch("SELECT * FROM webhook_found")
     assert (walked.listed, walked.missing, walked.refused) == (3, 1, 0)
     assert (row["verified_by"], row["published_at"], row["processed"]) == ("api", None, False)
     assert row["next_attempt_at"] <= row["created_at"]
-    assert orjson.loads(row["body"]) == orjson.loads(bodies[1])
+    assert orjson.loads(row["whole_body"]) == orjson.loads(bodies[1])
     assert (found["stripe_event_id"], found["source"]) == ("evt_1", "reconcile")
 
 
@@ -66,8 +68,10 @@ async def test_a_signed_body_is_never_replaced(platform: Reconciling) -> None:
     (body,) = happen(platform.world, range(1))
     await deliver(platform.database, body + b" ")
     await platform.run()
-    (row,) = await platform.database.fetch("SELECT body, verified_by FROM webhook_logs")
-    assert (row["body"], row["verified_by"]) == (body + b" ", "platform:1a2b3c4d")
+    (row,) = await platform.database.fetch(
+        "SELECT sluice_body(body, body_id) AS whole_body, verified_by FROM webhook_logs"
+    )
+    assert (row["whole_body"], row["verified_by"]) == (body + b" ", "platform:1a2b3c4d")
 
 
 async def test_nothing_missing_costs_one_request(platform: Reconciling) -> None:
@@ -141,8 +145,10 @@ async def test_a_connected_accounts_events_bear_its_name(platform: Reconciling) 
     happen(platform.world, range(1), account="acct_7")
     await platform.expect(PLATFORM, account)
     await platform.run(account)
-    (row,) = await platform.database.fetch("SELECT stripe_account_id, body FROM webhook_logs")
-    assert (row["stripe_account_id"], orjson.loads(row["body"])["account"]) == ("acct_7", "acct_7")
+    (row,) = await platform.database.fetch(
+        "SELECT stripe_account_id, sluice_body(body, body_id) AS whole_body FROM webhook_logs"
+    )
+    assert (row["stripe_account_id"], orjson.loads(row["whole_body"])["account"]) == ("acct_7", "acct_7")
 
 
 async def test_a_missing_right_moves_no_watermark(database: Database) -> None:

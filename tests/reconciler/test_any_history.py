@@ -32,7 +32,7 @@ from tests.stripe_world import offline_stripe
 DAY = 86_400
 CONNECTED = "acct_1Connected"
 _DUE = """
-SELECT * FROM webhook_logs
+SELECT *, sluice_body(body, body_id) AS whole_body FROM webhook_logs
 WHERE NOT processed AND dead_at IS NULL AND (published_at IS NOT NULL OR next_attempt_at <= now())
 ORDER BY stripe_event_id
 """

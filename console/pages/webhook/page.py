@@ -3,6 +3,7 @@
 from aiohttp import web
 
 from console.access.visitor import VISITOR
+from console.pages.act.request import fitting
 from console.pages.webhook.body import Body, look_at_body
 from console.pages.webhook.record import read_record
 from console.pages.webhook.timeline import timeline
@@ -10,6 +11,8 @@ from console.web.parts import PARTS
 from console.web.reading import reading
 from console.web.rendering import render
 from sluice.inbox.states import State
+from sluice.operations import rehearsals
+from sluice.operations.filters import Filter
 
 
 async def show(request: web.Request) -> web.Response:
@@ -29,14 +32,17 @@ async def _page(request: web.Request, body: Body | None) -> web.Response:
         record = await read_record(connection, _key(request))
     if record is None:
         raise web.HTTPNotFound
+    state = State[record.webhook.state.upper()]
     return render(
         request,
         "webhook/page.html",
         title=record.webhook.key,
         record=record,
         webhook=record.webhook,
-        meaning=State[record.webhook.state.upper()].meaning.replace("`", ""),
+        meaning=state.meaning.replace("`", ""),
         moments=timeline(record),
+        verbs=fitting(Filter(states=[state]), state=str(state)),
+        rehearsed=rehearsals.VERBS,
         body=body,
     )
 

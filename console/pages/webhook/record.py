@@ -16,12 +16,13 @@ SELECT
     stripe_event_id::text AS key, webhook_type::text AS kind, {STATE} AS state, stripe_account_id::text AS account,
     livemode, api_version::text AS api_version, object_id::text AS object_id, tenant::text AS organiser,
     verified_by::text AS verified_by, processing_attempts AS attempts, last_error::text AS last_error,
-    outcome::text AS outcome, publications, revivals, octet_length(body) AS body_bytes,
+    outcome::text AS outcome, publications, revivals,
+    coalesce(octet_length(body), (SELECT w.body_bytes FROM body_storage WHERE w.body_id >= kept_from)) AS body_bytes,
     stripe_created_at::timestamptz AS stripe_created_at, created_at::timestamptz AS created_at,
     next_attempt_at::timestamptz AS next_attempt_at, published_at::timestamptz AS published_at,
     parked_at::timestamptz AS parked_at, postponed_at::timestamptz AS postponed_at,
     revived_at::timestamptz AS revived_at, processed_at::timestamptz AS processed_at, dead_at::timestamptz AS dead_at
-FROM webhook_logs
+FROM webhook_logs AS w
 WHERE stripe_event_id = $1
 """  # noqa: S608 - the text is our own
 _AT_MOST = 200

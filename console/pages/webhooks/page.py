@@ -2,6 +2,7 @@
 
 from aiohttp import web
 
+from console.pages.act.request import fitting
 from console.pages.webhooks.listing import LOOK_THROUGH, Cursor, read_listing
 from console.pages.webhooks.search import address_of
 from console.web.faults import Unfit
@@ -27,6 +28,7 @@ async def show(request: web.Request) -> web.Response:
         form=form,
         listing=listing,
         is_first=after is None,
+        verbs=fitting(form.chosen),
         states=[(str(state), state.meaning.replace("`", "")) for state in State],
         look_through=LOOK_THROUGH,
     )

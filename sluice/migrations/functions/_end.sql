@@ -9,6 +9,8 @@ DECLARE
     callers jsonb := $${
         "sluice_add_facts": ["sluice_processor"],
         "sluice_bigint_key": ["sluice_ingest", "sluice_processor", "sluice_operator", "sluice_migrator"],
+        "sluice_bodies": ["sluice_ingest", "sluice_processor", "sluice_reconciler", "sluice_operator", "sluice_migrator"],
+        "sluice_body": ["sluice_ingest", "sluice_processor", "sluice_reconciler", "sluice_operator", "sluice_migrator"],
         "sluice_body_json": ["sluice_processor", "sluice_operator", "sluice_migrator"],
         "sluice_cancel_operation": ["sluice_operator"],
         "sluice_carry_out": ["sluice_operator"],
@@ -27,6 +29,8 @@ DECLARE
         "sluice_note_death": [],
         "sluice_payment_scopes": ["sluice_processor", "sluice_operator", "sluice_migrator"],
         "sluice_postpone_webhook": ["sluice_processor"],
+        "sluice_prepare_bodies": ["sluice_maintainer", "sluice_migrator"],
+        "sluice_record_webhooks": ["sluice_ingest", "sluice_reconciler", "sluice_migrator"],
         "sluice_reopen_webhooks": [],
         "sluice_replay_ended_webhooks": [],
         "sluice_replay_webhooks": [],

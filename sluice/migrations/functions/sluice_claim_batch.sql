@@ -26,28 +26,36 @@ BEGIN
             set_config('idle_in_transaction_session_timeout', idle_limit, true),
             set_config('synchronous_commit', 'off', true);
     RETURN QUERY
+    WITH log AS MATERIALIZED (
+        SELECT held.*, message.digest
+        FROM (
+            SELECT m.stripe_event_id, m.attempt, m.digest
+            FROM unnest(event_ids, attempts, digests) AS m(stripe_event_id, attempt, digest)
+            ORDER BY m.stripe_event_id
+        ) AS message
+        CROSS JOIN LATERAL (
+            SELECT w.stripe_event_id, w.webhook_type, w.stripe_account_id, w.livemode, w.api_version, w.object_id,
+                   w.stripe_created_at, w.tenant, w.body, w.body_id, w.parked_at
+            FROM webhook_logs AS w
+            WHERE w.stripe_event_id = message.stripe_event_id
+              AND CASE
+                    WHEN w.processed IS NOT FALSE OR w.dead_at IS NOT NULL THEN false
+                    WHEN w.published_at IS NULL AND coalesce(w.next_attempt_at, 'infinity') > now() THEN false
+                    ELSE w.processing_attempts = message.attempt AND (w.solo_starts > 0) = is_alone
+                  END
+            FOR UPDATE SKIP LOCKED
+        ) AS held
+    )
     SELECT log.stripe_event_id::text, log.webhook_type::text, log.stripe_account_id::text,
            coalesce(log.livemode, false), log.api_version::text, log.object_id::text,
            coalesce(extract(epoch FROM log.stripe_created_at), 0)::bigint, log.tenant::text,
-           CASE WHEN message.digest IS NULL THEN log.body END,
-           CASE WHEN message.digest IS NOT NULL THEN coalesce(sha256(log.body) = message.digest, false) END,
+           CASE WHEN log.digest IS NULL THEN coalesce(log.body, stored.body) END,
+           CASE WHEN log.digest IS NOT NULL
+                THEN coalesce(sha256(coalesce(log.body, stored.body)) = log.digest, false) END,
            coalesce(log.parked_at <= now() - patience_seconds * interval '1 second', false), own_transaction
-    FROM (
-        SELECT m.stripe_event_id, m.attempt, m.digest
-        FROM unnest(event_ids, attempts, digests) AS m(stripe_event_id, attempt, digest)
-        ORDER BY m.stripe_event_id
-    ) AS message
-    CROSS JOIN LATERAL (
-        SELECT w.stripe_event_id, w.webhook_type, w.stripe_account_id, w.livemode, w.api_version, w.object_id,
-               w.stripe_created_at, w.tenant, w.body, w.parked_at
-        FROM webhook_logs AS w
-        WHERE w.stripe_event_id = message.stripe_event_id
-          AND CASE
-                WHEN w.processed IS NOT FALSE OR w.dead_at IS NOT NULL THEN false
-                WHEN w.published_at IS NULL AND coalesce(w.next_attempt_at, 'infinity') > now() THEN false
-                ELSE w.processing_attempts = message.attempt AND (w.solo_starts > 0) = is_alone
-              END
-        FOR UPDATE SKIP LOCKED
-    ) AS log;
+    FROM log
+    LEFT JOIN sluice_bodies(ARRAY(SELECT locked.body_id FROM log AS locked WHERE locked.body_id IS NOT NULL)) AS stored
+        ON stored.id = log.body_id
+    ORDER BY log.stripe_event_id;
 END
 $function$;

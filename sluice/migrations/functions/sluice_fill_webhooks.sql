@@ -28,7 +28,8 @@ CREATE OR REPLACE FUNCTION sluice_fill_webhooks(
         AND log.id = ANY (ARRAY(
             SELECT id
             FROM webhook_logs
-            WHERE stripe_event_id = ANY (stripe_event_ids) AND body IS NULL AND NOT processed AND dead_at IS NULL
+            WHERE stripe_event_id = ANY (stripe_event_ids) AND body IS NULL AND body_id IS NULL
+                AND NOT processed AND dead_at IS NULL
             FOR UPDATE SKIP LOCKED
         ))
     RETURNING log.stripe_event_id

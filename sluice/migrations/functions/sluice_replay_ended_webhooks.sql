@@ -13,6 +13,6 @@ CREATE OR REPLACE FUNCTION sluice_replay_ended_webhooks(ids text[]) RETURNS SETO
         published_at = NULL,
         next_attempt_at = now()
     WHERE stripe_event_id = ANY (ids)
-      AND processed IS NOT FALSE AND body IS NOT NULL
+      AND processed IS NOT FALSE AND sluice_body(body, body_id) IS NOT NULL
     RETURNING stripe_event_id
 $function$;

@@ -19,7 +19,7 @@ BEGIN
         SELECT dead.id
         FROM webhook_logs AS dead
         WHERE dead.stripe_event_id = event_id AND dead.dead_at IS NOT NULL AND NOT dead.processed
-          AND dead.outcome IS DISTINCT FROM 'unsupported' AND dead.body = same_body
+          AND dead.outcome IS DISTINCT FROM 'unsupported' AND sluice_body(dead.body, dead.body_id) = same_body
         FOR UPDATE SKIP LOCKED
     ));
     IF FOUND THEN

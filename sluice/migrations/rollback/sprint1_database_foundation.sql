@@ -14,7 +14,7 @@ DECLARE
     added jsonb;  -- what sluice_addition held
     own_tables text[];
     policies text[] := ARRAY['sluice_ingest', 'sluice_processor', 'sluice_healthd', 'sluice_reconciler', 'sluice_operator',
-                            'sluice_migrator', 'sluice_functions'];  -- no role has the last name
+                            'sluice_maintainer', 'sluice_migrator', 'sluice_functions'];  -- no role has the last name
     has_events boolean;
     unprocessed bigint;
 BEGIN
@@ -26,7 +26,9 @@ BEGIN
     PERFORM pg_advisory_xact_lock(hashtextextended('sluice migrations', 0));
     IF coalesce(current_setting('sluice.drop_unprocessed', true), '') <> 'yes' THEN
         LOCK TABLE webhook_logs IN SHARE MODE;  -- none is acknowledged between the count and the end
-        unprocessed := (SELECT count(*) FROM webhook_logs WHERE NOT processed AND body IS NOT NULL);
+        EXECUTE 'SELECT count(*) FROM webhook_logs WHERE NOT processed AND '
+            || CASE WHEN to_regclass('webhook_body') IS NULL THEN 'body IS NOT NULL'
+                    ELSE 'coalesce(body_id, octet_length(body)) IS NOT NULL' END INTO unprocessed;
         IF unprocessed > 0 THEN
             RAISE EXCEPTION 'Nothing was changed: % webhook(s) that Stripe was told are received would be lost without effect.',
                 unprocessed USING HINT = 'Let the services run until `sluice status` shows no backlog, and replay or write '
@@ -98,6 +100,7 @@ BEGIN
                                     'sluice_count_due', 'sluice_claim_batch', 'sluice_settle_batch',
                                     'sluice_postpone_webhook', 'sluice_lease_webhooks', 'sluice_note_death',
                                     'sluice_connected_accounts', 'sluice_settle_thin', 'sluice_keep_operation',
+                                    'sluice_bodies', 'sluice_body', 'sluice_prepare_bodies', 'sluice_record_webhooks',
                                     'sluice_keep_items', 'sluice_carry_out', 'sluice_end_operation',
                                     'sluice_cancel_operation', 'sluice_hold_items', 'sluice_tell_items',
                                     'sluice_mark_errors', 'sluice_retry_webhooks', 'sluice_replay_webhooks',

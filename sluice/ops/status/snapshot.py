@@ -6,7 +6,8 @@ from datetime import datetime
 
 from sluice.ops.admin import ServiceSeen, look_at
 from sluice.ops.connection import Connection
-from sluice.ops.environment import ADMIN_URLS, OPTIONAL_ADMIN_URLS, Environment
+from sluice.ops.environment import ADMIN_URLS, HEALTH_TARGETS, OPTIONAL_ADMIN_URLS, Environment
+from sluice.ops.replicas import replicas_of
 from sluice.postgres.sql import load_queries
 
 QUERIES = load_queries(__file__, "status.sql")
@@ -80,6 +81,13 @@ async def take(connection: Connection, environment: Environment) -> Snapshot:
 
 
 async def look_at_services(environment: Environment) -> Sequence[ServiceSeen]:
-    """Every service, the ones whose address is unknown too, but for those that need not be there."""
+    """
+    Ask every replica that HEALTH_TARGETS names; without it, every service at its own address.
+
+    A service whose address is unknown is told of, but for those that need not be there.
+    """
+    if targets := environment.get(HEALTH_TARGETS):
+        healthd = {"healthd": url} if (url := environment.get("HEALTHD_ADMIN_URL")) else {}
+        return await look_at({**await replicas_of(targets), **healthd})
     names = (*ADMIN_URLS, *(name for name in OPTIONAL_ADMIN_URLS if environment.get(name)))
     return await look_at({name.removesuffix("_ADMIN_URL").lower(): environment.get(name) for name in names})

@@ -27,7 +27,12 @@ def backfill(database: Database) -> Backfill:
 
 async def recorded(database: Database) -> Sequence[StripeEvent]:
     """The events in the log, as handlers get them."""
-    return [event_of(row) for row in await database.fetch("SELECT * FROM webhook_logs ORDER BY stripe_event_id")]
+    return [
+        event_of(row)
+        for row in await database.fetch(
+            "SELECT *, sluice_body(body, body_id) AS whole_body FROM webhook_logs ORDER BY stripe_event_id"
+        )
+    ]
 
 
 async def test_a_list_goes_on_where_the_object_is_gone_that_it_would_go_on_behind(database: Database) -> None:

@@ -11,7 +11,8 @@ from reconciler.endpoint.canary import Canary, echoes_in
 from sluice.contract.document import Json, JsonObject
 from sluice.failures import DatabaseUnavailable
 from sluice.postgres.pool import Database
-from sluice.simulator.stripe_api.faults import broken
+from sluice.simulator.stripe_api.answers import Refusal
+from sluice.simulator.stripe_api.faults import Fault, broken
 from sluice.simulator.stripe_api.offline_stripe import Key, OfflineStripe
 from tests.metrics import counted
 from tests.ops.rows import connected, insert_webhook
@@ -156,6 +157,31 @@ async def test_without_an_enabled_thin_destination_of_ours_nothing_is_pinged(oth
     async with flying(world_with(other)) as made:
         await made.canary.ping()
         assert not [path for path in made.world.requests if path.endswith("/ping")]
+        assert made.waits_seconds == 0
+
+
+async def test_each_destination_is_pinged_and_one_that_is_silent_shows() -> None:
+    """Each has a secret of its own, which ingest may lack."""
+    async with flying(world_with(here(), here("ed_2"))) as made:
+        await made.canary.ping()
+        assert len(made.sent) == 2
+        made.heard = {made.sent[0]}
+        await made.canary.look()
+        waits = made.canary.status()["destinations"]
+        assert isinstance(waits, dict)
+        assert min(waits.values()) == 0
+        assert made.waits_seconds > 0
+
+
+async def test_a_destination_that_cannot_be_pinged_keeps_no_other_from_it() -> None:
+    """Stripe refuses the first."""
+    world = world_with(here(), here("ed_2"))
+    world.faults.add([Fault(Refusal(404, "No such destination"))], path="ed_1/ping")
+    async with flying(world) as made:
+        await made.canary.ping()
+        assert len(made.sent) == 1
+        made.heard = set(made.sent)
+        await made.canary.look()
         assert made.waits_seconds == 0
 
 

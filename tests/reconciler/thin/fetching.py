@@ -88,7 +88,9 @@ class Fetching:
 
     async def row(self, event_id: str) -> Record:
         """One row of the log."""
-        (row,) = await self.database.fetch("SELECT * FROM webhook_logs WHERE stripe_event_id = $1", event_id)
+        (row,) = await self.database.fetch(
+            "SELECT *, sluice_body(body, body_id) AS whole_body FROM webhook_logs WHERE stripe_event_id = $1", event_id
+        )
         return row
 
     async def waiting(self) -> Sequence[Record]:
@@ -135,5 +137,5 @@ def event_of(row: Record) -> StripeEvent:
         api_version=row["api_version"],
         object_id=row["object_id"],
         tenant=row["tenant"],
-        body=bytes(row["body"]),
+        body=bytes(row["whole_body"]),
     )

@@ -19,7 +19,7 @@ from tests.stripe_world import offline_stripe
 
 FACTS = (1, 2)
 _DUE = """
-SELECT * FROM webhook_logs
+SELECT *, sluice_body(body, body_id) AS whole_body FROM webhook_logs
 WHERE NOT processed AND dead_at IS NULL AND (published_at IS NOT NULL OR next_attempt_at <= now())
 """
 _CLEAN = "TRUNCATE webhook_logs, webhook_found, thin_fetch, reconcile_account, effect, payment, payment_fact, events"

@@ -1,0 +1,1 @@
+"""Actions: what a verb would be about, why, and then the operation."""

@@ -1,0 +1,1 @@
+"""A rehearsal: what a retry or a replay would change."""
