@@ -4,7 +4,7 @@ SELECT
     account, livemode, complete_until, passed_at, pass_missing AS missing, pass_oldest_missing AS oldest_missing, filled,
     refused, problem, problem_text, problem_since, is_listed
 FROM reconcile_account
-ORDER BY is_listed DESC, problem IS NULL, complete_until, account, livemode
+ORDER BY NOT is_listed, problem IS NULL, complete_until, account, livemode
 LIMIT $1;
 
 -- arrivals --

@@ -20,4 +20,4 @@ SELECT result, count(*) AS count
 FROM operation_item
 WHERE operation_id = $1 AND position <= $2 AND result IS NOT NULL
 GROUP BY result
-ORDER BY count DESC, result;
+ORDER BY count DESC, result ASC;

@@ -87,7 +87,9 @@ class Operation:
         """How long the rest takes at the pace so far; None: nobody can tell."""
         if not self.is_open or self.latest_at is None or self.done < _LEAST_DONE or self.silent_seconds is not None:
             return None
-        return (self.latest_at - self.started_at).total_seconds() / self.done * (self.items - self.done)
+        left = self.items - self.done
+        so_far = (self.latest_at - self.started_at).total_seconds() / self.done * left
+        return so_far if self.rate is None else max(so_far, left / self.rate)
 
     @property
     def asked(self) -> Sequence[tuple[str, str]]:

@@ -147,18 +147,21 @@ def _answer(payment: Payment) -> str:
 
 
 def _binding(payment: Payment) -> str:
-    """Why that row; the row itself is told beside it."""
+    """Why that row, as a clause; the row itself is told before it."""
     if payment.events_id is None:
-        return "Nothing that is known of it names a row."
-    by = payment.bound_by or "unknown"
-    source = f"what {by.removeprefix(_INHERITED)} says" if by.startswith(_INHERITED) else _BOUND_BY.get(by, by)
+        return "none: nothing that is known of it names one"
     if payment.awaits_event:
-        return (
-            f"It is named by {source}, but no such row exists that belongs to this account. It moves when one appears."
-        )
+        return f"{_named(payment)}; no such row exists that belongs to this account, so it moves when one appears"
     preferred = ", ".join((payment.awaits or "").split())
-    better = f" It would move to {preferred}, if that row existed in this account." if preferred else ""
-    return f"It is named by {source}.{better}"
+    better = f"; it would move to {preferred}, if that row existed in this account" if preferred else ""
+    return f"{_named(payment)}{better}"
+
+
+def _named(payment: Payment) -> str:
+    by = payment.bound_by or "unknown"
+    if by.startswith(_INHERITED):
+        return f"taken from {by.removeprefix(_INHERITED)}, of which it is a part"
+    return f"named by {_BOUND_BY.get(by, by)}"
 
 
 def _says(fact: RecordedFact) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import Final
 _HOLE: Final = "\N{HORIZONTAL ELLIPSIS}"
 _UUID = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _STRIPE_ID = r"\b[a-z]{2,8}_(?=[A-Za-z_]*[0-9])[A-Za-z0-9_]{4,}"
-_VALUE = re.compile(rf"{_UUID}|{_STRIPE_ID}|[0-9]{{5,}}")
+_VALUE = re.compile(rf"{_UUID}|{_STRIPE_ID}|[0-9]{{6,}}")
 _HANDLER = re.compile(r"in handler (\S+)")
 _LEAST_LITERAL = 4
 _TYPES_SHOWN = 4
@@ -57,7 +57,7 @@ class Group:
     @property
     def verbs(self) -> Sequence[str]:
         """What an operator can do."""
-        return VERBS[self.state] if self.error is not None else ()
+        return VERBS[self.state] if len(self.fields) > 1 else ()
 
     @property
     def fields(self) -> Mapping[str, str]:

@@ -21,6 +21,6 @@ async def show(request: web.Request) -> web.Response:
         title="Trouble",
         trouble=trouble,
         groups=trouble.groups[:_SHOWN],
-        meanings={str(state): state.meaning.replace("`", "") for state in State},
+        meanings={str(state): f"{state.meaning.replace('`', '').partition('. ')[0].rstrip('.')}." for state in State},
         look_through=LOOK_THROUGH,
     )
