@@ -46,13 +46,25 @@ WORKDIR /app
 USER 65532:65532
 CMD ["sluice", "--help"]
 
+# --- psql for people: Debian's own with the libraries that it needs, without the perl that its package asks for ------
+FROM ${BUILD_BASE} AS psql
+COPY docker/psql /opt/psql/bin/psql
+RUN mkdir -p /opt/psql/lib \
+ && if command -v apt-get > /dev/null; then \
+      apt-get update -qq && apt-get install -y -qq --no-install-recommends postgresql-client > /dev/null \
+      && cp /usr/lib/postgresql/*/bin/psql /opt/psql/lib/ \
+      && ldd /opt/psql/lib/psql | sed -n 's/.* => \(\/[^ ]*\) .*/\1/p' | grep -v '/libc\.so\|/libm\.so\|/ld-' \
+         | xargs -I '{}' cp -L '{}' /opt/psql/lib/; \
+    fi
+
 # --- what ships: Python, the locked packages, Sluice ----------------------------------------------------------------
 FROM ${BASE} AS run
 RUN rm -rf /usr/local/lib/python3*/site-packages/pip* /usr/local/lib/python3*/ensurepip /usr/local/bin/pip* \
            /usr/lib/python3*/ensurepip /usr/share/python-wheels /root/.cache
 COPY --from=build /opt/sluice /opt/sluice
+COPY --from=psql /opt/psql /opt/psql
 # PYTHONSAFEPATH: the folder that a command is run in is no place for modules. The rest: log at once, write no bytecode.
-ENV PATH=/opt/sluice/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PYTHONSAFEPATH=1
+ENV PATH=/opt/sluice/bin:/opt/psql/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PYTHONSAFEPATH=1
 LABEL org.opencontainers.image.title="Sluice" \
       org.opencontainers.image.description="Receives Stripe webhooks and gives each one its business effect exactly once." \
       org.opencontainers.image.licenses="MIT"

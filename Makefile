@@ -64,6 +64,11 @@ recovery: $(BIN)/sluice $(VENV)/.test
 outage: $(BIN)/sluice $(VENV)/.test
 	@$(BIN)/python -m tests.system.outage $(ARGS)
 
+## rehearse-restore: restore PostgreSQL to before a mistake, and count what is missing without Stripe's list and with it
+.PHONY: rehearse-restore
+rehearse-restore: $(BIN)/sluice $(VENV)/.test
+	@$(BIN)/python -m tests.restore.rehearsal $(ARGS)
+
 ## trouble: 10,000 dead of three causes among a million, and what operators do about them (ARGS="--rows 100000" for a look)
 .PHONY: trouble
 trouble: $(BIN)/sluice $(VENV)/.test

@@ -1,10 +1,11 @@
-"""`make growth`: what looks at the log cost at a million webhooks, and while a transaction is open for all of them."""
+"""`make growth`: what looks at the log cost at a million webhooks, beside a long transaction, while many are paused."""
 
 import asyncio
 import statistics
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeAlias
 
@@ -14,6 +15,9 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.ground import prepare
+from processor.queue.direct import QUERIES as DIRECT
+from sluice.inbox.pauses import QUERIES as PAUSES
+from sluice.inbox.pauses import Traits
 from sluice.inbox.publications import QUERIES as PUBLICATIONS
 from sluice.ops.status.snapshot import MOST
 from sluice.ops.status.snapshot import QUERIES as STATUS
@@ -51,6 +55,19 @@ WHERE NOT processed
 """
 
 
+_PAUSED = """
+WITH pause AS (SELECT sluice_begin_pause('type', 'charge.*', 'a measurement', 'bench') AS id), waiting AS (
+    INSERT INTO webhook_logs (stripe_event_id, webhook_type, livemode, object_id, stripe_created_at, body, verified_by,
+                              next_attempt_at, publications)
+    SELECT 'evt_paused' || n, 'charge.succeeded', true, 'ch_' || n, now(), decode(repeat('7b7d', 50), 'hex'),
+           'platform:0a1b2c3d', 'infinity', 1
+    FROM generate_series(1, $1::bigint) AS n
+    RETURNING stripe_event_id
+)
+INSERT INTO paused_webhook (stripe_event_id, pause_id) SELECT stripe_event_id, pause.id FROM waiting, pause
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Cost:
     """One look, in milliseconds: the median of several."""
@@ -62,24 +79,25 @@ class Cost:
 @click.command()
 @click.option("--rows", default=1_000_000, show_default=True, help="Webhooks in all.")
 def main(*, rows: int) -> None:
-    """Fill the log twice, once with a transaction held open all the while, and time what looks at it."""
+    """Fill the log, also with a transaction held open and with many webhooks paused, and time what looks at it."""
     asyncio.run(_compare(rows))
 
 
 async def _compare(rows: int) -> None:
     console = Console()
     found: dict[str, Sequence[Cost]] = {}
-    for title, count, is_held in (
-        (f"{rows // 100:,}", rows // 100, False),
-        (f"{rows:,}", rows, False),
-        (f"{rows:,}, held open", rows, True),
+    for title, count, is_held, paused in (
+        (f"{rows // 100:,}", rows // 100, False, 0),
+        (f"{rows:,}", rows, False, 0),
+        (f"{rows // 10:,} paused", rows, False, rows // 10),
+        (f"{rows:,}, held open", rows, True, 0),
     ):
         with console.status(title):
-            found[title] = await _measure(count, is_held=is_held)
+            found[title] = await _measure(count, is_held=is_held, paused=paused)
     console.print(_table(found))
 
 
-async def _measure(rows: int, *, is_held: bool) -> Sequence[Cost]:
+async def _measure(rows: int, *, is_held: bool, paused: int) -> Sequence[Cost]:
     async with prepare() as ground, ground.connected() as connection, ground.connected() as holder:
         await ground.sweep()
         events_id = str(await connection.fetchval("SELECT min(id::text) FROM events"))
@@ -88,6 +106,7 @@ async def _measure(rows: int, *, is_held: bool) -> Sequence[Cost]:
             await transaction.start()
             await holder.fetchval("SELECT count(*) FROM webhook_logs")
         await _fill(connection, rows, events_id)
+        await connection.execute(_PAUSED, paused, timeout=600)
         costs = [Cost(name, await _time(connection, look)) for name, look in _looks(events_id, rows).items()]
         if is_held:
             await transaction.rollback()
@@ -114,14 +133,22 @@ def _looks(events_id: str, rows: int) -> Mapping[str, Look]:
     return {
         "relay, due": lambda db: _as_ingest(db, PUBLICATIONS["claim_due"], 500, False),
         "relay, untried": lambda db: _as_ingest(db, untried, 500, False),
+        "direct claim": _lease,
+        "pauses, by a batch": lambda db: db.fetch(PAUSES["look"]),
+        "healthd, pauses": lambda db: db.fetch(_HEALTHD["look_at_pauses"], 10_000),
         "healthd": lambda db: _in_order(db, _HEALTHD["count_webhooks"], 10_000),
         "KEDA": lambda db: db.fetch(_DUE),
         "status": lambda db: _in_order(db, STATUS["look"], MOST),
-        "why an event": lambda db: look_up(db, f"evt_{rows:012d}", at_most=20),
-        "why a payment": lambda db: look_up(db, f"pi_{rows}", at_most=20),
-        "why a row": lambda db: look_up(db, events_id, at_most=20),
-        "why something unknown": lambda db: look_up(db, "xx_unknown", at_most=20),
+        "why an event": lambda db: look_up(db, f"evt_{rows:012d}", at_most=20, handlers_of=_no_handlers),
+        "why a payment": lambda db: look_up(db, f"pi_{rows}", at_most=20, handlers_of=_no_handlers),
+        "why a row": lambda db: look_up(db, events_id, at_most=20, handlers_of=_no_handlers),
+        "why something unknown": lambda db: look_up(db, "xx_unknown", at_most=20, handlers_of=_no_handlers),
     }
+
+
+def _no_handlers(_: Traits) -> Sequence[str]:
+    """Nothing is paused here."""
+    return ()
 
 
 async def _as_ingest(connection: Connection, query: str, *arguments: object) -> None:
@@ -129,6 +156,16 @@ async def _as_ingest(connection: Connection, query: str, *arguments: object) -> 
     async with connection.transaction():
         await connection.execute("SET LOCAL enable_sort = off; SET LOCAL enable_seqscan = off")
         await connection.fetch(query, *arguments)
+
+
+async def _lease(connection: Connection) -> None:
+    """As a processor without NATS asks, and leaves what it got."""
+    transaction = connection.transaction()
+    await transaction.start()
+    spans = (timedelta(0), timedelta(seconds=5), timedelta(0), timedelta(minutes=1))
+    since = datetime.now(UTC) - timedelta(seconds=10)  # where the look before found nothing
+    await connection.fetch(DIRECT["lease"], "bench", [], 500, *spans, since, since)
+    await transaction.rollback()
 
 
 async def _in_order(connection: Connection, query: str, *arguments: object) -> None:

@@ -13,6 +13,7 @@ from aiohttp import ClientSession
 from devstack.files import read_or_none
 from devstack.folder import StackFolder
 from devstack.gateway import Gateway, port_in_use
+from devstack.maintenance import keep_maintaining, maintain
 from devstack.options import External, Options
 from devstack.ports import is_free
 from devstack.problems import StackProblem
@@ -177,7 +178,12 @@ class Stack:
             self._output.say(self.servers.postgres.home.moved)
         await self._migrate()
         await make_login_roles(self.database_url, self.servers.postgres)
+        await maintain(self._maintainer_url)
         return self.servers.addresses()
+
+    @property
+    def _maintainer_url(self) -> str:
+        return self.servers.postgres.url(user="maintainer")
 
     async def _provide_stripe(self) -> StripeAccess | None:
         """The real one where its key is given, else an offline one; neither beside servers that are not ours."""
@@ -237,7 +243,7 @@ class Stack:
         """Start again what dies, and keep the logs within bounds, until cancelled."""
         works = [service.keep_alive(self._http(), self._on_restart) for service in self.services.values()]
         if self.options.external is None:
-            works.append(self.servers.keep_alive(self._say))
+            works += [self.servers.keep_alive(self._say), keep_maintaining(self._maintainer_url)]
         await together(*works, self._trim_logs())
 
     async def _trim_logs(self) -> None:

@@ -4,7 +4,16 @@ import asyncio
 import time
 from collections.abc import Mapping
 
-from healthd.observations import DatabaseSeen, Problem, SchemaSeen, StripeSeen, WebhooksSeen
+from healthd.observations import (
+    DatabaseSeen,
+    GrowthSeen,
+    PausesSeen,
+    Problem,
+    SchemaSeen,
+    StripeSeen,
+    TableSeen,
+    WebhooksSeen,
+)
 from sluice.failures import DatabaseUnavailable
 from sluice.postgres.errors import cause_of
 from sluice.postgres.pool import Database
@@ -81,6 +90,22 @@ async def look_at_stripe(database: Database, *, within_seconds: float) -> Stripe
     async with asyncio.timeout(within_seconds), database.acquire(within_seconds=within_seconds) as connection:
         (row,) = await connection.fetch(_SQL["look_at_stripe"])
     return StripeSeen(**dict(row))
+
+
+async def look_at_growth(database: Database, *, within_seconds: float) -> GrowthSeen:
+    """Read how big the tables are, and for how long there are partitions. Raises one of DATABASE_ERRORS."""
+    async with asyncio.timeout(within_seconds), database.acquire(within_seconds=within_seconds) as connection:
+        tables = await connection.fetch(_SQL["look_at_growth"])
+        partitions = await connection.fetch(_SQL["look_at_partitions"])
+    days = partitions[0]["days"] if partitions else None
+    return GrowthSeen(tuple(TableSeen(**dict(row)) for row in tables), days)
+
+
+async def look_at_pauses(database: Database, *, count_limit: int, within_seconds: float) -> PausesSeen:
+    """Read what is paused, and count what waits for it. Raises one of DATABASE_ERRORS."""
+    async with asyncio.timeout(within_seconds), database.acquire(within_seconds=within_seconds) as connection:
+        (row,) = await connection.fetch(_SQL["look_at_pauses"], count_limit)
+    return PausesSeen(**dict(row))
 
 
 def problem_of(error: Exception) -> Problem:

@@ -11,6 +11,7 @@ from healthd.observations import (
     Configured,
     DatabaseSeen,
     Observation,
+    PausesSeen,
     Problem,
     SchemaSeen,
     ServiceSeen,
@@ -183,6 +184,13 @@ def _stripe_reasons(stripe: StripeSeen, limits: Limits) -> Iterable[Reason]:
         yield Reason.STRIPE_API_REFUSED
     if stripe.thin_oldest_age_seconds > limits.backlog_age_seconds:
         yield Reason.THIN_EVENTS_OLD
+
+
+def pauses_findings(observation: Observation[PausesSeen]) -> Findings:
+    """Findings of the newest look at what is paused; an operator decided on it, so it degrades and no more."""
+    if observation.seen is None or observation.problem is not None:
+        return without_subject(())
+    return without_subject({Reason.PAUSED} if observation.seen.in_force else ())
 
 
 def stream_findings(observation: Observation[StreamSeen]) -> Findings:

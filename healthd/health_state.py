@@ -8,6 +8,7 @@ from healthd.debounce import LOOKS_THAT_CONVINCE, Debounced, debounce
 from healthd.findings import (
     Limits,
     database_findings,
+    pauses_findings,
     schema_findings,
     service_findings,
     stream_findings,
@@ -16,7 +17,9 @@ from healthd.findings import (
 )
 from healthd.observations import (
     DatabaseSeen,
+    GrowthSeen,
     Observation,
+    PausesSeen,
     SchemaSeen,
     ServiceSeen,
     Snapshot,
@@ -85,6 +88,15 @@ class HealthState:
         """After a look at what the reconciler knows."""
         self.snapshot = replace(self.snapshot, stripe=observation)
         self._weigh("stripe", stripe_findings(observation, self.limits))
+
+    def put_growth(self, seen: GrowthSeen) -> None:
+        """After a look at how big the tables are."""
+        self.snapshot = replace(self.snapshot, growth=seen)
+
+    def put_pauses(self, observation: Observation[PausesSeen]) -> None:
+        """After a look at what is paused."""
+        self.snapshot = replace(self.snapshot, pauses=observation)
+        self._weigh("pauses", pauses_findings(observation))
 
     def put_stream(self, observation: Observation[StreamSeen]) -> None:
         """After a look at JetStream."""

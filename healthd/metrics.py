@@ -1,11 +1,21 @@
 """healthd's metrics. What other services count themselves has another name there, so that nothing counts twice."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 
 from healthd.health_state import HealthState
-from healthd.observations import DatabaseSeen, Observation, ReplicaSeen, Seen, StreamSeen, WebhooksSeen
+from healthd.observations import (
+    DatabaseSeen,
+    GrowthSeen,
+    Observation,
+    PausesSeen,
+    ReplicaSeen,
+    Seen,
+    StreamSeen,
+    WebhooksSeen,
+)
 from healthd.rules import Status
 from healthd.verdict import Verdict
 from sluice.runtime.metrics import Gauge, gauge
@@ -38,14 +48,25 @@ BACKLOG = gauge("healthd_webhooks_backlog", "Webhooks neither processed nor dead
 FAILING = gauge("healthd_webhooks_failing", "Webhooks of the backlog that failed at least once and will be retried.")
 PARKED = gauge("healthd_webhooks_parked", "Webhooks of the backlog that wait for their events row.")
 DEAD = gauge("healthd_webhooks_dead", "Webhooks that were given up; counted to a limit.")
+PAUSES = gauge("healthd_pauses", "Pauses in force.")
+PAUSE_AGE = gauge("healthd_oldest_pause_age_seconds", "Age of the oldest pause in force; 0 while nothing is paused.")
+PAUSED = gauge("healthd_webhooks_paused", "Webhooks that wait for the end of a pause, no backlog; counted to a limit.")
 OLDEST = gauge("healthd_oldest_unprocessed_age_seconds", "Age of the oldest unprocessed webhook that is not parked.")
 UNTRIED = gauge("healthd_oldest_untried_age_seconds", "Age of the oldest unprocessed webhook that was never tried.")
+
+TABLE_ROWS = gauge("healthd_table_rows", "Estimated rows of a table that grows with the webhooks.", ("table",))
+TABLE_BYTES = gauge("healthd_table_bytes", "Bytes of such a table on disk, with its indexes.", ("table",))
+BODY_BYTES = gauge("healthd_body_bytes", "Bytes of the partitions of bodies, by the age of their days.", ("age",))
+PARTITION_DAYS = gauge("healthd_body_partition_days", "Days after today for which there is a partition for bodies.")
+_AGES = (("1d", 1), ("7d", 7), ("30d", 30), ("older", None))
+"""Days that are so old at most, and older than the ones before."""
 
 _PER_REPLICA: Sequence[Gauge] = (TARGET_UP, TARGET_READY, POOL_UTILISATION, POOL_CONNECTIONS, POOL_LIMIT, POOL_WAITERS)
 _FIGURES: Sequence[Gauge] = (
     *(DATABASE_UP, DATABASE_LATENCY, DATABASE_CONNECTIONS, DATABASE_LIMIT, OLDEST_TRANSACTION),
     *(STREAM_UP, STREAM_PENDING, STREAM_ACK_PENDING),
-    *(BACKLOG, FAILING, PARKED, DEAD, OLDEST, UNTRIED),
+    *(BACKLOG, FAILING, PARKED, DEAD, OLDEST, UNTRIED, PARTITION_DAYS),
+    *(PAUSES, PAUSE_AGE, PAUSED),
 )
 for _figure in _FIGURES:
     _figure.set(math.nan)  # or the admin port, which opens first, would show 0: PostgreSQL away
@@ -57,7 +78,9 @@ def publish(state: HealthState) -> None:
     _publish_services(state)
     _publish_database(state, state.snapshot.database)
     _publish_webhooks(state, state.snapshot.webhooks)
+    _publish_pauses(state, state.snapshot.pauses)
     _publish_stream(state, state.snapshot.stream)
+    _publish_growth(state.snapshot.growth)
     _publish_ages(state)
 
 
@@ -115,11 +138,40 @@ def _publish_webhooks(state: HealthState, observation: Observation[WebhooksSeen]
     UNTRIED.set(known.oldest_untried_age_seconds if known else math.nan)
 
 
+def _publish_pauses(state: HealthState, observation: Observation[PausesSeen]) -> None:
+    known = _unless_stale(state, observation)
+    PAUSES.set(known.in_force if known else math.nan)
+    PAUSE_AGE.set(known.oldest_age_seconds if known else math.nan)
+    PAUSED.set(known.waiting if known else math.nan)
+
+
 def _publish_stream(state: HealthState, observation: Observation[StreamSeen]) -> None:
     known = _unless_stale(state, observation)
     STREAM_UP.set(_is_up(state, observation))
     STREAM_PENDING.set(known.pending if known else math.nan)
     STREAM_ACK_PENDING.set(known.ack_pending if known else math.nan)
+
+
+def _publish_growth(growth: GrowthSeen | None) -> None:
+    if growth is None:
+        return
+    tables, ages = Counter[str](), Counter[str]()
+    rows = Counter[str]()
+    for table in growth.tables:
+        tables[table.name] += table.bytes
+        rows[table.name] += table.rows
+        if table.age_days is not None:
+            ages[_age_of(table.age_days)] += table.bytes
+    for name, size in tables.items():
+        TABLE_BYTES.labels(name).set(size)
+        TABLE_ROWS.labels(name).set(rows[name])
+    for age, _ in _AGES:
+        BODY_BYTES.labels(age).set(ages[age])
+    PARTITION_DAYS.set(math.nan if growth.partition_days is None else growth.partition_days)
+
+
+def _age_of(days: int) -> str:
+    return next(name for name, most in _AGES if most is None or days <= most)
 
 
 def _publish_ages(state: HealthState) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from enum import StrEnum
 from typing import Generic, TypeVar
 
@@ -165,6 +166,18 @@ class WebhooksSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class PausesSeen:
+    """Pauses in force, and the webhooks that wait for one."""
+
+    in_force: int = 0
+    since: datetime | None = None
+    """When the oldest of them began; None: nothing is paused."""
+    oldest_age_seconds: float = 0.0
+    waiting: int = 0
+    """Webhooks that wait for the end of a pause, counted to a limit."""
+
+
+@dataclass(frozen=True, slots=True)
 class StripeSeen:
     """How far the log is known to hold all that Stripe has; nothing where no account is listed."""
 
@@ -179,6 +192,26 @@ class StripeSeen:
     thin_waiting: int = 0
     thin_oldest_age_seconds: float = 0.0
     """Age of the oldest thin event that waits for its full event."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableSeen:
+    """How big a table is, or the bodies of one day."""
+
+    name: str
+    age_days: int | None
+    """Of a day's bodies; None of a table."""
+    rows: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class GrowthSeen:
+    """The tables that grow with the webhooks."""
+
+    tables: tuple[TableSeen, ...] = ()
+    partition_days: int | None = None
+    """For how many days after today there is a partition for bodies; None: none was made yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +257,10 @@ class Snapshot:
     webhooks: Observation[WebhooksSeen] = field(default_factory=Observation)
     schema: Observation[SchemaSeen] = field(default_factory=Observation)
     stripe: Observation[StripeSeen] = field(default_factory=Observation)
+    pauses: Observation[PausesSeen] = field(default_factory=Observation)
     stream: Observation[StreamSeen] = field(default_factory=Observation)
+    growth: GrowthSeen | None = None
+    """As it was last seen; it changes slowly, and nothing is decided by it."""
     has_stream: bool = True
     """Whether Sluice works with NATS at all."""
 

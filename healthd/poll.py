@@ -12,6 +12,8 @@ from typing import Protocol
 from healthd.change_notifier import ChangeNotifier, Look
 from healthd.database import (
     look_at_database,
+    look_at_growth,
+    look_at_pauses,
     look_at_schema,
     look_at_stripe,
     look_at_webhooks,
@@ -31,6 +33,7 @@ from sluice.runtime.endless import TURNS_WITHIN_SECONDS, run_endless, turn
 _JITTER = 0.2
 _SHARE_IN_DOUBT = 0.2
 _REST_AT_LEAST = 0.1
+_GROWTH_EVERY_SECONDS = 60.0
 _WHOLE_EVERY_SECONDS = 600
 
 
@@ -76,7 +79,7 @@ class DatabasePoll:
         self._database = database
         self._count_limit = count_limit
         self._within_seconds = within_seconds
-        self._whole_at = time.monotonic()
+        self._whole_at = self._growth_at = time.monotonic()
 
     async def look(self) -> None:
         """One round; its results are in the health state."""
@@ -84,6 +87,8 @@ class DatabasePoll:
             await self._move_watermark()
             await self._look_at_webhooks()
             await self._look_at_stripe()
+            await self._look_at_growth()
+            await self._look_at_pauses()
             await self._look_at_schema()  # last: a healthd whose schema is seen is ready, and has seen the rest
 
     async def _look_at_database(self) -> bool:
@@ -96,6 +101,7 @@ class DatabasePoll:
             self._state.put_webhooks(self._state.snapshot.webhooks.missed(problem, at=at))
             self._state.put_schema(self._state.snapshot.schema.missed(problem, at=at))
             self._state.put_stripe(self._state.snapshot.stripe.missed(problem, at=at))
+            self._state.put_pauses(self._state.snapshot.pauses.missed(problem, at=at))
             return False
         self._state.put_database(observation.saw(seen, at=self._state.now()))
         return True
@@ -108,6 +114,15 @@ class DatabasePoll:
             await move_watermark(self._database, is_whole=is_whole, within_seconds=self._within_seconds)
             if is_whole:
                 self._whole_at = now + _WHOLE_EVERY_SECONDS
+
+    async def _look_at_growth(self) -> None:
+        """Once a minute. What cannot be seen stays as it was; the schema's check tells of what is missing."""
+        now = time.monotonic()
+        if now < self._growth_at:
+            return
+        self._growth_at = now + _GROWTH_EVERY_SECONDS
+        with suppress(*DATABASE_ERRORS):
+            self._state.put_growth(await look_at_growth(self._database, within_seconds=self._within_seconds))
 
     async def _look_at_webhooks(self) -> None:
         observation = self._state.snapshot.webhooks
@@ -141,6 +156,19 @@ class DatabasePoll:
         else:
             observation = observation.saw(seen, at=self._state.now())
         self._state.put_stripe(observation)
+
+    async def _look_at_pauses(self) -> None:
+        """As with Stripe: the schema's own check tells of a table that is missing."""
+        observation = self._state.snapshot.pauses
+        try:
+            seen = await look_at_pauses(
+                self._database, count_limit=self._count_limit, within_seconds=self._within_seconds
+            )
+        except DATABASE_ERRORS as error:
+            observation = observation.missed(problem_of(error), at=self._state.now())
+        else:
+            observation = observation.saw(seen, at=self._state.now())
+        self._state.put_pauses(observation)
 
 
 class StreamPoll:

@@ -33,6 +33,35 @@ SELECT
 FROM reconcile_account
 WHERE is_listed;
 
+-- look_at_growth --
+-- Tables that grow with the webhooks: rows as PostgreSQL last estimated them, and bytes with indexes. A partition of bodies is
+-- listed by itself, with its day.
+SELECT
+    CASE WHEN c.relispartition THEN 'webhook_body' ELSE c.relname END AS name,
+    CASE WHEN c.relispartition THEN (now() AT TIME ZONE 'UTC')::date - to_date(right(c.relname, 8), 'YYYYMMDD') END AS age_days,
+    greatest(c.reltuples, 0)::bigint AS rows,
+    pg_total_relation_size(c.oid) AS bytes
+FROM pg_class AS c
+WHERE c.relkind = 'r' AND c.relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = 'webhook_logs'::regclass)
+  AND (c.relname IN ('webhook_logs', 'webhook_delivery', 'webhook_death', 'error_logs', 'payment', 'payment_fact', 'subscription',
+                     'invoice', 'operation_item')
+       OR c.relispartition AND c.relname ~ '^webhook_body_[0-9]{8}$');
+
+-- look_at_partitions --
+-- For how many days after today there is a partition for bodies; NULL: none was made yet.
+SELECT CASE WHEN isfinite(partitions_until) THEN partitions_until - (now() AT TIME ZONE 'UTC')::date - 1 END AS days
+FROM body_storage;
+
+-- look_at_pauses --
+-- $1 webhooks counted at most.
+SELECT
+    count(*) AS in_force,
+    min(began_at) AS since,
+    coalesce(extract(epoch FROM now() - min(began_at)), 0)::float8 AS oldest_age_seconds,
+    (SELECT count(*) FROM (SELECT pause_id FROM paused_webhook LIMIT $1) AS held) AS waiting
+FROM pause
+WHERE ended_at IS NULL AND emptied_at IS NULL;
+
 -- limit_statement --
 -- $1 milliseconds. Ends with the transaction, so that it works behind a transaction pooler. Without a sort each index is read
 -- in its order, from the mark on; else the planner would read all of another one that looks as small.
@@ -41,15 +70,16 @@ SELECT set_config('statement_timeout', $1, true), set_config('enable_sort', 'off
 -- count_webhooks --
 -- $1 rows counted at most, of each kind. Each half of the backlog reads its own partial index, the oldest entries first:
 -- webhook_logs_due (tried, or replayed) and webhook_logs_untried (published and not tried yet), from the mark on.
+-- What is paused is no backlog, and what a pause let go waits since then.
 WITH backlog AS MATERIALIZED (
-    (SELECT created_at, processing_attempts, outcome
+    (SELECT greatest(created_at, resumed_at) AS waits_since, processing_attempts, outcome
      FROM webhook_logs
-     WHERE NOT processed AND dead_at IS NULL AND next_attempt_at IS NOT NULL AND published_at IS NULL
+     WHERE NOT processed AND dead_at IS NULL AND next_attempt_at < 'infinity' AND published_at IS NULL
        AND next_attempt_at >= coalesce((SELECT due_from FROM queue_watermark), '-infinity')
      ORDER BY next_attempt_at
      LIMIT $1)
     UNION ALL
-    (SELECT created_at, processing_attempts, outcome
+    (SELECT greatest(created_at, resumed_at), processing_attempts, outcome
      FROM webhook_logs
      WHERE NOT processed AND dead_at IS NULL AND next_attempt_at IS NOT NULL AND published_at IS NOT NULL
        AND published_at >= coalesce((SELECT untried_from FROM queue_watermark), '-infinity')
@@ -62,9 +92,9 @@ SELECT
     count(*) AS backlog,
     count(*) FILTER (WHERE processing_attempts > 0 AND outcome IS DISTINCT FROM 'parked') AS failing,
     count(*) FILTER (WHERE outcome = 'parked') AS parked,
-    coalesce(extract(epoch FROM now() - min(created_at) FILTER (WHERE outcome IS DISTINCT FROM 'parked')), 0)::float8
+    coalesce(extract(epoch FROM now() - min(waits_since) FILTER (WHERE outcome IS DISTINCT FROM 'parked')), 0)::float8
         AS oldest_unprocessed_age_seconds,
-    coalesce(extract(epoch FROM now() - min(created_at) FILTER (
+    coalesce(extract(epoch FROM now() - min(waits_since) FILTER (
         WHERE processing_attempts = 0 AND outcome IS DISTINCT FROM 'parked')), 0)::float8 AS oldest_untried_age_seconds,
     (SELECT count(*) FROM dead) AS dead
 FROM backlog;

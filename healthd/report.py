@@ -13,7 +13,7 @@ def brief(snapshot: Snapshot, verdict: Verdict, *, now: float, at: datetime) -> 
     """The public part of the answer: overall, database, Stripe's configuration."""
     return {
         "status": verdict.status.value,
-        "timestamp": at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "timestamp": _moment(at),
         "database": _database(snapshot, verdict, now),
         "stripe": {
             "status": verdict.of(Part.STRIPE).value,
@@ -35,6 +35,7 @@ def detailed(snapshot: Snapshot, verdict: Verdict, *, now: float, at: datetime) 
         },
         "connections": _connections(snapshot),
         "webhooks": _webhooks(snapshot, verdict, now),
+        "pauses": _pauses(snapshot, now),
         "schema": _schema(snapshot, verdict, now),
         "reconcile": _reconcile(snapshot, verdict, now),
         "stream": _stream(snapshot, verdict, now),
@@ -112,6 +113,17 @@ def _webhooks(snapshot: Snapshot, verdict: Verdict, now: float) -> dict[str, Jso
     }
 
 
+def _pauses(snapshot: Snapshot, now: float) -> dict[str, JsonValue]:
+    observation = snapshot.pauses
+    seen = observation.seen
+    return {
+        **_looked(observation, now),
+        "in_force": seen.in_force if seen else None,
+        "since": _moment(seen.since) if seen and seen.since else None,
+        "webhooks_waiting": seen.waiting if seen else None,
+    }
+
+
 def _schema(snapshot: Snapshot, verdict: Verdict, now: float) -> dict[str, JsonValue]:
     observation = snapshot.schema
     return {
@@ -158,6 +170,10 @@ def _problem(observation: Observation[Seen]) -> str | None:
 def _age(observation: Observation[Seen], now: float) -> float | None:
     age = observation.age_seconds(now)
     return None if age is None else round(age, 3)
+
+
+def _moment(at: datetime) -> str:
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _reason(reason: str, subject: str) -> JsonValue:

@@ -60,6 +60,7 @@ class Reason(StrEnum):
     WEBHOOKS_UNKNOWN = "webhooks_unknown"
     BACKLOG_OLD = "backlog_old"
     DEAD_WEBHOOKS = "dead_webhooks"
+    PAUSED = "paused"
     ENDPOINT_FAULT = "endpoint_fault"
     CANARY_SILENT = "canary_silent"
     RECONCILE_BEHIND = "reconcile_behind"
@@ -111,6 +112,7 @@ RULES: Mapping[Reason, Rule] = {
     Reason.WEBHOOKS_UNKNOWN: Rule(Part.WEBHOOKS, _U, _D),
     Reason.BACKLOG_OLD: Rule(Part.WEBHOOKS, _D, _D),
     Reason.DEAD_WEBHOOKS: Rule(Part.WEBHOOKS, _D, _D),
+    Reason.PAUSED: Rule(Part.WEBHOOKS, _D, _D),
     Reason.ENDPOINT_FAULT: Rule(Part.STRIPE, _D, _D),
     Reason.CANARY_SILENT: Rule(Part.STRIPE, _D, _D),
     Reason.RECONCILE_BEHIND: Rule(Part.STRIPE, _D, _D),

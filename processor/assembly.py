@@ -2,11 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from processor.consumer.consumer import Consumer
 from processor.consumer.consumers import NAME, open_consumers, open_database
 from processor.consumer.stream_health import Condition, StreamHealth
+from processor.operations.supervisor import COMMAND, Supervisor
 from processor.payments.backfill import Backfill, Projection
 from processor.queue.direct import Direct
 from processor.queue.leases import Leases
@@ -23,11 +24,21 @@ from sluice.service.service import Service
 
 __all__ = ["NAME", "serve_with"]
 
+_SILENT_TRANSACTIONS = 3
+"""How many times a transaction's time a process of operations may be silent before it is ended."""
+_SUPERVISED_SECONDS = TURNS_WITHIN_SECONDS + 120
 _STREAM = StreamSpec(name=STREAM, subjects=(ALL_SUBJECTS,), is_ours=False)  # ingest makes it, and may publish to it
 
 
-async def serve_with(service: Service, registry: Registry, project: Projection) -> None:
-    """Process with these handlers, and backfill with this projection, until the service is told to stop."""
+async def serve_with(
+    service: Service, registry: Registry, project: Projection, *, operations: Sequence[str] = COMMAND
+) -> None:
+    """
+    Process with these handlers, and backfill with this projection, until the service is told to stop.
+
+    Args:
+        operations: the command that carries out what operators ask of the same handlers.
+    """
     settings = service.settings
     if not isinstance(settings, ProcessorSettings):
         raise TypeError("the processor is run with ProcessorSettings")
@@ -38,7 +49,14 @@ async def serve_with(service: Service, registry: Registry, project: Projection) 
         ) as stream,
     ):
         leases = Leases(Direct(database), settings.ack_wait_seconds)
-        await _serve(service, settings, registry, project, database, stream, leases)
+        supervisor = Supervisor(
+            database,
+            registry,
+            service.stop,
+            silent_seconds=_SILENT_TRANSACTIONS * settings.transaction_seconds,
+            command=operations,
+        )
+        await _serve(service, settings, registry, project, database, stream, leases, supervisor)
 
 
 async def _serve(
@@ -49,6 +67,7 @@ async def _serve(
     database: Database,
     stream: Broker | None,
     leases: Leases,
+    supervisor: Supervisor,
 ) -> None:
     async with open_consumers(settings, registry, database, service.errors, service.stop, leases) as consumers:
         consumer = Consumer(
@@ -66,6 +85,7 @@ async def _serve(
         backfill = Backfill(database, project, service.errors, service.stop, settings.heal_seconds)
         _report_status(service, database, stream, consumer, secret_key=_secret_key(settings, registry))
         service.probes.add_status("apart", consumers.routing.status)
+        service.probes.add_status("pauses", consumers.resumption.known.status)
         limit_seconds = settings.ready_without_database_seconds
         async with (
             hold_readiness(service, consumer.database_gate.what_prevents_work, limit_seconds=limit_seconds),
@@ -74,6 +94,10 @@ async def _serve(
             service.probes.has_started = True
             group.create_task(run_endless("heal", backfill.run, within_seconds=_within(settings)), name="heal")
             group.create_task(consumer.run(), name="consume")
+            group.create_task(
+                run_endless("operations", supervisor.run, within_seconds=_SUPERVISED_SECONDS), name="operations"
+            )
+            group.create_task(run_endless("resume", consumers.resumption.run), name="resume")
             for name, apart in consumers.apart.items():
                 group.create_task(run_endless(name, apart.run), name=name)
 

@@ -45,6 +45,7 @@ ESCAPED = metrics.counter(
 DEFERRED = metrics.counter(
     "webhook_events_deferred_total", "Events that the relay brings back later, for their side worker's queue was full."
 )
+LET_GO = metrics.counter("webhook_events_resumed_total", "Webhooks that a pause which ended let go; they are due then.")
 MISSING = metrics.counter("webhook_events_missing_total", "Events of the stream whose row PostgreSQL has lost.")
 LAST_PING = metrics.gauge(
     "webhook_last_ping_timestamp_seconds",

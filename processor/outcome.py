@@ -9,19 +9,25 @@ from sluice.outcomes import Applied, Ignored, Parked
 
 
 @dataclass(frozen=True, eq=False)
-class Work:
-    """One message of the stream, read: run the event if this is still its attempt."""
+class Attempt:
+    """An event, to be run if this is still its attempt."""
 
     event: StripeEvent
     attempt: int
-    message: IncomingMessage
-    known_deliveries: int = 1
-    """Deliveries of which this process knows the end: this one, and those that it left unacknowledged itself."""
 
     @property
     def event_id(self) -> str:
         """The event's key in ``webhook_logs``."""
         return self.event.stripe_event_id
+
+
+@dataclass(frozen=True, eq=False)
+class Work(Attempt):
+    """One message of the stream, read."""
+
+    message: IncomingMessage
+    known_deliveries: int = 1
+    """Deliveries of which this process knows the end: this one, and those that it left unacknowledged itself."""
 
     @property
     def is_taken_directly(self) -> bool:
@@ -59,6 +65,11 @@ class Locked:
 @dataclass(frozen=True, slots=True)
 class Suspect:
     """A run of this event ended with its whole process, so it runs alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """A pause covers the event: its row waits for the end of that, and no handler was asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +129,7 @@ class Failed:
 
 Handled: TypeAlias = Applied | Ignored | Parked | Unmatched | Unsupported | Fetching | Ping
 """An event whose row was claimed."""
-Unclaimed: TypeAlias = Duplicate | Locked | Suspect | Missing | Forged
+Unclaimed: TypeAlias = Duplicate | Locked | Suspect | Paused | Missing | Forged
 """An event whose row was not, or not for this message."""
 
 

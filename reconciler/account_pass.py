@@ -17,9 +17,12 @@ PAGE = 100
 KEPT_SECONDS = 30 * 86_400
 
 
-async def list_page(api: StripeApi, account: Account, walked: Pass) -> ListedPage:
+async def list_page(api: StripeApi, account: Account, walked: Pass, *, until: int | None = None) -> ListedPage:
     """
     The next page of a pass, newest first.
+
+    Args:
+        until: list nothing newer; whole seconds.
 
     Raises:
         Failure: as ``StripeApi.get``.
@@ -27,6 +30,8 @@ async def list_page(api: StripeApi, account: Account, walked: Pass) -> ListedPag
     parameters: dict[str, str | int] = {"limit": PAGE, "created[gte]": walked.begins_at}
     if walked.cursor is not None:
         parameters["starting_after"] = walked.cursor
+    if until is not None:
+        parameters["created[lte]"] = until
     answer = await api.get("/v1/events", parameters, account=account.account)
     page = read_page(answer.document, account=account.account, livemode=account.livemode, said_at=answer.said_at)
     if page.has_more and page.last_id == walked.cursor:
@@ -56,14 +61,15 @@ class Passes:
         walked = standing.next_pass(overlap_seconds=self.overlap_seconds)
         metrics.show_complete(account, standing.complete_until)
         metrics.show_pass(account, walked)
+        is_anew = False
         while True:
             try:
                 page = await list_page(self.apis[account.livemode], account, walked)
             except NotThere:  # the event that the cursor names is older than 30 days by now
-                if walked.cursor is None:
+                if walked.cursor is None or is_anew:
                     raise
                 await self.standings.begin_anew(account)
-                walked = Pass(begins_at=walked.begins_at)
+                walked, is_anew = Pass(begins_at=walked.begins_at), True
                 continue
             if walked.until is None:
                 self._tell_of_lost(account, walked, page)
@@ -72,16 +78,20 @@ class Passes:
                 return walked
 
     async def _keep(self, account: Account, walked: Pass, page: ListedPage) -> Pass:
+        complete_until: int | None = None
         async with (
             self.database.acquire() as connection,
             connection.transaction(isolation="read_committed"),
         ):
             filled = await record(connection, page.events, source=RECONCILE)
             walked = walked.after(page, filled)
-            await self.standings.keep(connection, account, walked, is_over=not page.has_more)
+            if page.has_more:
+                await self.standings.keep(connection, account, walked)
+            else:
+                complete_until = await self.standings.end(connection, account, walked)
         self._tell(account, page, filled)
         metrics.show_page(account, page, filled)
-        metrics.show_pass(account, walked, is_over=not page.has_more)
+        metrics.show_pass(account, walked, complete_until=complete_until)
         return walked
 
     def _tell_of_lost(self, account: Account, walked: Pass, page: ListedPage) -> None:

@@ -31,6 +31,7 @@ NAME = "reconciler"
 _MODES: Mapping[bool, str] = {True: "live", False: "test"}
 _ASK_SECONDS = 3.0
 _ROUNDS_BETWEEN_THIN_LISTS = 10
+_LONGEST_LOOK_SECONDS = 60.0
 
 
 async def serve(service: Service) -> None:
@@ -133,7 +134,13 @@ def _endpoint_watch(
     service: Service, settings: ReconcilerSettings, database: Database, apis: Mapping[bool, StripeApi]
 ) -> EndpointWatch:
     needed = Needed(settings.public_url, livemode=settings.is_production, types=frozenset())
-    watch = EndpointWatch(needed, apis, proofs=partial(proofs_in, database), types=subscribed_types)
+    watch = EndpointWatch(
+        needed,
+        apis,
+        proofs=partial(proofs_in, database),
+        types=subscribed_types,
+        every_seconds=min(_LONGEST_LOOK_SECONDS, settings.reconcile_every_seconds),
+    )
     service.probes.add_status("endpoint", watch.status)
     return watch
 
@@ -156,18 +163,21 @@ def _report(
 ) -> None:
     service.probes.add_status("pool", database.status)
     service.probes.add_status("database", database.reach)
-    service.probes.add_status("configuration", partial(_configuration, keys))
+    service.probes.add_status("configuration", partial(configuration, keys, livemode=settings.is_production))
     service.probes.add_status("work", lambda: {"holds_lease": lease.is_held})
     metrics.WORKS.set_function(lambda: float(lease.is_held))
     for mode in _MODES.values():
         metrics.expect(mode=mode, per_second=settings.stripe_requests_per_second)
-    if not keys.values():
-        fix = f"set {KEY_NAME} or {KEY_NAME}_FILE; until then Stripe is not asked what never arrived"
-        logs.get_logger().error("stripe_api_key_missing", fix=fix)
+    if settings.is_production not in _modes(keys):
+        mode = _MODES[settings.is_production]
+        fix = f"set {KEY_NAME} or {KEY_NAME}_FILE to one of {mode} mode; until then nothing is asked what never arrived"
+        logs.get_logger().error("stripe_api_key_missing", mode=mode, fix=fix)
 
 
-def _configuration(keys: RotatingSecret) -> Mapping[str, JsonValue]:
-    return {"stripe_api_key": "ok" if keys.values() else "missing", "modes": [_MODES[mode] for mode in _modes(keys)]}
+def configuration(keys: RotatingSecret, *, livemode: bool) -> Mapping[str, JsonValue]:
+    """For ``/status``: whether there is a key of the mode of APP_ENV; one of the other mode opens nothing there."""
+    modes = _modes(keys)
+    return {"stripe_api_key": "ok" if livemode in modes else "missing", "modes": [_MODES[mode] for mode in modes]}
 
 
 def _key(keys: RotatingSecret, livemode: bool) -> str | None:

@@ -6,7 +6,7 @@ from functools import partial
 
 from reconciler.account_pass import list_page
 from reconciler.accounts import Account
-from reconciler.failures import AccountClosed, KeyMissing, KeyRefused, RightMissing
+from reconciler.failures import AccountClosed, KeyMissing, KeyRefused, NotThere, RightMissing
 from reconciler.listed import ListedPage
 from reconciler.patience import patiently
 from reconciler.record import RECONCILE, Filled, missing, record
@@ -77,12 +77,22 @@ async def walk(
 
 async def _pages(api: StripeApi, account: Account, since: int) -> AsyncIterator[ListedPage]:
     walked = Pass(begins_at=since)
+    oldest: int | None = None
+    anew_from: int | None = None
     while True:
-        page = await patiently(partial(list_page, api, account, walked))
+        until = oldest if walked.cursor is None else None
+        try:
+            page = await patiently(partial(list_page, api, account, walked, until=until))
+        except NotThere:  # the event to go on behind is older than 30 days by now: go on from its second
+            if walked.cursor is None or oldest == anew_from:
+                raise
+            walked, anew_from = Pass(begins_at=since), oldest
+            continue
         yield page
         if not page.has_more:
             return
         walked = walked.after(page, Filled())
+        oldest = min((event.created for event in page.events), default=oldest)
 
 
 async def _take(database: Database, page: ListedPage, *, dry_run: bool) -> Filled:

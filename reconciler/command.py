@@ -14,11 +14,14 @@ from rich.table import Table
 
 from reconciler.by_hand import AccountReport, walk
 from reconciler.connections import advance, connections, keys_of
+from sluice.ops.connection import connected
 from sluice.ops.durations import Span
 from sluice.ops.environment import Environment, detect_environment
 from sluice.ops.output import print_json
 from sluice.ops.terminal import Terminal
+from sluice.postgres.sql import load_queries
 
+QUERIES = load_queries(__file__, "command.sql")
 _KEPT_SECONDS = 30 * 86_400
 EXAMPLES = """\b
 Examples:
@@ -28,14 +31,17 @@ Examples:
 
 
 @click.command(name="reconcile", epilog=EXAMPLES)
-@click.option("--since", type=Span(), metavar="SPAN", required=True, help="How far back, 30d at most, such as 2h.")
+@click.option("--since", type=Span(), metavar="SPAN", help="How far back, 30d at most, such as 2h.")
 @click.option("--account", "accounts", multiple=True, metavar="ACCOUNT", help="Only this one: acct_… or platform.")
 @click.option("--dry-run", is_flag=True, help="Record nothing; count what is missing.")
 @click.option(
     "--rate", type=click.FloatRange(min=0.1, max=100), default=10.0, show_default=True, help="Requests a second."
 )
+@click.option("--forget", is_flag=True, help="Forget how far each account is complete: no reconciler runs any more.")
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
-def command(*, since: float, accounts: Sequence[str], dry_run: bool, rate: float, as_json: bool) -> None:
+def command(
+    *, since: float | None, accounts: Sequence[str], dry_run: bool, rate: float, forget: bool, as_json: bool
+) -> None:
     """
     Ask Stripe for webhooks that never arrived, and record them.
 
@@ -45,6 +51,12 @@ def command(*, since: float, accounts: Sequence[str], dry_run: bool, rate: float
     role such as sluice_reconciler. Exit code 1 when an account could not be seen, or an event not be recorded.
     """
     environment = detect_environment()
+    if forget:
+        count = asyncio.run(_forget(environment.database_url()))
+        click.echo(f"{count} accounts are forgotten; health speaks of none until a reconciler runs again.")
+        return
+    if since is None:
+        raise click.UsageError("Say how far back: --since 2h.")
     reports = asyncio.run(_reconcile(environment, keys_of(environment), since, accounts, rate, dry_run=dry_run))
     if as_json:
         print_json({"dry_run": dry_run, "accounts": [{**asdict(one), "in_step": one.in_step} for one in reports]})
@@ -52,6 +64,11 @@ def command(*, since: float, accounts: Sequence[str], dry_run: bool, rate: float
         _show(Terminal(), reports, dry_run=dry_run)
     if not all(one.is_well for one in reports):
         raise click.exceptions.Exit(1)
+
+
+async def _forget(url: str) -> int:
+    async with connected(url) as connection:
+        return len(await connection.fetch(QUERIES["forget_accounts"]))
 
 
 async def _reconcile(

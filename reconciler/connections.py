@@ -16,6 +16,7 @@ from reconciler.failures import StripeUnavailable
 from reconciler.settings import KEY_NAME, keys_by_mode
 from reconciler.standing import Standings
 from reconciler.stripe_api import DEFAULT_BASE, StripeApi, http_client
+from sluice.failures import Rejected
 from sluice.ops.connection import explained
 from sluice.ops.environment import Environment
 from sluice.postgres.pool import Database
@@ -84,6 +85,8 @@ def _told_of_stripe() -> Iterator[None]:
         yield
     except StripeUnavailable as failure:
         raise click.ClickException(f"{failure} What was recorded stays; run it again later.") from failure
+    except Rejected as failure:
+        raise click.ClickException(f"{failure} What was recorded stays.") from failure
 
 
 def _the(key: str) -> str:

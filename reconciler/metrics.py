@@ -76,18 +76,23 @@ def show_page(account: Account, page: ListedPage, filled: Filled) -> None:
     EVENTS.labels(account.mode, "known").inc(page.listed - len(filled.new) - refused)
 
 
-def show_pass(account: Account, walked: Pass, *, is_over: bool = False) -> None:
-    """How an account stands while a pass goes on, and after it."""
+def show_pass(account: Account, walked: Pass, *, complete_until: int | None = None) -> None:
+    """
+    How an account stands while a pass goes on, and after it.
+
+    Args:
+        complete_until: the watermark after a pass that has ended; None: it goes on.
+    """
     if account in _closed or (account not in _shown and len(_shown) >= ACCOUNTS_SHOWN):
         return
     _shown.add(account)
     labels = (account.mode, account.name)
-    open_events = walked.refused if is_over else walked.missing
+    open_events = walked.missing if complete_until is None else walked.refused
     since = walked.oldest_missing or walked.until
     GAP_EVENTS.labels(*labels).set(open_events)
     GAP_AGE.labels(*labels).set_function(lambda: max(0.0, time.time() - since) if open_events and since else 0.0)
-    if is_over and walked.until is not None:
-        COMPLETE_UNTIL.labels(*labels).set(walked.until)
+    if complete_until is not None:
+        COMPLETE_UNTIL.labels(*labels).set(complete_until)
 
 
 def show_complete(account: Account, complete_until: int) -> None:

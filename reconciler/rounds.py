@@ -10,8 +10,9 @@ from reconciler import metrics
 from reconciler.account_pass import Passes
 from reconciler.accounts import Account, accounts_to_list
 from reconciler.failures import AccountClosed, StripeUnavailable
+from reconciler.lease import LeaseLost
 from reconciler.standing import Pass, Standings
-from sluice.failures import Failure
+from sluice.failures import Defect, Failure
 from sluice.postgres.pool import DATABASE_ERRORS
 from sluice.runtime import logs
 from sluice.runtime.backoff import Backoff
@@ -126,6 +127,10 @@ class Rounds:
         except DATABASE_ERRORS as error:
             metrics.PASSES.labels(account.mode, "database_unavailable").inc()
             logs.get_logger().warning("pass_failed", account=account.name, reason=type(error).__name__)
+        except LeaseLost:
+            raise
+        except Exception as error:  # noqa: BLE001  no account may stop the others
+            await self._note(account, Defect(f"{type(error).__name__} while it was listed: a fault of Sluice's own."))
         else:
             metrics.PASSES.labels(account.mode, "done").inc()
             return walked, every * _SOON_SHARE if walked.missing else every

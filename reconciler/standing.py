@@ -91,25 +91,35 @@ class Standings:
         (row,) = await self._database.fetch(QUERIES["read_standing"], account.livemode, account.name)
         return Standing(row["complete_until"], _pass_of(row))
 
-    async def keep(self, tx: Connection, account: Account, walked: Pass, *, is_over: bool) -> None:
+    async def keep(self, tx: Connection, account: Account, walked: Pass) -> None:
         """
         Keep a pass as far as it got, in the transaction that records its page.
 
         Raises:
             LeaseLost: another reconciler works by now; nothing must be committed.
         """
-        if is_over:
-            arguments = (walked.until, walked.newest_id, walked.missing - walked.refused, walked.refused)
-            rows = await tx.fetch(QUERIES["end_pass"], account.livemode, account.name, self._holder, *arguments)
-        else:
-            rows = await tx.fetch(
-                QUERIES["keep_pass"],
-                *(account.livemode, account.name, self._holder),
-                *(walked.begins_at, walked.until, walked.cursor, walked.newest_id),
-                *(walked.listed, walked.missing, walked.refused, walked.oldest_missing),
-            )
+        rows = await tx.fetch(
+            QUERIES["keep_pass"],
+            *(account.livemode, account.name, self._holder),
+            *(walked.begins_at, walked.until, walked.cursor, walked.newest_id),
+            *(walked.listed, walked.missing, walked.refused, walked.oldest_missing),
+        )
         if not rows:
             raise LeaseLost
+
+    async def end(self, tx: Connection, account: Account, walked: Pass) -> int:
+        """
+        Keep that a pass has ended, in the transaction that records its last page; until when the account is complete.
+
+        Raises:
+            LeaseLost: as ``keep``.
+        """
+        arguments = (walked.until, walked.newest_id, walked.missing - walked.refused, walked.refused)
+        rows = await tx.fetch(QUERIES["end_pass"], account.livemode, account.name, self._holder, *arguments)
+        if not rows:
+            raise LeaseLost
+        complete_until: int = rows[0]["complete_until"]
+        return complete_until
 
     async def begin_anew(self, account: Account) -> None:
         """Forget how far the pass under way got."""

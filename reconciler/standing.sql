@@ -28,16 +28,17 @@ RETURNING account;
 
 -- end_pass --
 -- $1 livemode  $2 account  $3 holder of the lease  $4 until  $5 newest id  $6 filled  $7 refused. All that
--- Stripe made before $4 is in the log, what was refused left out. No row: the lease is another's.
+-- Stripe made before $4 is in the log, what was refused left out; but no further than our clock goes, lest a wrong date on an
+-- answer let the next pass begin in the future. No row: the lease is another's.
 UPDATE reconcile_account
-SET complete_until = to_timestamp($4::bigint), newest_id = coalesce($5, newest_id),
+SET complete_until = least(to_timestamp($4::bigint), date_trunc('second', now())), newest_id = coalesce($5, newest_id),
     filled = filled + $6::bigint, refused = $7, passed_at = now(),
     pass_from = NULL, pass_until = NULL, pass_cursor = NULL, pass_newest_id = NULL, pass_listed = 0, pass_missing = 0,
     pass_refused = 0, pass_oldest_missing = NULL, problem = NULL, problem_text = NULL, problem_since = NULL,
     updated_at = now()
 WHERE livemode = $1 AND account = $2
   AND EXISTS (SELECT FROM reconcile_lease WHERE holder = $3 AND until > now())
-RETURNING account;
+RETURNING extract(epoch FROM complete_until)::bigint AS complete_until;
 
 -- begin_anew --
 -- $1 livemode  $2 account. Where the cursor is gone, the pass begins again where it began.

@@ -43,8 +43,10 @@ API_VERSION: str = stripe.api_version
 """The version in which objects are given: the library asks for its own."""
 _TRIES = 4
 _PAUSE_SECONDS = 1.0
+_LONGEST_PAUSE_SECONDS = 3600.0
 _RIGHT = re.compile(r"'(rak_[a-z_]+)'")
 _NO_ACCESS = frozenset({"account_invalid", "platform_account_required"})
+_ACCOUNT_OPTIONS = frozenset({"stripe_account", "stripe_context"})
 _NOT_THERE = frozenset({"resource_missing", "not_found"})
 _UNAUTHORIZED, _FORBIDDEN, _MISSING, _UNDER_WAY, _TOO_MANY, _OURS = 401, 403, 404, 409, 429, 500
 _NOTHING: Mapping[str, str | int] = MappingProxyType({})
@@ -155,7 +157,7 @@ class StripeApi:
                 )
                 answer = Answer(decode_object(response.body.encode()), _moment(response.headers))
         except stripe.StripeError as error:
-            failure = _failure_of(error)
+            failure = _failure_of(error, is_own=not request.options.keys() & _ACCOUNT_OPTIONS)
             metrics.REQUESTS.labels(self.mode, kind, failure.code).inc()
             raise failure from None  # the library's error carries the whole body
         except (TimeoutError, aiohttp.ClientError, OSError, MalformedEvent, UnicodeDecodeError) as error:
@@ -189,8 +191,13 @@ async def http_client(*, request_seconds: float) -> AsyncIterator[stripe.AIOHTTP
         await client.close_async()  # type: ignore[no-untyped-call]
 
 
-def _failure_of(error: stripe.StripeError) -> Failure:
-    """Translate an error of Stripe's; none of its text is kept but the name of a right."""
+def _failure_of(error: stripe.StripeError, *, is_own: bool) -> Failure:
+    """
+    Translate an error of Stripe's; none of its text is kept but the name of a right.
+
+    Args:
+        is_own: it is about the key's own account, which cannot have left.
+    """
     status = error.http_status
     if (
         isinstance(error, stripe.APIConnectionError | stripe.APIError)
@@ -204,15 +211,15 @@ def _failure_of(error: stripe.StripeError) -> Failure:
     if status == _UNAUTHORIZED:
         return KeyRefused()
     if status == _FORBIDDEN:
-        return _forbidden(error)
+        return _forbidden(error, is_own=is_own)
     if status == _MISSING or _code(error) in _NOT_THERE:
         return NotThere()
     return NotUnderstood(f"Stripe refuses the request as wrong ({status}, {_code(error) or 'no code'}).")
 
 
-def _forbidden(error: stripe.StripeError) -> Failure:
+def _forbidden(error: stripe.StripeError, *, is_own: bool) -> Failure:
     if _code(error) in _NO_ACCESS:
-        return AccountClosed()
+        return KeyRefused() if is_own else AccountClosed()
     named = _RIGHT.search(error.user_message or "")
     return RightMissing(named[1] if named else "to read this")
 
@@ -227,9 +234,19 @@ def _code(error: stripe.StripeError) -> str | None:
 
 def _retry_after(error: stripe.StripeError) -> float | None:
     said = _header(error, "Retry-After")
-    with contextlib.suppress(ValueError, TypeError):
-        return max(0.0, float(said or ""))
-    return None
+    return None if said is None else seconds_of(said)
+
+
+def seconds_of(retry_after: str) -> float | None:
+    """A pause in seconds, an hour at most, of a number or a date as HTTP allows both; None: it is neither."""
+    try:
+        seconds = float(retry_after)
+    except ValueError:
+        try:
+            seconds = parsedate_to_datetime(retry_after).timestamp() - time.time()
+        except (ValueError, OverflowError):
+            return None
+    return min(max(0.0, seconds), _LONGEST_PAUSE_SECONDS)
 
 
 def _header(error: stripe.StripeError, name: str) -> str | None:

@@ -14,5 +14,16 @@ To add an effect of your own::
 from sluice.contract.event import StripeEvent
 from sluice.outcomes import Applied, Ignored, Outcome, Parked
 from sluice.registry import Transaction, handles, handles_batch
+from sluice.rehearsal import is_rehearsal
 
-__all__ = ["Applied", "Ignored", "Outcome", "Parked", "StripeEvent", "Transaction", "handles", "handles_batch"]
+__all__ = [
+    "Applied",
+    "Ignored",
+    "Outcome",
+    "Parked",
+    "StripeEvent",
+    "Transaction",
+    "handles",
+    "handles_batch",
+    "is_rehearsal",
+]

@@ -179,16 +179,23 @@ TAKING_EFFECT = Row(
         Graph(
             title="What waits",
             description="Of the backlog, failing is retried by itself and parked waits for its row of events; dead "
-            "waits for a person.",
+            "waits for a person, and paused, which is no backlog, for the end of a pause.",
             runbook="the-backlog-grows",
             queries=(
                 Query(newest("healthd_webhooks_backlog"), "backlog"),
+                Query(newest("healthd_webhooks_paused"), "paused"),
                 Query(newest("healthd_webhooks_failing"), "failing"),
                 Query(newest("healthd_webhooks_parked"), "parked"),
                 Query(newest("healthd_webhooks_dead"), "dead"),
             ),
             unit="short",
-            colours={"backlog": Colour.NEUTRAL, "failing": Colour.UNCLEAR, "parked": Colour.LOOK, "dead": Colour.BAD},
+            colours={
+                "backlog": Colour.NEUTRAL,
+                "paused": Colour.LOOK,
+                "failing": Colour.UNCLEAR,
+                "parked": Colour.LOOK,
+                "dead": Colour.BAD,
+            },
         ),
         Graph(
             title="Processed, by outcome",

@@ -5,7 +5,7 @@ SELECT newest.party
 FROM (
     SELECT
         coalesce(tenant, stripe_account_id, '') AS party,
-        dead_at IS NULL AND parked_at IS NULL AND processing_attempts = 0 AND next_attempt_at IS NOT NULL AS is_untried
+        dead_at IS NULL AND parked_at IS NULL AND processing_attempts = 0 AND next_attempt_at < 'infinity' AS is_untried
     FROM webhook_logs
     WHERE NOT processed AND created_at > now() - interval '10 minutes'
     ORDER BY created_at DESC

@@ -19,11 +19,13 @@ from processor.failures.isolated_runs import IsolatedRuns
 from processor.failures.retry_policy import Patience, Schedule
 from processor.queue.deferral import Deferral
 from processor.queue.leases import Leases
+from processor.queue.pauses import KnownPauses, Resumption
 from processor.queue.released_messages import ReleasedMessages
 from processor.settings import ProcessorSettings
 from processor.worker.blocked_loop import BlockedLoop
 from processor.worker.concurrency import Concurrency
 from processor.worker.dispatcher import Dispatcher
+from processor.worker.pause_gate import PauseGate
 from processor.worker.reporter import Reporter
 from processor.worker.transaction import Limits, Processor
 from processor.worker.worker import Worker
@@ -46,6 +48,7 @@ class Consumers:
     """Side workers, by name."""
     concurrency: Concurrency
     """Of the loops that take batches."""
+    resumption: Resumption
 
 
 @asynccontextmanager
@@ -73,7 +76,11 @@ async def open_consumers(
         parts.blocked_loop.on_blocking = routing.blocked
         worker = parts.worker(parts.processor(database), routing)
         yield Consumers(
-            worker, routing, {"apart_slow": slow, "apart_blocking": blocking, "apart_heavy": heavy}, concurrency
+            worker=worker,
+            routing=routing,
+            apart={"apart_slow": slow, "apart_blocking": blocking, "apart_heavy": heavy},
+            concurrency=concurrency,
+            resumption=Resumption(database, parts.known_pauses, stop),
         )
 
 
@@ -116,6 +123,7 @@ class _Parts:
         self.reporter = Reporter(errors, registry.types)
         self.blocked_loop = BlockedLoop()
         self.quarantine = Quarantine()
+        self.known_pauses = KnownPauses(database, registry)
         self.foreign_blocked_loop = BlockedLoop(is_main=False)
         self.foreign_blocked_loop.on_blocking = lambda handler, _: self.quarantine.accuse(handler, Fault.BLOCKING)
 
@@ -152,6 +160,7 @@ class _Parts:
             left=self._left,
             exclusive_run=self._exclusive_run,
             witness=self.witness,
+            pauses=PauseGate(self._database, self.known_pauses),
             blocked_loop=blocked_loop or self.blocked_loop,
         )
 

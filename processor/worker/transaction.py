@@ -15,6 +15,7 @@ from typing import Protocol
 from processor.failures.classify import LostOutsideHandlers, is_cut
 from processor.failures.retry_policy import Patience
 from processor.outcome import (
+    Attempt,
     Claimed,
     Duplicate,
     Fetching,
@@ -104,22 +105,27 @@ class Processor:
         async with (
             asyncio.timeout(self.limits.transaction_seconds),
             self.database.acquire() as connection,
-            _transaction(connection),
+            open_transaction(connection),
         ):
-            with _outside_handlers(connection):
-                claim = await self._claim(connection, works, isolated, self.limits.lock_wait(has_waited=has_waited))
-                rest = [work for work in works if work.event_id not in claim.rows and work.event_id not in claim.forged]
-                looked_at = await _look(connection, rest, isolated)
-                unclaimed = await _excuse_renderings(connection, {**looked_at, **claim.forged})
-            last_looks = frozenset(event_id for event_id, row in claim.rows.items() if row.is_last_look)
-            handled = await self.dispatcher.handle(
-                [row.event for row in claim.rows.values()], connection, last_looks=last_looks
-            )
-            with _outside_handlers(connection):
-                settled = await self._settle(connection, handled, _attempts(works), claim.transaction)
+            return await self.process_in(connection, works, isolated=isolated, has_waited=has_waited)
+
+    async def process_in(
+        self, connection: Connection, works: Sequence[Attempt], *, isolated: bool = False, has_waited: bool = False
+    ) -> Mapping[str, MessageOutcome]:
+        """Run these events, as ``process``, in a transaction that is the caller's to commit or to roll back."""
+        with _outside_handlers(connection):
+            claim = await self._claim(connection, works, isolated, self.limits.lock_wait(has_waited=has_waited))
+            rest = [work for work in works if work.event_id not in claim.rows and work.event_id not in claim.forged]
+            looked_at = await look(connection, rest, isolated=isolated)
+            unclaimed = await _excuse_renderings(connection, {**looked_at, **claim.forged})
+        last_looks = frozenset(event_id for event_id, row in claim.rows.items() if row.is_last_look)
+        events = [row.event for row in claim.rows.values()]
+        handled = await self.dispatcher.handle(events, connection, last_looks=last_looks)
+        with _outside_handlers(connection):
+            settled = await self._settle(connection, handled, _attempts(works), claim.transaction)
         return {**unclaimed, **settled}
 
-    async def _claim(self, tx: Connection, works: Sequence[Work], isolated: bool, lock_seconds: float) -> Claim:
+    async def _claim(self, tx: Connection, works: Sequence[Attempt], isolated: bool, lock_seconds: float) -> Claim:
         rows = await claims.claim(
             tx,
             _attempts(works),
@@ -169,9 +175,9 @@ class Processor:
 
 
 @asynccontextmanager
-async def _transaction(connection: Connection) -> AsyncIterator[None]:
+async def open_transaction(connection: Connection) -> AsyncIterator[None]:
     """
-    One transaction; an error that lost the connection is not hidden behind a rollback that failed.
+    One transaction, or a savepoint; an error that lost the connection is not hidden behind a rollback that failed.
 
     READ COMMITTED is asked for: by another default of the role's, a statement would miss what others commit meanwhile.
     """
@@ -199,7 +205,7 @@ def _outside_handlers(connection: Connection) -> Iterator[None]:
         raise LostOutsideHandlers from error
 
 
-def _claim_of(rows: Sequence[Record], works: Sequence[Work]) -> Claim:
+def _claim_of(rows: Sequence[Record], works: Sequence[Attempt]) -> Claim:
     events = {work.event_id: work.event for work in works}
     claimed: dict[str, Claimed] = {}
     forged: dict[str, Forged] = {}
@@ -212,15 +218,15 @@ def _claim_of(rows: Sequence[Record], works: Sequence[Work]) -> Claim:
     return Claim(claimed, forged, rows[0]["claimed_in"] if rows else "")
 
 
-async def _look(tx: Connection, works: Sequence[Work], isolated: bool) -> Mapping[str, Unclaimed]:
-    """Why the rest could not be claimed; the rows are not locked, so this is what they say at this moment."""
+async def look(tx: Connection, works: Sequence[Attempt], *, isolated: bool) -> Mapping[str, Unclaimed]:
+    """Why these could not be claimed; the rows are not locked, so this is what they say at this moment."""
     if not works:
         return {}
     rows = await claims.look(tx, [work.event_id for work in works], _digests(works))
     return {work.event_id: _unclaimed(work, rows.get(work.event_id), isolated) for work in works}
 
 
-def _unclaimed(work: Work, row: "Record | None", isolated: bool) -> Unclaimed:
+def _unclaimed(work: Attempt, row: "Record | None", isolated: bool) -> Unclaimed:
     if row is None:
         return Missing()
     is_known = not row["is_over"] or row["has_body"]  # the body of what is over may be gone
@@ -268,13 +274,13 @@ async def _settle_fetching(tx: Connection, thin: Mapping[str, Fetching], claimed
     return {event_id: Settled(thin[event_id]) for event_id in settled}
 
 
-def _digests(works: Sequence[Work]) -> Sequence[bytes | None]:
+def _digests(works: Sequence[Attempt]) -> Sequence[bytes | None]:
     """For ``unnest``, which fills an empty column up with NULL: nearly always no body is large."""
     digests = [digest_of(work.event) for work in works]
     return digests if any(digests) else ()
 
 
-def _attempts(works: Sequence[Work]) -> Mapping[str, int]:
+def _attempts(works: Sequence[Attempt]) -> Mapping[str, int]:
     return {work.event_id: work.attempt for work in works}
 
 

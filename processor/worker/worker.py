@@ -33,6 +33,7 @@ from sluice.contract import codec
 from sluice.contract.event import StripeEvent
 from sluice.failures import DatabaseUnavailable, Defect, UnknownContractVersion
 from sluice.nats.jetstream import IncomingMessage, acknowledge, give_back
+from sluice.postgres.pool import DATABASE_ERRORS
 
 _MOST_COLLISIONS = 5
 _MOST_SUSPECTS = 20
@@ -65,6 +66,13 @@ class Bulkhead(Protocol):
         """Learn of a failure that may show a handler that holds others up."""
 
 
+class Pauses(Protocol):
+    """Lets events wait that a pause covers."""
+
+    async def set_aside(self, works: Sequence[Work]) -> Mapping[str, MessageOutcome]:
+        """Let those wait that are covered; by id, what became of each that is not to run."""
+
+
 @dataclass(frozen=True)
 class Worker:
     """Brings every message of a fetch to its end, or leaves it unacknowledged to come again."""
@@ -84,10 +92,15 @@ class Worker:
     """Of the handlers that run in this event loop."""
     exclusive_run: ExclusiveRun = field(default_factory=ExclusiveRun)
     witness: ConnectionWitness | None = None
+    pauses: Pauses | None = None
+    """None: nothing is ever paused."""
 
     async def take(self, messages: Sequence[IncomingMessage]) -> None:
         """Work through the messages; what is not answered when time is up, or at a stop, comes again."""
-        works = self._without_too_many_suspects(self._read(messages))
+        works = self._read(messages)
+        with suppress(*DATABASE_ERRORS):  # each batch looks again
+            works = await self._without_paused(works)
+        works = self._without_too_many_suspects(works)
         if self.routing is not None:
             works = await self.routing.sort_out(works)
         await self.run(plan(works, begun=await self._begun(works)))
@@ -149,7 +162,26 @@ class Worker:
         return Work(event=event, attempt=attempt, message=message, known_deliveries=self.left.take(message))
 
     async def _attempt(self, batch: Batch) -> Sequence[Batch]:
-        """Run one batch; what has to run after it, next before the others."""
+        """Run one batch, but for what is paused; what has to run after it, next before the others."""
+        try:
+            works = await self._without_paused(batch.works)
+        except DATABASE_ERRORS as error:
+            self.reporter.transaction_failed(batch, error, Blame.OUTAGE)
+            return await self._wait(batch)
+        if not works:
+            return ()
+        return await self._run(batch if len(works) == len(batch.works) else replace(batch, works=tuple(works)))
+
+    async def _without_paused(self, works: Sequence[Work]) -> Sequence[Work]:
+        """Let those wait that a pause covers, and answer their messages; the others may run."""
+        results = {} if self.pauses is None else await self.pauses.set_aside(works)
+        if not results:
+            return works
+        held = [work for work in works if work.event_id in results]
+        self._acknowledge(held, results)
+        return [work for work in works if work.event_id not in results]
+
+    async def _run(self, batch: Batch) -> Sequence[Batch]:
         if (rest := await self._without_isolated(batch)) is not None:  # of a handler that is known since it was planned
             return rest
         if not batch.has_begun_before:
@@ -179,11 +211,14 @@ class Worker:
         return self.witness.watching(event_id)
 
     def _answer(self, batch: Batch, results: Mapping[str, MessageOutcome]) -> Sequence[Batch]:
-        acknowledge([work.message for work in batch.works if is_answered(results[work.event_id])])
-        for work in batch.works:
-            self.reporter.answered(work, results[work.event_id])
+        self._acknowledge(batch.works, results)
         suspects = [work for work in batch.works if isinstance(results[work.event_id], Suspect)]
         return [run_isolated(work, has_begun_before=True) for work in suspects]
+
+    def _acknowledge(self, works: Sequence[Work], results: Mapping[str, MessageOutcome]) -> None:
+        acknowledge([work.message for work in works if is_answered(results[work.event_id])])
+        for work in works:
+            self.reporter.answered(work, results[work.event_id])
 
     async def _failed(self, batch: Batch, error: Exception, began: float) -> Sequence[Batch]:
         error = self._with_cause(batch, error, began)

@@ -26,7 +26,7 @@ _CHILD_SECONDS = 30.0
 
 class EndpointWatch:
     """
-    Looks once a minute; what it found last stands until Stripe answers again.
+    Looks again and again; what it found last stands until Stripe answers again.
 
     Args:
         apis: Stripe's API by ``livemode``.

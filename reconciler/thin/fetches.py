@@ -13,7 +13,7 @@ from reconciler.thin.waiting import Waiting, WaitingEvents
 from sluice.contract.envelope import read_event
 from sluice.contract.event import StripeEvent
 from sluice.error_log.error_log import ErrorLog
-from sluice.failures import Defect, Failure, Rejected
+from sluice.failures import Defect, Failure, MalformedEvent, Rejected
 from sluice.postgres.pool import DATABASE_ERRORS, Database
 from sluice.runtime import logs
 from sluice.runtime.backoff import Backoff, jitter
@@ -70,13 +70,18 @@ class ThinFetches:
                 logs.get_logger().warning("thin_event_waits", event_id=one.stripe_event_id, reason=type(error).__name__)
 
     async def _end_or_wait(self, one: Waiting) -> None:
-        thin = replace(read_event(one.body), stripe_event_id=one.stripe_event_id)
+        try:
+            thin = replace(read_event(one.body or b""), stripe_event_id=one.stripe_event_id)
+        except MalformedEvent:  # its body was deleted since
+            await self._give_up(one.stripe_event_id, None, "unreadable", "Its body is not there any more.")
+            return
         try:
             fact = await self.fetcher.fetch(thin)
         except _MAY_CHANGE as failure:
             await self._wait(one, thin, failure)
         except Rejected as failure:
-            await self._give_up(thin, failure.code, str(failure), is_for_operator=isinstance(failure, _FOR_AN_OPERATOR))
+            is_for_operator = isinstance(failure, _FOR_AN_OPERATOR)
+            await self._give_up(thin.stripe_event_id, thin, failure.code, str(failure), is_for_operator=is_for_operator)
         except DATABASE_ERRORS:
             raise
         except Exception as error:  # noqa: BLE001  no event may stop the others
@@ -88,7 +93,7 @@ class ThinFetches:
         filled = await self.waiting.end_fetched(thin.stripe_event_id, fact)
         if filled.refused:
             reason = f"PostgreSQL does not take what Stripe tells of it ({filled.refused[0].reason})."
-            await self._give_up(thin, "refused", reason, is_for_operator=True)
+            await self._give_up(thin.stripe_event_id, thin, "refused", reason, is_for_operator=True)
         else:
             metrics.THIN_EVENTS.labels(thin.mode, "fetched" if filled.new else "known").inc()
 
@@ -97,14 +102,18 @@ class ThinFetches:
         logs.get_logger().warning("thin_event_waits", event_id=one.stripe_event_id, reason=failure.code)
         await self.waiting.wait(one.stripe_event_id, str(failure), seconds=_PAUSES.seconds(one.tries + 1))
 
-    async def _give_up(self, thin: StripeEvent, code: str, reason: str, *, is_for_operator: bool) -> None:
+    async def _give_up(
+        self, event_id: str, thin: StripeEvent | None, code: str, reason: str, *, is_for_operator: bool = False
+    ) -> None:
         """End it visibly: it is no death, for nothing of ours failed."""
-        await self.waiting.end_unfetchable(thin.stripe_event_id, reason)
-        metrics.THIN_EVENTS.labels(thin.mode, "unfetchable").inc()
-        logs.get_logger().warning("thin_event_unfetchable", event_id=thin.stripe_event_id, reason=code)
+        await self.waiting.end_unfetchable(event_id, reason)
+        if thin is not None:
+            metrics.THIN_EVENTS.labels(thin.mode, "unfetchable").inc()
+        logs.get_logger().warning("thin_event_unfetchable", event_id=event_id, reason=code)
+        told = {} if thin is None else {"event_type": thin.type, "account": thin.account}
         self.errors.webhook(
-            f"The thin event {thin.stripe_event_id} cannot be fetched from Stripe: {reason}",
+            f"The thin event {event_id} cannot be fetched from Stripe: {reason}",
             severity="high" if is_for_operator else "warning",
-            stripe_event_id=thin.stripe_event_id,
-            request_data={"event_type": thin.type, "account": thin.account, "reason": code},
+            stripe_event_id=event_id,
+            request_data={**told, "reason": code},
         )

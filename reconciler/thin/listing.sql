@@ -9,6 +9,6 @@ ORDER BY livemode, account;
 -- keep_listed --
 -- $1 livemode  $2 account  $3 holder of the lease  $4 until, in seconds. No row: the lease is another's.
 UPDATE reconcile_account
-SET thin_complete_until = least(to_timestamp($4::bigint), now())
+SET thin_complete_until = least(to_timestamp($4::bigint), date_trunc('second', now()))
 WHERE livemode = $1 AND account = $2
   AND EXISTS (SELECT FROM reconcile_lease WHERE holder = $3 AND until > now());

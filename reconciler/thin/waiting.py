@@ -19,7 +19,8 @@ class Waiting(NamedTuple):
 
     stripe_event_id: str
     tries: int
-    body: bytes
+    body: bytes | None
+    """None: it was deleted since."""
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ FROM unnest($1::text[], $2::text[], $3::float8[]) AS parked (stripe_event_id, re
 WHERE w.stripe_event_id = parked.stripe_event_id AND pg_current_xact_id_if_assigned()::text = $4::text
   AND CASE
         WHEN w.processed IS NOT FALSE OR w.dead_at IS NOT NULL THEN false
-        ELSE coalesce(w.published_at, w.next_attempt_at) IS NOT NULL
+        ELSE coalesce(w.published_at, w.next_attempt_at) < 'infinity'
       END
 RETURNING w.stripe_event_id;
 
@@ -75,7 +75,7 @@ FROM unnest($1::text[], $2::text[]) AS unsupported (stripe_event_id, reason)
 WHERE w.stripe_event_id = unsupported.stripe_event_id AND pg_current_xact_id_if_assigned()::text = $3::text
   AND CASE
         WHEN w.processed IS NOT FALSE OR w.dead_at IS NOT NULL THEN false
-        ELSE coalesce(w.published_at, w.next_attempt_at) IS NOT NULL
+        ELSE coalesce(w.published_at, w.next_attempt_at) < 'infinity'
       END
 RETURNING w.stripe_event_id;
 
@@ -95,7 +95,7 @@ WITH settled AS (
     WHERE w.stripe_event_id = thin.stripe_event_id AND pg_current_xact_id_if_assigned()::text = $2::text
       AND CASE
             WHEN w.processed IS NOT FALSE OR w.dead_at IS NOT NULL THEN false
-            ELSE coalesce(w.published_at, w.next_attempt_at) IS NOT NULL
+            ELSE coalesce(w.published_at, w.next_attempt_at) < 'infinity'
           END
     RETURNING w.stripe_event_id
 ), waiting AS (

@@ -1,7 +1,7 @@
 -- record_failure --
 -- $1 stripe_event_id  $2 attempt that failed  $3 what went wrong  $4 seconds until the next attempt
 -- $5 whether it was the last attempt  $6 patience in seconds  $7 starts alone that stay on record.
--- No row returned: it is over, or on record already.
+-- No row returned: it is over, paused, or on record already.
 -- An event that was ever parked lives by its patience, however often it looked for its row.
 UPDATE webhook_logs
 SET processing_attempts = processing_attempts + 1,
@@ -17,7 +17,7 @@ WHERE stripe_event_id = $1
   AND processing_attempts = $2
   AND NOT processed
   AND dead_at IS NULL
-  AND coalesce(published_at, next_attempt_at) IS NOT NULL
+  AND coalesce(published_at, next_attempt_at) < 'infinity'
 RETURNING dead_at IS NOT NULL AS is_dead;
 
 -- dead_letter --
@@ -33,7 +33,7 @@ WHERE stripe_event_id = $1
   AND processing_attempts = $2
   AND NOT processed
   AND dead_at IS NULL
-  AND coalesce(published_at, next_attempt_at) IS NOT NULL
+  AND coalesce(published_at, next_attempt_at) < 'infinity'
 RETURNING true AS is_dead;
 
 -- postpone --

@@ -6,7 +6,7 @@ from enum import Enum, StrEnum
 from typing import Final, TypeAlias
 
 _OPEN = "NOT processed AND dead_at IS NULL"
-_WAITING = f"{_OPEN} AND published_at IS NULL AND next_attempt_at IS NOT NULL"
+_WAITING = f"{_OPEN} AND published_at IS NULL AND next_attempt_at < 'infinity'"
 _DEAD = "NOT processed AND dead_at IS NOT NULL"
 
 
@@ -41,6 +41,10 @@ class State(Enum):
     POSTPONED = (
         f"{_WAITING} AND postponed_at IS NOT NULL",
         "Waits because others held a lock that it needs. No attempt was counted.",
+    )
+    PAUSED = (
+        f"{_OPEN} AND published_at IS NULL AND next_attempt_at = 'infinity'",
+        "Waits for the end of a pause; `paused_webhook` says since when. `outcome` tells of the attempt before.",
     )
     FETCHING = (
         f"{_OPEN} AND published_at IS NULL AND next_attempt_at IS NULL AND outcome = 'fetching'",
@@ -229,7 +233,7 @@ TRANSITIONS: Final = (
         "end isolated runs",
         Actor.PROCESSOR,
         "claims.end_isolated_runs",
-        _loops(OPEN),
+        _loops([*OPEN, State.PAUSED]),
         "Note that the process outlived these runs.",
         "a run has begun and not ended",
     ),
@@ -312,6 +316,24 @@ TRANSITIONS: Final = (
         f"{_ATTEMPT}; {_DUE}",
     ),
     Transition(
+        "pause",
+        Actor.PROCESSOR,
+        "pauses.set_aside",
+        _arrows(OPEN, State.PAUSED),
+        "Let a webhook wait that a pause covers; no attempt is counted.",
+        f"{_ATTEMPT}; {_DUE}; the message holds what the row holds; the pause is in force",
+        "sluice_pause_webhooks",
+    ),
+    Transition(
+        "resume",
+        Actor.PROCESSOR,
+        "pauses.let_go",
+        _arrows([State.PAUSED], *WAITING),
+        "Make a webhook due whose pause has ended; it waits where it waited before.",
+        "its pause has ended, and no other covers it",
+        "sluice_resume_webhooks",
+    ),
+    Transition(
         "retry",
         Actor.OPERATOR,
         "operations.carry_out",
@@ -357,6 +379,9 @@ TRANSITIONS: Final = (
         "sluice_reopen_webhooks",
     ),
 )
+
+RETENTION: Final = frozenset({"sluice_keep_bodies", "sluice_forget_bodies", "sluice_delete_webhooks"})
+"""Functions of ``sluice maintain`` that move or take bodies, and delete rows that are over; none changes a state."""
 
 
 def between(source: State | None, target: State) -> tuple[Transition, ...]:

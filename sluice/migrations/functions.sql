@@ -246,6 +246,26 @@ BEGIN
 END
 $function$;
 
+-- Begins a pause, with an operation that says who decided and why; the login is PostgreSQL's own. Its number, or NULL where
+-- the same is paused already.
+CREATE OR REPLACE FUNCTION sluice_begin_pause(what text, which text, why text, who text) RETURNS bigint
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER AS $function$
+DECLARE
+    decided bigint;
+    begun bigint;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('sluice pauses', 0));
+    IF EXISTS (SELECT FROM pause WHERE ended_at IS NULL AND kind = what AND value IS NOT DISTINCT FROM which) THEN
+        RETURN NULL;
+    END IF;
+    INSERT INTO operation (verb, filter, reason, person, ended_at)
+    VALUES ('pause', jsonb_build_object(what, coalesce(which, 'everything')), why, who, now())
+    RETURNING id INTO decided;
+    INSERT INTO pause (kind, value, began_by) VALUES (what, which, decided) RETURNING id INTO begun;
+    RETURN begun;
+END
+$function$;
+
 -- Reads bodies by their ids, each from the partition that its id names, whatever number of partitions there are: a plan of
 -- the whole table would lock them all. The body of a partition that was dropped is not there any more. What a transaction
 -- has read is not dropped before its end.
@@ -534,6 +554,143 @@ CREATE OR REPLACE FUNCTION sluice_count_due(most bigint) RETURNS bigint
             LIMIT most) AS due))
 $function$;
 
+-- Counts what retention would take, for a dry run; NULL for a moment counts nothing. Bodies are those of whole days, and in
+-- rows; what is still needed of them is counted too.
+CREATE OR REPLACE FUNCTION sluice_count_expired(
+    bodies_before date, webhooks_before timestamptz, errors_before timestamptz, items_before timestamptz
+) RETURNS TABLE (what text, found bigint)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET timezone = 'UTC' AS $function$
+BEGIN
+    RETURN QUERY
+    SELECT 'days'::text, count(*) FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
+    WHERE i.inhparent = 'webhook_body'::regclass AND c.relname < 'webhook_body_' || to_char(bodies_before, 'YYYYMMDD')
+    UNION ALL
+    SELECT 'bodies in rows', count(*) FROM webhook_logs
+    WHERE body IS NOT NULL AND processed AND created_at < bodies_before AND coalesce(processed_at, created_at) < bodies_before
+    UNION ALL
+    SELECT 'webhooks', count(*) FROM webhook_logs
+    WHERE processed AND created_at < webhooks_before AND coalesce(processed_at, created_at) < webhooks_before
+    UNION ALL
+    SELECT 'errors', count(*) FROM error_logs WHERE created_at < errors_before AND (resolved OR severity <> 'critical')
+    UNION ALL
+    SELECT 'items of operations', count(*) FROM operation_item AS i JOIN operation AS o ON o.id = i.operation_id
+    WHERE coalesce(o.ended_at, o.cancelled_at) < items_before;
+END
+$function$;
+
+-- Deletes rows of error_logs that came before; of critical ones those that are resolved. At most so many; how many.
+CREATE OR REPLACE FUNCTION sluice_delete_errors(before timestamptz, most integer) RETURNS integer
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET timezone = 'UTC' AS $function$
+DECLARE
+    deleted integer;
+BEGIN
+    IF before > now() - interval '1 day' THEN
+        RAISE EXCEPTION 'Errors of the last day are too young to go.';
+    END IF;
+    DELETE FROM error_logs
+    WHERE id = ANY (ARRAY(
+        SELECT old.id
+        FROM error_logs AS old
+        WHERE old.created_at < before AND (old.resolved OR old.severity <> 'critical')
+        ORDER BY old.created_at
+        LIMIT most
+    ));
+    GET DIAGNOSTICS deleted = ROW_COUNT;
+    RETURN deleted;
+END
+$function$;
+
+-- Deletes the items of operations that ended before: which rows they were about, and what these were before and after. Who
+-- did what, when and why stays. Never of the last 31 days. At most so many; how many it deleted.
+CREATE OR REPLACE FUNCTION sluice_delete_items(before timestamptz, most integer) RETURNS integer
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER AS $function$
+DECLARE
+    old bigint := (SELECT o.id
+                   FROM operation AS o
+                   WHERE coalesce(o.ended_at, o.cancelled_at) < before
+                     AND EXISTS (SELECT FROM operation_item AS i WHERE i.operation_id = o.id)
+                   ORDER BY o.id
+                   LIMIT 1);
+    positions bigint[] := ARRAY(SELECT i.position FROM operation_item AS i WHERE i.operation_id = old ORDER BY i.position LIMIT most);
+BEGIN
+    IF before > now() - interval '31 days' THEN
+        RAISE EXCEPTION 'The items of an operation are kept for 31 days at least.';
+    END IF;
+    DELETE FROM operation_start AS s WHERE s.operation_id = old AND s.position = ANY (positions);
+    DELETE FROM operation_item AS i WHERE i.operation_id = old AND i.position = ANY (positions);
+    RETURN cardinality(positions);
+END
+$function$;
+
+-- Deletes webhooks that were over before, with their repeats and deaths; not of disputed payments. Never one of the last 31
+-- days, in which Stripe may send it again: its row is what tells a duplicate. What it said of a payment stays. At most so
+-- many; how many it deleted.
+CREATE OR REPLACE FUNCTION sluice_delete_webhooks(before timestamptz, most integer) RETURNS integer
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET timezone = 'UTC' AS $function$
+DECLARE
+    gone text[];
+BEGIN
+    IF before > now() - interval '31 days' THEN
+        RAISE EXCEPTION 'A webhook is kept for 31 days at least: so long Stripe may send it again.';
+    END IF;
+    WITH old AS MATERIALIZED (
+        SELECT log.id
+        FROM webhook_logs AS log
+        WHERE log.created_at < before AND log.processed AND coalesce(log.processed_at, log.created_at) < before
+          AND NOT sluice_is_disputed(log.stripe_event_id::text)
+        ORDER BY log.created_at
+        LIMIT most
+        FOR UPDATE SKIP LOCKED
+    ), deleted AS (
+        DELETE FROM webhook_logs AS log WHERE log.id IN (SELECT old.id FROM old) RETURNING log.stripe_event_id
+    )
+    SELECT array_agg(deleted.stripe_event_id::text) INTO gone FROM deleted;
+    DELETE FROM webhook_delivery WHERE stripe_event_id = ANY (gone);
+    DELETE FROM webhook_death WHERE stripe_event_id = ANY (gone) AND died_at < before;
+    RETURN coalesce(cardinality(gone), 0);
+END
+$function$;
+
+-- Drops a day's partition: 'dropped'; 'needed': bodies in it are (see sluice_keep_bodies); 'missing'. Whoever reads a body
+-- of that day is waited for, for three seconds: autovacuum gives way after one (deadlock_timeout). Then whoever writes one of
+-- today, for less; what queues behind us waits no longer. A replay that has read a body holds the partition until it
+-- commits, and is seen then.
+CREATE OR REPLACE FUNCTION sluice_drop_bodies(day date) RETURNS text
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER AS $function$
+DECLARE
+    first_id bigint := to_char(day, 'YYYYMMDD')::bigint * 10000000000;
+    leaf text := 'webhook_body_' || to_char(day, 'YYYYMMDD');
+BEGIN
+    IF day >= (now() AT TIME ZONE 'UTC')::date - 1 THEN
+        RAISE EXCEPTION 'The bodies of % are too young to go.', day;
+    END IF;
+    PERFORM pg_advisory_xact_lock(hashtextextended('sluice maintain', 0));
+    IF to_regclass(leaf) IS NULL THEN
+        RETURN 'missing';
+    END IF;
+    PERFORM set_config('lock_timeout', '3s', true);
+    EXECUTE format('LOCK TABLE %I IN ACCESS EXCLUSIVE MODE', leaf);
+    IF EXISTS (SELECT FROM webhook_logs AS log
+               WHERE NOT log.processed AND log.body_id >= first_id AND log.body_id < first_id + 10000000000)
+       OR EXISTS (SELECT FROM payment
+                  JOIN payment_fact AS fact ON fact.scope = payment.scope AND fact.payment_id = payment.payment_id
+                  JOIN webhook_logs AS log ON log.stripe_event_id = fact.stripe_event_id
+                  WHERE payment.status = 'disputed' AND log.body_id >= first_id AND log.body_id < first_id + 10000000000)
+    THEN
+        RETURN 'needed';
+    END IF;
+    PERFORM set_config('lock_timeout', '300ms', true);
+    EXECUTE format('DROP TABLE %I', leaf);
+    UPDATE body_storage
+    SET kept_from = coalesce((
+        SELECT min(substr(c.relname, 14)::bigint) * 10000000000
+        FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
+        WHERE i.inhparent = 'webhook_body'::regclass AND c.relname ~ '^webhook_body_[0-9]{8}$'
+    ), first_id + 10000000000);
+    RETURN 'dropped';
+END
+$function$;
+
 -- Ends an operation of which no item is left. Says whether it did.
 CREATE OR REPLACE FUNCTION sluice_end_operation(operation_number bigint) RETURNS boolean
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER AS $function$
@@ -543,6 +700,36 @@ BEGIN
     WHERE id = operation_number AND ended_at IS NULL AND cancelled_at IS NULL
       AND NOT EXISTS (SELECT FROM operation_item WHERE operation_id = operation_number AND done_at IS NULL);
     RETURN FOUND;
+END
+$function$;
+
+-- Ends pauses, with an operation that says who decided and why; the login is PostgreSQL's own. Gives the numbers of those that
+-- were in force. Nothing comes to wait for them afterwards: see sluice_pause_webhooks.
+CREATE OR REPLACE FUNCTION sluice_end_pauses(pause_ids bigint[], why text, who text) RETURNS SETOF bigint
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER AS $function$
+DECLARE
+    about jsonb;
+    decided bigint;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('sluice pauses', 0));
+    SELECT jsonb_object_agg(each.kind, each.names) INTO about
+    FROM (
+        SELECT p.kind, jsonb_agg(coalesce(p.value, 'everything') ORDER BY p.id) AS names
+        FROM pause AS p
+        WHERE p.id = ANY (pause_ids) AND p.ended_at IS NULL
+        GROUP BY p.kind
+    ) AS each;
+    IF about IS NULL THEN
+        RETURN;
+    END IF;
+    INSERT INTO operation (verb, filter, reason, person, ended_at) VALUES ('resume', about, why, who, now())
+    RETURNING id INTO decided;
+    RETURN QUERY
+    UPDATE pause
+    SET ended_at = now(),
+        ended_by = decided
+    WHERE id = ANY (pause_ids) AND ended_at IS NULL
+    RETURNING id;
 END
 $function$;
 
@@ -631,6 +818,32 @@ CREATE OR REPLACE FUNCTION sluice_fill_webhooks(
     RETURNING log.stripe_event_id
 $function$;
 
+-- Takes bodies out of rows that are over and came before, as dropping does with those in partitions; not of disputed
+-- payments. At most so many; how many it took.
+CREATE OR REPLACE FUNCTION sluice_forget_bodies(before timestamptz, most integer) RETURNS integer
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET timezone = 'UTC' AS $function$
+DECLARE
+    taken integer;
+BEGIN
+    IF before > now() - interval '1 day' THEN
+        RAISE EXCEPTION 'Bodies of the last day are too young to go.';
+    END IF;
+    UPDATE webhook_logs AS log
+    SET body = NULL
+    WHERE log.id = ANY (ARRAY(
+        SELECT old.id
+        FROM webhook_logs AS old
+        WHERE old.body IS NOT NULL AND old.created_at < before AND old.processed
+          AND coalesce(old.processed_at, old.created_at) < before AND NOT sluice_is_disputed(old.stripe_event_id::text)
+        ORDER BY old.created_at
+        LIMIT most
+        FOR UPDATE SKIP LOCKED
+    ));
+    GET DIAGNOSTICS taken = ROW_COUNT;
+    RETURN taken;
+END
+$function$;
+
 -- Locks the rows that no other transaction holds, until the transaction ends, and gives their ids.
 CREATE OR REPLACE FUNCTION sluice_hold_items(of_errors boolean, ids text[]) RETURNS SETOF text
     LANGUAGE plpgsql VOLATILE AS $function$
@@ -643,6 +856,53 @@ BEGIN
         RETURN;
     END IF;
     RETURN QUERY SELECT stripe_event_id::text FROM webhook_logs WHERE stripe_event_id = ANY (ids) FOR UPDATE SKIP LOCKED;
+END
+$function$;
+
+-- Whether a webhook says something of a payment that is disputed now; its body may be evidence.
+CREATE OR REPLACE FUNCTION sluice_is_disputed(event_id text) RETURNS boolean
+    LANGUAGE sql STABLE AS $function$
+    SELECT EXISTS (
+        SELECT FROM payment_fact AS fact
+        JOIN payment ON payment.scope = fact.scope AND payment.payment_id = fact.payment_id
+        WHERE fact.stripe_event_id = event_id AND payment.status = 'disputed'
+    )
+$function$;
+
+-- Moves bodies that are still needed from a day's partition into their rows: of webhooks that are not processed, dead ones
+-- among them, and of disputed payments. At most so many; how many it moved. A row that somebody holds is left for the next
+-- call.
+CREATE OR REPLACE FUNCTION sluice_keep_bodies(day date, most integer) RETURNS integer
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER AS $function$
+DECLARE
+    first_id bigint := to_char(day, 'YYYYMMDD')::bigint * 10000000000;
+    moved integer;
+BEGIN
+    PERFORM set_config('lock_timeout', '1s', true);
+    WITH needed AS (
+        (SELECT log.id
+         FROM webhook_logs AS log
+         WHERE NOT log.processed AND log.body_id >= first_id AND log.body_id < first_id + 10000000000
+         LIMIT most)
+        UNION
+        (SELECT log.id
+         FROM payment
+         JOIN payment_fact AS fact ON fact.scope = payment.scope AND fact.payment_id = payment.payment_id
+         JOIN webhook_logs AS log ON log.stripe_event_id = fact.stripe_event_id
+         WHERE payment.status = 'disputed' AND log.body_id >= first_id AND log.body_id < first_id + 10000000000
+         LIMIT most)
+    ), held AS MATERIALIZED (
+        SELECT log.id, log.body_id FROM webhook_logs AS log WHERE log.id IN (SELECT needed.id FROM needed)
+        FOR UPDATE SKIP LOCKED
+    )
+    UPDATE webhook_logs AS log
+    SET body = stored.body,
+        body_id = NULL
+    FROM held
+    JOIN sluice_bodies(ARRAY(SELECT locked.body_id FROM held AS locked)) AS stored ON stored.id = held.body_id
+    WHERE log.id = held.id;
+    GET DIAGNOSTICS moved = ROW_COUNT;
+    RETURN moved;
 END
 $function$;
 
@@ -673,6 +933,13 @@ BEGIN
             WHERE was.value <> 'null' AND was.value IS DISTINCT FROM to_jsonb(NEW) -> was.key
         ) THEN
             RETURN NEW;
+        END IF;
+    END IF;
+    IF TG_OP = 'DELETE' AND TG_TABLE_NAME = 'operation_item' THEN
+        -- Retention: see sluice_delete_items. Other roles have no right to delete.
+        IF EXISTS (SELECT FROM operation AS o WHERE o.id = OLD.operation_id
+                                                AND coalesce(o.ended_at, o.cancelled_at) < now() - interval '31 days') THEN
+            RETURN OLD;
         END IF;
     END IF;
     RAISE EXCEPTION '% is append-only: what is on record of an operation stays.', TG_TABLE_NAME
@@ -735,7 +1002,7 @@ BEGIN
         SELECT w.next_attempt_at
         FROM webhook_logs AS w
         WHERE NOT w.processed AND w.dead_at IS NULL AND w.next_attempt_at IS NOT NULL AND w.published_at IS NULL
-            AND w.next_attempt_at >= tried_since
+            AND w.next_attempt_at >= tried_since AND w.next_attempt_at < 'infinity'  -- where it is paused
         ORDER BY w.next_attempt_at
         LIMIT 1
     );
@@ -834,6 +1101,68 @@ BEGIN
 END
 $function$;
 
+-- Lets open webhooks wait for the end of a pause: each of its own, for the caller knows the pauses and the handlers. No
+-- attempt is counted, and what the attempts before said stays. A message that says anything else of its row than the row
+-- moves nothing, for it might be covered by a pause that the row is not. Gives the ids that wait now, and with false those
+-- whose pause has ended meanwhile: they may run. A row that somebody holds is in neither.
+--
+-- Who ends a pause takes the same lock for itself, so that nothing comes to wait for it afterwards.
+CREATE OR REPLACE FUNCTION sluice_pause_webhooks(
+    event_ids text[], attempts integer[], types text[], accounts text[], tenants text[], pause_ids bigint[]
+) RETURNS TABLE (stripe_event_id text, is_paused boolean)
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+    SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $function$
+#variable_conflict use_column
+DECLARE
+    in_force bigint[];
+BEGIN
+    PERFORM set_config('synchronous_commit', 'off', true);
+    PERFORM pg_advisory_xact_lock_shared(hashtextextended('sluice pauses', 0));
+    in_force := ARRAY(SELECT p.id FROM pause AS p WHERE p.id = ANY (pause_ids) AND p.ended_at IS NULL);
+    RETURN QUERY
+    WITH paused AS (
+        UPDATE webhook_logs AS w
+        SET published_at = NULL,
+            next_attempt_at = 'infinity'
+        FROM (
+            SELECT log.stripe_event_id, message.pause_id
+            FROM (
+                SELECT m.*
+                FROM unnest(event_ids, attempts, types, accounts, tenants, pause_ids)
+                    AS m (stripe_event_id, attempt, webhook_type, account, tenant, pause_id)
+                WHERE m.pause_id = ANY (in_force)
+                ORDER BY m.stripe_event_id
+            ) AS message
+            CROSS JOIN LATERAL (
+                SELECT l.stripe_event_id
+                FROM webhook_logs AS l
+                WHERE l.stripe_event_id = message.stripe_event_id
+                  AND CASE
+                        WHEN l.processed IS NOT FALSE OR l.dead_at IS NOT NULL THEN false
+                        WHEN l.published_at IS NULL AND coalesce(l.next_attempt_at, 'infinity') > now() THEN false
+                        ELSE l.processing_attempts = message.attempt
+                             AND (l.webhook_type, l.stripe_account_id, l.tenant)
+                                 IS NOT DISTINCT FROM (message.webhook_type, message.account, message.tenant)
+                      END
+                FOR UPDATE SKIP LOCKED
+            ) AS log
+        ) AS open
+        WHERE w.stripe_event_id = ANY (ARRAY[open.stripe_event_id])
+        RETURNING w.stripe_event_id::text, open.pause_id
+    ), noted AS (
+        INSERT INTO paused_webhook AS h (stripe_event_id, pause_id)
+        SELECT DISTINCT ON (paused.stripe_event_id) paused.stripe_event_id, paused.pause_id
+        FROM paused
+        ORDER BY paused.stripe_event_id
+        ON CONFLICT (stripe_event_id) DO UPDATE SET pause_id = excluded.pause_id, paused_at = excluded.paused_at
+    )
+    SELECT paused.stripe_event_id, true FROM paused
+    UNION
+    SELECT m.stripe_event_id, false FROM unnest(event_ids, pause_ids) AS m (stripe_event_id, pause_id)
+    WHERE m.pause_id <> ALL (in_force);
+END
+$function$;
+
 -- The scope rule. The planner puts the bodies of both in place of their calls, as long as neither has a SET clause; a
 -- test looks at the plans. sluice/payments/scopes.py says the same as the first; a test compares them.
 
@@ -877,7 +1206,7 @@ CREATE OR REPLACE FUNCTION sluice_postpone_webhook(
           AND log.processing_attempts = attempt
           AND NOT log.processed
           AND log.dead_at IS NULL
-          AND coalesce(log.published_at, log.next_attempt_at) IS NOT NULL
+          AND coalesce(log.published_at, log.next_attempt_at) < 'infinity'
         FOR UPDATE
     ) AS before
     WHERE w.id = before.id
@@ -976,7 +1305,7 @@ BEGIN
 END
 $function$;
 
--- Makes rows that were written off dead again, each with the outcome that it had.
+-- Makes rows that were written off, and have a body, dead again, each with the outcome that it had.
 CREATE OR REPLACE FUNCTION sluice_reopen_webhooks(ids text[], outcomes text[]) RETURNS SETOF text
     LANGUAGE sql VOLATILE AS $function$
     UPDATE webhook_logs AS log
@@ -986,6 +1315,7 @@ CREATE OR REPLACE FUNCTION sluice_reopen_webhooks(ids text[], outcomes text[]) R
     FROM unnest(ids, outcomes) AS was (stripe_event_id, outcome)
     WHERE log.stripe_event_id = was.stripe_event_id
       AND log.processed IS NOT FALSE AND log.dead_at IS NOT NULL
+      AND sluice_body(log.body, log.body_id) IS NOT NULL
     RETURNING log.stripe_event_id
 $function$;
 
@@ -1025,13 +1355,62 @@ CREATE OR REPLACE FUNCTION sluice_replay_webhooks(ids text[]) RETURNS SETOF text
     RETURNING stripe_event_id
 $function$;
 
--- Makes waiting rows due now. Locks nothing that sluice_carry_out has not locked.
+-- Lets webhooks go whose pause has ended: due now, with the attempts that they had. The time for which they waited counts
+-- neither against the patience of a parked or a postponed one, nor as a delay. One that another pause in force covers, which
+-- the caller knows, waits for that one from now on. Without ids it notes which of the pauses that ended are empty. Gives how
+-- many were let go.
+CREATE OR REPLACE FUNCTION sluice_resume_webhooks(event_ids text[], other_pauses bigint[]) RETURNS bigint
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+    SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $function$
+DECLARE
+    let_go bigint;
+BEGIN
+    PERFORM set_config('synchronous_commit', 'off', true);
+    PERFORM pg_advisory_xact_lock_shared(hashtextextended('sluice pauses', 0));
+    IF cardinality(event_ids) = 0 THEN
+        UPDATE pause AS p
+        SET emptied_at = now()
+        WHERE p.ended_at IS NOT NULL AND p.emptied_at IS NULL
+          AND NOT EXISTS (SELECT FROM paused_webhook AS h WHERE h.pause_id = p.id);
+        RETURN 0;
+    END IF;
+
+    UPDATE paused_webhook AS h
+    SET pause_id = other.id
+    FROM unnest(event_ids, other_pauses) AS m (stripe_event_id, other_pause)
+    JOIN pause AS other ON other.id = m.other_pause AND other.ended_at IS NULL
+    WHERE h.stripe_event_id = ANY (ARRAY[m.stripe_event_id]);
+
+    WITH gone AS (
+        DELETE FROM paused_webhook AS h
+        USING unnest(event_ids, other_pauses) AS m (stripe_event_id, other_pause)
+        WHERE h.stripe_event_id = ANY (ARRAY[m.stripe_event_id]) AND m.other_pause IS NULL
+          AND EXISTS (SELECT FROM pause AS p WHERE p.id = h.pause_id AND p.ended_at IS NOT NULL)
+        RETURNING h.stripe_event_id, h.paused_at
+    )
+    UPDATE webhook_logs AS w
+    SET next_attempt_at = now(),
+        resumed_at = now(),
+        parked_at = w.parked_at + (now() - gone.paused_at),
+        postponed_at = w.postponed_at + (now() - gone.paused_at)
+    FROM gone
+    WHERE w.stripe_event_id = ANY (ARRAY[gone.stripe_event_id])
+      AND CASE
+            WHEN w.processed IS NOT FALSE OR w.dead_at IS NOT NULL OR w.published_at IS NOT NULL THEN false
+            ELSE w.next_attempt_at = 'infinity'
+          END;
+    GET DIAGNOSTICS let_go = ROW_COUNT;
+    RETURN let_go;
+END
+$function$;
+
+-- Makes waiting rows due now, and leaves those that are paused. Locks nothing that sluice_carry_out has not locked.
 CREATE OR REPLACE FUNCTION sluice_retry_webhooks(ids text[]) RETURNS SETOF text
     LANGUAGE sql VOLATILE AS $function$
     UPDATE webhook_logs
     SET next_attempt_at = least(next_attempt_at, now())
     WHERE stripe_event_id = ANY (ids)
-      AND NOT processed AND dead_at IS NULL AND published_at IS NULL AND next_attempt_at IS NOT NULL
+      AND NOT processed AND dead_at IS NULL AND published_at IS NULL AND next_attempt_at < 'infinity'
     RETURNING stripe_event_id
 $function$;
 
@@ -1073,7 +1452,7 @@ $function$;
 
 -- Each finding with its cure; healthd reads them, and this migration warns of them.
 --   role_missing, secret_readable, secret_writable, account_writable, intent_writable, status_writable, table_readable,
---   security_off, index_invalid
+--   security_off, index_invalid, bodies_unprepared
 CREATE OR REPLACE FUNCTION sluice_schema_findings() RETURNS TABLE (name text, finding text, cure text)
     LANGUAGE sql STABLE AS $function$
     WITH own AS (
@@ -1083,7 +1462,7 @@ CREATE OR REPLACE FUNCTION sluice_schema_findings() RETURNS TABLE (name text, fi
                           'webhook_death', 'health_verdict', 'webhook_load_test', 'reconcile_account', 'reconcile_lease',
                           'webhook_found', 'thin_fetch', 'operation', 'operation_item', 'backfill_walk',
                           'webhook_handler', 'webhook_rehearsal', 'operation_start', 'body_look', 'webhook_body',
-                          'body_storage']) AS t (name)
+                          'body_storage', 'pause', 'paused_webhook']) AS t (name)
         JOIN pg_class c ON c.oid = to_regclass(t.name)
     ), events AS (
         SELECT c.oid, c.relowner, c.relrowsecurity, c.relforcerowsecurity
@@ -1124,7 +1503,7 @@ CREATE OR REPLACE FUNCTION sluice_schema_findings() RETURNS TABLE (name text, fi
         FROM pg_attribute WHERE attrelid = to_regclass('events') AND attnum > 0 AND NOT attisdropped
     )
     SELECT 'role_missing', format('The role %s does not exist.', role),
-           format('CREATE ROLE %I NOLOGIN; -- then run migrations/sprint1_database_foundation.sql, sprint2_reconcile.sql, sprint3_operations.sql, sprint3_operator_rights.sql, sprint3_rehearsals.sql, sprint3_viewed_bodies.sql, sprint3_webhook_bodies.sql and functions.sql again', role)
+           format('CREATE ROLE %I NOLOGIN; -- then run migrations/sprint1_database_foundation.sql, sprint2_reconcile.sql, sprint3_operations.sql, sprint3_operator_rights.sql, sprint3_pauses.sql, sprint3_rehearsals.sql, sprint3_viewed_bodies.sql, sprint3_webhook_bodies.sql and functions.sql again', role)
     FROM unnest(ARRAY['sluice_ingest', 'sluice_processor', 'sluice_healthd', 'sluice_reconciler', 'sluice_operator',
                       'sluice_maintainer', 'sluice_migrator']) AS role
     WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role)
@@ -1165,11 +1544,20 @@ CREATE OR REPLACE FUNCTION sluice_schema_findings() RETURNS TABLE (name text, fi
     FROM pg_index i
     WHERE NOT i.indisvalid AND (i.indrelid IN (SELECT oid FROM own) OR i.indrelid IN (SELECT oid FROM events))
       AND NOT EXISTS (SELECT FROM pg_stat_progress_create_index p WHERE p.index_relid = i.indexrelid)
+    UNION ALL
+    SELECT 'bodies_unprepared',
+           format('Partitions for bodies are ready for %s days only; bodies of later days go into webhook_logs.',
+                  greatest(ready.days, 0)),
+           'Let `sluice maintain` run hourly.'
+    FROM (SELECT partitions_until - (now() AT TIME ZONE 'UTC')::date - 1 AS days
+          FROM body_storage WHERE isfinite(partitions_until)) AS ready
+    WHERE ready.days < 3
     ORDER BY 1, 2
 $function$;
 
 -- The last statement before the commit that makes the effects true. Where a handler ended the transaction that claimed,
--- the effects of others are gone or stand already, and processed = true would be a lie: it raises instead.
+-- the effects of others are gone or stand already, and processed = true would be a lie: it raises instead. Gives the
+-- delay of each: since its receipt, or since a pause let it go.
 CREATE OR REPLACE FUNCTION sluice_settle_batch(event_ids text[], outcomes text[], claimed_in text)
     RETURNS TABLE (stripe_event_id text, delay_seconds double precision)
     LANGUAGE plpgsql VOLATILE
@@ -1190,9 +1578,9 @@ BEGIN
     WHERE w.stripe_event_id = ANY (ARRAY[settled.stripe_event_id])
       AND CASE  -- fits no partial index, so that the plan stays at one look-up by key for each row
             WHEN w.processed IS NOT FALSE OR w.dead_at IS NOT NULL THEN false
-            ELSE coalesce(w.published_at, w.next_attempt_at) IS NOT NULL
+            ELSE coalesce(w.published_at, w.next_attempt_at) < 'infinity'
           END
-    RETURNING w.stripe_event_id::text, extract(epoch FROM clock_timestamp() - w.created_at)::double precision;
+    RETURNING w.stripe_event_id::text, extract(epoch FROM clock_timestamp() - greatest(w.created_at, w.resumed_at))::double precision;
 END
 $function$;
 
@@ -1385,10 +1773,11 @@ BEGIN
                CASE
                    WHEN NOT processed AND dead_at IS NULL AND published_at IS NULL AND next_attempt_at IS NULL AND outcome IS DISTINCT FROM 'fetching' THEN 'unfilled'
                    WHEN NOT processed AND dead_at IS NULL AND published_at IS NOT NULL THEN 'published'
-                   WHEN NOT processed AND dead_at IS NULL AND published_at IS NULL AND next_attempt_at IS NOT NULL AND postponed_at IS NULL AND coalesce(outcome, '') NOT IN ('failed', 'parked') THEN 'queued'
-                   WHEN NOT processed AND dead_at IS NULL AND published_at IS NULL AND next_attempt_at IS NOT NULL AND postponed_at IS NULL AND outcome = 'failed' THEN 'failed'
-                   WHEN NOT processed AND dead_at IS NULL AND published_at IS NULL AND next_attempt_at IS NOT NULL AND postponed_at IS NULL AND outcome = 'parked' THEN 'parked'
-                   WHEN NOT processed AND dead_at IS NULL AND published_at IS NULL AND next_attempt_at IS NOT NULL AND postponed_at IS NOT NULL THEN 'postponed'
+                   WHEN NOT processed AND dead_at IS NULL AND published_at IS NULL AND next_attempt_at < 'infinity' AND postponed_at IS NULL AND coalesce(outcome, '') NOT IN ('failed', 'parked') THEN 'queued'
+                   WHEN NOT processed AND dead_at IS NULL AND published_at IS NULL AND next_attempt_at < 'infinity' AND postponed_at IS NULL AND outcome = 'failed' THEN 'failed'
+                   WHEN NOT processed AND dead_at IS NULL AND published_at IS NULL AND next_attempt_at < 'infinity' AND postponed_at IS NULL AND outcome = 'parked' THEN 'parked'
+                   WHEN NOT processed AND dead_at IS NULL AND published_at IS NULL AND next_attempt_at < 'infinity' AND postponed_at IS NOT NULL THEN 'postponed'
+                   WHEN NOT processed AND dead_at IS NULL AND published_at IS NULL AND next_attempt_at = 'infinity' THEN 'paused'
                    WHEN NOT processed AND dead_at IS NULL AND published_at IS NULL AND next_attempt_at IS NULL AND outcome = 'fetching' THEN 'fetching'
                    WHEN NOT processed AND dead_at IS NOT NULL AND outcome IS DISTINCT FROM 'unsupported' THEN 'dead'
                    WHEN NOT processed AND dead_at IS NOT NULL AND outcome = 'unsupported' THEN 'unsupported'
@@ -1425,6 +1814,7 @@ DECLARE
     owner regrole := (SELECT relowner FROM pg_class WHERE oid = 'webhook_logs'::regclass);
     callers jsonb := $${
         "sluice_add_facts": ["sluice_processor"],
+        "sluice_begin_pause": ["sluice_operator", "sluice_migrator"],
         "sluice_bigint_key": ["sluice_ingest", "sluice_processor", "sluice_operator", "sluice_migrator"],
         "sluice_bodies": ["sluice_ingest", "sluice_processor", "sluice_reconciler", "sluice_operator", "sluice_migrator"],
         "sluice_body": ["sluice_ingest", "sluice_processor", "sluice_reconciler", "sluice_operator", "sluice_migrator"],
@@ -1433,8 +1823,17 @@ DECLARE
         "sluice_carry_out": ["sluice_operator"],
         "sluice_claim_batch": ["sluice_processor"],
         "sluice_connected_accounts": ["sluice_reconciler", "sluice_migrator"],
+        "sluice_count_expired": ["sluice_maintainer", "sluice_migrator"],
+        "sluice_delete_errors": ["sluice_maintainer", "sluice_migrator"],
+        "sluice_delete_items": ["sluice_maintainer", "sluice_migrator"],
+        "sluice_delete_webhooks": ["sluice_maintainer", "sluice_migrator"],
+        "sluice_drop_bodies": ["sluice_maintainer", "sluice_migrator"],
+        "sluice_forget_bodies": ["sluice_maintainer", "sluice_migrator"],
+        "sluice_is_disputed": [],
+        "sluice_keep_bodies": ["sluice_maintainer", "sluice_migrator"],
         "sluice_count_due": ["sluice_healthd", "sluice_migrator"],
         "sluice_end_operation": ["sluice_operator"],
+        "sluice_end_pauses": ["sluice_operator", "sluice_migrator"],
         "sluice_event_key": ["sluice_ingest", "sluice_processor", "sluice_operator", "sluice_migrator"],
         "sluice_fill_webhooks": ["sluice_ingest"],
         "sluice_hold_items": [],
@@ -1444,16 +1843,18 @@ DECLARE
         "sluice_lease_webhooks": ["sluice_processor"],
         "sluice_mark_errors": [],
         "sluice_note_death": [],
+        "sluice_pause_webhooks": ["sluice_processor"],
         "sluice_payment_scopes": ["sluice_processor", "sluice_operator", "sluice_migrator"],
         "sluice_postpone_webhook": ["sluice_processor"],
         "sluice_prepare_bodies": ["sluice_maintainer", "sluice_migrator"],
         "sluice_record_webhooks": ["sluice_ingest", "sluice_reconciler", "sluice_migrator"],
         "sluice_reopen_webhooks": [],
-        "sluice_replay_ended_webhooks": [],
-        "sluice_replay_webhooks": [],
-        "sluice_retry_webhooks": [],
+        "sluice_replay_ended_webhooks": ["sluice_processor"],
+        "sluice_replay_webhooks": ["sluice_processor"],
+        "sluice_resume_webhooks": ["sluice_processor"],
+        "sluice_retry_webhooks": ["sluice_processor"],
         "sluice_revive_webhook": ["sluice_ingest"],
-        "sluice_schema_findings": ["sluice_healthd", "sluice_migrator"],
+        "sluice_schema_findings": ["sluice_healthd", "sluice_operator", "sluice_migrator"],
         "sluice_settle_batch": ["sluice_processor"],
         "sluice_settle_thin": ["sluice_reconciler", "sluice_migrator"],
         "sluice_shown_scopes": ["sluice_processor", "sluice_operator", "sluice_migrator"],
@@ -1509,7 +1910,7 @@ BEGIN
             WHEN (NEW.dead_at IS NOT NULL AND NEW.dead_at IS DISTINCT FROM OLD.dead_at)
             EXECUTE FUNCTION sluice_note_death();
     END IF;
-    FOR item IN SELECT t AS name FROM unnest(ARRAY['operation', 'operation_item', 'body_look']) AS t
+    FOR item IN SELECT t AS name FROM unnest(ARRAY['operation', 'operation_item', 'body_look', 'pause']) AS t
                 WHERE to_regclass(t) IS NOT NULL
                   AND NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = to_regclass(t) AND tgname = 'sluice_kept')
     LOOP

@@ -10,6 +10,7 @@ CREATE ROLE sluice_operator NOLOGIN;
 CREATE ROLE sluice_processor NOLOGIN;
 CREATE ROLE sluice_reconciler NOLOGIN;
 GRANT pg_monitor TO sluice_healthd;
+GRANT pg_read_all_stats TO sluice_operator;
 GRANT CREATE ON SCHEMA public TO sluice_migrator;
 GRANT USAGE ON SCHEMA public TO sluice_healthd, sluice_ingest, sluice_maintainer, sluice_migrator, sluice_operator, sluice_processor, sluice_reconciler;
 
@@ -104,6 +105,7 @@ CREATE TABLE webhook_logs (
     postponed_at         timestamptz,                                 -- since when others hold it up; NULL: they do not
     revivals             integer NOT NULL DEFAULT 0,                  -- lives after the first: dead, and sent again
     revived_at           timestamptz,                                 -- when the newest of them began
+    resumed_at           timestamptz,
     body_id              bigint,                                      -- webhook_body.id; NULL: the body is here, or there is none
     body_bytes           integer,                                     -- its length, where body_id is known
     PRIMARY KEY (id),
@@ -111,6 +113,7 @@ CREATE TABLE webhook_logs (
 ) WITH (autovacuum_vacuum_scale_factor=0.01, autovacuum_vacuum_threshold=5000, autovacuum_analyze_scale_factor=0.02, autovacuum_vacuum_cost_limit=2000);
 ALTER TABLE webhook_logs ALTER COLUMN body SET STORAGE EXTERNAL;
 CREATE INDEX webhook_logs_attempted ON webhook_logs (created_at) WHERE processing_attempts > 0;
+CREATE INDEX webhook_logs_column_body ON webhook_logs (created_at) WHERE body IS NOT NULL;
 CREATE INDEX webhook_logs_dead ON webhook_logs (dead_at) WHERE dead_at IS NOT NULL;
 CREATE INDEX webhook_logs_due ON webhook_logs (next_attempt_at) WHERE NOT processed AND dead_at IS NULL AND next_attempt_at IS NOT NULL AND published_at IS NULL;
 CREATE INDEX webhook_logs_processed_at ON webhook_logs USING brin (processed_at) WITH (pages_per_range='32', autosummarize='on');
@@ -128,7 +131,7 @@ GRANT INSERT, SELECT ON webhook_logs TO sluice_ingest;
 GRANT ALL ON webhook_logs TO sluice_migrator;
 GRANT SELECT ON webhook_logs TO sluice_operator;
 GRANT SELECT ON webhook_logs TO sluice_processor;
-GRANT SELECT (webhook_type, livemode, stripe_created_at, processed, processing_attempts, solo_starts, outcome, next_attempt_at, published_at, publications, parked_at, processed_at, dead_at, created_at, body_id) ON webhook_logs TO sluice_healthd;
+GRANT SELECT (webhook_type, livemode, stripe_created_at, processed, processing_attempts, solo_starts, outcome, next_attempt_at, published_at, publications, parked_at, processed_at, dead_at, created_at, resumed_at, body_id) ON webhook_logs TO sluice_healthd;
 GRANT UPDATE (next_attempt_at, published_at, publications) ON webhook_logs TO sluice_ingest;
 GRANT UPDATE (processed, processing_attempts, solo_starts, last_error, outcome, next_attempt_at, published_at, parked_at, processed_at, dead_at, postponed_at) ON webhook_logs TO sluice_processor;
 GRANT INSERT (stripe_event_id, webhook_type, stripe_account_id, livemode, api_version, object_id, stripe_created_at, tenant, body, verified_by, next_attempt_at, published_at, publications, body_id, body_bytes) ON webhook_logs TO sluice_reconciler;
@@ -268,6 +271,7 @@ CREATE TABLE payment (
 ) WITH (autovacuum_vacuum_scale_factor=0.01, autovacuum_vacuum_threshold=5000, autovacuum_analyze_scale_factor=0.02, autovacuum_vacuum_cost_limit=2000);
 CREATE INDEX payment_awaiting ON payment (events_id) WHERE awaits_event;
 CREATE INDEX payment_child ON payment (scope, parent_id) WHERE parent_id IS NOT NULL;
+CREATE INDEX payment_disputed ON payment (scope, payment_id) WHERE status = 'disputed'::text;
 CREATE INDEX payment_of_event ON payment (events_id, scope, rank, payment_id) WHERE events_id IS NOT NULL AND rank IS NOT NULL;
 CREATE INDEX payment_open ON payment (opened_at, scope, payment_id) WHERE opened_at IS NOT NULL;
 ALTER TABLE payment ENABLE ROW LEVEL SECURITY;
@@ -536,7 +540,7 @@ CREATE TABLE operation (
     CHECK (rate > 0),
     CHECK (btrim(reason) <> ''::text),
     FOREIGN KEY (undoes) REFERENCES operation(id),
-    CHECK (verb = ANY (ARRAY['replay'::text, 'resolve'::text, 'retry'::text, 'undo'::text, 'write-off'::text]))
+    CHECK (verb = ANY (ARRAY['pause'::text, 'replay'::text, 'resolve'::text, 'resume'::text, 'retry'::text, 'undo'::text, 'write-off'::text]))
 );
 CREATE INDEX operation_of_handler ON operation (id) WHERE handler IS NOT NULL AND ended_at IS NULL AND cancelled_at IS NULL;
 ALTER TABLE operation ENABLE ROW LEVEL SECURITY;
@@ -575,6 +579,57 @@ GRANT SELECT ON operation_item TO sluice_operator;
 GRANT SELECT ON operation_item TO sluice_processor;
 GRANT INSERT (operation_id, "position", item_id) ON operation_item TO sluice_operator;
 GRANT UPDATE (done_at, result, before, after) ON operation_item TO sluice_processor;
+
+-- What is let wait. Who decided, and why, stands in the two operations. What is written stays, as in operation.
+CREATE TABLE pause (
+    id          bigint GENERATED ALWAYS AS IDENTITY,
+    kind        text NOT NULL,
+    value       text,                                                 -- glob of types, connected account, or handler; of all NULL
+    began_at    timestamptz NOT NULL DEFAULT now(),
+    began_by    bigint NOT NULL,
+    ended_at    timestamptz,                                          -- NULL: it is in force
+    ended_by    bigint,
+    emptied_at  timestamptz,                                          -- when no webhook waited for it any more
+    PRIMARY KEY (id),
+    FOREIGN KEY (began_by) REFERENCES operation(id),
+    CHECK ((kind = 'all'::text) = (value IS NULL)),
+    CHECK ((ended_at IS NULL) = (ended_by IS NULL)),
+    CHECK (emptied_at IS NULL OR ended_at IS NOT NULL),
+    FOREIGN KEY (ended_by) REFERENCES operation(id),
+    CHECK (kind = ANY (ARRAY['all'::text, 'type'::text, 'account'::text, 'handler'::text])),
+    CHECK (btrim(value) <> ''::text)
+);
+CREATE UNIQUE INDEX pause_in_force ON pause (kind, COALESCE(value, ''::text)) WHERE ended_at IS NULL;
+CREATE INDEX pause_open ON pause (id) WHERE emptied_at IS NULL;
+ALTER TABLE pause ENABLE ROW LEVEL SECURITY;
+CREATE POLICY sluice_healthd ON pause TO sluice_healthd USING (true) WITH CHECK (true);
+CREATE POLICY sluice_migrator ON pause TO sluice_migrator USING (true) WITH CHECK (true);
+CREATE POLICY sluice_operator ON pause TO sluice_operator USING (true) WITH CHECK (true);
+CREATE POLICY sluice_processor ON pause TO sluice_processor USING (true) WITH CHECK (true);
+GRANT ALL ON pause TO sluice_migrator;
+GRANT SELECT ON pause TO sluice_operator;
+GRANT SELECT (id, kind, began_at, ended_at, emptied_at) ON pause TO sluice_healthd;
+GRANT SELECT (id, kind, value, ended_at, emptied_at) ON pause TO sluice_processor;
+
+-- Each webhook that waits for the end of a pause, in the order in which they came to wait.
+CREATE TABLE paused_webhook (
+    stripe_event_id  text,
+    position         bigint GENERATED ALWAYS AS IDENTITY,
+    pause_id         bigint NOT NULL,
+    paused_at        timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (stripe_event_id),
+    FOREIGN KEY (pause_id) REFERENCES pause(id)
+);
+CREATE INDEX paused_webhook_of ON paused_webhook (pause_id, "position");
+ALTER TABLE paused_webhook ENABLE ROW LEVEL SECURITY;
+CREATE POLICY sluice_healthd ON paused_webhook TO sluice_healthd USING (true) WITH CHECK (true);
+CREATE POLICY sluice_migrator ON paused_webhook TO sluice_migrator USING (true) WITH CHECK (true);
+CREATE POLICY sluice_operator ON paused_webhook TO sluice_operator USING (true) WITH CHECK (true);
+CREATE POLICY sluice_processor ON paused_webhook TO sluice_processor USING (true) WITH CHECK (true);
+GRANT ALL ON paused_webhook TO sluice_migrator;
+GRANT SELECT ON paused_webhook TO sluice_operator;
+GRANT SELECT ON paused_webhook TO sluice_processor;
+GRANT SELECT ("position", pause_id, paused_at) ON paused_webhook TO sluice_healthd;
 
 -- Handlers that processors have: what may be asked for.
 CREATE TABLE webhook_handler (

@@ -1,5 +1,6 @@
 -- Operators change rows by functions alone, and an operation may undo another.
 --   psql "$DATABASE_URL" -f migrations/sprint3_operator_rights.sql      after sprint3_operations.sql, before functions.sql
+-- replaces 3a028884b89b7d5b65ef109bc9d41282e501d02a948f177f5506823b84b483d7
 -- One transaction, safe to run again. Until functions.sql has run, the verbs of `sluice` wait for it.
 BEGIN;
 
@@ -34,6 +35,12 @@ BEGIN
         END LOOP;
         REVOKE INSERT ON error_logs FROM sluice_operator;
         GRANT INSERT (undoes) ON operation TO sluice_operator;
+        BEGIN  -- to see who holds a lock
+            IF NOT pg_has_role('sluice_operator', 'pg_read_all_stats', 'MEMBER') THEN
+                GRANT pg_read_all_stats TO sluice_operator;
+            END IF;
+        EXCEPTION WHEN insufficient_privilege THEN NULL;  -- `sluice sessions` says what to run
+        END;
     END IF;
     -- The functions have the rights of the owner of webhook_logs. An earlier application's error_logs may be another's.
     FOR item IN SELECT quote_ident(relname) AS name, relrowsecurity FROM pg_class

@@ -37,6 +37,8 @@ _FINAL = {
     Verb.RETRY: "A retry cannot be undone: it only brought attempts forward.",
     Verb.REPLAY: "A replay cannot be undone: handlers have run, or will. `sluice write-off` ends what dies again.",
     UNDO: "An undo cannot be undone: write off, or resolve, again.",
+    "pause": "`sluice resume` ends a pause.",
+    "resume": "What a pause let go takes its course. `sluice pause` begins another one.",
 }
 
 

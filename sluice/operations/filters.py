@@ -25,6 +25,7 @@ class Filter:
         customer: the customer that the object names; each body that the rest leaves is read for it.
         handler: name of the handler that failed.
         error: part of the error's text.
+        verified_by: what verified it: a secret's name with its fingerprint, the name alone, or ``api``.
     """
 
     ids: Collection[str] = ()
@@ -38,6 +39,7 @@ class Filter:
     customer: str | None = None
     handler: str | None = None
     error: str | None = None
+    verified_by: str | None = None
     states: Collection[State] = ()
 
     @property
@@ -47,7 +49,7 @@ class Filter:
 
     @property
     def parameters(self) -> Sequence[object]:
-        """Values for ``$1`` to ``$11`` of the conditions."""
+        """Values for ``$1`` to ``$12`` of the conditions."""
         return (
             list(self.ids) or None,
             [like(glob) for glob in self.types] or None,
@@ -60,6 +62,7 @@ class Filter:
             self.customer,
             self.handler,
             self.error,
+            self.verified_by,
         )
 
     def as_json(self) -> Mapping[str, object]:
@@ -81,6 +84,7 @@ _OF_A_WEBHOOK: Final = """
     AND ($4::text IS NULL OR w.tenant = $4)
     AND ($7::text IS NULL OR w.outcome = $7)
     AND ($8::text IS NULL OR w.object_id = $8)
+    AND ($12::text IS NULL OR w.verified_by = $12 OR starts_with(w.verified_by, $12 || ':'))
     AND ($9::text IS NULL OR w.object_id = $9
          OR sluice_body_json(sluice_body(w.body, w.body_id)) #>> '{data,object,customer}' = $9)"""
 
@@ -98,11 +102,11 @@ _ERROR_CONDITIONS: Final = f"""
     AND ($6::timestamptz IS NULL OR e.created_at < $6)
     AND ($10::text IS NULL OR to_jsonb(e.request_data) ->> 'handler' = $10)
     AND ($11::text IS NULL OR strpos(e.message, $11) > 0)
-    AND (num_nonnulls($2::text[], $3::text, $4::text, $7::text, $8::text, $9::text) = 0 OR EXISTS (
+    AND (num_nonnulls($2::text[], $3::text, $4::text, $7::text, $8::text, $9::text, $12::text) = 0 OR EXISTS (
             SELECT FROM webhook_logs AS w WHERE w.stripe_event_id = e.stripe_event_id AND {_OF_A_WEBHOOK}))
     AND NOT e.resolved"""
 
-PARAMETERS: Final = 11
+PARAMETERS: Final = 12
 """How many parameters the conditions have; a statement's own come after them."""
 
 

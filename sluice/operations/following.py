@@ -20,7 +20,7 @@ _LATE: Final = timedelta(seconds=5)
 """A statement that inserts webhooks commits within this time, so each look goes back so far."""
 _AT_ONCE: Final = 1_000
 """So many rows at most are read for one reason in one look."""
-_UNSETTLED: Final = (*OPEN, State.FETCHING)
+_UNSETTLED: Final = (*OPEN, State.PAUSED, State.FETCHING)
 _COLUMNS = "SELECT item_id, kind, state, created_at, attempts, outcome, object_id, error"
 _ARRIVED = f"""
 {_COLUMNS}, id FROM ({{choice}}) AS choice

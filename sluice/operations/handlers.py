@@ -45,10 +45,6 @@ class HandlerRun:
     earlier: Sequence[int] = ()
     again: bool = False
 
-    def states(self, chosen: Filter) -> Sequence[State]:
-        """States in which a webhook is taken."""
-        return [state for state in _ALLOWED if state in (chosen.states or HISTORY)]
-
     def narrowed(self, chosen: Filter) -> Filter:
         """The same filter, of the handler's types alone."""
         globs = chosen.types or ["*"]
@@ -59,7 +55,7 @@ class HandlerRun:
         """SQL that gives the webhooks of a narrowed filter."""
         return f"""
 SELECT choice.*
-FROM ({chosen_webhooks(self.states(chosen))}) AS choice
+FROM ({chosen_webhooks(history_states(chosen))}) AS choice
 JOIN webhook_logs AS own ON own.stripe_event_id = choice.item_id
 WHERE (own.body IS NOT NULL OR own.body_id >= (SELECT kept_from FROM body_storage))
   AND {self._of_organisers()} AND {self._not_had()}"""  # noqa: S608 - the text is our own
@@ -78,6 +74,11 @@ coalesce(own.processed_at, own.created_at) < timestamptz '{self.handler.first_se
 AND NOT EXISTS (
     SELECT FROM operation_item AS had
     WHERE had.item_id = choice.item_id AND had.operation_id IN ({operations}) AND had.result = 'changed')"""
+
+
+def history_states(chosen: Filter) -> Sequence[State]:
+    """States in which a handler by itself takes a webhook."""
+    return [state for state in _ALLOWED if state in (chosen.states or HISTORY)]
 
 
 async def known_handlers(session: AnyConnection) -> Sequence[KnownHandler]:

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sluice.inbox.operations import AnyConnection
-from sluice.inbox.states import State
+from sluice.inbox.pauses import HandlersOf, Traits
+from sluice.inbox.states import OPEN, State
 from sluice.operations.filters import PARAMETERS, STATE, Filter, chosen_errors, chosen_webhooks
+from sluice.operations.pauses import Wait, coming_wait, wait_of
 from sluice.postgres.sql import load_queries
 
 QUERIES = load_queries(__file__, "webhooks.sql")
@@ -19,8 +21,8 @@ SELECT stripe_event_id::text AS item_id, webhook_type::text AS kind, {STATE} AS 
        created_at::timestamptz AS created_at, processing_attempts AS attempts, outcome::text AS outcome,
        object_id::text AS object_id, last_error::text AS error, stripe_account_id::text AS account,
        tenant::text AS organiser, livemode, verified_by::text AS verified_by,
-       publications, next_attempt_at::timestamptz AS next_attempt_at, processed_at::timestamptz AS processed_at,
-       dead_at::timestamptz AS dead_at,
+       publications, nullif(next_attempt_at, 'infinity')::timestamptz AS next_attempt_at,
+       processed_at::timestamptz AS processed_at, dead_at::timestamptz AS dead_at,
        coalesce(octet_length(body), (SELECT w.body_bytes FROM body_storage WHERE w.body_id >= kept_from)) AS body_bytes
 FROM webhook_logs AS w WHERE stripe_event_id = $1
 """  # noqa: S608 - the text is our own
@@ -67,6 +69,19 @@ class ErrorSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class ErrorTold(ErrorSeen):
+    """One row of ``error_logs``, with all that it holds."""
+
+    kind: str
+    service: str | None
+    stripe_event_id: str | None
+    resolved_at: datetime | None
+    request_data: str | None
+    """As JSON."""
+    stack_trace: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Treated:
     """One operation that a webhook was an item of."""
 
@@ -88,6 +103,14 @@ class WebhookStory:
     """Deliveries after the first."""
     errors: Sequence[ErrorSeen]
     operations: Sequence[Treated]
+    wait: Wait | None = None
+    """The pause that it waits for, or will when it is its turn."""
+
+
+def no_handlers(webhook: Traits) -> Sequence[str]:
+    """Know of none, so that of what a handler's pause covers only that is told which waits already."""
+    del webhook
+    return ()
 
 
 async def newest_webhooks(session: AnyConnection, chosen: Filter, *, at_most: int) -> Sequence[Listed]:
@@ -109,16 +132,38 @@ async def newest_errors(session: AnyConnection, chosen: Filter, *, at_most: int)
     return [Listed(**row) for row in await session.fetch(_LIST.format(choice=choice), *chosen.parameters, at_most)]
 
 
-async def read_webhook(session: AnyConnection, stripe_event_id: str) -> WebhookStory | None:
-    """Read one webhook; None: there is none of this key."""
+async def read_error(session: AnyConnection, error_id: str) -> ErrorTold | None:
+    """Read one row of ``error_logs``; None: there is none of this id."""
+    rows = await session.fetch(QUERIES["error"], error_id)
+    return ErrorTold(**rows[0]) if rows else None
+
+
+async def read_webhook(
+    session: AnyConnection, stripe_event_id: str, handlers_of: HandlersOf = no_handlers
+) -> WebhookStory | None:
+    """
+    Read one webhook; None: there is none of this key.
+
+    Args:
+        handlers_of: names the handlers that a webhook goes to.
+    """
     rows = await session.fetch(_READ, stripe_event_id)
     if not rows:
         return None
+    webhook = Webhook(**rows[0])
     errors = await session.fetch(QUERIES["errors_of"], stripe_event_id)
     treated = await session.fetch(QUERIES["operations_of"], stripe_event_id)
     return WebhookStory(
-        webhook=Webhook(**rows[0]),
+        webhook=webhook,
         repeats=await session.fetchval(QUERIES["count_repeats"], stripe_event_id),
         errors=[ErrorSeen(**row) for row in errors],
         operations=[Treated(**row) for row in treated],
+        wait=await _wait_of(session, webhook, handlers_of),
     )
+
+
+async def _wait_of(session: AnyConnection, webhook: Webhook, handlers_of: HandlersOf) -> Wait | None:
+    if State[webhook.state.upper()] not in (*OPEN, State.PAUSED):
+        return None
+    traits = Traits(webhook.kind or "", webhook.account, webhook.organiser)
+    return await wait_of(session, webhook.item_id) or await coming_wait(session, traits, handlers_of)

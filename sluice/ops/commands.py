@@ -12,6 +12,7 @@ from sluice.runtime.version import version
 _COMMANDS: Mapping[str, str] = MappingProxyType(
     {
         "status": "sluice.ops.status.command",
+        "sessions": "sluice.ops.sessions",
         "why": "sluice.ops.why.command",
         "ls": "sluice.ops.operations.webhooks:list_",
         "show": "sluice.ops.operations.webhooks:show",
@@ -24,9 +25,12 @@ _COMMANDS: Mapping[str, str] = MappingProxyType(
         "replay": "sluice.ops.operations.verbs:replay",
         "write-off": "sluice.ops.operations.verbs:write_off",
         "resolve": "sluice.ops.operations.verbs:resolve",
+        "pause": "sluice.ops.operations.pauses:pause",
+        "resume": "sluice.ops.operations.pauses:resume",
         "operations": "sluice.ops.operations.operations:operations",
         "console": "sluice.ops.console",
         "migrate": "sluice.ops.migrate",
+        "maintain": "sluice.ops.maintain",
         "rebuild": "processor.rebuild.command",
         "reconcile": "reconciler.command",
         "backfill": "reconciler.backfill.command",
@@ -44,9 +48,11 @@ Examples:
   sluice doctor                    our endpoint at Stripe, and what is wrong with it
   sluice send --scenario refund_full  a payment's webhooks, as Stripe sends them
   sluice replay evt_1Rk… --reason 'handler mended'
+  sluice pause --handler shop.points.add_points --reason 'pays twice'
   sluice operations list           what operators did, and why
   sluice console                   a link that lets you into the pages
   sluice migrate --check           what a migration would meet
+  sluice maintain --dry-run        what retention would take
   sluice rebuild --dry-run         which rows this version would show otherwise
   sluice reconcile --since 2h      ask Stripe what never arrived
   sluice backfill --since 2y       record what an old account holds, as it is now"""

@@ -39,6 +39,11 @@ class Format(StrEnum):
     TERRAFORM = "terraform"
 
 
+def installed_handlers() -> Registry:
+    """Handlers of the processor with all packages that are installed here."""
+    return discover(import_module(_SERVICE))
+
+
 def handled_types(registry: Registry | None = None) -> Mapping[str, Sequence[str]]:
     """
     Every handled type of Stripe's, in order, with the names of its handlers.
@@ -46,7 +51,7 @@ def handled_types(registry: Registry | None = None) -> Mapping[str, Sequence[str
     Args:
         registry: by default that of the processor with all installed packages.
     """
-    known = discover(import_module(_SERVICE)) if registry is None else registry
+    known = installed_handlers() if registry is None else registry
     types = sorted(known.types.difference(FETCHED_TYPES.values()))
     return {name: [name_of(handler) for handler in known.handlers_for(name)] for name in types}
 

@@ -117,6 +117,8 @@ def pod_specs(manifests: Sequence[Manifest]) -> Mapping[str, Manifest]:
         key = f"{one['kind']}/{short_name(one)}"
         if one["kind"] == "Pod":
             found[key] = one["spec"]
+        elif one["kind"] == "CronJob":
+            found[key] = one["spec"]["jobTemplate"]["spec"]["template"]["spec"]
         elif one["kind"] in ("Deployment", "Job"):
             found[key] = one["spec"]["template"]["spec"]
     return found

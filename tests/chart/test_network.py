@@ -7,8 +7,9 @@ import pytest
 
 from tests.chart.helm import RELEASE, Manifest, Values, merge, of_kind, pod_specs, render
 
-PARTS = ("ingest", "processor", "healthd", "reconciler", "migrate", "test")
-MINIMAL: Values = {"secrets": {"name": "sluice"}, "reconciler": {"enabled": True}}
+PARTS = ("ingest", "processor", "healthd", "reconciler", "console", "migrate", "test")
+SERVICES = PARTS[:5]
+MINIMAL: Values = {"secrets": {"name": "sluice"}, "reconciler": {"enabled": True}, "console": {"enabled": True}}
 NAMESPACES = {
     "envoy-gateway-system": "the world",
     "ingress-nginx": "the world",
@@ -22,10 +23,9 @@ ARROWS = {
     ("the world", "ingest", "http"),
     ("the world", "healthd", "http"),
     ("test", "ingest", "http"),
-    *{("monitoring", part, "admin") for part in ("ingest", "processor", "healthd", "reconciler")},
-    ("healthd", "ingest", "admin"),
-    ("healthd", "processor", "admin"),
-    ("healthd", "reconciler", "admin"),
+    *{("monitoring", part, "admin") for part in SERVICES},
+    *{("healthd", part, "admin") for part in SERVICES if part != "healthd"},
+    *{("console", part, "admin") for part in SERVICES if part != "console"},
 }
 DEPARTURES = {
     *{(part, "dns", 53) for part in PARTS},
@@ -33,9 +33,8 @@ DEPARTURES = {
     *{(part, "NATS", 4222) for part in ("ingest", "processor", "healthd")},
     ("processor", "Stripe", 443),
     ("reconciler", "Stripe", 443),
-    ("healthd", "ingest", "admin"),
-    ("healthd", "processor", "admin"),
-    ("healthd", "reconciler", "admin"),
+    *{("healthd", part, "admin") for part in SERVICES if part != "healthd"},
+    *{("console", part, "admin") for part in SERVICES},
     ("test", "ingest", "http"),
 }
 

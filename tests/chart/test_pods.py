@@ -11,7 +11,7 @@ from sluice.runtime.settings import ServiceSettings
 from tests.chart.helm import Manifest, Values, merge, of_kind, pod_specs, render, settings_of
 
 SERVICES = ("ingest", "processor", "healthd")
-"""Those that always run; the reconciler only where it is asked for."""
+"""Those that always run; reconciler and console only where they are asked for."""
 PUBLIC = ("ingest", "healthd")
 
 
@@ -86,6 +86,7 @@ def test_public_pods_wait_for_load_balancers(everything: Values) -> None:
 
 def test_settings_are_those_that_the_service_knows(values: Values, monkeypatch: pytest.MonkeyPatch) -> None:
     """The services' own settings classes read the environment of the chart, with secrets put where it says."""
+    from console.settings import ConsoleSettings  # noqa: PLC0415
     from healthd.settings import Settings as HealthdSettings  # noqa: PLC0415
     from ingest.settings import IngestSettings  # noqa: PLC0415
     from processor.settings import ProcessorSettings  # noqa: PLC0415
@@ -96,11 +97,13 @@ def test_settings_are_those_that_the_service_knows(values: Values, monkeypatch: 
         "processor": ProcessorSettings,
         "healthd": HealthdSettings,
         "reconciler": ReconcilerSettings,
+        "console": ConsoleSettings,
     }
     outside = {"STRIPE_WEBHOOK_SECRET_FILE", "STRIPE_API_KEY_FILE", "SSL_CERT_FILE"}
     for name, spec in _deployed(values).items():
         settings = settings_of(spec)
         fields = {field.upper() for field in known[name].model_fields}
+        fields |= {"HEALTH_TARGETS"} if name == "console" else set()  # for `sluice status` in its pod
         assert {key.removesuffix("_FILE") for key in settings.keys() - outside} <= fields
         with monkeypatch.context() as patch:
             for key, value in settings.items():
@@ -147,7 +150,9 @@ def test_secrets_are_files_of_a_directory_and_go_to_those_with_a_use(everything:
         "processor": {"stripe-secret-key"},
         "healthd": set(),
         "reconciler": {"stripe-api-key"},
+        "console": set(),
         "migrate": set(),
+        "maintain": set(),
         "test": {"stripe-webhook-secret"},
     }
 
@@ -212,8 +217,8 @@ def test_healthd_knows_how_many_replicas_there_must_be(everything: Values) -> No
 def test_public_services_lead_to_the_public_port_alone(values: Values) -> None:
     """The admin port is on no Service with an address."""
     services = of_kind(render(values), "Service")
-    assert set(services) == {*PUBLIC, *(f"{name}-admin" for name in _services(values))}
-    for name in PUBLIC:
+    assert set(services) == {*_public(values), *(f"{name}-admin" for name in _services(values))}
+    for name in _public(values):
         assert [port["targetPort"] for port in services[name]["spec"]["ports"]] == ["http"]
         assert not services[name]["spec"].get("publishNotReadyAddresses")
 
@@ -244,7 +249,13 @@ def _deployed(values: Values) -> dict[str, Any]:
 
 
 def _services(values: Values) -> tuple[str, ...]:
-    return (*SERVICES, "reconciler") if values.get("reconciler", {}).get("enabled") else SERVICES
+    asked_for = [name for name in ("reconciler", "console") if values.get(name, {}).get("enabled")]
+    return (*SERVICES, *asked_for)
+
+
+def _public(values: Values) -> tuple[str, ...]:
+    """The console's pages have a Service where a proxy is to reach them."""
+    return (*PUBLIC, "console") if values.get("console", {}).get("proxy", {}).get("userHeader") else PUBLIC
 
 
 @pytest.mark.parametrize(
@@ -290,3 +301,24 @@ def test_the_reconciler_runs_only_where_it_is_asked_for() -> None:
 
 def _sources(spec: Manifest) -> Any:
     return next(volume["projected"]["sources"] for volume in spec["volumes"] if volume["name"] == "secrets")
+
+
+def test_the_console_runs_only_where_it_is_asked_for() -> None:
+    """An upgrade has no login for it yet; without a proxy its pages are for its own pod, by a link."""
+    without = render({"secrets": {"name": "sluice"}})
+    assert "console" not in {name.split("/")[-1] for name in pod_specs(without)}
+    asked = render({"secrets": {"name": "sluice"}, "console": {"enabled": True}})
+    settings = settings_of(pod_specs(asked)["Deployment/console"])
+    assert settings["LISTEN_HOST"] == "127.0.0.1"
+    assert settings["CONSOLE_LINK_FILE"] == "/tmp/console.link"
+    assert settings["CONSOLE_ACTIONS"] == "false"
+    assert "CONSOLE_USER_HEADER" not in settings
+    assert "console" not in of_kind(asked, "Service")
+
+
+def test_the_console_knows_every_admin_port_for_the_command_line(everything: Values) -> None:
+    """`kubectl exec deploy/sluice-console -- sluice status` sees every replica, its own too."""
+    settings = settings_of(_deployed(everything)["console"])
+    named = [target.split("=")[0] for target in settings["HEALTH_TARGETS"].split(",")]
+    assert named == list(_services(everything))
+    assert settings["DATABASE_URL_FILE"] == "/run/sluice/database-url"

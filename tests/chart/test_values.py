@@ -154,7 +154,7 @@ def test_names_agree_across_objects(everything: Values) -> None:
     """Scalers, routes and test reach the Deployments and Services that exist, whatever name was wanted."""
     manifests = render(merge(everything, {"fullnameOverride": "tills"}))
     deployments = {one["metadata"]["name"] for one in of_kind(manifests, "Deployment").values()}
-    assert deployments == {"tills-ingest", "tills-processor", "tills-healthd", "tills-reconciler"}
+    assert deployments == {"tills-ingest", "tills-processor", "tills-healthd", "tills-reconciler", "tills-console"}
     for kind in ("HorizontalPodAutoscaler", "ScaledObject"):
         for one in of_kind(manifests, kind).values():
             assert one["spec"]["scaleTargetRef"]["name"] in deployments

@@ -12,7 +12,7 @@ from sluice.ops.commands import sluice
 from tests.docs.commands import PAGES, ROOT, Block, blocks, commands_of
 
 BLOCKS = [block for page in PAGES for block in blocks(page)]
-TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
+TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
 _INLINE = re.compile(r"(?<!`)`((?:make|sluice|helm|kubectl) [^`\n]+)`(?!`)")
 
 # Verbs with the options that the pages use, from each program's own reference.

@@ -31,6 +31,7 @@ ITS_OWN = MOMENTS | {"oldest_unprocessed_age_seconds", "oldest_untried_age_secon
 SEEN_BEFORE = {
     *("connections", "backlog", "failing", "parked", "dead", "is_lower_bound", "findings", "pending", "ack_pending"),
     *("accounts", "behind_seconds", "missing", "refused_accounts", "thin_events_waiting"),
+    *("in_force", "since", "webhooks_waiting"),
 }
 """What a replica that was started during the trouble cannot say: figures of the last good look, told with their age."""
 
@@ -142,6 +143,14 @@ async def late_backlog(world: World) -> AsyncIterator[None]:
     await _execute(world, "DELETE FROM webhook_logs")
 
 
+@asynccontextmanager
+async def paused(world: World) -> AsyncIterator[None]:
+    """An operator lets everything wait."""
+    await _execute(world, "SELECT sluice_begin_pause('all', NULL, 'why', 'ada')")
+    yield
+    await _execute(world, "SELECT sluice_end_pauses('{1}', 'mended', 'ada')")
+
+
 async def _execute(world: World, statement: str) -> None:
     connection = await asyncpg.connect(world.postgres.url("postgres"), timeout=10)
     try:
@@ -162,9 +171,10 @@ MISSING = {"HEALTH_REPLICAS": "ingest=1,processor=2"}  # and there is one
         (slow_processor, {}, 200, {"service_down", "replica_down", "secret_key_unknown"}),
         (slow_ingest, {}, 503, {"service_down", "replica_down", "webhook_secret_unknown"}),
         (late_backlog, {}, 200, {"backlog_old"}),
+        (paused, {}, 200, {"paused"}),
         (postgresql_away, {}, 503, {"database_down", "webhooks_unknown", "schema_unknown"}),
     ],
-    ids=["calm", "missing_replica", "slow_processor", "slow_ingest", "late_backlog", "postgresql_away"],
+    ids=["calm", "missing_replica", "slow_processor", "slow_ingest", "late_backlog", "paused", "postgresql_away"],
 )
 async def test_two_replicas_say_the_same(
     world: World, trouble: Trouble, environment: Mapping[str, str], code: int, reasons: set[str]

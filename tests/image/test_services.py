@@ -21,9 +21,10 @@ from tests.image.container import start
 from tests.waiting import until
 
 SECRET = "whsec_of_an_image"
+ALL: Values = {"reconciler": {"enabled": True}, "console": {"enabled": True}}
 TARGETS: Mapping[str, Values] = {
-    "run": merge(values_files()["minimal-values"], {"reconciler": {"enabled": True}}),
-    "dev": merge(values_files()["development"], {"reconciler": {"enabled": True}}),
+    "run": merge(values_files()["minimal-values"], ALL),
+    "dev": merge(values_files()["development"], ALL),
 }
 pytestmark = pytest.mark.timeout(600)  # the first one builds
 
@@ -42,7 +43,7 @@ def images() -> Iterator[Callable[[str], Image]]:
         yield get
 
 
-PARTS = ("ingest", "processor", "healthd", "reconciler")
+PARTS = ("ingest", "processor", "healthd", "reconciler", "console")
 
 
 @dataclass
@@ -100,7 +101,8 @@ class Pods:
     def _own(self, part: str) -> Mapping[str, str]:
         ports = {"ADMIN_PORT": str(self.admin.get(part, 0)), "LISTEN_PORT": str(self.public if part == "ingest" else 0)}
         targets = [f"{name}=http://127.0.0.1:{self.admin[name]}" for name in PARTS if name != "healthd"]
-        return {"DATABASE_URL": self.urls[part], "HEALTH_TARGETS": ",".join(targets), **ports}
+        console = {"LISTEN_HOST": "127.0.0.1", "CONSOLE_LINK_FILE": "/tmp/console.link"} if part == "console" else {}
+        return {"DATABASE_URL": self.urls[part], "HEALTH_TARGETS": ",".join(targets), **ports, **console}
 
 
 @pytest.fixture

@@ -10,10 +10,11 @@ import orjson
 
 from sluice.contract.envelope import read_event
 from sluice.contract.event import StripeEvent
-from sluice.inbox import claims, failures, operations, publications, recorder, thin_events
+from sluice.inbox import claims, failures, operations, pauses, publications, recorder, thin_events
 from sluice.inbox.claims import Parking, TransactionLimits
 from sluice.inbox.failures import NextAttempt
 from sluice.inbox.operations import AnyConnection, Decision
+from sluice.inbox.pauses import Held
 from sluice.inbox.states import State
 from sluice.postgres.pool import Connection, Database
 
@@ -24,6 +25,8 @@ EVENT = read_event(
 COMPANION = "evt_companion"
 """Key of a second row, always published: a transaction that claims it may settle."""
 ATTEMPT = 1
+IN_FORCE, OVER = 1, 2
+"""Pauses."""
 LATER = "now() + interval '1 hour'"
 _LONG_AGO = "now() - interval '1 hour'"
 _OVERDUE = timedelta(minutes=5)
@@ -64,6 +67,7 @@ ROWS: Mapping[State, Sequence[Columns]] = MappingProxyType(
     {
         **{state: [columns] for state, columns in _HISTORIES.items()},
         State.UNFILLED: [_LEFT],
+        State.PAUSED: [{**columns, "next_attempt_at": "'infinity'"} for columns in _HISTORIES.values()],
         State.PUBLISHED: [{**columns, "published_at": _LONG_AGO} for columns in _HISTORIES.values()],
         State.DEAD: [{"dead_at": "now()", "outcome": "'failed'"}, {"dead_at": "now()"}],
         State.UNSUPPORTED: [{"dead_at": "now()", "outcome": "'unsupported'"}],
@@ -108,8 +112,26 @@ async def put(connection: Connection, columns: Columns) -> None:
     await connection.execute("DELETE FROM webhook_logs")
     await connection.execute("TRUNCATE thin_fetch")
     await connection.execute("INSERT INTO thin_fetch (stripe_event_id) VALUES ($1)", EVENT.stripe_event_id)
+    await _put_pauses(connection)
     await insert(connection, columns)
     await insert(connection, {"stripe_event_id": f"'{COMPANION}'", "published_at": _LONG_AGO})
+
+
+async def _put_pauses(connection: Connection) -> None:
+    """One pause in force, and one that has ended, for which the row waits if it is paused at all."""
+    await connection.execute(
+        "TRUNCATE paused_webhook;"
+        "INSERT INTO operation (verb, filter, reason, person) SELECT 'pause', '{}', 'why', 'ada'"
+        " WHERE NOT EXISTS (SELECT FROM operation);"
+        "INSERT INTO pause (kind, began_by) SELECT 'all', 1 WHERE NOT EXISTS (SELECT FROM pause);"
+        "INSERT INTO pause (kind, began_by, ended_at, ended_by) SELECT 'all', 1, now(), 1"
+        " WHERE (SELECT count(*) FROM pause) < 2"
+    )
+    await connection.execute(
+        "INSERT INTO paused_webhook (stripe_event_id, pause_id, paused_at) VALUES ($1, $2, now() - interval '1 hour')",
+        EVENT.stripe_event_id,
+        OVER,
+    )
 
 
 async def insert(connection: Connection, columns: Columns) -> None:
@@ -234,6 +256,16 @@ async def _end_unfetchable(database: Database, attempt: int) -> None:
         await thin_events.end_unfetchable(tx, EVENT.stripe_event_id, "the object is gone")
 
 
+async def _set_aside(database: Database, attempt: int) -> None:
+    async with database.acquire() as connection:
+        await pauses.set_aside(connection, [Held(EVENT, attempt, IN_FORCE)])
+
+
+async def _let_go(database: Database, attempt: int) -> None:
+    async with database.acquire() as connection:
+        await pauses.let_go(connection, {EVENT.stripe_event_id: None})
+
+
 BY_ADA = Decision("ada", "the handler is mended")
 _ON_RECORD = """
 WITH off AS (
@@ -318,6 +350,8 @@ TRIALS: Mapping[Writer, Sequence[Trial]] = MappingProxyType(
         ("failures.dead_letter", "processor"): [Trial(_dead_letter)],
         ("failures.postpone", "processor"): [Trial(_postponing(86_400)), Trial(_postponing(60))],
         ("failures.defer", "processor"): [Trial(_defer)],
+        ("pauses.set_aside", "processor"): [Trial(_set_aside)],
+        ("pauses.let_go", "processor"): [Trial(_let_go)],
         ("operations.carry_out", "operator"): [
             Trial(_operating("retry"), {"next_attempt_at": "now() + interval '1 hour'"}),
             Trial(_operating("replay")),

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 import pytest_asyncio
 
-from sluice.inbox import claims, failures, operations, publications, recorder, thin_events
+from sluice.inbox import claims, failures, operations, pauses, publications, recorder, thin_events
 from sluice.inbox.operations import read_states
 from sluice.inbox.states import OPEN, TRANSITIONS, State
 from sluice.postgres.pool import Connection, Database
@@ -16,7 +16,7 @@ from tests.inbox.transitions import WRITERS, listed, writer_of
 UNCLAIMED = [transition for transition in TRANSITIONS if not transition.guard.startswith("claimed")]
 FOR_ONE_ATTEMPT = [writer_of(transition) for transition in UNCLAIMED if "attempt" in transition.guard]
 IN_DUE_TIME = [writer_of(transition) for transition in UNCLAIMED if "due" in transition.guard]
-FILES = (claims, failures, operations, publications, recorder, thin_events)
+FILES = (claims, failures, operations, pauses, publications, recorder, thin_events)
 
 
 @pytest_asyncio.fixture

@@ -22,15 +22,20 @@ SERVICES = {
     ],
     "sluice_processor": [  # a rebuild is run by an operator
         *(path for path in sorted((ROOT / "processor").rglob("*.sql")) if path.parent.name != "rebuild"),
-        *(ROOT / "sluice" / "inbox" / name for name in ("claims.sql", "failures.sql")),
+        *(ROOT / "sluice" / "inbox" / name for name in ("claims.sql", "failures.sql", "pauses.sql", "rehearsals.sql")),
         ERRORS,
     ],
     "sluice_healthd": [*sorted((ROOT / "healthd").rglob("*.sql")), ERRORS],
-    "sluice_reconciler": [*sorted((ROOT / "reconciler").rglob("*.sql")), ERRORS],
+    "sluice_reconciler": [  # who forgets accounts migrates, too
+        *(path for path in sorted((ROOT / "reconciler").rglob("*.sql")) if path.name != "command.sql"),
+        ERRORS,
+    ],
+    "sluice_migrator": [ROOT / "reconciler" / "command.sql"],
     "sluice_operator": [
         *sorted((ROOT / "sluice" / "operations").rglob("*.sql")),
         ROOT / "sluice" / "inbox" / "operations.sql",
         ROOT / "sluice" / "ops" / "status" / "status.sql",
+        ROOT / "sluice" / "ops" / "sessions.sql",
         *sorted((ROOT / "console").rglob("*.sql")),
     ],
 }
@@ -64,6 +69,10 @@ ALLOWED = {
         "SELECT * FROM payment_fact",
         "INSERT INTO error_logs (severity, message) VALUES ('error', 'm')",
         "SELECT sluice_body_json(body), sluice_event_key(tenant) FROM webhook_logs",
+        "SELECT id, kind, value FROM pause WHERE emptied_at IS NULL AND ended_at IS NULL",
+        "SELECT pause_id FROM paused_webhook",
+        f"SELECT id FROM sluice_pause_webhooks({', '.join(['NULL'] * 6)}) RIGHT JOIN pause ON true",  # noqa: S608
+        "SELECT sluice_resume_webhooks('{}', '{}')",
     ],
     "sluice_healthd": [
         "SELECT count(*), min(created_at), max(processing_attempts) FROM webhook_logs WHERE NOT processed",
@@ -74,6 +83,8 @@ ALLOWED = {
         "SELECT status, reasons FROM health_verdict",
         "DELETE FROM health_verdict",
         "SELECT count(*) FROM webhook_death WHERE died_at <= now()",
+        "SELECT began_at FROM pause WHERE ended_at IS NULL",
+        "SELECT count(*), min(paused_at) FROM paused_webhook",
     ],
     "sluice_reconciler": [
         "INSERT INTO webhook_logs (stripe_event_id, webhook_type, verified_by) VALUES ('evt_2', 'a.b', 'api')",
@@ -105,12 +116,23 @@ ALLOWED = {
         "SELECT * FROM payment",
         "SELECT problem FROM thin_fetch",
         "SELECT complete_until FROM reconcile_account",
+        "SELECT sluice_begin_pause('type', 'charge.*', 'why', 'ada')",
+        "SELECT sluice_end_pauses('{1}', 'why', 'ada')",
+        "SELECT began_by FROM pause",
+        "SELECT position FROM paused_webhook",
         "INSERT INTO body_look (stripe_event_id, person) VALUES ('evt_1', 'ada')",
         "SELECT person, login FROM body_look",
     ],
     "sluice_maintainer": [
         "SELECT sluice_prepare_bodies(2)",
         "SELECT partitions_until FROM body_storage",
+        "SELECT sluice_keep_bodies('2026-01-01', 10)",
+        "SELECT sluice_drop_bodies('2026-01-01')",
+        "SELECT sluice_forget_bodies(now() - interval '2 days', 10)",
+        "SELECT sluice_delete_webhooks(now() - interval '31 days', 10)",
+        "SELECT sluice_delete_errors(now() - interval '2 days', 10)",
+        "SELECT sluice_delete_items(now() - interval '31 days', 10)",
+        "SELECT * FROM sluice_count_expired(now()::date, now(), now(), now())",
     ],
     "sluice_migrator": [
         "SELECT body FROM webhook_logs",
@@ -154,6 +176,14 @@ FORBIDDEN = {
         "UPDATE webhook_logs SET stripe_event_id = 'y'",
         "SELECT webhook_secret FROM events",
         "SELECT reason FROM operation",
+        "INSERT INTO pause (kind, began_by) VALUES ('all', 1)",
+        "UPDATE pause SET ended_at = now(), ended_by = 1",
+        "DELETE FROM pause",
+        "SELECT began_by FROM pause",
+        "INSERT INTO paused_webhook (stripe_event_id, pause_id) VALUES ('evt_9', 1)",
+        "DELETE FROM paused_webhook",
+        "SELECT sluice_begin_pause('all', NULL, 'why', 'ada')",
+        "SELECT sluice_end_pauses('{1}', 'why', 'ada')",
         "INSERT INTO operation_item (operation_id, position, item_id) VALUES (1, 9, 'evt_9')",
         "INSERT INTO operation (verb, filter, reason, person, handler) VALUES ('replay', '{}', 'why', 'ada', 'a.b')",
         "UPDATE operation SET cancelled_at = now()",
@@ -186,6 +216,8 @@ FORBIDDEN = {
         "SELECT request_data FROM error_logs",
         "SELECT webhook_secret FROM events",
         "SELECT sluice_body_json('{}')",
+        "SELECT value FROM pause",
+        "SELECT stripe_event_id FROM paused_webhook",
         "SELECT * FROM payment_fact",
         "UPDATE webhook_logs SET dead_at = NULL",
         "UPDATE health_verdict SET status = 'healthy'",
@@ -255,6 +287,12 @@ FORBIDDEN = {
         "UPDATE operation SET reason = 'another'",
         "UPDATE operation SET login = 'eve', person = 'eve'",
         "DELETE FROM operation",
+        "INSERT INTO pause (kind, value, began_by) VALUES ('type', 'charge.*', 1)",
+        "UPDATE pause SET ended_at = now(), ended_by = 1",
+        "DELETE FROM pause",
+        "DELETE FROM paused_webhook",
+        f"SELECT sluice_pause_webhooks({', '.join(['NULL'] * 6)})",
+        "SELECT sluice_resume_webhooks('{}', '{}')",
         "UPDATE operation_item SET item_id = 'evt_9'",
         "UPDATE operation_item SET result = 'missing' WHERE done_at IS NOT NULL",
         "DELETE FROM operation_item",
@@ -267,6 +305,16 @@ FORBIDDEN = {
         "DELETE FROM webhook_rehearsal",
         "CREATE TABLE mine (id int)",
     ],
+    "sluice_maintainer": [
+        "SELECT FROM webhook_logs",
+        "DELETE FROM webhook_logs",
+        "SELECT body FROM webhook_body",
+        "SELECT * FROM sluice_bodies('{1}')",
+        "DELETE FROM error_logs",
+        "SELECT FROM payment",
+        "UPDATE body_storage SET partitions_from = now()",
+        "CREATE TABLE mine (id int)",
+    ],
     "sluice_migrator": [
         "SELECT * FROM sluice_carry_out(1, 0, 9, true)",
         "UPDATE body_look SET person = 'eve'",
@@ -274,6 +322,7 @@ FORBIDDEN = {
         "UPDATE operation SET reason = 'another'",
         "DELETE FROM operation_item",
         "DELETE FROM operation",
+        "DELETE FROM pause",
         "TRUNCATE operation CASCADE",
         f"SELECT sluice_fill_webhooks({', '.join(['NULL'] * 10)})",
         "SELECT webhook_secret FROM events",
@@ -322,7 +371,9 @@ async def with_rows(empty_database_url: str, db: Connection) -> None:
         "INSERT INTO operation_start (operation_id, position) VALUES (1, 1);"
         "INSERT INTO webhook_handler (name, types, organiser_types, acts_outside) VALUES ('a.b', '{}', '{}', false);"
         "INSERT INTO webhook_rehearsal (verb, items, found, person) VALUES ('replay', '{}', 0, 'ada');"
-        "INSERT INTO body_look (stripe_event_id, person) VALUES ('evt_1', 'ada')"
+        "INSERT INTO body_look (stripe_event_id, person) VALUES ('evt_1', 'ada');"
+        "INSERT INTO pause (kind, began_by) VALUES ('all', 1);"
+        "INSERT INTO paused_webhook (stripe_event_id, pause_id) VALUES ('evt_8', 1)"
     )
 
 
@@ -428,7 +479,7 @@ async def test_the_public_sees_nothing_of_sluices(supabase_url: str) -> None:
             "SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') AND relnamespace = 'public'::regnamespace"
         )
     ]
-    assert len(tables) == 28
+    assert len(tables) == 30
     for role in ("anon", "authenticated"):
         for statement in [
             *(f"SELECT FROM {table}" for table in tables),

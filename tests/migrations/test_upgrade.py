@@ -18,15 +18,17 @@ NEW_FILES = {
     "sprint2_reconcile.sql",
     "sprint3_operations.sql",
     "sprint3_operator_rights.sql",
+    "sprint3_pauses.sql",
     "sprint3_rehearsals.sql",
     "sprint3_processed_at_concurrently.sql",
     "sprint3_viewed_bodies.sql",
+    "sprint3_bodies_concurrently.sql",
     "sprint3_webhook_bodies.sql",
     "functions.sql",
 }
 GROWS = {"sluice_migration", "sluice_addition"}
-NEW_COLUMNS = ",,"
-"""NULL in webhook_logs.body_id and body_bytes, in PostgreSQL's text of a row."""
+NEW_COLUMNS = ",,,"
+"""NULL in webhook_logs.resumed_at, body_id and body_bytes, in PostgreSQL's text of a row."""
 BEFORE = Path(__file__).parent / "before_the_squash.sql.gz"
 ROWS = """
 INSERT INTO webhook_logs (stripe_event_id, webhook_type, body, revivals) VALUES ('evt_1', 'a.b', 'x', 1);

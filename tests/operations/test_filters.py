@@ -24,6 +24,7 @@ THE_ONE = {
     "last_error": "'ValueError: 100 % in handler loyalty.add_points (loyalty.py:9)'",
     "body": f"'\\x{_BODY}'",
     "created_at": "'2026-11-23 12:00+00'",
+    "verified_by": "'platform:0a1b2c3d'",
 }
 FINDS_IT: list[dict[str, Any]] = [
     {"ids": ["evt_1", "evt_9"]},
@@ -37,6 +38,8 @@ FINDS_IT: list[dict[str, Any]] = [
     {"customer": "cus_9"},
     {"handler": "loyalty.add_points"},
     {"error": "100 %"},
+    {"verified_by": "platform:0a1b2c3d"},
+    {"verified_by": "platform"},
     {"states": [State.DEAD]},
     {"types": ["charge.*"], "account": "acct_9", "states": [State.DEAD, State.UNSUPPORTED]},
 ]
@@ -53,9 +56,12 @@ FINDS_NOTHING: list[dict[str, Any]] = [
     {"customer": "cus_8"},
     {"handler": "loyalty.add"},
     {"error": "100 _"},
+    {"verified_by": "platform:0a1b"},
+    {"verified_by": "plat"},
     {"states": [State.PROCESSED]},
     {"types": ["charge.*"], "account": "acct_8"},
 ]
+WORDS = ["account", "organiser", "outcome", "object_id", "customer", "handler", "error", "verified_by"]
 SPITEFUL = st.one_of(
     st.sampled_from(["'", "' OR true --", "$1", "%", "_", "\\", "*", "'; DROP TABLE operation; --", "{0}", "{choice}"]),
     st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=40),
@@ -90,7 +96,7 @@ async def test_a_filter_finds_no_webhook_that_nearly_fits(fields: dict[str, Any]
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
-    field=st.sampled_from(["account", "organiser", "outcome", "object_id", "customer", "handler", "error"]),
+    field=st.sampled_from(WORDS),
     value=SPITEFUL,
     verb=st.sampled_from([Verb.WRITE_OFF, Verb.RESOLVE]),
 )

@@ -23,6 +23,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     "customer": {"customer": "cus_1"},
     "handler": {"handler": "shop.points"},
     "error": {"error": "relation"},
+    "verified by": {"verified_by": "api"},
 }
 _A_LOG = """
 INSERT INTO webhook_logs (stripe_event_id, webhook_type, object_id, body, created_at, processed, outcome, dead_at)

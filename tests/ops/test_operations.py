@@ -85,6 +85,25 @@ async def test_a_webhook_is_shown_with_errors_and_operations(db: Connection, ope
     assert (await cli("show", "evt_2", DATABASE_URL=operator_url)).exit_code == 1
 
 
+async def test_an_error_is_shown_whole(db: Connection, operator_url: str) -> None:
+    """With what it keeps of the request, and where it happened."""
+    columns = {"message": "it died", "service": "processor", "stripe_event_id": "evt_1"}
+    details = {"request_data": '{"handler": "a.b"}', "stack_trace": "Traceback:\n  line 1"}
+    await insert(db, "error_logs", severity="critical", **columns, **details)
+    result = await cli("show", "1", DATABASE_URL=operator_url)
+    for words in (
+        "error 1",
+        "critical",
+        "processor",
+        "evt_1",
+        "it died",
+        '{"handler": "a.b"}',
+        "line 1",
+        "resolved  no",
+    ):
+        assert words in result.stdout
+
+
 async def test_a_dry_run_counts_and_changes_nothing(db: Connection, operator_url: str) -> None:
     """By type and state, with a sample; no operation is on record."""
     await _dead(db, "evt_1", "evt_2")

@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
@@ -214,3 +214,16 @@ async def test_targets_that_cannot_be_read_are_refused(database_url: str) -> Non
     """With the words that healthd has for it."""
     result = await cli("status", DATABASE_URL=database_url, HEALTH_TARGETS="ingest")
     assert (result.exit_code, "HEALTH_TARGETS wants" in result.stderr) == (2, True)
+
+
+async def test_a_fault_of_the_schema_comes_with_its_cure(database_url: str, role_url: Callable[[str], str]) -> None:
+    """For an operator too; cured, it is gone."""
+    url = role_url("operator")
+    async with connected(database_url) as connection:
+        await connection.execute("ALTER TABLE payment DISABLE ROW LEVEL SECURITY")
+        [fault] = (await cli_json("status", DATABASE_URL=url))["schema_faults"]
+        shown = await cli("status", DATABASE_URL=url)
+        assert fault["name"] == "security_off"
+        assert fault["cure"] in shown.stdout
+        await connection.execute(fault["cure"])
+    assert (await cli_json("status", DATABASE_URL=url))["schema_faults"] == []

@@ -196,7 +196,7 @@ async def test_a_role_that_may_not_read_is_told_which_may(refunded: str) -> None
     """The role of healthd counts, but sees no payment."""
     result = await cli("why", "pi_1", DATABASE_URL=f"{refunded}?options=-crole%3Dsluice_healthd")
     assert result.exit_code == 1
-    assert "sluice_migrator" in result.stderr
+    assert "sluice_operator" in result.stderr
 
 
 async def _was_read(connection: Connection, how: str) -> bool:

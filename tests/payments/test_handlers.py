@@ -1,7 +1,7 @@
 """The handlers of the payment families: one call for a batch, and organisers' events too."""
 
 import processor.handlers
-from processor.app import ignore_references
+from processor.installed import ignore_references
 from processor.payments.billing import keep_invoices, keep_subscriptions
 from processor.payments.ledger import apply_facts
 from sluice.contract.event import StripeEvent

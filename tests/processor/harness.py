@@ -19,7 +19,7 @@ from processor.failures.retry_policy import Patience, Schedule
 from processor.worker.dispatcher import Dispatcher
 from processor.worker.reporter import Reporter
 from processor.worker.transaction import Limits, Processor
-from processor.worker.worker import Worker
+from processor.worker.worker import Pauses, Worker
 from sluice.contract import codec
 from sluice.contract.envelope import read_event
 from sluice.contract.event import StripeEvent
@@ -140,6 +140,7 @@ class Harness:
     solo_starts: int = 3
     hold_seconds: float = 10
     stop: asyncio.Event = field(default_factory=asyncio.Event)
+    pauses: Pauses | None = None
 
     def worker(self) -> Worker:
         """One processor; several of them share the rows as several processes do."""
@@ -152,6 +153,7 @@ class Harness:
             database_gate=DatabaseGate(self.database, self.stop),
             stop=self.stop,
             hold_seconds=self.hold_seconds,
+            pauses=self.pauses,
         )
 
     async def take(self, *messages: Message) -> None:

@@ -1,6 +1,7 @@
 """Handlers that do what no handler should; each type of event is one way."""
 
 import asyncio
+import os
 import time
 from collections.abc import Awaitable, Callable, Mapping
 
@@ -155,6 +156,20 @@ HOLDING: Mapping[str, Handler] = {f"test.{handler.__name__}": handler for handle
 """Each of them would hold all others up."""
 
 STRAYING: Mapping[str, Handler] = {"test.leave_a_task_behind": leave_a_task_behind}
+
+
+async def kill_at_seven(of: StripeEvent, tx: Transaction) -> None:
+    """Take the whole process down, for one webhook among many."""
+    await write_effect(of, tx)
+    if of.stripe_event_id.endswith("7"):
+        os._exit(137)
+
+
+async def block_at_seven(of: StripeEvent, tx: Transaction) -> None:
+    """Keep the event loop from turning, for one webhook among many."""
+    await write_effect(of, tx)
+    if of.stripe_event_id.endswith("7"):
+        time.sleep(600)  # noqa: ASYNC251 - that is the point
 
 
 def with_misbehaving(registry: Registry) -> Registry:

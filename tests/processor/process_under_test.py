@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 from collections.abc import Collection, Mapping, Sequence
 
 from processor.assembly import NAME, serve_with
@@ -16,10 +17,12 @@ from sluice.registry import Registry, Transaction, handles, handles_batch
 from sluice.runtime.settings import load
 from sluice.service.service import Service, run
 from tests.processor.harness import with_effects, write_effect
-from tests.processor.misbehaving import with_misbehaving
+from tests.processor.misbehaving import block_at_seven, kill_at_seven, with_misbehaving
 
 KILLED = 137
 REGISTRY = with_misbehaving(with_effects(Registry(), organisers=True))
+handles("test.kills_some", registry=REGISTRY)(kill_at_seven)
+handles("test.blocks_some", registry=REGISTRY)(block_at_seven)
 handles_batch("invoice.paid", organisers=True, registry=REGISTRY)(apply_facts)
 
 
@@ -73,7 +76,8 @@ async def take_nothing(_: Transaction, limit: int, leave_out: Collection[Node]) 
 
 async def serve(service: Service) -> None:
     """Serve with this module's handlers."""
-    await serve_with(service, REGISTRY, Projection(take_nothing, reconsider))
+    operations = (sys.executable, "-m", "tests.processor.operations_under_test")
+    await serve_with(service, REGISTRY, Projection(take_nothing, reconsider), operations=operations)
 
 
 def main(environment: Mapping[str, str]) -> None:

@@ -6,8 +6,11 @@ from collections.abc import AsyncIterator, Mapping
 import pytest
 
 from sluice.postgres.pool import Database
-from sluice.simulator.stripe_api.faults import broken
+from sluice.simulator.stripe_api.answers import Refusal
+from sluice.simulator.stripe_api.faults import Fault, broken
+from sluice.simulator.stripe_api.listing import Page, StoredListing
 from sluice.simulator.stripe_api.offline_stripe import Key, OfflineStripe
+from sluice.simulator.stripe_api.query import Wanted
 from sluice.simulator.stripe_api.server import serve
 from tests.ops.cli import cli, cli_json
 from tests.reconciler.passing import deliver, logged
@@ -81,8 +84,50 @@ async def test_a_stripe_that_stumbles_is_asked_again(
     assert await logged(database) == {"evt_0"}
 
 
+async def test_a_list_goes_on_where_the_event_is_gone_that_it_would_go_on_behind(
+    environment: Mapping[str, str], world: OfflineStripe, database: Database
+) -> None:
+    """It is thirty days old by then: the rest is asked for by time, and all others are recorded."""
+    for number in range(10, 260):
+        world.happened(bare_event(number, created=int(time.time()) - 60 - number))
+    listing = world.events[False, None]
+    assert isinstance(listing, StoredListing)
+    whole = listing.page
+
+    def page(wanted: Wanted, *, oldest: int) -> Page:
+        if wanted.starting_after is not None:
+            listing.remove(wanted.starting_after)
+        return whole(wanted, oldest=oldest)
+
+    vars(listing)["page"] = page
+    result = await cli("reconcile", "--since", "1h", **environment)
+    assert result.exit_code == 0, result.output
+    assert await logged(database) == {"evt_0", *(f"evt_{number}" for number in range(10, 260))}
+
+
+async def test_a_request_that_stripe_refuses_is_told_in_words(
+    environment: Mapping[str, str], world: OfflineStripe
+) -> None:
+    """Exit code 1, and no traceback."""
+    world.faults.add([Fault(Refusal(400, "Invalid integer: x"))])
+    result = await cli("reconcile", "--since", "1h", **environment)
+    assert result.exit_code == 1
+    assert "refuses the request as wrong" in result.output
+
+
 async def test_without_a_key_the_command_says_what_to_set(database_url: str) -> None:
     """It is called in a wrong way, and the fix is told."""
     result = await cli("reconcile", "--since", "1h", DATABASE_URL=database_url)
     assert result.exit_code == 2
     assert "STRIPE_API_KEY" in result.output
+
+
+async def test_accounts_are_forgotten_where_no_reconciler_runs(database: Database, database_url: str) -> None:
+    """Health has no account to speak of any more; it needs no key of Stripe's."""
+    await database.execute(
+        "INSERT INTO reconcile_account (livemode, account, complete_until) VALUES (true, 'a', now())"
+    )
+    result = await cli("reconcile", "--forget", DATABASE_URL=database_url)
+    assert (result.exit_code, result.stdout.split()[0]) == (0, "1")
+    assert await database.fetch("SELECT FROM reconcile_account") == []
+    assert (await cli("reconcile", DATABASE_URL=database_url)).exit_code == 2

@@ -65,6 +65,7 @@ class FaultScenario:
         await scenario.a_day_of_payments()
         await scenario.some_never_arrive()
         await scenario.odd_ones()
+        await scenario.something_is_paused()
         await scenario.everything_waits()
         await scenario.nats_goes_away()
         await scenario.see("healthd_webhooks_failing > 0")
@@ -116,6 +117,17 @@ class FaultScenario:
         assert await self.post(
             thin_event("evt_thin", "v1.payment_intent.succeeded").body, path=f"{PATH}/{organiser}", secret=_SECRET
         ) == [200]
+
+    async def something_is_paused(self) -> None:
+        """An operator lets a type of events wait, and ends that."""
+        pause = await self.books.fetchval("SELECT sluice_begin_pause('type', 'payment_intent.suc*', 'why', 'ada')")
+        await self.see("healthd_pauses > 0")
+        paused = payment_succeeded("evt_paused", "pi_paused", events_id=self.traffic.events[0])
+        assert await self.post(paused) == [200]
+        await self.see("healthd_webhooks_paused > 0")
+        await self.books.fetch("SELECT sluice_end_pauses(ARRAY[$1::bigint], 'mended', 'ada')", pause)
+        await self.see("healthd_webhooks_paused == 0")
+        await self.see("sum(webhook_events_resumed_total) > 0")
 
     async def everything_waits(self) -> None:
         """A session locks the payments, then the log itself; Stripe goes on sending."""

@@ -116,7 +116,7 @@ async def test_marks_on_the_pages_tell_of_every_start(watched: Watched, name: st
     """One of each process."""
     [annotation] = FILES[name]["annotations"]["list"]
     starts = await watched.shows(name, annotation["expr"])
-    assert len(starts) == len({series.labels["pod"] for series in starts}) == 4
+    assert len(starts) == len({series.labels["pod"] for series in starts}) == 5
     assert all(len(set(series.values)) == 1 for series in starts)
     # Grafana takes the value for milliseconds; seconds would be in 1970. A machine that slept is some hours off.
     assert all(abs(series.values[0] / 1000 - watched.until) < DAY_SECONDS for series in starts)

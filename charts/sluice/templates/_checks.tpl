@@ -14,8 +14,10 @@
 {{- end -}}
 {{- end -}}
 {{- if .Values.migration.enabled -}}{{- $wanted = append $wanted "migrationDatabaseUrl" -}}{{- end -}}
+{{- if (.Values.maintenance | default dict).enabled -}}{{- $wanted = append $wanted "maintainerDatabaseUrl" -}}{{- end -}}
 {{- if .Values.processor.autoscaling -}}{{- $wanted = append $wanted "kedaDatabaseUrl" -}}{{- end -}}
 {{- if (.Values.reconciler | default dict).enabled -}}{{- $wanted = concat $wanted (list "reconcilerDatabaseUrl" "stripeApiKey") -}}{{- end -}}
+{{- if (.Values.console | default dict).enabled -}}{{- $wanted = append $wanted "consoleDatabaseUrl" -}}{{- end -}}
 {{- range $wanted }}
 {{- $secret := get $.Values.secrets . }}
 {{- if not (or $secret.name $.Values.secrets.name) }}
@@ -52,14 +54,18 @@
 {{- $keda := ternary 2 0 .Values.processor.autoscaling -}}
 {{- $reconciler := 0 -}}
 {{- with .Values.reconciler -}}{{- if .enabled -}}{{- $reconciler = mul (add .replicas 1) (add .poolSize 1) -}}{{- end -}}{{- end -}}
+{{- $console := 0 -}}
+{{- with .Values.console -}}{{- if .enabled -}}{{- $console = mul 2 (add .poolSize 1) -}}{{- end -}}{{- end }}
 ingest: {{ $ingest }}
 processor: {{ $processor }}
 healthd: {{ $healthd }}
 migration: 2
 keda: {{ $keda }}
 reconciler: {{ $reconciler }}
+maintenance: {{ ternary 1 0 (eq true (.Values.maintenance | default dict).enabled) }}
+console: {{ $console }}
 test: 1
-total: {{ add $ingest $processor $healthd 2 $keda $reconciler 1 }}
+total: {{ add $ingest $processor $healthd 2 $keda $reconciler $console 1 (ternary 1 0 (eq true (.Values.maintenance | default dict).enabled)) }}
 {{- end -}}
 
 {{- define "sluice.mostReplicas" -}}
@@ -70,11 +76,19 @@ total: {{ add $ingest $processor $healthd 2 $keda $reconciler 1 }}
 {{- $need := include "sluice.connections" . | fromYaml -}}
 {{- $room := sub .Values.database.maxConnections .Values.database.reservedConnections -}}
 {{- if gt (int $need.total) (int $room) }}
-- PostgreSQL has too few connections: ingest may open {{ $need.ingest }} (replicas and one of a rolling update, each its pool and one), processor {{ $need.processor }}, healthd {{ $need.healthd }}, migration {{ $need.migration }}, KEDA {{ $need.keda }}, reconciler {{ $need.reconciler }}, helm test {{ $need.test }}, together {{ $need.total }}; database.maxConnections less database.reservedConnections leaves {{ $room }}. Lower maxReplicas or poolSize, or raise max_connections and tell database.maxConnections.
+- PostgreSQL has too few connections: ingest may open {{ $need.ingest }} (replicas and one of a rolling update, each its pool and one), processor {{ $need.processor }}, healthd {{ $need.healthd }}, migration {{ $need.migration }}, KEDA {{ $need.keda }}, reconciler {{ $need.reconciler }}, console {{ $need.console }}, maintenance {{ $need.maintenance }}, helm test {{ $need.test }}, together {{ $need.total }}; database.maxConnections less database.reservedConnections leaves {{ $room }}. Lower maxReplicas or poolSize, or raise max_connections and tell database.maxConnections.
 {{- end }}
 {{- end -}}
 
 {{- define "sluice.exposureFaults" -}}
+{{- with .Values.console -}}
+{{- if and .enabled .proxy.userHeader (not (and .proxy.addresses .proxy.hosts (or .proxy.operators .proxy.viewers))) }}
+- console.proxy.userHeader needs console.proxy.addresses, console.proxy.hosts, and users in console.proxy.operators or console.proxy.viewers.
+{{- end }}
+{{- if and .enabled .proxy.userHeader $.Values.networkPolicy.enabled (not $.Values.networkPolicy.consoleFrom) }}
+- networkPolicy.consoleFrom is empty: your proxy could not reach the console. Name its pods or namespace.
+{{- end }}
+{{- end -}}
 {{- $isProduction := eq (lower .Values.appEnv) "production" -}}
 {{- $isPublic := or .Values.ingress.enabled .Values.gateway.enabled -}}
 {{- if and .Values.ingress.enabled (not .Values.ingress.hosts) }}

@@ -96,7 +96,7 @@ STREAM_REPLICAS: {{ . | quote }}
 {{- if eq .component "processor" }}
 STREAM_GRACE_SECONDS: {{ .root.Values.nats.graceSeconds | quote }}
 {{- end }}
-{{- if and .root.Values.secrets.natsCa.key (ne .component "reconciler") }}
+{{- if and .root.Values.secrets.natsCa.key (not (has .component (list "reconciler" "console"))) }}
 SSL_CERT_FILE: /run/sluice/nats-ca.crt
 {{- end }}
 {{- end -}}

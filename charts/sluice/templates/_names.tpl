@@ -43,9 +43,10 @@ labels:
 {{- end -}}
 {{- end -}}
 
-{{- /* The services that run: the reconciler only where it is asked for; values of an earlier release do not name it. */ -}}
+{{- /* The services that run: reconciler and console only where they are asked for; values of an earlier release do not name them. */ -}}
 {{- define "sluice.services" -}}
 {{- $services := list "ingest" "processor" "healthd" -}}
 {{- if (.Values.reconciler | default dict).enabled -}}{{- $services = append $services "reconciler" -}}{{- end -}}
+{{- if (.Values.console | default dict).enabled -}}{{- $services = append $services "console" -}}{{- end -}}
 {{- toYaml $services -}}
 {{- end -}}

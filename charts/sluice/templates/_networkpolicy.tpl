@@ -25,6 +25,26 @@ a rule without peers would let every client in.
 {{- end -}}
 {{- end -}}
 
+{{- /* Who may ask an admin port: Prometheus, healthd (never of itself), and the console's `sluice status`. */ -}}
+{{- define "sluice.adminArrival" -}}
+{{- $parts := without (list "healthd" "console") .part -}}
+{{- if not (.root.Values.console | default dict).enabled -}}{{- $parts = without $parts "console" -}}{{- end -}}
+{{- $from := .root.Values.networkPolicy.monitoringFrom -}}
+{{- if or $from $parts -}}
+- from:
+    {{- with $from }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+    {{- range $parts }}
+    - podSelector:
+        matchLabels:
+          {{- include "sluice.selectorLabels" (dict "root" $.root "component" .) | nindent 10 }}
+    {{- end }}
+  ports:
+    - {protocol: TCP, port: admin}
+{{- end -}}
+{{- end -}}
+
 {{- define "sluice.toDns" -}}
 - to:
     {{- toYaml .Values.networkPolicy.dnsTo | nindent 4 }}

@@ -9,9 +9,11 @@ from console.pages.now.rates import Rates
 from console.web.parts import PARTS
 from console.web.reading import reading
 from console.web.rendering import render
+from sluice.operations import pauses
 
 RATES = web.AppKey("rates", Rates)
 _TABLE_MINUTES = 15
+_PAUSED_COUNTED = 10_000
 
 
 async def show(request: web.Request) -> web.Response:
@@ -20,6 +22,7 @@ async def show(request: web.Request) -> web.Response:
     figures = figures_of(await parts.health.read())
     async with reading(parts.database) as connection:
         accounts = await least_complete(connection)
+        paused = await pauses.read_open(connection, count_to=_PAUSED_COUNTED)
     minutes = rates.minutes()
     return render(
         request,
@@ -27,6 +30,8 @@ async def show(request: web.Request) -> web.Response:
         title="Now",
         figures=figures,
         accounts=accounts,
+        pauses=paused,
+        counted_to=_PAUSED_COUNTED,
         minutes=minutes[-_TABLE_MINUTES:],
         chart=draw(minutes),
         counted_at=rates.counted_at,

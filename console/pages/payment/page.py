@@ -1,5 +1,7 @@
 """``/payments/{id}`` and ``/events/{id}``: why it is paid, or not."""
 
+from collections.abc import Sequence
+from functools import partial
 from http import HTTPStatus
 
 from aiohttp import web
@@ -8,6 +10,9 @@ from console.pages.payment.story import story_of
 from console.web.parts import PARTS
 from console.web.reading import reading
 from console.web.rendering import render
+from sluice.contract.thin import plain_type
+from sluice.inbox.pauses import Traits
+from sluice.operations.handlers import KnownHandler, known_handlers
 from sluice.ops.why.lookup import COUNTED_AT_MOST, NEWEST, look_up
 from sluice.payments.status import PaymentStatus
 
@@ -30,7 +35,8 @@ async def _show(request: web.Request, kind: str) -> web.Response:
     if not asked or "\0" in asked or len(asked) > _LONGEST_ID:
         raise web.HTTPNotFound
     async with reading(request.app[PARTS].database) as connection:
-        history = await look_up(connection, asked, at_most=_AT_MOST)
+        handlers = await known_handlers(connection)
+        history = await look_up(connection, asked, at_most=_AT_MOST, handlers_of=partial(_names, handlers))
     return render(
         request,
         "payment/page.html",
@@ -45,3 +51,9 @@ async def _show(request: web.Request, kind: str) -> web.Response:
         newest=NEWEST,
         counted_at_most=COUNTED_AT_MOST,
     )
+
+
+def _names(handlers: Sequence[KnownHandler], webhook: Traits) -> Sequence[str]:
+    """Names the handlers that processors have for a webhook: the console loads none itself."""
+    kind = plain_type(webhook.event_type)
+    return [one.name for one in handlers if kind in (one.types if webhook.tenant is None else one.organiser_types)]

@@ -203,4 +203,6 @@ def _state(webhook: Webhook) -> str:
         return "written_off" if webhook.dead_at is not None else "processed"
     if webhook.dead_at is not None:
         return "unsupported" if webhook.outcome == "unsupported" else "dead"
+    if webhook.wait is not None:
+        return "paused"
     return webhook.outcome if webhook.outcome in ("failed", "parked", "fetching") else "queued"

@@ -11,7 +11,7 @@ from console.web.parts import PARTS
 from console.web.reading import reading
 from console.web.rendering import render
 from sluice.inbox.states import State
-from sluice.operations import rehearsals
+from sluice.operations import pauses, rehearsals
 from sluice.operations.filters import Filter
 
 
@@ -30,6 +30,7 @@ async def show_body(request: web.Request) -> web.Response:
 async def _page(request: web.Request, body: Body | None) -> web.Response:
     async with reading(request.app[PARTS].database) as connection:
         record = await read_record(connection, _key(request))
+        wait = await pauses.wait_of(connection, _key(request))
     if record is None:
         raise web.HTTPNotFound
     state = State[record.webhook.state.upper()]
@@ -38,6 +39,7 @@ async def _page(request: web.Request, body: Body | None) -> web.Response:
         "webhook/page.html",
         title=record.webhook.key,
         record=record,
+        wait=wait,
         webhook=record.webhook,
         meaning=state.meaning.replace("`", ""),
         moments=timeline(record),

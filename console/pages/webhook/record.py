@@ -19,7 +19,7 @@ SELECT
     outcome::text AS outcome, publications, revivals,
     coalesce(octet_length(body), (SELECT w.body_bytes FROM body_storage WHERE w.body_id >= kept_from)) AS body_bytes,
     stripe_created_at::timestamptz AS stripe_created_at, created_at::timestamptz AS created_at,
-    next_attempt_at::timestamptz AS next_attempt_at, published_at::timestamptz AS published_at,
+    nullif(next_attempt_at, 'infinity')::timestamptz AS next_attempt_at, published_at::timestamptz AS published_at,
     parked_at::timestamptz AS parked_at, postponed_at::timestamptz AS postponed_at,
     revived_at::timestamptz AS revived_at, processed_at::timestamptz AS processed_at, dead_at::timestamptz AS dead_at
 FROM webhook_logs AS w

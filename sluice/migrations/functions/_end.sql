@@ -8,6 +8,7 @@ DECLARE
     owner regrole := (SELECT relowner FROM pg_class WHERE oid = 'webhook_logs'::regclass);
     callers jsonb := $${
         "sluice_add_facts": ["sluice_processor"],
+        "sluice_begin_pause": ["sluice_operator", "sluice_migrator"],
         "sluice_bigint_key": ["sluice_ingest", "sluice_processor", "sluice_operator", "sluice_migrator"],
         "sluice_bodies": ["sluice_ingest", "sluice_processor", "sluice_reconciler", "sluice_operator", "sluice_migrator"],
         "sluice_body": ["sluice_ingest", "sluice_processor", "sluice_reconciler", "sluice_operator", "sluice_migrator"],
@@ -16,8 +17,17 @@ DECLARE
         "sluice_carry_out": ["sluice_operator"],
         "sluice_claim_batch": ["sluice_processor"],
         "sluice_connected_accounts": ["sluice_reconciler", "sluice_migrator"],
+        "sluice_count_expired": ["sluice_maintainer", "sluice_migrator"],
+        "sluice_delete_errors": ["sluice_maintainer", "sluice_migrator"],
+        "sluice_delete_items": ["sluice_maintainer", "sluice_migrator"],
+        "sluice_delete_webhooks": ["sluice_maintainer", "sluice_migrator"],
+        "sluice_drop_bodies": ["sluice_maintainer", "sluice_migrator"],
+        "sluice_forget_bodies": ["sluice_maintainer", "sluice_migrator"],
+        "sluice_is_disputed": [],
+        "sluice_keep_bodies": ["sluice_maintainer", "sluice_migrator"],
         "sluice_count_due": ["sluice_healthd", "sluice_migrator"],
         "sluice_end_operation": ["sluice_operator"],
+        "sluice_end_pauses": ["sluice_operator", "sluice_migrator"],
         "sluice_event_key": ["sluice_ingest", "sluice_processor", "sluice_operator", "sluice_migrator"],
         "sluice_fill_webhooks": ["sluice_ingest"],
         "sluice_hold_items": [],
@@ -27,16 +37,18 @@ DECLARE
         "sluice_lease_webhooks": ["sluice_processor"],
         "sluice_mark_errors": [],
         "sluice_note_death": [],
+        "sluice_pause_webhooks": ["sluice_processor"],
         "sluice_payment_scopes": ["sluice_processor", "sluice_operator", "sluice_migrator"],
         "sluice_postpone_webhook": ["sluice_processor"],
         "sluice_prepare_bodies": ["sluice_maintainer", "sluice_migrator"],
         "sluice_record_webhooks": ["sluice_ingest", "sluice_reconciler", "sluice_migrator"],
         "sluice_reopen_webhooks": [],
-        "sluice_replay_ended_webhooks": [],
-        "sluice_replay_webhooks": [],
-        "sluice_retry_webhooks": [],
+        "sluice_replay_ended_webhooks": ["sluice_processor"],
+        "sluice_replay_webhooks": ["sluice_processor"],
+        "sluice_resume_webhooks": ["sluice_processor"],
+        "sluice_retry_webhooks": ["sluice_processor"],
         "sluice_revive_webhook": ["sluice_ingest"],
-        "sluice_schema_findings": ["sluice_healthd", "sluice_migrator"],
+        "sluice_schema_findings": ["sluice_healthd", "sluice_operator", "sluice_migrator"],
         "sluice_settle_batch": ["sluice_processor"],
         "sluice_settle_thin": ["sluice_reconciler", "sluice_migrator"],
         "sluice_shown_scopes": ["sluice_processor", "sluice_operator", "sluice_migrator"],
@@ -92,7 +104,7 @@ BEGIN
             WHEN (NEW.dead_at IS NOT NULL AND NEW.dead_at IS DISTINCT FROM OLD.dead_at)
             EXECUTE FUNCTION sluice_note_death();
     END IF;
-    FOR item IN SELECT t AS name FROM unnest(ARRAY['operation', 'operation_item', 'body_look']) AS t
+    FOR item IN SELECT t AS name FROM unnest(ARRAY['operation', 'operation_item', 'body_look', 'pause']) AS t
                 WHERE to_regclass(t) IS NOT NULL
                   AND NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = to_regclass(t) AND tgname = 'sluice_kept')
     LOOP

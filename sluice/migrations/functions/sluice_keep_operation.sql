@@ -11,6 +11,13 @@ BEGIN
             RETURN NEW;
         END IF;
     END IF;
+    IF TG_OP = 'DELETE' AND TG_TABLE_NAME = 'operation_item' THEN
+        -- Retention: see sluice_delete_items. Other roles have no right to delete.
+        IF EXISTS (SELECT FROM operation AS o WHERE o.id = OLD.operation_id
+                                                AND coalesce(o.ended_at, o.cancelled_at) < now() - interval '31 days') THEN
+            RETURN OLD;
+        END IF;
+    END IF;
     RAISE EXCEPTION '% is append-only: what is on record of an operation stays.', TG_TABLE_NAME
         USING ERRCODE = 'insufficient_privilege';
 END

@@ -53,7 +53,7 @@ BEGIN
         SELECT w.next_attempt_at
         FROM webhook_logs AS w
         WHERE NOT w.processed AND w.dead_at IS NULL AND w.next_attempt_at IS NOT NULL AND w.published_at IS NULL
-            AND w.next_attempt_at >= tried_since
+            AND w.next_attempt_at >= tried_since AND w.next_attempt_at < 'infinity'  -- where it is paused
         ORDER BY w.next_attempt_at
         LIMIT 1
     );

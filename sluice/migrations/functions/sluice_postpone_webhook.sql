@@ -25,7 +25,7 @@ CREATE OR REPLACE FUNCTION sluice_postpone_webhook(
           AND log.processing_attempts = attempt
           AND NOT log.processed
           AND log.dead_at IS NULL
-          AND coalesce(log.published_at, log.next_attempt_at) IS NOT NULL
+          AND coalesce(log.published_at, log.next_attempt_at) < 'infinity'
         FOR UPDATE
     ) AS before
     WHERE w.id = before.id

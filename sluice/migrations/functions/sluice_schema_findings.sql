@@ -1,6 +1,6 @@
 -- Each finding with its cure; healthd reads them, and this migration warns of them.
 --   role_missing, secret_readable, secret_writable, account_writable, intent_writable, status_writable, table_readable,
---   security_off, index_invalid
+--   security_off, index_invalid, bodies_unprepared
 CREATE OR REPLACE FUNCTION sluice_schema_findings() RETURNS TABLE (name text, finding text, cure text)
     LANGUAGE sql STABLE AS $function$
     WITH own AS (
@@ -10,7 +10,7 @@ CREATE OR REPLACE FUNCTION sluice_schema_findings() RETURNS TABLE (name text, fi
                           'webhook_death', 'health_verdict', 'webhook_load_test', 'reconcile_account', 'reconcile_lease',
                           'webhook_found', 'thin_fetch', 'operation', 'operation_item', 'backfill_walk',
                           'webhook_handler', 'webhook_rehearsal', 'operation_start', 'body_look', 'webhook_body',
-                          'body_storage']) AS t (name)
+                          'body_storage', 'pause', 'paused_webhook']) AS t (name)
         JOIN pg_class c ON c.oid = to_regclass(t.name)
     ), events AS (
         SELECT c.oid, c.relowner, c.relrowsecurity, c.relforcerowsecurity
@@ -51,7 +51,7 @@ CREATE OR REPLACE FUNCTION sluice_schema_findings() RETURNS TABLE (name text, fi
         FROM pg_attribute WHERE attrelid = to_regclass('events') AND attnum > 0 AND NOT attisdropped
     )
     SELECT 'role_missing', format('The role %s does not exist.', role),
-           format('CREATE ROLE %I NOLOGIN; -- then run migrations/sprint1_database_foundation.sql, sprint2_reconcile.sql, sprint3_operations.sql, sprint3_operator_rights.sql, sprint3_rehearsals.sql, sprint3_viewed_bodies.sql, sprint3_webhook_bodies.sql and functions.sql again', role)
+           format('CREATE ROLE %I NOLOGIN; -- then run migrations/sprint1_database_foundation.sql, sprint2_reconcile.sql, sprint3_operations.sql, sprint3_operator_rights.sql, sprint3_pauses.sql, sprint3_rehearsals.sql, sprint3_viewed_bodies.sql, sprint3_webhook_bodies.sql and functions.sql again', role)
     FROM unnest(ARRAY['sluice_ingest', 'sluice_processor', 'sluice_healthd', 'sluice_reconciler', 'sluice_operator',
                       'sluice_maintainer', 'sluice_migrator']) AS role
     WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role)
@@ -92,5 +92,13 @@ CREATE OR REPLACE FUNCTION sluice_schema_findings() RETURNS TABLE (name text, fi
     FROM pg_index i
     WHERE NOT i.indisvalid AND (i.indrelid IN (SELECT oid FROM own) OR i.indrelid IN (SELECT oid FROM events))
       AND NOT EXISTS (SELECT FROM pg_stat_progress_create_index p WHERE p.index_relid = i.indexrelid)
+    UNION ALL
+    SELECT 'bodies_unprepared',
+           format('Partitions for bodies are ready for %s days only; bodies of later days go into webhook_logs.',
+                  greatest(ready.days, 0)),
+           'Let `sluice maintain` run hourly.'
+    FROM (SELECT partitions_until - (now() AT TIME ZONE 'UTC')::date - 1 AS days
+          FROM body_storage WHERE isfinite(partitions_until)) AS ready
+    WHERE ready.days < 3
     ORDER BY 1, 2
 $function$;

@@ -1,5 +1,6 @@
 -- The last statement before the commit that makes the effects true. Where a handler ended the transaction that claimed,
--- the effects of others are gone or stand already, and processed = true would be a lie: it raises instead.
+-- the effects of others are gone or stand already, and processed = true would be a lie: it raises instead. Gives the
+-- delay of each: since its receipt, or since a pause let it go.
 CREATE OR REPLACE FUNCTION sluice_settle_batch(event_ids text[], outcomes text[], claimed_in text)
     RETURNS TABLE (stripe_event_id text, delay_seconds double precision)
     LANGUAGE plpgsql VOLATILE
@@ -20,8 +21,8 @@ BEGIN
     WHERE w.stripe_event_id = ANY (ARRAY[settled.stripe_event_id])
       AND CASE  -- fits no partial index, so that the plan stays at one look-up by key for each row
             WHEN w.processed IS NOT FALSE OR w.dead_at IS NOT NULL THEN false
-            ELSE coalesce(w.published_at, w.next_attempt_at) IS NOT NULL
+            ELSE coalesce(w.published_at, w.next_attempt_at) < 'infinity'
           END
-    RETURNING w.stripe_event_id::text, extract(epoch FROM clock_timestamp() - w.created_at)::double precision;
+    RETURNING w.stripe_event_id::text, extract(epoch FROM clock_timestamp() - greatest(w.created_at, w.resumed_at))::double precision;
 END
 $function$;

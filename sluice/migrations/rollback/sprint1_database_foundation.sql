@@ -51,6 +51,8 @@ BEGIN
     DROP TRIGGER IF EXISTS sluice_kept_whole ON operation;
     DROP TRIGGER IF EXISTS sluice_kept ON body_look;
     DROP TRIGGER IF EXISTS sluice_kept_whole ON body_look;
+    DROP TRIGGER IF EXISTS sluice_kept ON pause;
+    DROP TRIGGER IF EXISTS sluice_kept_whole ON pause;
 
     -- Tables that stay lose our policies, rights, indexes and columns, and get back what was revoked.
     FOR item IN SELECT c.relname AS name, p.polname FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid
@@ -101,20 +103,25 @@ BEGIN
                                     'sluice_postpone_webhook', 'sluice_lease_webhooks', 'sluice_note_death',
                                     'sluice_connected_accounts', 'sluice_settle_thin', 'sluice_keep_operation',
                                     'sluice_bodies', 'sluice_body', 'sluice_prepare_bodies', 'sluice_record_webhooks',
+                                    'sluice_count_expired', 'sluice_delete_errors', 'sluice_delete_items',
+                                    'sluice_delete_webhooks', 'sluice_drop_bodies', 'sluice_forget_bodies',
+                                    'sluice_is_disputed', 'sluice_keep_bodies',
                                     'sluice_keep_items', 'sluice_carry_out', 'sluice_end_operation',
                                     'sluice_cancel_operation', 'sluice_hold_items', 'sluice_tell_items',
                                     'sluice_mark_errors', 'sluice_retry_webhooks', 'sluice_replay_webhooks',
                                     'sluice_replay_ended_webhooks', 'sluice_write_off_webhooks',
                                     'sluice_reopen_webhooks',
+                                    'sluice_begin_pause', 'sluice_end_pauses', 'sluice_pause_webhooks',
+                                    'sluice_resume_webhooks',
                                     'sluice_append_facts', 'sluice_show_payments', 'sluice_claim_webhooks',
                                     'sluice_settle_webhooks')
                 ORDER BY f.proname <> 'sluice_event_key', f.oid DESC
     LOOP
         EXECUTE format('DROP FUNCTION %s', item.name);
     END LOOP;
-    -- Starts refer to their item, items to their operation.
+    -- What refers to another table goes before it.
     FOR item IN SELECT name FROM unnest(own_tables) AS t (name)
-                ORDER BY name <> 'operation_start', name <> 'operation_item' LOOP
+                ORDER BY array_position(ARRAY['paused_webhook', 'pause', 'operation_start', 'operation_item'], name) LOOP
         EXECUTE format('DROP TABLE %I', item.name);
     END LOOP;
 

@@ -49,8 +49,13 @@ _FILTER = (
     click.option(
         "--customer", metavar="CUS", help="Customer that the object names; reads each body, so narrow it down."
     ),
-    click.option("--handler", metavar="NAME", help="Handler that failed."),
+    click.option("--failed-in", "handler", metavar="NAME", help="Handler that failed."),
     click.option("--error", metavar="TEXT", help="Part of the error."),
+    click.option(
+        "--verified-by",
+        metavar="WORD",
+        help="Secret that verified it, or api: no webhook brought it.",
+    ),
 )
 
 

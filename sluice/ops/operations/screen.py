@@ -4,11 +4,16 @@ from collections.abc import Mapping, Sequence
 
 from sluice.operations.book import Item, Operation
 
+_WITHOUT_ITEMS = ("pause", "resume")
+
 
 def summary(operation: Operation) -> str:
     """One line on how an operation stands."""
-    left = operation.done - operation.changed
+    if operation.verb in _WITHOUT_ITEMS:
+        return f"Operation {operation.id} ({operation.verb}) is {operation.progress}."
+    left = operation.done - operation.changed - operation.failed
     parts = [f"{operation.changed:,} of {operation.items:,} changed"]
+    parts += [f"{operation.failed:,} failed"] if operation.failed else []
     parts += [f"{left:,} left as they were"] if left else []
     parts += [f"{operation.items - operation.done:,} to come"] if operation.items > operation.done else []
     return f"Operation {operation.id} ({operation.verb}) is {operation.progress}: {', '.join(parts)}."
@@ -26,6 +31,7 @@ def story(operation: Operation, items: Sequence[Item]) -> str:
         f"  started   {operation.started_at:%Y-%m-%d %H:%M:%S}"
         + (f", at most {operation.rate:,} a second" if operation.rate else ""),
     ]
+    lines += [f"  handler   {operation.handler}"] if operation.handler else []
     lines += [f"  newest    {operation.latest_at:%Y-%m-%d %H:%M:%S}"] if operation.latest_at else []
     lines += [f"  ended     {operation.ended_at:%Y-%m-%d %H:%M:%S}"] if operation.ended_at else []
     lines += [f"  cancelled {cancelled:%Y-%m-%d %H:%M:%S} by {operation.cancelled_by}"] if cancelled else []
@@ -43,7 +49,8 @@ def line(operation: Operation) -> str:
 
 def _item(item: Item) -> str:
     became = f"{_state(item.before)} -> {_state(item.after)}" if item.after else _state(item.before)
-    return f"    {item.item_id}  {item.result or 'to come'}  {became}".rstrip()
+    error = str((item.after or {}).get("error", ""))
+    return f"    {item.item_id}  {item.result or 'to come'}  {error or became}".rstrip()
 
 
 def _state(told: Mapping[str, object] | None) -> str:

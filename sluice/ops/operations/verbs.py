@@ -12,12 +12,17 @@ from sluice.inbox.operations import Decision
 from sluice.operations import book
 from sluice.operations.book import Operation, Preview
 from sluice.operations.filters import Filter
+from sluice.operations.handlers import history_states
+from sluice.operations.rehearsals import Rehearsal
 from sluice.operations.verbs import Verb
 from sluice.ops.connection import Connection, connected
 from sluice.ops.environment import detect_environment
+from sluice.ops.operations import diff_screen
 from sluice.ops.operations.options import decision_of, filter_of, filtering
+from sluice.ops.operations.rehearsing import rehearse, run_of
 from sluice.ops.operations.running import carry_out
 from sluice.ops.operations.screen import summary
+from sluice.ops.output import print_json
 from sluice.runtime.printable import printable_lines
 
 _NAMED: Final = 20
@@ -35,8 +40,20 @@ _MANNER = (
     click.option("--limit", type=click.IntRange(1), help="The oldest so many."),
     click.option("--rate", type=click.IntRange(1, 100_000), help="So many a second at most."),
     click.option("--yes", is_flag=True, help="Do not ask before a set is changed that a filter found."),
-    click.option("--reason", help="Why; kept with your name. Needed but for --dry-run."),
+    click.option("--reason", help="Why; kept with your name. Needed but for --dry-run and --diff."),
     click.option("--by", "person", envvar="SLUICE_BY", help="Who you are; default: the user of this machine."),
+)
+
+
+_REHEARSED = (
+    click.option(
+        "--diff", "is_diff", is_flag=True, help="Run the handlers, roll back, and show which rows would change."
+    ),
+    click.option("--json", "as_json", is_flag=True, help="With --diff: for machines."),
+)
+_BY_ITSELF = (
+    click.option("--handler", "runs", metavar="NAME", help="Run this one alone, over processed webhooks, each once."),
+    click.option("--again", is_flag=True, help="With --handler: also over webhooks that it has had."),
 )
 
 
@@ -49,6 +66,14 @@ class Request:
     rate: int | None
     limit: int | None
     asks_first: bool
+    runs: str | None = None
+    """The handler that runs alone; None: the verb takes its course."""
+    again: bool = False
+
+    @property
+    def done(self) -> str:
+        """Word for a webhook that was changed."""
+        return _DONE[self.verb] if self.runs is None else "handled"
 
     @property
     def names(self) -> Sequence[str]:
@@ -59,13 +84,26 @@ class Request:
 
 
 def _operating(command: Callable[..., None]) -> Callable[..., None]:
-    for option in reversed(_MANNER):
+    return filtering(_with(_MANNER, command))
+
+
+def _with(options: Sequence[Callable[..., Any]], command: Callable[..., None]) -> Callable[..., None]:
+    for option in reversed(options):
         command = option(command)
-    return filtering(command)
+    return command
+
+
+def _rehearsed(command: Callable[..., None]) -> Callable[..., None]:
+    return _with(_REHEARSED, command)
+
+
+def _by_itself(command: Callable[..., None]) -> Callable[..., None]:
+    return _with(_BY_ITSELF, command)
 
 
 @click.command(name="retry")
 @_operating
+@_rehearsed
 def retry(**options: Any) -> None:
     """
     Try webhooks now that wait for their next attempt.
@@ -78,6 +116,8 @@ def retry(**options: Any) -> None:
 
 @click.command(name="replay")
 @_operating
+@_rehearsed
+@_by_itself
 def replay(**options: Any) -> None:
     """
     Try dead webhooks again, as if never tried.
@@ -86,6 +126,9 @@ def replay(**options: Any) -> None:
     written_off says otherwise: then handlers run again for what had its effect. What Sluice itself keeps does not
     change by that, for it keeps each fact once; your own handlers must bear it. Exit code 1 when one that you named was
     left as it is.
+
+    With --handler, one handler runs by itself over what is processed, and has each webhook once: those before a
+    processor first had it. A processor does it; this command looks on, and may go away.
     """
     _operate(Verb.REPLAY, **options)
 
@@ -125,17 +168,25 @@ def _operate(
     yes: bool,
     reason: str | None,
     person: str | None,
+    is_diff: bool = False,
+    as_json: bool = False,
+    runs: str | None = None,
+    again: bool = False,
     **options: Any,
 ) -> None:
     chosen = filter_of(options)
     if not chosen.is_narrow and not is_all:
         raise click.UsageError("That would be everything. Say which by ids or options, or mean it: --all.")
-    if verb.rules.of_itself and not verb.rules.states(chosen):
+    takes = history_states(chosen) if runs else verb.rules.states(chosen)
+    if verb.rules.of_itself and not takes:
         raise click.UsageError(f"{verb} takes no webhook in such a state.")
-    request = Request(verb, chosen, rate, limit, asks_first=not yes and not chosen.ids)
+    request = Request(verb, chosen, rate, limit, asks_first=not yes and not chosen.ids, runs=runs, again=again)
     url = detect_environment().database_url()
     if dry_run:
         _show(asyncio.run(_preview(url, request)), verb)
+        return
+    if is_diff:
+        _show_diff(asyncio.run(_rehearse(url, request, decision_of(person, "a rehearsal").actor)), as_json=as_json)
         return
     decision = decision_of(person, reason or "")
     if request.asks_first:
@@ -147,7 +198,21 @@ def _operate(
 
 async def _preview(url: str, request: Request) -> Preview:
     async with connected(url) as connection:
-        return await book.preview(connection, request.verb, request.chosen, limit=request.limit)
+        run = await run_of(connection, request.runs, again=request.again)
+        return await book.preview(connection, request.verb, request.chosen, limit=request.limit, run=run)
+
+
+async def _rehearse(url: str, request: Request, person: str) -> Rehearsal:
+    async with connected(url) as connection:
+        run = await run_of(connection, request.runs, again=request.again)
+        return await rehearse(connection, request.verb, request.chosen, person, run=run, limit=request.limit)
+
+
+def _show_diff(rehearsal: Rehearsal, *, as_json: bool) -> None:
+    if as_json:
+        print_json(rehearsal)
+    elif rehearsal.diff is not None:
+        diff_screen.show(rehearsal, rehearsal.diff)
 
 
 def _show(preview: Preview, verb: Verb) -> None:
@@ -166,8 +231,9 @@ def _ask(preview: Preview, verb: Verb) -> None:
 async def _start_and_run(url: str, request: Request, decision: Decision) -> bool:
     """Do it; whether all that was named was changed."""
     async with connected(url) as connection:
+        run = await run_of(connection, request.runs, again=request.again)
         operation_id = await book.start(
-            connection, request.verb, request.chosen, decision, rate=request.rate, limit=request.limit
+            connection, request.verb, request.chosen, decision, rate=request.rate, limit=request.limit, run=run
         )
         operation = await carry_out(connection, operation_id)
         changed = await _tell_of_each(connection, request, operation)
@@ -184,7 +250,7 @@ async def _tell_of_each(connection: Connection, request: Request, operation: Ope
     changed = [name for name in request.names if name in items and items[name].result == "changed"]
     for name in request.names:
         if name in changed:
-            told = _DONE[request.verb]
+            told = request.done
         elif name in items:
             told = f"left as it is: {items[name].result}"
         else:

@@ -11,15 +11,26 @@ import click
 
 from sluice.inbox.states import State
 from sluice.operations.filters import Filter
-from sluice.operations.webhooks import Listed, WebhookStory, newest_errors, newest_webhooks, read_webhook
+from sluice.operations.webhooks import (
+    ErrorTold,
+    Listed,
+    WebhookStory,
+    newest_errors,
+    newest_webhooks,
+    read_error,
+    read_webhook,
+)
 from sluice.ops.connection import Connection, connected
 from sluice.ops.environment import detect_environment
 from sluice.ops.operations.options import filter_of, filtering, say_what_is_read
+from sluice.ops.operations.pauses import handlers_of, wait_in_words
 from sluice.ops.output import print_json
 from sluice.runtime.printable import printable
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="For machines.")
 _ID_COLUMNS = 32
+_ERRORS = 3
+"""So many of a webhook's errors are shown; --json has more."""
 
 
 @click.command(name="ls")
@@ -54,19 +65,21 @@ def list_(*, of_errors: bool, at_most: int, as_json: bool, **options: Any) -> No
 @_JSON
 def show(*, event_id: str, as_json: bool) -> None:
     """
-    Show one webhook: its state, its errors, and what operators did with it.
+    Show one webhook: its state, its errors, and what operators did with it; or one error.
 
-    ID is its stripe_event_id. Exit code 1 when there is none. `sluice why ID` tells of its payment as well.
+    ID is a webhook's stripe_event_id, or the id of an error. Exit code 1 when there is none. `sluice why ID` tells of a
+    webhook's payment as well.
     """
     if not event_id.strip() or "\0" in event_id:
         raise click.UsageError("That can be no id. Give one, such as evt_….")
-    story = asyncio.run(_read(detect_environment().database_url(), event_id.strip()))
-    if story is None:
-        raise click.ClickException(f"There is no webhook {event_id}. `sluice ls` finds some.")
+    found = asyncio.run(_read(detect_environment().database_url(), event_id.strip()))
+    if found is None:
+        raise click.ClickException(f"There is no webhook and no error {event_id}. `sluice ls` finds some.")
     if as_json:
-        print_json(story)
+        print_json(found)
     else:
-        click.echo("\n".join(map(_wrapped, _lines(story))))
+        lines = _lines(found) if isinstance(found, WebhookStory) else _lines_of_error(found)
+        click.echo("\n".join(map(_wrapped, lines)))
 
 
 class _Reader(Protocol):
@@ -81,9 +94,9 @@ async def _list(url: str, read: _Reader, chosen: Filter, at_most: int) -> Sequen
         return await read(connection, chosen, at_most=at_most)
 
 
-async def _read(url: str, event_id: str) -> WebhookStory | None:
+async def _read(url: str, event_id: str) -> WebhookStory | ErrorTold | None:
     async with connected(url) as connection:
-        return await read_webhook(connection, event_id)
+        return await read_webhook(connection, event_id, handlers_of) or await read_error(connection, event_id)
 
 
 def line_of(one: Listed, id_width: int) -> str:
@@ -132,7 +145,21 @@ def _moment(at: datetime | None) -> str | None:
 
 
 def _repeats(count: int) -> str:
-    return f", and {count} more times" if count else ""
+    return {0: "", 1: ", and once more"}.get(count, f", and {count} more times")
+
+
+def _lines_of_error(error: ErrorTold) -> Sequence[str]:
+    facts = {
+        "severity": error.severity,
+        "at": _moment(error.created_at),
+        "service": error.service,
+        "webhook": error.stripe_event_id,
+        "resolved": _moment(error.resolved_at) or ("yes" if error.resolved else "no"),
+        "message": error.message,
+        "details": error.request_data,
+    }
+    trace = (error.stack_trace or "").splitlines()
+    return [f"error {error.id}", *(f"  {name:<10}{value}" for name, value in facts.items() if value), *trace]
 
 
 def _lines(story: WebhookStory) -> Sequence[str]:
@@ -148,6 +175,7 @@ def _lines(story: WebhookStory) -> Sequence[str]:
         "verified": one.verified_by,
         "attempts": f"{one.attempts}, published {one.publications} times",
         "next": None if one.processed_at or one.dead_at else _moment(one.next_attempt_at),
+        "paused": wait_in_words(story.wait) if story.wait else None,
         "processed": _moment(one.processed_at),
         "dead": _moment(one.dead_at),
         "outcome": one.outcome,
@@ -160,8 +188,9 @@ def _lines(story: WebhookStory) -> Sequence[str]:
         *(
             f"  error {error.id}  {error.created_at:%Y-%m-%d %H:%M}  {error.severity}"
             f"{' (resolved)' if error.resolved else ''}: {error.message}"
-            for error in story.errors
+            for error in story.errors[:_ERRORS]
         ),
+        *([f"  and {more} older errors"] if (more := len(story.errors) - _ERRORS) > 0 else []),
         *(
             f"  operation {done.operation_id}  {done.started_at:%Y-%m-%d %H:%M}  {done.verb}, "
             f"{done.result or 'to come'}, by {done.person}: {done.reason}"

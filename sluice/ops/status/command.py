@@ -26,8 +26,9 @@ def command(*, since: float | None, as_json: bool) -> None:
     Show the state of Sluice in one screen.
 
     Backlog, age of the oldest, dead and parked webhooks, the pools of the services, the server's connections,
-    unresolved errors. HEALTH_TARGETS, as healthd has it, names the services, and each of their replicas is asked;
-    without it INGEST_ADMIN_URL, PROCESSOR_ADMIN_URL and HEALTHD_ADMIN_URL name one each.
+    unresolved errors, and faults of the schema with the statement that mends each. HEALTH_TARGETS, as healthd has it,
+    names the services, and each of their replicas is asked; without it INGEST_ADMIN_URL, PROCESSOR_ADMIN_URL and
+    HEALTHD_ADMIN_URL name one each.
 
     With --since, the five criteria after a deployment as pass, fail or unknown; exit code 1 when one fails.
     """

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from sluice.ops.admin import ServiceSeen
 from sluice.ops.durations import as_words
+from sluice.ops.operations.pauses import line as paused_line
 from sluice.ops.status.criteria import Criterion, Judgement
 from sluice.ops.status.snapshot import MOST, Snapshot
 
@@ -18,7 +19,11 @@ _STYLES = {Judgement.PASS: "green", Judgement.FAIL: "bold red", Judgement.UNKNOW
 def show(console: Console, snapshot: Snapshot) -> None:
     """Print how it stands."""
     stripe = [_stripe(snapshot)] if snapshot.accounts or snapshot.thin_waiting else []
-    console.print(Group(_webhooks(snapshot), *stripe, _services(snapshot), _errors(snapshot)))
+    paused = [_pauses(snapshot)] if snapshot.pauses else []
+    console.print(Group(_webhooks(snapshot), *paused, *stripe, _services(snapshot), _errors(snapshot)))
+    for fault in snapshot.schema_faults:
+        console.print(f"[bold red]{escape(fault.name)}[/]: {escape(fault.finding)}")
+        console.print(Padding(escape(fault.cure), _INDENT))
 
 
 def show_criteria(console: Console, criteria: list[Criterion], window_seconds: float) -> None:
@@ -41,10 +46,17 @@ def _webhooks(snapshot: Snapshot) -> RenderableType:
     grid.add_row("oldest", age, "age of the oldest unprocessed one that is not parked")
     grid.add_row("failing", _alarming(snapshot.failing, "yellow"), "failed at least once; tried again when due")
     grid.add_row("parked", _alarming(snapshot.parked, "yellow"), "waiting for an events row that does not exist yet")
-    grid.add_row("dead", _alarming(snapshot.dead, "bold red"), "given up; see last_error in webhook_logs")
+    grid.add_row("dead", _alarming(snapshot.dead, "bold red"), "given up; `sluice ls --state dead` shows them")
+    if snapshot.pauses or snapshot.paused:
+        grid.add_row("paused", _alarming(snapshot.paused, "yellow"), "waiting for the end of a pause; no backlog")
     grid.add_row("last hour", _counted(snapshot.received_last_hour), "received")
     grid.add_row("", _counted(snapshot.processed_last_hour), "of these processed")
     return Panel(grid, title="webhooks", title_align="left")
+
+
+def _pauses(snapshot: Snapshot) -> RenderableType:
+    told = [f"[yellow]{escape(paused_line(one))}[/]" for one in snapshot.pauses]
+    return Panel("\n".join(told), title="paused", title_align="left")
 
 
 def _stripe(snapshot: Snapshot) -> RenderableType:

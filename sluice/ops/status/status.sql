@@ -1,15 +1,15 @@
 -- look --
 -- $1 the most to count, of each kind. Each half of the backlog is read from a partial index of its own, from where healthd saw
--- the first open row; the last hour from its newest webhook back.
+-- the first open row; the last hour from its newest webhook back. What is paused is no backlog.
 WITH open AS MATERIALIZED (
-    (SELECT created_at, processing_attempts, outcome
+    (SELECT greatest(created_at, resumed_at) AS waits_since, processing_attempts, outcome
      FROM webhook_logs
-     WHERE NOT processed AND dead_at IS NULL AND next_attempt_at IS NOT NULL AND published_at IS NULL
+     WHERE NOT processed AND dead_at IS NULL AND next_attempt_at < 'infinity' AND published_at IS NULL
        AND next_attempt_at >= coalesce((SELECT due_from FROM queue_watermark), '-infinity')
      ORDER BY next_attempt_at
      LIMIT $1)
     UNION ALL
-    (SELECT created_at, processing_attempts, outcome
+    (SELECT greatest(created_at, resumed_at), processing_attempts, outcome
      FROM webhook_logs
      WHERE NOT processed AND dead_at IS NULL AND next_attempt_at IS NOT NULL AND published_at IS NOT NULL
        AND published_at >= coalesce((SELECT untried_from FROM queue_watermark), '-infinity')
@@ -24,12 +24,13 @@ WITH open AS MATERIALIZED (
 )
 SELECT
     count(*) AS backlog,
-    coalesce(extract(epoch FROM now() - min(created_at)
+    coalesce(extract(epoch FROM now() - min(waits_since)
         FILTER (WHERE outcome IS DISTINCT FROM 'parked'))::float8, 0) AS oldest_unprocessed_age_seconds,
     count(*) FILTER (WHERE outcome = 'failed') AS failing,
     count(*) FILTER (WHERE outcome = 'parked') AS parked,
     (SELECT count(*) FROM (
         SELECT FROM webhook_logs WHERE dead_at IS NOT NULL AND NOT processed ORDER BY dead_at LIMIT $1) AS given_up) AS dead,
+    (SELECT count(*) FROM (SELECT pause_id FROM paused_webhook LIMIT $1) AS held) AS paused,
     (SELECT count(*) FROM recent) AS received_last_hour,
     (SELECT count(*) FROM recent WHERE processed) AS processed_last_hour
 FROM open;
@@ -138,3 +139,7 @@ LIMIT 20;
 
 -- count_thin --
 SELECT count(*) FROM thin_fetch;
+
+-- look_at_schema --
+-- Faults of the schema, each with the statement that mends it.
+SELECT name, finding, cure FROM sluice_schema_findings() ORDER BY name, finding LIMIT 20;

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from sluice.operations.pauses import Wait
+
 
 @dataclass(frozen=True, slots=True)
 class Repeat:
@@ -55,6 +57,8 @@ class Webhook:
     """Of a thin event that waits: tries to fetch it; None: it does not wait, or this role may not know."""
     fetch_problem: str | None = None
     """Why the newest of these tries gave nothing."""
+    wait: Wait | None = None
+    """The pause that it waits for, or will when it is its turn."""
     repeats: Sequence[Repeat] = ()
     errors: Sequence[LoggedError] = ()
 

@@ -7,6 +7,8 @@ from typing import Any
 import asyncpg
 
 from sluice.inbox.operations import AnyConnection
+from sluice.inbox.pauses import HandlersOf, Traits
+from sluice.operations.pauses import Wait, coming_wait, wait_of
 from sluice.ops.why.history import EventsRow, LoggedError, Payment, PaymentHistory, RecordedFact, Repeat, Webhook
 from sluice.ops.why.ledger_history import states_after
 from sluice.payments.fold import NOTHING_KNOWN
@@ -32,13 +34,14 @@ class _Found:
 
 
 async def look_up(
-    connection: AnyConnection, asked: str, *, at_most: int, newest: int | None = NEWEST
+    connection: AnyConnection, asked: str, *, at_most: int, handlers_of: HandlersOf, newest: int | None = NEWEST
 ) -> PaymentHistory:
     """
     The whole history of an event, a payment, anything that a payment went through, or an ``events`` row.
 
     Args:
         at_most: how many payments to show; an ``events`` row may have very many.
+        handlers_of: names the handlers that a webhook goes to, one of which may be paused.
         newest: of webhooks that are about no payment, how many of the newest to look through; None: all.
     """
     async with connection.transaction(isolation="repeatable_read", readonly=True):
@@ -52,7 +55,7 @@ async def look_up(
             asked=asked,
             events_rows=await _events_rows(connection, sorted(rows)),
             payments=payments,
-            webhooks=await _webhooks(connection, keys.union(found.webhooks)),
+            webhooks=await _webhooks(connection, keys.union(found.webhooks), handlers_of),
         )
 
 
@@ -139,23 +142,42 @@ async def _events_rows(connection: AnyConnection, ids: Sequence[str]) -> Sequenc
     return [EventsRow(**dict(row.items()), payments=count) for row, count in zip(rows, counts, strict=True)]
 
 
-async def _webhooks(connection: AnyConnection, keys: Iterable[str]) -> Sequence[Webhook]:
+async def _webhooks(connection: AnyConnection, keys: Iterable[str], handlers_of: HandlersOf) -> Sequence[Webhook]:
     wanted = sorted(keys)
     if not wanted:
         return ()
     repeats = await connection.fetch(_QUERIES["tell_repeats"], wanted)
     errors = await connection.fetch(_QUERIES["tell_errors"], wanted, _ERRORS_AT_MOST)
     rows = await connection.fetch(_QUERIES["tell_webhooks"], wanted)
+    waits = await _waits(connection, rows, handlers_of)
     fetches = await _fetches(connection, [row["stripe_event_id"] for row in rows if row["outcome"] == "fetching"])
     return [
         Webhook(
             **dict(row.items()),
             **fetches.get(row["stripe_event_id"], {}),
+            wait=waits.get(row["stripe_event_id"]),
             repeats=[Repeat(**_about(one)) for one in repeats if one["stripe_event_id"] == row["stripe_event_id"]],
             errors=[LoggedError(**_about(one)) for one in errors if one["stripe_event_id"] == row["stripe_event_id"]],
         )
         for row in rows
     ]
+
+
+async def _waits(connection: AnyConnection, rows: Sequence[asyncpg.Record], handlers_of: HandlersOf) -> dict[str, Wait]:
+    """Read which of these a pause covers, by key."""
+    if not await connection.fetchval("SELECT has_table_privilege('paused_webhook', 'SELECT')"):
+        return {}
+    waits: dict[str, Wait] = {}
+    for row in rows:
+        if row["processed"] or row["dead_at"] is not None:
+            continue
+        wait = await wait_of(connection, row["stripe_event_id"])
+        if wait is None and row["next_attempt_at"] is not None:
+            traits = Traits(row["webhook_type"], row["stripe_account_id"], row["tenant"])
+            wait = await coming_wait(connection, traits, handlers_of)
+        if wait is not None:
+            waits[row["stripe_event_id"]] = wait
+    return waits
 
 
 async def _fetches(connection: AnyConnection, keys: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -7,6 +7,7 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.text import Text
 
+from sluice.ops.operations.pauses import wait_in_words
 from sluice.ops.terminal import printable_value
 from sluice.ops.why.history import EventsRow, Payment, PaymentHistory, RecordedFact, Webhook
 
@@ -120,7 +121,8 @@ def _webhooks(history: PaymentHistory) -> RenderableType:
 def _webhook(webhook: Webhook) -> RenderableType:
     style = _OUTCOME_STYLES.get(webhook.outcome or "", "yellow")
     state = "dead, " if webhook.dead_at else ""
-    outcome = f"[{style}]{state}{escape(webhook.outcome or 'waiting')}[/]"
+    waits = webhook.wait is not None and webhook.wait.since is not None
+    outcome = f"[{style}]{state}{escape(webhook.outcome or ('paused' if waits else 'waiting'))}[/]"
     return Group(
         Text.from_markup(f"  {_moment(webhook.created_at)}  {escape(webhook.webhook_type)}  {outcome}"),
         *(Padding(line, _INDENT) for line in (_delivery(webhook), *(f"[dim]{one}[/]" for one in _remarks(webhook)))),
@@ -151,6 +153,8 @@ def _fetch(webhook: Webhook) -> str:
 
 def _remarks(webhook: Webhook) -> list[str]:
     remarks = [_fetch(webhook)] if webhook.outcome == "fetching" else []
+    if webhook.wait:
+        remarks.append(f"[yellow]paused[/] {escape(wait_in_words(webhook.wait))}")
     if webhook.processed_at:
         delay = (webhook.processed_at - webhook.created_at).total_seconds()
         remarks.append(f"processed {delay:.3f} s after the receipt")

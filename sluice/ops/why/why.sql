@@ -180,7 +180,8 @@ SELECT stripe_event_id FROM open WHERE tenant = $1 ORDER BY created_at, id LIMIT
 -- tell_webhooks --
 -- $1 keys of webhook_logs, in the order of arrival.
 SELECT stripe_event_id, webhook_type, stripe_account_id, livemode, api_version, object_id, stripe_created_at, tenant,
-       verified_by, processed, processing_attempts, last_error, outcome, next_attempt_at, publications, parked_at,
+       verified_by, processed, processing_attempts, last_error, outcome,
+       nullif(next_attempt_at, 'infinity') AS next_attempt_at, publications, parked_at,
        processed_at, dead_at, revivals, revived_at, created_at
 FROM webhook_logs
 WHERE stripe_event_id = ANY ($1::text[])

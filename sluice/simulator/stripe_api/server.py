@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
+from email.utils import formatdate
 from types import MappingProxyType
 from typing import TypeAlias
 
@@ -85,6 +86,7 @@ def _route(stripe: OfflineStripe, method: str, path: str, handler: Handler) -> w
         if fault.refusal is not None:
             return refused(fault.refusal)
         response = await _respond(stripe, request, handler)
+        response.headers["Date"] = formatdate(stripe.clock(), usegmt=True)
         return await _cut_off(request, response) if fault.is_cut_off else response
 
     return web.route(method, path, answer)

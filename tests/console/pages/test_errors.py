@@ -51,7 +51,7 @@ async def test_unresolved_errors_are_shown_with_their_webhook(database_url: str,
 )
 async def test_each_field_of_the_filter_finds_its_errors_alone(database_url: str, viewer: Person, query: str) -> None:
     """Every other error differs in this one field."""
-    found = {
+    differing: dict[str, dict[str, object]] = {
         "severity=critical": {"severity": "critical"},
         "service=ingest": {"service": "ingest"},
         "kind=database": {"kind": "database"},
@@ -60,10 +60,10 @@ async def test_each_field_of_the_filter_finds_its_errors_alone(database_url: str
         "id=evt_2": {"stripe_event_id": "evt_2"},
         "since=2026-11-23T12:30Z": {"created_at": NOON + timedelta(hours=1)},
         "until=2026-11-23T11:30Z": {"created_at": NOON - timedelta(hours=1)},
-    }[query]
+    }
     async with connected(database_url) as connection:
         await _error(connection, "the other one", stripe_event_id="evt_1")
-        await _error(connection, "the needle", **found)
+        await _error(connection, "the needle", **differing[query])
     page = await viewer.get(f"/errors?{query}")
     assert "the needle" in page.text
     assert "the other one" not in page.text

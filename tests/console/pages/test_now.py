@@ -9,6 +9,10 @@ from aiohttp.test_utils import TestClient, TestServer
 from console.pages.now.chart import draw
 from console.pages.now.page import RATES
 from console.pages.now.rates import Minute, Rates
+from sluice.inbox.operations import Decision
+from sluice.inbox.pauses import Kind
+from sluice.operations import pauses
+from sluice.operations.pauses import Target
 from sluice.postgres.pool import Database
 from tests.console.serving import VIEWER, Person, serving
 from tests.ops.rows import connected, insert, insert_webhook
@@ -129,3 +133,15 @@ def test_the_chart_fits_its_highest_minute() -> None:
 def test_a_chart_of_nothing_is_a_chart() -> None:
     """No minute, no division by nothing."""
     assert draw([]).acknowledged == ""
+
+
+async def test_pauses_are_shown_with_who_and_why(database_url: str, viewer: Person) -> None:
+    """And on the page of a webhook that waits for one."""
+    async with connected(database_url) as connection:
+        await insert_webhook(connection, "evt_1")
+        number = await pauses.begin(connection, Target(Kind.ALL), Decision("ada", "venue moves"))
+        await insert(connection, "paused_webhook", stripe_event_id="evt_1", pause_id=number)
+    now, webhook = await viewer.get("/"), await viewer.get("/webhooks/evt_1")
+    assert "venue moves" in now.text
+    assert "everything" in now.text
+    assert "It waits for pause" in webhook.text

@@ -3,22 +3,14 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from console.pages.trouble import reading
-from console.pages.trouble.groups import Failing, grouped
 from tests.console.hostile import HOSTILE, assert_harmless
 from tests.console.serving import Person
 from tests.ops.rows import Connection, connected, insert_webhook
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 LOYALTY = "KeyError in handler loyalty.add_points at loyalty.py:9 in add_points"
-
-
-def _failing(error: str | None, **fields: object) -> Failing:
-    row: dict[str, object] = {"state": "dead", "count": 1, "first_at": NOON, "last_at": NOON, "next_at": None}
-    return Failing(**{"error": error, "types": ["a.b"], "example": "evt_1", **row, **fields})  # type: ignore[arg-type]
 
 
 async def _dead(connection: Connection, key: str, error: str | None, **columns: object) -> None:
@@ -126,31 +118,20 @@ async def test_without_trouble_the_page_says_so(viewer: Person) -> None:
     assert "No webhook is dead, failing, parked or postponed." in text
 
 
-@given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(1, 9), st.integers(0, 99)), min_size=1))
-def test_groups_hold_every_webhook_once_whatever_order_they_come_in(found: list[tuple[str, int, int]]) -> None:
-    """Their first and last moments are those of all."""
-    failing = [
-        _failing(f"{word} failed for pi_{number:08}", count=count, first_at=NOON + timedelta(minutes=number))
-        for word, count, number in found
-    ]
-    groups = grouped(failing)
-    again = grouped(reversed(failing))
-    assert {(one.error, one.count, one.first_at) for one in groups} == {
-        (one.error, one.count, one.first_at) for one in again
-    }
-    assert sum(one.count for one in groups) == sum(count for _, count, _ in found)
-    assert len(groups) == len({word for word, _, _ in found})
-
-
 @pytest.mark.parametrize(
     ("error", "shown"),
     [
         ("no row 0b9c5e0e-6c0f-4f0e-9a53-3f1f6f1c2b11 yet", "no row … yet"),
-        ("charge ch_3Qw9ABCdef is odd", "charge … is odd"),
+        ("charge ch_3Qw9ABCdef of cs_test_a1B2c3D4e5 is odd", "charge … of … is odd"),
         ("UndefinedColumnError 42703: column x", "UndefinedColumnError 42703: column x"),
-        ("KeyError in handler grant_tickets.run at a.py:12 in add_points", None),
+        ("KeyError in handler grant_v2.run at a.py:12 in add_points", None),
     ],
 )
-def test_ids_are_left_out_of_a_cause_and_words_are_not(error: str, shown: str | None) -> None:
+async def test_ids_are_left_out_of_a_cause_and_words_are_not(
+    database_url: str, viewer: Person, error: str, shown: str | None
+) -> None:
     """An SQLSTATE, a line and a function's name tell causes apart."""
-    assert grouped([_failing(error)])[0].error == (shown or error)
+    async with connected(database_url) as connection:
+        await _dead(connection, "evt_1", error)
+    text = (await viewer.get("/trouble")).text
+    assert f'<span class="error">{shown or error}</span>' in text

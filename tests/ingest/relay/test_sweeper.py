@@ -174,6 +174,26 @@ async def test_a_backlog_is_not_published_twice(yard: Yard, postgres: Postgres) 
     assert sorted([decode(first.payload).event.stripe_event_id, *got]) == sorted(rows)
 
 
+@pytest.mark.parametrize("restored_to", [0, 1, 2])
+async def test_publications_that_a_restore_forgot_are_passed_over(
+    yard: Yard, postgres: Postgres, restored_to: int
+) -> None:
+    """JetStream knows the ids of the history that is gone: a duplicate counts as none, the next claim has a new id."""
+    due = "NULL" if restored_to == 0 else "now() - interval '10 seconds'"
+    (row,) = await insert(postgres, publications=str(restored_to), published_at=due)
+    forgotten = [Publication(_named(row), attempt=0, publication=number, reason="fresh") for number in (1, 2, 3)]
+    assert await yard.publisher.publish_all(forgotten, within_seconds=3) == 3
+    await yard.receive_all()
+    for _ in range(3 - restored_to):
+        assert await yard.relay.sweep() == Swept()
+        await postgres.execute(
+            "UPDATE webhook_logs SET next_attempt_at = now(), published_at = now() - interval '10 seconds'"
+        )
+    assert await yard.relay.sweep() == Swept(passed=1)
+    (message,) = await yard.receive()
+    assert message.headers["Nats-Msg-Id"] == f"{row}:4"
+
+
 async def test_rows_older_than_the_ack_floor_come_back_under_load(yard: Yard, postgres: Postgres) -> None:
     """Something is always pending; a row whose message was lost is found because younger ones were passed."""
     (lost,) = await insert(postgres)

@@ -22,7 +22,7 @@ from tests.waiting import until
 ROOT = Path(__file__).parents[3]
 FILES = [
     *(ROOT / "processor").rglob("*.sql"),
-    *(ROOT / "sluice" / "inbox" / name for name in ("claims.sql", "failures.sql")),
+    *(ROOT / "sluice" / "inbox" / name for name in ("claims.sql", "failures.sql", "pauses.sql")),
 ]
 
 

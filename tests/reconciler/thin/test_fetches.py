@@ -242,6 +242,18 @@ async def test_one_that_cannot_be_fetched_holds_up_no_other(made: Fetching) -> N
     assert {row["outcome"]: row["count"] for row in rows} == {"fetched": 28, "unfetchable": 1}
 
 
+@pytest.mark.parametrize("body", [b"{}", b"\x00", None])
+async def test_one_whose_body_is_gone_ends_and_stops_no_other(made: Fetching, body: bytes | None) -> None:
+    """An erasure may have taken it."""
+    made.world.happened(snapshot(2))
+    await made.wait(thin(1), thin(2, snapshot_event="evt_2"))
+    await made.database.execute(
+        "UPDATE webhook_logs SET body = $1, body_id = NULL WHERE stripe_event_id = 'evt_thin_1'", body
+    )
+    await made.run()
+    assert (await made.outcome(), await made.outcome("evt_thin_2")) == (UNFETCHABLE, FETCHED)
+
+
 async def test_an_operator_may_have_it_fetched_again(made: Fetching, database: Database) -> None:
     """After the key got its right, say; it waits once more, and takes effect."""
     await made.wait(thin(snapshot_event="evt_1"))

@@ -1,0 +1,1 @@
+"""Makes partitions for bodies ahead, and takes webhooks, bodies and errors that are old: ``sluice maintain``."""
