@@ -152,5 +152,11 @@ def _report(service: Service, secret: RotatingSecret, database: Database, stream
 
 
 def _fingerprints(secret: RotatingSecret) -> Mapping[str, JsonValue]:
-    """Which secrets are in force, for ``sluice doctor``; the same names as ``webhook_verified_total`` has."""
-    return {"fingerprints": [fingerprint("platform", one) for one in secret.values()]}
+    """
+    Tell which secrets are in force, for ``sluice doctor``, by the names that ``webhook_verified_total`` has.
+
+    healthd asks every few seconds, so the metric follows a secret that was rotated.
+    """
+    fingerprints = [fingerprint("platform", one) for one in secret.values()]
+    metrics.show_secrets(fingerprints)
+    return {"fingerprints": [*fingerprints]}

@@ -1,5 +1,6 @@
 """Metrics of ingest. No label can be made up by a stranger: ids never, types only those that Sluice knows."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 from sluice.payments.families import EVENT_TYPES
@@ -22,6 +23,9 @@ VERIFIED = metrics.counter(
     "webhook_verified_total",
     "Signatures that matched, by the fingerprint of the secret (all organisers' are one: tenant).",
     ("verified_by",),
+)
+SECRET_IN_FORCE = metrics.gauge(
+    "webhook_secret_in_force", "1 for each of the platform's secrets that may verify a webhook now.", ("verified_by",)
 )
 CLOCK_SKEW_SECONDS = metrics.gauge(
     "webhook_clock_skew_seconds", "Our clock less the time that Stripe signed, for the newest verified webhook."
@@ -112,6 +116,13 @@ def received(event_type: str, *, is_new: bool) -> metrics.Counter:
 def verified(fingerprint: str) -> metrics.Counter:
     """Where to count a signature that matched; organisers' are counted together."""
     return VERIFIED.labels("tenant" if fingerprint.startswith("tenant:") else fingerprint)
+
+
+def show_secrets(fingerprints: Sequence[str]) -> None:
+    """Show these secrets of the platform's as those in force, and no others."""
+    SECRET_IN_FORCE.clear()
+    for one in fingerprints:
+        SECRET_IN_FORCE.labels(one).set(1)
 
 
 @lru_cache(maxsize=8)

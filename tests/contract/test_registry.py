@@ -1,5 +1,6 @@
 """Handlers find their events."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
@@ -7,9 +8,10 @@ from typing import TYPE_CHECKING, cast
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice import Applied, Ignored, Outcome, Parked, StripeEvent, handles, handles_batch
+from sluice import Applied, Ignored, Outcome, Parked, StripeEvent, handles, handles_batch, is_rehearsal
 from sluice.outcomes import combine
 from sluice.registry import Registry
+from sluice.rehearsal import rehearsing
 
 if TYPE_CHECKING:
     from sluice import Transaction
@@ -108,3 +110,58 @@ def test_a_registry_knows_whether_a_handler_asks_stripe() -> None:
         return {}
 
     assert others.asks_stripe
+
+
+def test_a_registry_tells_what_is_registered() -> None:
+    """Each handler by name, with its types, and whether it takes organisers' events and acts outside PostgreSQL."""
+    registry = Registry()
+
+    @handles("b", "a", registry=registry, acts_outside=True)
+    async def mail(event: StripeEvent, tx: "Transaction") -> None:
+        del event, tx
+
+    @handles_batch("a", registry=registry, organisers=True)
+    async def count(events: Sequence[StripeEvent], tx: "Transaction") -> Mapping[str, Outcome]:
+        del events, tx
+        return {}
+
+    by_name = {one.name.rpartition(".")[2]: one for one in registry.registered}
+    assert (by_name["mail"].types, by_name["mail"].organiser_types, by_name["mail"].acts_outside) == (
+        ["a", "b"],
+        [],
+        True,
+    )
+    assert (by_name["count"].types, by_name["count"].organiser_types) == (["a"], ["a"])
+    assert not by_name["count"].acts_outside
+
+
+def test_a_part_of_a_registry_keeps_what_it_knows_of_its_handlers() -> None:
+    """And the whole stays as it is."""
+    registry = Registry()
+
+    @handles("a", registry=registry, acts_outside=True)
+    async def mail(event: StripeEvent, tx: "Transaction") -> None:
+        del event, tx
+
+    @handles("a", "b", registry=registry)
+    async def keep(event: StripeEvent, tx: "Transaction") -> None:
+        del event, tx
+
+    part = registry.only(lambda handler: not registry.acts_outside(handler))
+    [handler] = part.handlers_for("a")
+    assert part.is_patient(handler)
+    assert part.types == {"a", "b"}
+    assert registry.only(registry.acts_outside).types == {"a"}
+    assert len(registry.handlers_for("a")) == 2
+
+
+async def test_a_rehearsal_is_known_to_what_runs_in_it() -> None:
+    """Tasks and threads, too; and to nothing after it."""
+
+    async def look() -> bool:
+        return is_rehearsal()
+
+    with rehearsing():
+        assert await asyncio.create_task(look())
+        assert await asyncio.to_thread(is_rehearsal)
+    assert not is_rehearsal()

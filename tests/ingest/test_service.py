@@ -15,10 +15,12 @@ import aiohttp
 import pytest
 
 from devstack.schema import apply_migrations
+from ingest import metrics
 from sluice.postgres.pool import Database
 from sluice.webhook_secret import fingerprint
 from tests.ingest.running import NOWHERE, Ingest, running
 from tests.ingest.webhooks import OTHER_SECRET, SECRET, signed, webhook
+from tests.metrics import counted
 from tests.waiting import until
 
 POSTGRES_NOWHERE = "postgresql://u:canarypassword@127.0.0.1:1/x"
@@ -134,8 +136,17 @@ async def test_status_shows_what_healthd_reads(ingest: Ingest) -> None:
     assert status["ready"] is True
     assert status["configuration"] == {"stripe_webhook_secret": "ok"}
     assert status["webhook_secrets"] == {"fingerprints": [fingerprint("platform", SECRET)]}
+    assert counted("webhook_secret_in_force", verified_by=fingerprint("platform", SECRET)) == 1
     assert {"pool", "stream", "journal", "relay", "listening"} <= status.keys()
     assert SECRET not in str(status)
+
+
+def test_a_secret_that_was_taken_out_is_not_shown_as_in_force() -> None:
+    """The gauge has those that may verify a webhook now, by fingerprint."""
+    shown = [f"platform:{number}" for number in (1, 2, 3)]
+    metrics.show_secrets(shown[:2])
+    metrics.show_secrets(shown[1:])
+    assert [counted("webhook_secret_in_force", verified_by=one) for one in shown] == [None, 1, 1]
 
 
 async def test_several_secrets_are_accepted_while_one_is_rolled(

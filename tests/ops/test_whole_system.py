@@ -126,3 +126,39 @@ async def test_what_is_processed_can_be_replayed_and_changes_nothing(stack: "Sta
 
         await until(is_calm, within_seconds=30, what="the replayed webhooks are processed")
         assert [await connection.fetchval(query) for query in (shown, facts, outcomes)] == before
+
+
+async def test_a_replay_of_what_is_processed_is_told_to_change_nothing(stack: "Stack") -> None:
+    """A processor of the system answers, although the ledger is there already."""
+    arguments = ("replay", "--all", "--state", "processed", "--limit", "60", "--diff")
+    result = await cli(*arguments, DATABASE_URL=stack.database_url)
+    assert result.exit_code == 0, result.output
+    assert "Nothing was changed. It would be no row; webhooks then: 60 processed." in result.stdout
+
+
+async def test_rows_that_lost_their_payments_are_told_what_a_replay_gives_back(stack: "Stack") -> None:
+    """And the replay then does so: each row of events as it was told."""
+    statuses = "SELECT id::text, payment_status FROM events WHERE name LIKE '%(Sluice demo)' ORDER BY id"
+    async with connected(stack.database_url) as connection:
+        before = await connection.fetch(statuses)
+        await connection.execute(
+            "TRUNCATE payment, payment_fact, invoice, subscription; UPDATE events"
+            " SET payment_status = 'pending', stripe_payment_intent_id = NULL, last_webhook_received = NULL"
+        )
+        arguments = ("replay", "--all", "--state", "processed")
+        told = await cli_json(*arguments, "--diff", "--limit", "1000", DATABASE_URL=stack.database_url)
+        diff = told["diff"]
+        columns = {row["key"][0]: row["columns"] for row in diff["rows"] if row["table"] == "events"}
+        becomes = {key: {one["name"]: one["after"] for one in changed} for key, changed in columns.items()}
+        assert [becomes.get(row["id"], {}).get("payment_status", "pending") for row in before] == [
+            row["payment_status"] for row in before
+        ]
+        assert await connection.fetchval("SELECT count(*) FROM payment") == 0
+        result = await cli(*arguments, "--yes", "--reason", "as told", DATABASE_URL=stack.database_url)
+        assert result.exit_code == 0, result.output
+
+        async def is_calm() -> bool:
+            return bool(await connection.fetchval("SELECT NOT EXISTS (SELECT FROM webhook_logs WHERE NOT processed)"))
+
+        await until(is_calm, within_seconds=60, what="the replayed webhooks are processed")
+        assert await connection.fetch(statuses) == before

@@ -52,7 +52,9 @@ async def look_on(connection: Connection, operation: Operation) -> Operation:
             progress.update(task, completed=operation.done)
             if not is_told and operation.done == 0 and clock.time() - began > _SOON_SECONDS:
                 is_told = True
-                click.echo(f"No processor has begun. Is one with {operation.handler} running?", err=True)
+                click.echo(
+                    f"No processor has begun. Is one with {operation.handler} running, and not paused?", err=True
+                )
     return operation
 
 
