@@ -19,7 +19,7 @@ _OF_A_FILTER = ("id", "handler", "error", "since", "until")
 @dataclass(frozen=True, slots=True)
 class Asked:
     """
-    What a person asks of the errors; None: anything.
+    A person's question about the errors; None: anything.
 
     Args:
         ids: ids of error rows, and keys of webhooks.

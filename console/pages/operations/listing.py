@@ -84,7 +84,7 @@ class Operation:
 
     @property
     def seconds_left(self) -> float | None:
-        """How long the rest takes at the pace so far; None: nobody can tell."""
+        """Seconds that the rest takes at the pace so far; None: that is unknown."""
         if not self.is_open or self.latest_at is None or self.done < _LEAST_DONE or self.silent_seconds is not None:
             return None
         left = self.items - self.done
@@ -93,7 +93,7 @@ class Operation:
 
     @property
     def asked(self) -> Sequence[tuple[str, str]]:
-        """What its set was chosen by, as names and values."""
+        """Names and values by which its set was chosen."""
         return [(name.replace("_", " "), _words(value)) for name, value in self.filter.items()]
 
 

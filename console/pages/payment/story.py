@@ -27,8 +27,8 @@ _ANSWERS: Final[Mapping[str | None, str]] = {
     PaymentStatus.REQUIRES_ACTION: "The payer must still act, such as confirm it at their bank. Nothing was taken.",
     PaymentStatus.FAILED: "It failed. Nothing was taken, and the payer may try again.",
     PaymentStatus.CANCELED: "It was canceled. Nothing was taken.",
-    PaymentStatus.EXPIRED: "The checkout expired before anybody paid. Nothing was taken.",
-    PaymentStatus.PENDING: "It was begun, and nobody has paid yet.",
+    PaymentStatus.EXPIRED: "The checkout expired before it was paid. Nothing was taken.",
+    PaymentStatus.PENDING: "It was begun, and is not paid yet.",
     None: "This is no payment itself: payments below it may take their row from it.",
 }
 _TONES: Final = {

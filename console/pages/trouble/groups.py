@@ -46,7 +46,7 @@ class Group:
 
     @property
     def verbs(self) -> Sequence[str]:
-        """What an operator can do; nothing where the filter would find every webhook in the state."""
+        """Verbs for an operator; none where the filter would find every webhook in the state."""
         return VERBS[self.state] if len(self.fields) > 1 else ()
 
     @property

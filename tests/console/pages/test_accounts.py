@@ -19,7 +19,7 @@ def _section(page: Asked, title: str) -> str:
 
 
 async def test_each_account_shows_its_last_webhook_and_its_gap(database_url: str, viewer: Person) -> None:
-    """What arrived, and how far the reconciler finds it complete, stand in one line."""
+    """The webhooks that arrived, and the reconciler's watermark, stand in one line."""
     async with connected(database_url) as connection:
         await insert_webhook(connection, "evt_1", stripe_account_id="acct_1", livemode=True, created_at=NOON)
         await insert(

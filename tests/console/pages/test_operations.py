@@ -110,7 +110,7 @@ async def _positions(viewer: Person, path: str) -> list[int]:
 async def test_very_many_open_items_are_not_counted(
     dead: Database, viewer: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is done is told by the place of the first that is not."""
+    """The place of the first open item tells how many are done."""
     monkeypatch.setattr(listing, "_OPEN_AT_MOST", 1)
     async with dead.acquire() as connection:
         number = await _start(connection, Verb.REPLAY)

@@ -60,7 +60,7 @@ async def test_a_payment_tells_why_it_has_its_status(refunded: str, viewer: Pers
 
 
 async def test_each_fact_shows_what_the_payment_was_then(refunded: str, viewer: Person) -> None:
-    """What decided stands out, for ears too."""
+    """The facts that decided stand out, for ears too."""
     assert refunded
     text = (await viewer.get("/payments/pi_1")).text
     facts = text.split("<tbody>")[1].split("</tbody>")[0].split("<tr>")[1:]
@@ -107,7 +107,7 @@ async def test_a_row_without_payments_keeps_its_status(database_url: str, viewer
 
 
 async def test_webhooks_without_effect_are_pointed_out(refunded: str, viewer: Person) -> None:
-    """What is told may change with them."""
+    """The answer may change with them."""
     async with connected(refunded) as connection:
         await insert_webhook(
             connection, "evt_9", object_id="pi_1", dead_at=NOON, outcome="failed", last_error="no such seat"

@@ -113,7 +113,7 @@ async def test_search_leads_to_the_list_of_what_an_id_names(viewer: Person, aske
     ],
 )
 async def test_search_leads_to_a_payment_or_a_row(viewer: Person, asked: str, path: str) -> None:
-    """Whose page says what to do where nothing is known."""
+    """The page says what to do where nothing is known."""
     assert (await viewer.get(f"/search?q={asked}")).path == path
 
 
