@@ -77,6 +77,7 @@ def _environment() -> Environment:
         "query": query,
         "machine": machine,
         "segment": segment,
+        "times": times,
         "lines": lines,
     }
     environment.globals["static"] = href_of
@@ -125,6 +126,11 @@ def seconds(span: float | None) -> str:
 def number(count: float | None) -> str:
     """Show a number with its thousands apart."""
     return NOTHING if count is None else f"{count:,}"
+
+
+def times(count: int) -> str:
+    """Say how often: never, once, 2 times."""
+    return {0: "never", 1: "once"}.get(count, f"{count:,} times")
 
 
 def query(values: Mapping[str, object]) -> str:

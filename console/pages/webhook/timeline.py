@@ -52,7 +52,7 @@ def _arrivals(record: Record) -> Iterator[Moment]:
 def _work(record: Record) -> Iterator[Moment]:
     webhook = record.webhook
     if webhook.published_at is not None:
-        yield Moment(webhook.published_at, f"Published, {webhook.publications} times in all; not tried since")
+        yield Moment(webhook.published_at, f"Published, the newest of {webhook.publications}; not tried since")
     if webhook.parked_at is not None:
         yield Moment(webhook.parked_at, "Parked: the row of events that it names is not there", tone=Tone.WARN)
     if webhook.postponed_at is not None:
