@@ -679,6 +679,8 @@ BEGIN
     THEN
         RETURN 'needed';
     END IF;
+    -- Its TOAST table is vacuumed by itself, and no LOCK TABLE reaches that; waited for here, it holds up no writer.
+    EXECUTE format('TRUNCATE %I', leaf);
     PERFORM set_config('lock_timeout', '300ms', true);
     EXECUTE format('DROP TABLE %I', leaf);
     UPDATE body_storage

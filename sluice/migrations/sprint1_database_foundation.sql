@@ -5,6 +5,8 @@
 --
 -- An installation that has an earlier text of this file, and the files that were folded into it, gets this one once more:
 -- replaces 88208198e9c04f8b87b09b6658d11de8732783de5299f7364e0dbb1d5bced6dc
+-- replaces afb7e0c846f0232e39c9682691a839a39988e0abfbb695973d1768a2bc47663c
+-- replaces c5d5a7685424e92d9a36f5644118503c6125e468122c5c31b254a8dfed0442d7
 BEGIN;
 
 DO $begin$

@@ -2,6 +2,8 @@
 -- events wait for it, and how far each backfill of objects got; its role and its rights.
 --   psql "$DATABASE_URL" -f migrations/sprint2_reconcile.sql      after the foundation, before functions.sql
 -- replaces 5146564c4a0b3ac5d0ca35635c33387b7908cf2bfc9d169bb874e8e880328132
+-- replaces d809734636f1683055e5b46cebc16db5941daa644ae614cdc203a3999d1ed3a1
+-- replaces 125626ecc2423ce80da5e51ba093a43207e43247621c5ffc58a517c5fea05390
 -- replaces fe7dbf35a21724eaed100e74d75b33b2388a3eb090760bd8453b2731d13dc3ce
 -- replaces de4cc48d7760b5e5202acfc645d70c13856a03c69899c0b4f0fb39bda3518fe6
 -- replaces 22a86db505aa340b764e2efae9ea6af3c765b856b08f3fdeb5b3ea61d143f517
@@ -182,6 +184,9 @@ BEGIN
             EXECUTE format('GRANT %s TO sluice_reconciler', item.privilege);
         END IF;
     END LOOP;
+    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'sluice_reconciler') THEN
+        REVOKE DELETE ON reconcile_account FROM sluice_reconciler;  -- 0.2.0 had given it
+    END IF;
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'sluice_reconciler') THEN
         RAISE WARNING 'The role sluice_reconciler does not exist: CREATE ROLE sluice_reconciler NOLOGIN; then run this file again.';
     END IF;

@@ -139,6 +139,24 @@ async def test_a_row_in_a_processors_hand_keeps_its_day(database: Database, role
     assert await bodies(database) == {one.stripe_event_id: one.body for one in (event(1), event(2))}
 
 
+async def test_a_day_whose_bodies_are_vacuumed_holds_up_no_writer(database: Database, role_url: RoleUrl) -> None:
+    """Autovacuum is in the TOAST table by itself: whoever waits for it has no lock on the whole."""
+    await record(database, event(1))
+    await database.execute("UPDATE webhook_logs SET processed = true")
+    await age_everything(database)
+    (toast,) = await database.fetch(
+        "SELECT reltoastrelid::regclass AS name FROM pg_class WHERE relname = 'webhook_body_20260101'"
+    )
+    async with database.acquire() as vacuum, vacuum.transaction():
+        await vacuum.fetch(f"SELECT FROM {toast['name']}")
+        maintaining = asyncio.create_task(run(role_url("maintainer"), Retention(bodies_days=30)))
+        await _waits_for(database, "relation")
+        held = "SELECT mode FROM pg_locks WHERE relation = 'webhook_body'::regclass AND mode = 'AccessExclusiveLock'"
+        assert await database.fetch(held) == []
+        assert await record(database, event(2)) == ["evt_0002"]
+    assert (await maintaining)["days dropped"] == 1
+
+
 async def test_bodies_in_rows_age_out_too(database: Database, role_url: RoleUrl) -> None:
     """Those of before the partitions, in steps; what is not processed and what is young stays."""
     await database.execute("UPDATE body_storage SET partitions_from = 'infinity'")

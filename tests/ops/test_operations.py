@@ -213,7 +213,7 @@ async def test_an_operation_is_over_when_it_is_cancelled(db: Connection, operato
 
 async def test_a_write_off_is_undone(db: Connection, operator_url: str) -> None:
     """By an operation that names the other; a replay is not."""
-    await _dead(db, "evt_1")
+    await _dead(db, "evt_1", body=b"{}")
     await cli("write-off", "evt_1", *WHY, DATABASE_URL=operator_url)
     result = await cli("operations", "undo", "1", "--reason", "the wrong one", DATABASE_URL=operator_url)
     assert (result.exit_code, result.stdout) == (0, "Operation 2 (undo) is done: 1 of 1 changed.\n")

@@ -54,6 +54,8 @@ async def test_a_pause_is_on_record_with_who_when_and_why(db: Connection, operat
         ("pause", "it pays twice", {"all": "everything"}),
     ]
     assert told[1]["person"] == "ada"
+    listed = (await cli("operations", "list", DATABASE_URL=operator_url)).output
+    assert "all everything  ada: it pays twice" in listed
     assert told[1]["ended_at"]
     row = await db.fetchrow("SELECT began_by, ended_by, ended_at >= began_at AS is_later FROM pause")
     assert row is not None

@@ -20,8 +20,9 @@ from sluice.ops.durations import as_words
 from sluice.ops.environment import detect_environment
 from sluice.ops.events import installed_handlers
 from sluice.ops.operations.options import decision_of
+from sluice.ops.terminal import printable_value
 from sluice.registry import Registry, name_of
-from sluice.runtime.printable import printable_lines
+from sluice.runtime.printable import printable, printable_lines
 
 _ANY_ORGANISER: Final = "organiser"
 _SHOWN: Final = 12
@@ -53,9 +54,10 @@ def pause(*, dry_run: bool, reason: str | None, person: str | None, **options: A
     """
     Let webhooks wait: they are taken in, acknowledged and recorded, and not tried.
 
-    Without an option it shows what is paused. Processors heed a pause within seconds; what they have in hand ends as
-    ever. No attempt is counted meanwhile, and nothing dies or is parked. A webhook waits whole: with a handler
-    paused, the ledger's effect of what it takes waits too, for one webhook is one transaction. `sluice resume` ends it.
+    Without an option it shows what is paused; times are UTC. Processors heed a pause within seconds; what they have
+    in hand ends as ever. No attempt is counted meanwhile, and nothing dies or is parked. A webhook waits whole: with a
+    handler paused, the ledger's effect of what it takes waits too, for one webhook is one transaction. `sluice resume`
+    ends it.
     Exit code 1 when the same is paused already.
     """
     target = _target_of(**options)
@@ -206,14 +208,14 @@ def _tell(found: Sequence[OpenPause], heading: str = "") -> None:
     if found and heading:
         click.echo(heading)
     for one in found:
-        click.echo(printable_lines(line(one)))
+        click.echo(line(printable_value(one)))
 
 
 def line(one: OpenPause) -> str:
     """One pause: its number, what it covers, since when, who and why."""
     over = f", over since {one.ended_at:%m-%d %H:%M} by {one.ended_by}" if one.ended_at else ""
     return (
-        f"{one.id:>5}  {one.target}  since {one.began_at:%Y-%m-%d %H:%M} UTC{over}\n"
+        f"{one.id:>5}  {one.target}  since {one.began_at:%Y-%m-%d %H:%M}{over}\n"
         f"       {_counted(one.waiting)} waiting; {one.person}: {one.reason}"
     )
 
@@ -225,7 +227,7 @@ def _counted(number: int) -> str:
 def _show_counted(counted: Sequence[Counted], heading: str) -> None:
     click.echo(printable_lines(f"{heading} {sum(part.count for part in counted):,} webhooks."))
     for part in counted[:_SHOWN]:
-        click.echo(printable_lines(f"{part.count:>9,}  {part.state:<12} {part.kind or ''}".rstrip()))
+        click.echo(printable(f"{part.count:>9,}  {part.state:<12} {part.kind or ''}".rstrip()))
 
 
 def handlers_of(webhook: Traits) -> Collection[str]:

@@ -21,7 +21,7 @@ def summary(operation: Operation) -> str:
 
 def story(operation: Operation, items: Sequence[Item]) -> str:
     """All that is on record of an operation, with its first items."""
-    asked = "; ".join(f"{name} {_words(value)}" for name, value in operation.filter.items())
+    asked = _asked(operation)
     cancelled = operation.cancelled_at
     lines = [
         summary(operation),
@@ -41,10 +41,16 @@ def story(operation: Operation, items: Sequence[Item]) -> str:
 
 def line(operation: Operation) -> str:
     """One operation of a list."""
+    counts = f"{operation.changed:>7,}/{operation.items:<7,}"
     return (
         f"{operation.id:>5}  {operation.started_at:%Y-%m-%d %H:%M}  {operation.verb:<9}  {operation.progress:<9}"
-        f"  {operation.changed:>7,}/{operation.items:<7,}  {operation.person}: {operation.reason}"
+        f"  {_asked(operation) if operation.verb in _WITHOUT_ITEMS else counts}"
+        f"  {operation.person}: {operation.reason}"
     )
+
+
+def _asked(operation: Operation) -> str:
+    return "; ".join(f"{name} {_words(value)}" for name, value in operation.filter.items())
 
 
 def _item(item: Item) -> str:
