@@ -17,6 +17,7 @@ from rich.table import Table
 from bench.ground import prepare
 from processor.queue.direct import QUERIES as DIRECT
 from sluice.inbox.pauses import QUERIES as PAUSES
+from sluice.inbox.pauses import Traits
 from sluice.inbox.publications import QUERIES as PUBLICATIONS
 from sluice.ops.status.snapshot import MOST
 from sluice.ops.status.snapshot import QUERIES as STATUS
@@ -138,11 +139,16 @@ def _looks(events_id: str, rows: int) -> Mapping[str, Look]:
         "healthd": lambda db: _in_order(db, _HEALTHD["count_webhooks"], 10_000),
         "KEDA": lambda db: db.fetch(_DUE),
         "status": lambda db: _in_order(db, STATUS["look"], MOST),
-        "why an event": lambda db: look_up(db, f"evt_{rows:012d}", at_most=20),
-        "why a payment": lambda db: look_up(db, f"pi_{rows}", at_most=20),
-        "why a row": lambda db: look_up(db, events_id, at_most=20),
-        "why something unknown": lambda db: look_up(db, "xx_unknown", at_most=20),
+        "why an event": lambda db: look_up(db, f"evt_{rows:012d}", at_most=20, handlers_of=_no_handlers),
+        "why a payment": lambda db: look_up(db, f"pi_{rows}", at_most=20, handlers_of=_no_handlers),
+        "why a row": lambda db: look_up(db, events_id, at_most=20, handlers_of=_no_handlers),
+        "why something unknown": lambda db: look_up(db, "xx_unknown", at_most=20, handlers_of=_no_handlers),
     }
+
+
+def _no_handlers(_: Traits) -> Sequence[str]:
+    """Nothing is paused here."""
+    return ()
 
 
 async def _as_ingest(connection: Connection, query: str, *arguments: object) -> None:

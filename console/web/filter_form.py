@@ -25,6 +25,7 @@ _SINGLE = {
     "customer": "customer",
     "handler": "handler",
     "error": "error",
+    "verified_by": "verified_by",
 }
 """Fields with one value, and what the filter calls them."""
 

@@ -23,7 +23,3 @@ SET done_at = now(),
     answer = $2::text::jsonb,
     problem = $3
 WHERE id = $1 AND done_at IS NULL;
-
--- forget --
--- Answers quote rows; after a day they go.
-DELETE FROM webhook_rehearsal WHERE asked_at < now() - interval '1 day';

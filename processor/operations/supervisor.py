@@ -68,7 +68,7 @@ class Supervisor:
         return [handler.name for handler in self.registry.registered]
 
     async def _say_what_there_is(self) -> None:
-        """Tell operators which handlers may be asked for."""
+        """Tell operators which handlers may be asked for, once an hour; and forget old answers."""
         if time.monotonic() - self._said_at < _SAY_AGAIN_SECONDS:
             return
         known = [
@@ -76,6 +76,7 @@ class Supervisor:
             for one in self.registry.registered
         ]
         await self.database.execute(QUERIES["keep_handlers"], *columns(known, 4))
+        await self.database.execute(QUERIES["forget"])
         self._said_at = time.monotonic()
 
     async def _carry_out(self) -> None:

@@ -10,6 +10,10 @@ SET types = excluded.types,
     acts_outside = excluded.acts_outside,
     last_seen_at = now();
 
+-- forget --
+-- Answers quote rows; after a day they go.
+DELETE FROM webhook_rehearsal WHERE asked_at < now() - interval '1 day';
+
 -- look --
 -- $1 handlers that this processor has. Whether something is asked for that no pause keeps, and no process
 -- works on it.

@@ -80,7 +80,6 @@ class Work:
         if not rows:
             return False
         await self._answer(_asked(rows[0]))
-        await self.database.execute(rehearse.QUERIES["forget"])
         return True
 
     async def _answer(self, asked: Asked) -> None:

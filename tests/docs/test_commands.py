@@ -17,6 +17,7 @@ _INLINE = re.compile(r"(?<!`)`((?:make|sluice|helm|kubectl) [^`\n]+)`(?!`)")
 
 # Verbs with the options that the pages use, from each program's own reference.
 KUBECTL: Mapping[str, str] = {
+    "annotate": "",
     "apply": "-f",
     "config": "--current --namespace",
     "create": "--namespace --type --from-literal --from-file --cert --key"
@@ -29,6 +30,7 @@ KUBECTL: Mapping[str, str] = {
     "patch": "-p",
     "port-forward": "",
     "rollout": "",
+    "scale": "--replicas -l",
     "wait": "--for --timeout",
 }
 HELM: Mapping[str, str] = {
@@ -41,6 +43,7 @@ HELM: Mapping[str, str] = {
     "upgrade": "--install --namespace --create-namespace --wait --timeout --reuse-values --set -f",
 }
 PLAIN = {".", "cat", "curl", "date", "docker", "echo", "export", "kill", "kind", "openssl", "pg_dump", "pip", "printf"}
+PLAIN |= {"cp", "grep", "mv", "pg_basebackup", "pg_ctl", "pg_waldump", "sleep", "test", "touch"}
 PLAIN |= {"pytest", "sed", "tail", "tilt", "xargs"}
 
 

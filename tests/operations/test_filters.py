@@ -3,6 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
+import click
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -11,6 +12,8 @@ from sluice.inbox.states import State
 from sluice.operations import book
 from sluice.operations.filters import Filter
 from sluice.operations.verbs import DEAD, ENDED, Verb
+from sluice.operations.webhooks import newest_errors, newest_webhooks
+from sluice.ops.commands import sluice
 from sluice.postgres.pool import Connection, Database
 from tests.operations.rows import DAY, put_error, put_in
 
@@ -84,6 +87,36 @@ async def test_a_filter_finds_the_webhook_that_fits(fields: dict[str, Any], data
     assert "evt_9" in found
     assert "evt_live" not in found
     assert ("evt_other" in found) == ("evt_other" in fields.get("ids", ()))
+
+
+@pytest.mark.parametrize("fields", FINDS_IT, ids=str)
+async def test_every_verb_finds_by_the_same_words(fields: dict[str, Any], database: Database) -> None:
+    """The webhook in a state that the verb takes, or its unresolved error; a list finds it in any."""
+    async with database.acquire() as connection:
+        for verb, state in ((Verb.RETRY, State.FAILED), (Verb.REPLAY, State.DEAD), (Verb.WRITE_OFF, State.DEAD)):
+            await connection.execute("TRUNCATE webhook_logs, error_logs")
+            await put_in(connection, "evt_9", state, **THE_ONE)
+            asked = Filter(**{**fields, "states": [state] if "states" in fields else ()})
+            found = await book.preview(connection, verb, asked)
+            assert list(found.sample) == ["evt_9"], verb
+            assert [one.item_id for one in await newest_webhooks(connection, asked, at_most=9)] == ["evt_9"]
+        columns = {"request_data": '{"handler": "loyalty.add_points"}', "created_at": DAY + timedelta(hours=12)}
+        error = await put_error(connection, "evt_9", message="100 % wrong", **columns)
+        resolving = await book.preview(connection, Verb.RESOLVE, Filter(**fields))
+        listed = await newest_errors(connection, Filter(**fields), at_most=9)
+        assert (list(resolving.sample), [one.item_id for one in listed]) == ([error], [error])
+
+
+@pytest.mark.parametrize("verb", ["ls", "watch", "export", "retry", "replay", "write-off", "resolve"])
+def test_every_verb_has_the_same_options(verb: str) -> None:
+    """A person who knows one knows them all."""
+    command = sluice.get_command(click.Context(sluice), verb)
+    assert command is not None
+    words = {option for one in command.params for option in one.opts}
+    assert words >= {
+        "ids", "--type", "--account", "--organiser", "--since", "--until", "--state", "--outcome", "--object",
+        "--customer", "--failed-in", "--error", "--verified-by",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("fields", FINDS_NOTHING, ids=str)

@@ -5,6 +5,7 @@ import unicodedata
 from datetime import UTC, datetime
 from io import StringIO
 
+import orjson
 import pytest
 import pytest_asyncio
 from rich.text import Text
@@ -59,6 +60,36 @@ async def test_why_prints_no_escape_and_no_line_of_a_sender(poisoned: str, asked
     assert "\x1b" not in result.stdout
     assert not any(line.startswith("2026-01-01 forged") for line in result.stdout.splitlines())
     assert "\\x1b" in result.stdout
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["ls"],
+        ["ls", "--errors"],
+        ["show", "evt_1"],
+        ["show", "1"],
+        ["export", "--bodies"],
+        ["export", "--format", "csv"],
+        ["operations", "list"],
+        ["operations", "show", "1"],
+        ["sessions"],
+    ],
+    ids=" ".join,
+)
+async def test_no_verb_of_operators_prints_what_a_sender_sent(poisoned: str, command: list[str]) -> None:
+    """Nor what another operator gave as a reason, or called their session."""
+    async with connected(poisoned) as other:
+        await other.execute("SELECT set_config('application_name', $1, false)", "y\x1b[31m")
+        await insert(
+            other, "error_logs", severity="error", kind="webhook", message=NASTY, stack_trace=NASTY, service=NASTY,
+            request_data=orjson.dumps({"a": NASTY}).decode(), stripe_event_id="evt_1",
+        )  # fmt: skip
+        await cli("write-off", "evt_1", "--all", "--yes", "--reason", NASTY, "--by", NASTY, DATABASE_URL=poisoned)
+        result = await cli(*command, DATABASE_URL=poisoned)
+    assert result.exit_code == 0, result.output
+    assert is_clean(result.stdout.replace("\r\n", "\n"))
+    assert not any(line.startswith("2026-01-01 forged") for line in result.stdout.splitlines())
 
 
 async def test_its_json_is_printable_and_means_the_same(poisoned: str) -> None:

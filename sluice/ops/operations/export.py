@@ -16,6 +16,7 @@ from sluice.ops.connection import Connection, connected
 from sluice.ops.environment import detect_environment
 from sluice.ops.operations.options import filter_of, filtering, say_what_is_read
 from sluice.ops.output import write_out
+from sluice.runtime.printable import printable
 
 _COLUMNS = (TextColumn("{task.completed:,} webhooks"), TextColumn("{task.description}"), TimeElapsedColumn())
 
@@ -98,4 +99,6 @@ def _conclude(tally: Tally) -> None:
     if tally.is_whole:
         click.echo(f"{tally.count:,} webhooks.", err=True)
     elif tally.last is not None:
-        click.echo(f"Cut short after {tally.count:,} webhooks. Go on with --after {tally.last.item_id}", err=True)
+        click.echo(
+            f"Cut short after {tally.count:,} webhooks. Go on with --after {printable(tally.last.item_id)}", err=True
+        )

@@ -14,6 +14,7 @@ from sluice.ops.operations.options import decision_of
 from sluice.ops.operations.running import carry_out, known
 from sluice.ops.operations.screen import line, story, summary
 from sluice.ops.output import print_json
+from sluice.ops.terminal import printable_value
 from sluice.runtime.printable import printable_lines
 
 _ID = click.argument("operation_id", metavar="NUMBER", type=click.IntRange(1))
@@ -36,7 +37,7 @@ def list_(*, at_most: int, as_json: bool) -> None:
         print_json({"operations": found})
         return
     for operation in found:
-        click.echo(printable_lines(line(operation)))
+        click.echo(line(printable_value(operation)))
 
 
 @operations.command(name="show")
@@ -51,7 +52,7 @@ def show(*, operation_id: int, at_most: int, as_json: bool) -> None:
     if as_json:
         print_json({"operation": operation, "progress": str(operation.progress), "items": items})
     else:
-        click.echo(printable_lines(story(operation, items)))
+        click.echo(story(printable_value(operation), [printable_value(item) for item in items]))
 
 
 @operations.command(name="cancel")

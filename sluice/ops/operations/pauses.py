@@ -20,8 +20,9 @@ from sluice.ops.durations import as_words
 from sluice.ops.environment import detect_environment
 from sluice.ops.events import installed_handlers
 from sluice.ops.operations.options import decision_of
+from sluice.ops.terminal import printable_value
 from sluice.registry import Registry, name_of
-from sluice.runtime.printable import printable_lines
+from sluice.runtime.printable import printable, printable_lines
 
 _ANY_ORGANISER: Final = "organiser"
 _SHOWN: Final = 12
@@ -207,7 +208,7 @@ def _tell(found: Sequence[OpenPause], heading: str = "") -> None:
     if found and heading:
         click.echo(heading)
     for one in found:
-        click.echo(printable_lines(line(one)))
+        click.echo(line(printable_value(one)))
 
 
 def line(one: OpenPause) -> str:
@@ -226,7 +227,7 @@ def _counted(number: int) -> str:
 def _show_counted(counted: Sequence[Counted], heading: str) -> None:
     click.echo(printable_lines(f"{heading} {sum(part.count for part in counted):,} webhooks."))
     for part in counted[:_SHOWN]:
-        click.echo(printable_lines(f"{part.count:>9,}  {part.state:<12} {part.kind or ''}".rstrip()))
+        click.echo(printable(f"{part.count:>9,}  {part.state:<12} {part.kind or ''}".rstrip()))
 
 
 def handlers_of(webhook: Traits) -> Collection[str]:

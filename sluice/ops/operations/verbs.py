@@ -23,7 +23,7 @@ from sluice.ops.operations.rehearsing import rehearse, run_of
 from sluice.ops.operations.running import carry_out
 from sluice.ops.operations.screen import summary
 from sluice.ops.output import print_json
-from sluice.runtime.printable import printable_lines
+from sluice.runtime.printable import printable, printable_lines
 
 _NAMED: Final = 20
 """So many ids at most have an answer each."""
@@ -218,9 +218,9 @@ def _show_diff(rehearsal: Rehearsal, *, as_json: bool) -> None:
 def _show(preview: Preview, verb: Verb) -> None:
     click.echo(f"{verb} would be about {preview.count:,}:")
     for part in preview.counted:
-        click.echo(printable_lines(f"{part.count:>9,}  {part.state:<12} {part.kind or ''}".rstrip()))
+        click.echo(printable(f"{part.count:>9,}  {part.state:<12} {part.kind or ''}".rstrip()))
     if preview.sample:
-        click.echo(printable_lines("first: " + ", ".join(preview.sample)))
+        click.echo(printable("first: " + ", ".join(preview.sample)))
 
 
 def _ask(preview: Preview, verb: Verb) -> None:
@@ -255,5 +255,5 @@ async def _tell_of_each(connection: Connection, request: Request, operation: Ope
             told = f"left as it is: {items[name].result}"
         else:
             told = f"left as it is: {states.get(name, _UNKNOWN[request.verb is Verb.RESOLVE])}"
-        click.echo(printable_lines(f"{name}: {told}"))
+        click.echo(printable(f"{name}: {told}"))
     return changed

@@ -15,6 +15,7 @@ from sluice.ops.environment import detect_environment
 from sluice.ops.operations.options import filter_of, filtering
 from sluice.ops.operations.webhooks import cut, line_of
 from sluice.ops.output import write_out
+from sluice.ops.terminal import printable_value
 from sluice.runtime.printable import printable, printable_json
 
 _SECONDS: Final = 1.0
@@ -67,7 +68,7 @@ def _as_json(one: Listed | OperationSeen) -> str:
 
 
 def _as_line(one: Listed) -> str:
-    return cut(line_of(one, _ID_WIDTH))
+    return cut(line_of(printable_value(one), _ID_WIDTH))
 
 
 def _as_operation(one: OperationSeen) -> str:

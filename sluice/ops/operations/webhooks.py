@@ -25,6 +25,7 @@ from sluice.ops.environment import detect_environment
 from sluice.ops.operations.options import filter_of, filtering, say_what_is_read
 from sluice.ops.operations.pauses import handlers_of, wait_in_words
 from sluice.ops.output import print_json
+from sluice.ops.terminal import printable_value
 from sluice.runtime.printable import printable
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="For machines.")
@@ -54,7 +55,7 @@ def list_(*, of_errors: bool, at_most: int, as_json: bool, **options: Any) -> No
         print_json({"errors" if of_errors else "webhooks": listed, "has_more": has_more})
         return
     id_width = min(max((len(one.item_id) for one in shown), default=0), _ID_COLUMNS)
-    for one in shown:
+    for one in map(printable_value, shown):
         click.echo(cut(_error_line(one, id_width) if of_errors else line_of(one, id_width)))
     if has_more:
         click.echo(f"There are more: --at-most {2 * at_most}, or narrow it down.", err=True)
@@ -102,13 +103,13 @@ async def _read(url: str, event_id: str) -> WebhookStory | ErrorTold | None:
 def line_of(one: Listed, id_width: int) -> str:
     """Give one webhook, and the error that it died or waits with below it."""
     line = f"{one.item_id:<{id_width}}  {one.created_at:%m-%d %H:%M}  {one.state:<11}  {one.attempts:>2}  {one.kind}"
-    return line if one.error is None or one.state == "processed" else f"{line}\n    {printable(one.error)}"
+    return line if one.error is None or one.state == "processed" else f"{line}\n    {one.error}"
 
 
 def _error_line(one: Listed, id_width: int) -> str:
     """Give one error with its severity, the service that met it and its webhook, and its text below."""
     line = f"{one.item_id:<{id_width}}  {one.created_at:%m-%d %H:%M}  {one.outcome:<8}  {one.kind or '-':<10}"
-    return f"{line}  {one.object_id or ''}".rstrip() + f"\n    {printable(one.error or '')}"
+    return f"{line}  {one.object_id or ''}".rstrip() + f"\n    {one.error or ''}"
 
 
 def _as_error(one: Listed) -> Mapping[str, object]:

@@ -6,6 +6,7 @@ import click
 
 from sluice.ops.connection import connected
 from sluice.ops.environment import Environment, detect_environment
+from sluice.ops.operations.pauses import handlers_of
 from sluice.ops.output import print_json
 from sluice.ops.terminal import Terminal
 from sluice.ops.why.history import PaymentHistory
@@ -48,7 +49,7 @@ def command(*, asked: str, at_most: int, whole_log: bool, as_json: bool) -> None
 
 async def _tell(environment: Environment, asked: str, at_most: int, newest: int | None) -> PaymentHistory:
     async with connected(environment.database_url()) as connection:
-        return await look_up(connection, asked, at_most=at_most, newest=newest)
+        return await look_up(connection, asked, at_most=at_most, handlers_of=handlers_of, newest=newest)
 
 
 def _nothing_known(asked: str, *, whole_log: bool) -> str:

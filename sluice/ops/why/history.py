@@ -99,6 +99,11 @@ class Payment:
     """Whether no row satisfies any naming."""
     awaits: str | None = None
     """Keys of rows that would be preferred, each on a line: they do not exist, or belong to another account."""
+    amount_captured: int | None = None
+    """By all facts, in the currency's smallest unit; None: none tells."""
+    amount_back: int = 0
+    """How much of it went back."""
+    currency: str | None = None
     facts: Sequence[RecordedFact] = ()
 
 

@@ -6,13 +6,20 @@ from datetime import datetime
 import asyncpg
 
 from sluice.payments.facts import Fact, FactKind
-from sluice.payments.fold import fold
+from sluice.payments.fold import NOTHING_KNOWN, PaymentState, fold
 
 
-def statuses_after(rows: Sequence[asyncpg.Record]) -> Sequence[str | None]:
-    """The status of a payment by each row and all before it, in the order given; None for what is no payment."""
-    facts = [_fact(row) for row in rows]
-    return [fold(facts[:length]).status for length in range(1, len(facts) + 1)]
+def states_after(rows: Sequence[asyncpg.Record]) -> Sequence[PaymentState]:
+    """The state of a payment by each row and all before it, in the order given; nothing is known of a mere link."""
+    states: list[PaymentState] = []
+    known: list[Fact] = []
+    for fact in map(_fact, rows):
+        if fact.kind.is_of_money:
+            known.append(fact)
+            states.append(fold(known))
+        else:
+            states.append(states[-1] if states else NOTHING_KNOWN)
+    return states
 
 
 def _fact(row: asyncpg.Record) -> Fact:

@@ -6,12 +6,12 @@ from typing import Any
 
 import asyncpg
 
-from sluice.inbox.pauses import Traits
+from sluice.inbox.operations import AnyConnection
+from sluice.inbox.pauses import HandlersOf, Traits
 from sluice.operations.pauses import Wait, coming_wait, wait_of
-from sluice.ops.connection import Connection
-from sluice.ops.operations.pauses import handlers_of
 from sluice.ops.why.history import EventsRow, LoggedError, Payment, PaymentHistory, RecordedFact, Repeat, Webhook
-from sluice.ops.why.ledger_history import statuses_after
+from sluice.ops.why.ledger_history import states_after
+from sluice.payments.fold import NOTHING_KNOWN
 from sluice.postgres.sql import columns, load_queries
 
 _QUERIES = load_queries(__file__, "why.sql")
@@ -33,12 +33,15 @@ class _Found:
     events_row: str | None = None
 
 
-async def look_up(connection: Connection, asked: str, *, at_most: int, newest: int | None = NEWEST) -> PaymentHistory:
+async def look_up(
+    connection: AnyConnection, asked: str, *, at_most: int, handlers_of: HandlersOf, newest: int | None = NEWEST
+) -> PaymentHistory:
     """
     The whole history of an event, a payment, anything that a payment went through, or an ``events`` row.
 
     Args:
         at_most: how many payments to show; an ``events`` row may have very many.
+        handlers_of: names the handlers that a webhook goes to, one of which may be paused.
         newest: of webhooks that are about no payment, how many of the newest to look through; None: all.
     """
     async with connection.transaction(isolation="repeatable_read", readonly=True):
@@ -52,11 +55,11 @@ async def look_up(connection: Connection, asked: str, *, at_most: int, newest: i
             asked=asked,
             events_rows=await _events_rows(connection, sorted(rows)),
             payments=payments,
-            webhooks=await _webhooks(connection, keys.union(found.webhooks)),
+            webhooks=await _webhooks(connection, keys.union(found.webhooks), handlers_of),
         )
 
 
-async def _find(connection: Connection, asked: str, at_most: int, newest: int | None) -> _Found:
+async def _find(connection: AnyConnection, asked: str, at_most: int, newest: int | None) -> _Found:
     row: str | None = await connection.fetchval(_QUERIES["find_events_row"], asked)
     if row is not None:
         payments = await _pairs(connection, "find_payments_of_row", asked, at_most)
@@ -68,7 +71,7 @@ async def _find(connection: Connection, asked: str, at_most: int, newest: int | 
     return await _find_object(connection, asked, at_most, newest)
 
 
-async def _find_object(connection: Connection, asked: str, at_most: int, newest: int | None) -> _Found:
+async def _find_object(connection: AnyConnection, asked: str, at_most: int, newest: int | None) -> _Found:
     """A payment is found by its key, what it went through in the ledger, anything else by reading the log."""
     payments = await _pairs(connection, "find_payments", asked, at_most)
     if not payments:
@@ -82,12 +85,12 @@ async def _find_object(connection: Connection, asked: str, at_most: int, newest:
     return _Found([*payments, *(child for child in children if child not in payments)], waiting)
 
 
-async def _pairs(connection: Connection, query: str, *arguments: object) -> list[tuple[str, str]]:
+async def _pairs(connection: AnyConnection, query: str, *arguments: object) -> list[tuple[str, str]]:
     rows = await connection.fetch(_QUERIES[query], *arguments)
     return [(row["scope"], row["payment_id"]) for row in rows]
 
 
-async def _open(connection: Connection, query: str, asked: str, at_most: int) -> list[str]:
+async def _open(connection: AnyConnection, query: str, asked: str, at_most: int) -> list[str]:
     """Look through open webhooks, each index in its order from the mark on: without a sort there is no other way."""
     await connection.execute(_QUERIES["allow_sorts"], "off")
     keys = await _keys(connection, query, asked, at_most, _OPEN_AT_MOST)
@@ -95,11 +98,11 @@ async def _open(connection: Connection, query: str, asked: str, at_most: int) ->
     return keys
 
 
-async def _keys(connection: Connection, query: str, *arguments: object) -> list[str]:
+async def _keys(connection: AnyConnection, query: str, *arguments: object) -> list[str]:
     return [row["stripe_event_id"] for row in await connection.fetch(_QUERIES[query], *arguments)]
 
 
-async def _payments(connection: Connection, pairs: Sequence[tuple[str, str]]) -> Sequence[Payment]:
+async def _payments(connection: AnyConnection, pairs: Sequence[tuple[str, str]]) -> Sequence[Payment]:
     if not pairs:
         return ()
     wanted = columns(pairs, 2)
@@ -107,20 +110,29 @@ async def _payments(connection: Connection, pairs: Sequence[tuple[str, str]]) ->
     for row in await connection.fetch(_QUERIES["tell_facts"], *wanted):
         facts[row["scope"], row["payment_id"]].append(row)
     rows = await connection.fetch(_QUERIES["tell_payments"], *wanted)
-    return [Payment(**dict(row.items()), facts=_facts(facts[row["scope"], row["payment_id"]])) for row in rows]
+    return [_payment(row, facts[row["scope"], row["payment_id"]]) for row in rows]
 
 
-def _facts(rows: Sequence[asyncpg.Record]) -> Sequence[RecordedFact]:
+def _payment(row: asyncpg.Record, facts: Sequence[asyncpg.Record]) -> Payment:
+    states = states_after(facts)
     told: list[RecordedFact] = []
     before: str | None = None
-    for row, after in zip(rows, statuses_after(rows), strict=True):
-        shown = {name: row[name] for name in RecordedFact.__slots__ if name in row}
-        told.append(RecordedFact(**shown, status_after=after, decided=after != before))
-        before = after
-    return told
+    for fact, state in zip(facts, states, strict=True):
+        shown = {name: fact[name] for name in RecordedFact.__slots__ if name in fact}
+        told.append(RecordedFact(**shown, status_after=state.status, decided=state.status != before))
+        before = state.status
+    now = states[-1] if states else NOTHING_KNOWN
+    currencies = [fact.currency for fact in told if fact.currency is not None]
+    return Payment(
+        **dict(row.items()),
+        amount_captured=now.amount_captured,
+        amount_back=now.amount_back,
+        currency=currencies[-1] if currencies else None,
+        facts=told,
+    )
 
 
-async def _events_rows(connection: Connection, ids: Sequence[str]) -> Sequence[EventsRow]:
+async def _events_rows(connection: AnyConnection, ids: Sequence[str]) -> Sequence[EventsRow]:
     if not ids:
         return ()
     may_read = await connection.fetchval("SELECT has_column_privilege('events', 'webhook_secret', 'SELECT')")
@@ -130,14 +142,14 @@ async def _events_rows(connection: Connection, ids: Sequence[str]) -> Sequence[E
     return [EventsRow(**dict(row.items()), payments=count) for row, count in zip(rows, counts, strict=True)]
 
 
-async def _webhooks(connection: Connection, keys: Iterable[str]) -> Sequence[Webhook]:
+async def _webhooks(connection: AnyConnection, keys: Iterable[str], handlers_of: HandlersOf) -> Sequence[Webhook]:
     wanted = sorted(keys)
     if not wanted:
         return ()
     repeats = await connection.fetch(_QUERIES["tell_repeats"], wanted)
     errors = await connection.fetch(_QUERIES["tell_errors"], wanted, _ERRORS_AT_MOST)
     rows = await connection.fetch(_QUERIES["tell_webhooks"], wanted)
-    waits = await _waits(connection, rows)
+    waits = await _waits(connection, rows, handlers_of)
     fetches = await _fetches(connection, [row["stripe_event_id"] for row in rows if row["outcome"] == "fetching"])
     return [
         Webhook(
@@ -151,7 +163,7 @@ async def _webhooks(connection: Connection, keys: Iterable[str]) -> Sequence[Web
     ]
 
 
-async def _waits(connection: Connection, rows: Sequence[asyncpg.Record]) -> dict[str, Wait]:
+async def _waits(connection: AnyConnection, rows: Sequence[asyncpg.Record], handlers_of: HandlersOf) -> dict[str, Wait]:
     """Read which of these a pause covers, by key."""
     if not await connection.fetchval("SELECT has_table_privilege('paused_webhook', 'SELECT')"):
         return {}
@@ -168,7 +180,7 @@ async def _waits(connection: Connection, rows: Sequence[asyncpg.Record]) -> dict
     return waits
 
 
-async def _fetches(connection: Connection, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
+async def _fetches(connection: AnyConnection, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Read how each thin event waits, by its key."""
     if not keys or not await connection.fetchval("SELECT has_table_privilege('thin_fetch', 'SELECT')"):
         return {}

@@ -165,7 +165,7 @@ async def test_an_operation_that_was_cut_short_goes_on(database_url: str, consol
 async def test_a_write_off_is_undone(database_url: str, console: Client, operator: Person) -> None:
     """By an operation of its own; what cannot be undone says so."""
     async with connected(database_url) as connection:
-        await _dead(connection, "evt_1")
+        await _dead(connection, "evt_1", body=b"{}")
         await operator.post("/act/write-off", "/act/write-off?id=evt_1", id="evt_1", reason="old", limit="1")
         await _done(console)
         assert await _states(connection) == {"evt_1": False}

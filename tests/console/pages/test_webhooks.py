@@ -92,16 +92,29 @@ async def test_search_leads_to_the_webhook(database_url: str, viewer: Person) ->
     ("asked", "path"),
     [
         ("evt_none", "/webhooks?id=evt_none"),
-        ("pi_1", "/webhooks?object=pi_1"),
+        ("prod_1", "/webhooks?object=prod_1"),
         ("acct_1", "/webhooks?account=acct_1"),
         ("cus_1", "/webhooks?customer=cus_1"),
-        ("5f0c2e9e", "/webhooks?organiser=5f0c2e9e"),
     ],
 )
 async def test_search_leads_to_the_list_of_what_an_id_names(viewer: Person, asked: str, path: str) -> None:
     """The list, where there is no page of its own."""
     found = await viewer.get(f"/search?q={asked}")
     assert (found.status, found.path) == (200, path)
+
+
+@pytest.mark.parametrize(
+    ("asked", "path"),
+    [
+        ("pi_1", "/payments/pi_1"),
+        ("re_1", "/payments/re_1"),
+        ("sub_1", "/payments/sub_1"),
+        ("0b9c5e0e-6c0f-4f0e-9a53-3f1f6f1c2b11", "/events/0b9c5e0e-6c0f-4f0e-9a53-3f1f6f1c2b11"),
+    ],
+)
+async def test_search_leads_to_a_payment_or_a_row(viewer: Person, asked: str, path: str) -> None:
+    """The page says what to do where nothing is known."""
+    assert (await viewer.get(f"/search?q={asked}")).path == path
 
 
 async def test_search_takes_no_e_mail(viewer: Person) -> None:

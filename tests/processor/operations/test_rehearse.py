@@ -4,11 +4,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import asyncpg
+import pytest
 import pytest_asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from processor.failures.classify import blame
+from processor.operations import rehearse
 from processor.operations.halving import run_in_parts
 from processor.operations.stored import read_stored
 from processor.outcome import Attempt
@@ -137,9 +139,9 @@ async def test_a_rehearsal_tells_what_the_operation_then_does(
 async def test_a_payment_that_moves_with_its_invoice_is_told(stage: Stage, db: Any) -> None:
     """Although no webhook that runs is about it."""
     links = [event("invoice_payment.paid", 1), intent("succeeded", 1)]
-    diff = await tells_what_follows(
-        stage, db, links, [event("invoice.paid", 2, parent=parent(metadata=names(HARBOUR)))]
-    )
+    told_later = event("invoice.paid", 2, parent=parent(metadata=names(HARBOUR)))
+    diff = await tells_what_follows(stage, db, links, [told_later], Verb.RETRY)
+    assert len(diff.webhooks) == 1
     assert ("payment", ("live:platform", "pi_1")) in told(diff.rows)
     assert (("events", (HARBOUR,))) in told(diff.rows)
 
@@ -225,6 +227,38 @@ async def test_a_webhook_in_another_state_is_left_as_it_is(stage: Stage, db: Any
     [webhook] = (await stage.rehearse([key], verb=Verb.RETRY)).webhooks
     assert (webhook.state_before, webhook.state) == ("dead", "dead")
     assert "left as it is" in str(webhook.problem)
+
+
+async def test_of_a_large_table_of_events_what_is_not_known_is_counted(
+    stage: Stage, db: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To compare all of its rows would take too long."""
+    monkeypatch.setattr(rehearse, "MOST_EVENTS_ROWS", -1)
+    await db.execute("UPDATE events SET name = 'Harbour' WHERE id::text = $1", HARBOUR)
+    await record(db, [a_webhook("shop.renames")])
+    diff = await stage.rehearse(["evt_shop_renames"])
+    assert (diff.rows, list(diff.tables)) == ([], [TableCount("events", 0, 1, 0)])
+    diff = await tells_what_follows(stage, db, [], [intent("succeeded", 1, metadata=names(CELLAR))], Verb.RETRY)
+    assert ("events", (CELLAR,)) in told(diff.rows)
+
+
+async def test_a_webhook_whose_run_alone_did_not_end_runs_alone(stage: Stage, db: Any) -> None:
+    """As in a processor; its neighbours run together."""
+    events = [charge("succeeded", 1), charge("succeeded", 2)]
+    await record(db, events, "next_attempt_at = now()")
+    await db.execute("UPDATE webhook_logs SET solo_starts = 1 WHERE stripe_event_id = $1", events[0].stripe_event_id)
+    diff = await stage.rehearse([one.stripe_event_id for one in events], verb=Verb.RETRY)
+    assert [one.state for one in diff.webhooks] == ["processed", "processed"]
+
+
+async def test_a_rehearsal_that_takes_too_long_ends(stage: Stage, db: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its locks are held for no longer."""
+    monkeypatch.setattr(rehearse, "SECONDS", 0.3)
+    await record(db, [a_webhook("shop.hangs")])
+    with pytest.raises(TimeoutError):
+        await stage.rehearse(["evt_shop_hangs"])
+    stage.shop.hangs_at = "none"
+    assert await db.fetchval("SELECT count(*) FROM customer_point") == 0
 
 
 async def tells_what_follows(

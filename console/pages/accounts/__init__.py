@@ -1,0 +1,1 @@
+"""Accounts and organisers: what arrives from each, by which secrets, and what is missing."""

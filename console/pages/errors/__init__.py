@@ -1,0 +1,1 @@
+"""Errors: the rows of ``error_logs``, by a filter."""

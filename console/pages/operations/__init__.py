@@ -1,0 +1,1 @@
+"""Operations: what operators did and do, and one operation with its items."""

@@ -1,0 +1,1 @@
+"""A payment, or a row of ``events``: why it has its status."""

@@ -1,0 +1,1 @@
+"""Trouble: what is dead, fails or waits, grouped by handler and error."""
