@@ -8,7 +8,7 @@ from reconciler.accounts import Account
 from reconciler.failures import NotThere, StripeUnavailable
 from reconciler.listed import ListedPage, read_page
 from reconciler.record import RECONCILE, Filled, record
-from reconciler.standing import Pass, Standings
+from reconciler.standing import Ended, Pass, Standings
 from reconciler.stripe_api import StripeApi
 from sluice.error_log.error_log import ErrorLog
 from sluice.postgres.pool import Database
@@ -78,20 +78,21 @@ class Passes:
                 return walked
 
     async def _keep(self, account: Account, walked: Pass, page: ListedPage) -> Pass:
-        complete_until: int | None = None
+        ended: Ended | None = None
         async with (
             self.database.acquire() as connection,
             connection.transaction(isolation="read_committed"),
         ):
             filled = await record(connection, page.events, source=RECONCILE)
             walked = walked.after(page, filled)
+            refused_ids = [one.stripe_event_id for one in filled.refused]
             if page.has_more:
-                await self.standings.keep(connection, account, walked)
+                await self.standings.keep(connection, account, walked, refused_ids)
             else:
-                complete_until = await self.standings.end(connection, account, walked)
+                ended = await self.standings.end(connection, account, walked, refused_ids)
         self._tell(account, page, filled)
         metrics.show_page(account, page, filled)
-        metrics.show_pass(account, walked, complete_until=complete_until)
+        metrics.show_pass(account, walked, ended=ended)
         return walked
 
     def _tell_of_lost(self, account: Account, walked: Pass, page: ListedPage) -> None:

@@ -6,7 +6,7 @@ from typing import Final
 from reconciler.accounts import Account
 from reconciler.listed import ListedPage
 from reconciler.record import Filled
-from reconciler.standing import Pass
+from reconciler.standing import Ended, Pass
 from sluice.runtime import metrics
 
 ACCOUNTS_SHOWN: Final = 50
@@ -76,23 +76,23 @@ def show_page(account: Account, page: ListedPage, filled: Filled) -> None:
     EVENTS.labels(account.mode, "known").inc(page.listed - len(filled.new) - refused)
 
 
-def show_pass(account: Account, walked: Pass, *, complete_until: int | None = None) -> None:
+def show_pass(account: Account, walked: Pass, *, ended: Ended | None = None) -> None:
     """
     How an account stands while a pass goes on, and after it.
 
     Args:
-        complete_until: the watermark after a pass that has ended; None: it goes on.
+        ended: how the pass left the account; None: it goes on.
     """
     if account in _closed or (account not in _shown and len(_shown) >= ACCOUNTS_SHOWN):
         return
     _shown.add(account)
     labels = (account.mode, account.name)
-    open_events = walked.missing if complete_until is None else walked.refused
-    since = walked.oldest_missing or walked.until
+    open_events = walked.missing if ended is None else ended.refused
+    since = walked.oldest_missing or (ended.open_since if ended is not None else None) or walked.until
     GAP_EVENTS.labels(*labels).set(open_events)
     GAP_AGE.labels(*labels).set_function(lambda: max(0.0, time.time() - since) if open_events and since else 0.0)
-    if complete_until is not None:
-        COMPLETE_UNTIL.labels(*labels).set(complete_until)
+    if ended is not None:
+        COMPLETE_UNTIL.labels(*labels).set(ended.complete_until)
 
 
 def show_complete(account: Account, complete_until: int) -> None:

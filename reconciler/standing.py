@@ -1,7 +1,8 @@
 """How far each account is known to be complete: the watermark and the pass under way, kept in PostgreSQL."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from reconciler.accounts import Account
 from reconciler.lease import LeaseLost
@@ -69,6 +70,16 @@ class Standing:
         return self.under_way or Pass(begins_at=max(0, self.complete_until - overlap_seconds))
 
 
+class Ended(NamedTuple):
+    """How an account stands after a pass."""
+
+    complete_until: int
+    refused: int
+    """Events that could not be recorded, now or before, and are not in the log."""
+    open_since: int | None
+    """When the first of them was refused, in seconds; None: there is none."""
+
+
 class Standings:
     """Reads and writes ``reconcile_account``; every step in the name of the lease's holder."""
 
@@ -91,9 +102,12 @@ class Standings:
         (row,) = await self._database.fetch(QUERIES["read_standing"], account.livemode, account.name)
         return Standing(row["complete_until"], _pass_of(row))
 
-    async def keep(self, tx: Connection, account: Account, walked: Pass) -> None:
+    async def keep(self, tx: Connection, account: Account, walked: Pass, refused_ids: Sequence[str]) -> None:
         """
         Keep a pass as far as it got, in the transaction that records its page.
+
+        Args:
+            refused_ids: events of this page that PostgreSQL refused; a gap until they are in the log.
 
         Raises:
             LeaseLost: another reconciler works by now; nothing must be committed.
@@ -102,24 +116,26 @@ class Standings:
             QUERIES["keep_pass"],
             *(account.livemode, account.name, self._holder),
             *(walked.begins_at, walked.until, walked.cursor, walked.newest_id),
-            *(walked.listed, walked.missing, walked.refused, walked.oldest_missing),
+            *(walked.listed, walked.missing, walked.refused, walked.oldest_missing, refused_ids),
         )
         if not rows:
             raise LeaseLost
 
-    async def end(self, tx: Connection, account: Account, walked: Pass) -> int:
+    async def end(self, tx: Connection, account: Account, walked: Pass, refused_ids: Sequence[str]) -> Ended:
         """
-        Keep that a pass has ended, in the transaction that records its last page; until when the account is complete.
+        Keep that a pass has ended, in the transaction that records its last page.
+
+        Args:
+            refused_ids: as for ``keep``.
 
         Raises:
             LeaseLost: as ``keep``.
         """
-        arguments = (walked.until, walked.newest_id, walked.missing - walked.refused, walked.refused)
+        arguments = (walked.until, walked.newest_id, walked.missing - walked.refused, walked.refused, refused_ids)
         rows = await tx.fetch(QUERIES["end_pass"], account.livemode, account.name, self._holder, *arguments)
         if not rows:
             raise LeaseLost
-        complete_until: int = rows[0]["complete_until"]
-        return complete_until
+        return Ended(*rows[0])
 
     async def begin_anew(self, account: Account) -> None:
         """Forget how far the pass under way got."""

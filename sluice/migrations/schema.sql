@@ -429,6 +429,8 @@ CREATE TABLE reconcile_account (
     updated_at           timestamptz NOT NULL DEFAULT now(),
     is_listed            boolean NOT NULL DEFAULT true,               -- false: left out now; the watermark stays for its return
     thin_complete_until  timestamptz,                                 -- as complete_until, of events that are thin alone; NULL: never listed
+    open_ids             text[] NOT NULL DEFAULT '{}'::text[],        -- events that PostgreSQL refused, until they are in webhook_logs
+    open_since           timestamptz,                                 -- when the first of those was refused; NULL: there is none
     PRIMARY KEY (livemode, account)
 );
 ALTER TABLE reconcile_account ENABLE ROW LEVEL SECURITY;

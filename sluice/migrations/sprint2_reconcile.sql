@@ -7,6 +7,7 @@
 -- replaces fe7dbf35a21724eaed100e74d75b33b2388a3eb090760bd8453b2731d13dc3ce
 -- replaces de4cc48d7760b5e5202acfc645d70c13856a03c69899c0b4f0fb39bda3518fe6
 -- replaces 22a86db505aa340b764e2efae9ea6af3c765b856b08f3fdeb5b3ea61d143f517
+-- replaces 125626ecc2423ce80da5e51ba093a43207e43247621c5ffc58a517c5fea05390
 -- One transaction, safe to run again. Services of the release before go on with it as they are.
 BEGIN;
 
@@ -62,10 +63,14 @@ BEGIN
         updated_at           timestamptz NOT NULL DEFAULT now(),
         is_listed            boolean NOT NULL DEFAULT true,  -- false: left out now; the watermark stays for its return
         thin_complete_until  timestamptz,           -- as complete_until, of events that are thin alone; NULL: never listed
+        open_ids             text[] NOT NULL DEFAULT '{}',  -- events that PostgreSQL refused, until they are in webhook_logs
+        open_since           timestamptz,           -- when the first of those was refused; NULL: there is none
         PRIMARY KEY (livemode, account)
     );
     ALTER TABLE reconcile_account ADD COLUMN IF NOT EXISTS is_listed boolean NOT NULL DEFAULT true;
     ALTER TABLE reconcile_account ADD COLUMN IF NOT EXISTS thin_complete_until timestamptz;
+    ALTER TABLE reconcile_account ADD COLUMN IF NOT EXISTS open_ids text[] NOT NULL DEFAULT '{}';
+    ALTER TABLE reconcile_account ADD COLUMN IF NOT EXISTS open_since timestamptz;
     -- Which reconciler works.
     CREATE TABLE IF NOT EXISTS reconcile_lease (
         is_only  boolean PRIMARY KEY DEFAULT true CHECK (is_only),

@@ -9,6 +9,7 @@ import orjson
 import pytest
 
 from reconciler.accounts import Account
+from reconciler.by_hand import walk
 from reconciler.failures import RightMissing, StripeUnavailable
 from reconciler.lease import LeaseLost
 from reconciler.listed import read_page
@@ -21,6 +22,7 @@ from sluice.simulator.stripe_api.faults import Fault, broken
 from sluice.simulator.stripe_api.listing import Entry, Page
 from sluice.simulator.stripe_api.offline_stripe import KEPT_SECONDS, Key, OfflineStripe
 from sluice.simulator.stripe_api.query import Wanted
+from tests.metrics import counted
 from tests.reconciler.passing import HOUR, PLATFORM, Delivered, Reconciling, account_row, deliver, logged, reconciling
 from tests.stripe_world import bare_event, offline_stripe
 
@@ -187,6 +189,25 @@ async def test_a_row_that_postgresql_refuses_is_refused_alone(platform: Reconcil
     walked = await platform.run()
     assert (walked.missing, walked.refused) == (3, 1)
     assert await logged(platform.database) == {"evt_0", "evt_2"}
+
+
+async def test_a_row_that_postgresql_refused_stays_a_gap_until_it_is_in_the_log(database: Database) -> None:
+    """Also when no pass lists it any more; once its cause is mended it can be filled by hand, and the gap closes."""
+    world = offline_stripe()
+    async with reconciling(database, world, overlap_seconds=0) as made:
+        await database.execute("ALTER TABLE webhook_logs ADD CONSTRAINT no_1 CHECK (stripe_event_id <> 'evt_1')")
+        world.happened(bare_event(1, created=now() - 60))
+        await made.run()
+        await made.run()
+        row = await account_row(database)
+        assert (row["refused"], row["open_ids"]) == (1, ["evt_1"])
+        assert counted("reconcile_gap_events", mode="test", account="platform") == 1
+        await database.execute("ALTER TABLE webhook_logs DROP CONSTRAINT no_1")
+        await walk(database, made.api, PLATFORM, since=now() - HOUR, dry_run=False)
+        await made.run()
+    row = await account_row(database)
+    assert (row["refused"], row["open_ids"], row["open_since"]) == (0, [], None)
+    assert counted("reconcile_gap_events", mode="test", account="platform") == 0
 
 
 @pytest.mark.parametrize(

@@ -89,5 +89,5 @@ def _in_full(expr: str) -> str:
 
 
 def _promtool(*arguments: str) -> None:
-    done = subprocess.run([program("promtool"), *arguments], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([program("promtool"), *arguments], capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
