@@ -14,6 +14,7 @@ import asyncpg
 
 from bench.candidates import CANDIDATES
 from bench.webhooks import ORGANISED, organised
+from devstack.maintenance import maintain
 from devstack.nats import NatsServer
 from devstack.postgres import PostgresServer
 from sluice.postgres.migrator import migrate
@@ -109,6 +110,7 @@ async def prepare() -> AsyncIterator[Ground]:
         try:
             await _keep_commit_times(postgres)
             await migrate(postgres.url())
+            await maintain(postgres.url())  # bodies go into partitions, as where the CronJob runs
             yield Ground(folder, postgres.url(), nats.url, f"whsec_{secrets.token_hex(16)}")
         finally:
             await nats.stop()

@@ -39,10 +39,10 @@ class WebhookFollower:
     """Tells which webhooks of a filter arrived, or changed, since the look before."""
 
     def __init__(self, session: AnyConnection, chosen: Filter, since: datetime) -> None:
-        """Follow webhooks from a moment on; the states of the filter say which changes are told."""
+        """Follow webhooks from a moment on; what changes in a webhook, such as its state, says what is told of it."""
         self._session = session
-        self._chosen = replace(chosen, states=())
-        self._told = frozenset(chosen.states or State)
+        self._told = chosen
+        self._chosen = replace(chosen, states=(), outcome=None, handler=None, error=None)
         self._since = since
         self._reached: tuple[datetime, str] | None = None
         """Place up to which arrivals were read, where a look could not read them all."""
@@ -70,7 +70,14 @@ class WebhookFollower:
         news = [one for one in found.values() if _differs(one, self._known.get(one.item_id))]
         self._known = {**_worth_keeping(self._known, self._edge), **found}
         self._since = began
-        return sorted((one for one in news if State[one.state.upper()] in self._told), key=lambda one: one.created_at)
+        return sorted(await self._to_be_told(news), key=lambda one: one.created_at)
+
+    async def _to_be_told(self, news: Sequence[Listed]) -> Sequence[Listed]:
+        if not news or self._told == self._chosen:
+            return news
+        asked = replace(self._told, ids=[one.item_id for one in news], customer=None)
+        fit = {one.item_id for one in await self._read(_NEWEST, self._told.states or list(State), asked, len(news))}
+        return [one for one in news if one.item_id in fit]
 
     async def _read_arrived(self) -> Sequence[Listed]:
         since = self._edge if self._reached is None else self._reached[0]
@@ -82,9 +89,10 @@ class WebhookFollower:
 
     async def _read_again(self) -> Sequence[Listed]:
         unsettled = [key for key, one in self._known.items() if _is_unsettled(one)]
-        return (
-            await self._read(_NEWEST, list(State), replace(self._chosen, ids=unsettled), _AT_ONCE) if unsettled else []
-        )
+        if not unsettled:
+            return []
+        known = replace(self._chosen, ids=unsettled, customer=None)  # whose they are was read from their bodies
+        return await self._read(_NEWEST, list(State), known, _AT_ONCE)
 
     async def _read_dead(self) -> Sequence[Listed]:
         text = _NEWEST.format(choice=f"{chosen_webhooks(DEAD)} {_DIED}")

@@ -47,6 +47,7 @@ Examples:
   sluice events                    the types that an endpoint must be subscribed to
   sluice doctor                    our endpoint at Stripe, and what is wrong with it
   sluice send --scenario refund_full  a payment's webhooks, as Stripe sends them
+  sluice replay evt_1Rk… --diff    which rows would change, from what to what
   sluice replay evt_1Rk… --reason 'handler mended'
   sluice pause --handler shop.points.add_points --reason 'pays twice'
   sluice operations list           what operators did, and why

@@ -130,12 +130,16 @@ PATHS: dict[str, Sequence[str]] = {
         "/act/replay?id=evt_none",
     ),
     "rehearsal": ("/rehearsals/1",),
+    "payment": ("/payments/pi_1",),
+    "events_row": (f"/events/{ROW}",),
+    "operations": ("/operations",),
+    "operation": ("/operations/1",),
+    "errors": ("/errors", "/errors?show=all"),
 }
-"""Addresses of a page that has more than one, or one with an id in it; of the others it is the route's own."""
+"""Addresses of a page that has more than one, or an id in it."""
 
 
 def paths_of(name: str, path: str) -> Sequence[str]:
     """Addresses of a page in this world."""
-    if name in PATHS:
-        return PATHS[name]
-    return (path.replace("{id}", ROW if path.startswith("/events/") else "pi_1" if "payment" in path else "1"),)
+    assert name in PATHS or "{" not in path, f"tell {__name__}.PATHS where {path} is"
+    return PATHS.get(name, (path,))

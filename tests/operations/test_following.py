@@ -63,6 +63,32 @@ async def test_only_what_the_filter_says_is_followed(database: Database) -> None
         assert await told(follower) == [("evt_1", "processed")]
 
 
+async def test_a_webhook_is_told_of_when_it_comes_to_fit(database: Database) -> None:
+    """Its error, its outcome and its handler come later than the webhook itself."""
+    async with database.acquire() as connection:
+        follower = await WebhookFollower.begin(connection, Filter(handler="shop.points", outcome="failed"))
+        await put_in(connection, "evt_1", State.PUBLISHED)
+        await put_in(connection, "evt_2", State.PUBLISHED)
+        assert await told(follower) == []
+        failed = "outcome = 'failed', published_at = NULL, last_error = 'ValueError in handler shop.{} (shop.py:9)'"
+        await set_to(connection, "evt_1", failed.format("points"))
+        await set_to(connection, "evt_2", failed.format("mail"))
+        assert await told(follower) == [("evt_1", "failed")]
+        assert await told(follower) == []
+
+
+async def test_a_customers_webhooks_are_followed(database: Database) -> None:
+    """By what their bodies name."""
+    async with database.acquire() as connection:
+        follower = await WebhookFollower.begin(connection, Filter(customer="cus_9"))
+        body = b'{"data": {"object": {"customer": "cus_9"}}}'.hex()
+        await put_in(connection, "evt_1", State.PUBLISHED, body=f"'\\x{body}'")
+        await put_in(connection, "evt_2", State.PUBLISHED)
+        assert await told(follower) == [("evt_1", "published")]
+        await set_to(connection, "evt_1", "processed = true, outcome = 'applied'")
+        assert await told(follower) == [("evt_1", "processed")]
+
+
 async def test_a_flood_is_told_whole(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """More than one look reads, all received in the same moment; the next looks go on."""
     monkeypatch.setattr(following, "_AT_ONCE", 7)

@@ -98,3 +98,15 @@ async def test_an_operation_needs_webhooks_and_a_reason(arguments: tuple[str, ..
     """Nobody has to guess later why a row was changed, and no empty list means all."""
     result = await cli("replay", *arguments, DATABASE_URL=operator_url)
     assert result.exit_code == 2
+
+
+async def test_many_bodies_are_not_read_without_a_word(db: Connection, operator_url: str) -> None:
+    """For a customer alone; not where few are left to read."""
+    await db.execute(
+        "INSERT INTO webhook_logs (stripe_event_id, webhook_type, processed, body)"
+        " SELECT 'evt_' || n, 'a.b', true, '{}' FROM generate_series(1, 10001) AS n"
+    )
+    asked = ("replay", "--customer", "cus_1", "--dry-run")
+    told = await cli(*asked, "--state", "processed", DATABASE_URL=operator_url)
+    assert "Reading 10,001 bodies for --customer" in told.stderr
+    assert (await cli(*asked, DATABASE_URL=operator_url)).stderr == ""

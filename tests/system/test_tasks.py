@@ -18,6 +18,8 @@ TASKS = {
         "apart_slow",
         "heal",
         "in_hand",
+        "operations",
+        "resume",
         "stream_watch",
         "postgres_floor_2",
     },

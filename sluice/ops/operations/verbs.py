@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import click
@@ -18,7 +18,7 @@ from sluice.operations.verbs import Verb
 from sluice.ops.connection import Connection, connected
 from sluice.ops.environment import detect_environment
 from sluice.ops.operations import diff_screen
-from sluice.ops.operations.options import decision_of, filter_of, filtering
+from sluice.ops.operations.options import decision_of, filter_of, filtering, say_what_is_read
 from sluice.ops.operations.rehearsing import rehearse, run_of
 from sluice.ops.operations.running import carry_out
 from sluice.ops.operations.screen import summary
@@ -74,6 +74,12 @@ class Request:
     def done(self) -> str:
         """Word for a webhook that was changed."""
         return _DONE[self.verb] if self.runs is None else "handled"
+
+    @property
+    def read(self) -> Filter:
+        """The filter with the states in which the verb takes a webhook."""
+        takes = history_states(self.chosen) if self.runs else self.verb.rules.states(self.chosen)
+        return replace(self.chosen, states=takes or self.chosen.states)
 
     @property
     def names(self) -> Sequence[str]:
@@ -199,6 +205,7 @@ def _operate(
 async def _preview(url: str, request: Request) -> Preview:
     async with connected(url) as connection:
         run = await run_of(connection, request.runs, again=request.again)
+        await say_what_is_read(connection, request.read)
         return await book.preview(connection, request.verb, request.chosen, limit=request.limit, run=run)
 
 
@@ -232,6 +239,8 @@ async def _start_and_run(url: str, request: Request, decision: Decision) -> bool
     """Do it; whether all that was named was changed."""
     async with connected(url) as connection:
         run = await run_of(connection, request.runs, again=request.again)
+        if not request.asks_first:
+            await say_what_is_read(connection, request.read)
         operation_id = await book.start(
             connection, request.verb, request.chosen, decision, rate=request.rate, limit=request.limit, run=run
         )

@@ -11,6 +11,7 @@ from playwright.async_api import Browser, expect
 
 from console.routes import ROUTES
 from console.web.parts import PARTS
+from sluice.operations.diff import Diff
 from tests.console.browser.driving import Watched, chromium, tab
 from tests.console.serving import OPERATOR, VIEWER, serving
 from tests.console.world import fill, paths_of
@@ -44,8 +45,6 @@ async def desk(browser: Browser, world: Client) -> AsyncIterator[Watched]:
     """An operator's tab."""
     async with tab(browser, _base(world), OPERATOR) as watched:
         yield watched
-        if not any(route.path == "/operations/{id}" for route in ROUTES):
-            watched.faults.clear()
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1200), ("dark", 1200), ("light", 390)])
@@ -123,6 +122,66 @@ async def test_each_verb_is_reached_from_its_webhook(
     assert button.split(maxsplit=1)[0].lower() in link.lower()
 
 
+async def test_an_operation_is_cancelled_on_its_page(database_url: str, desk: Watched) -> None:
+    """The button is there while it may go on; then the page says who cancelled it."""
+    await desk.open("/operations/1")
+    async with desk.page.expect_navigation():
+        await desk.page.get_by_role("button", name="Cancel operation 1").click()
+    await expect(desk.page.get_by_text("What was done stays done")).to_be_visible()
+    assert await desk.page.get_by_role("button", name="Cancel operation 1").count() == 0
+    async with connected(database_url) as connection:
+        assert await connection.fetchval("SELECT cancelled_by FROM operation") == "ada@example.com"
+
+
+async def test_an_operation_that_is_silent_goes_on(database_url: str, world: Client, desk: Watched) -> None:
+    """The page of one whose runner is gone has a button for that."""
+    async with connected(database_url) as connection:
+        await connection.execute("ALTER TABLE operation DISABLE TRIGGER USER")  # else when it began stays as it is
+        await connection.execute("UPDATE operation SET started_at = now() - interval '1 hour'")
+        await connection.execute("ALTER TABLE operation ENABLE TRIGGER USER")
+        await desk.open("/operations/1")
+        async with desk.page.expect_navigation():
+            await desk.page.get_by_role("button", name="Go on").click()
+        assert world.app is not None
+        await world.app[PARTS].runs.wait()
+        assert await connection.fetchval("SELECT ended_at IS NOT NULL FROM operation")
+
+
+async def test_a_write_off_is_undone_on_its_page(database_url: str, world: Client, desk: Watched) -> None:
+    """With a reason, by another operation."""
+    page = desk.page
+    await desk.open("/act/write-off?id=evt_dead")
+    await page.get_by_label("Why").fill("no seat is left")
+    async with page.expect_navigation():
+        await page.get_by_role("button", name="Write off 1").click()
+    assert world.app is not None
+    await world.app[PARTS].runs.wait()
+    await page.reload()
+    await page.get_by_text("Undo it").click()
+    await page.get_by_label("Why").fill("one was given back")
+    async with page.expect_navigation():
+        await page.get_by_role("button", name="Undo operation 2").click()
+    await world.app[PARTS].runs.wait()
+    assert page.url.endswith("/operations/3")
+    async with connected(database_url) as connection:
+        assert not await connection.fetchval("SELECT processed FROM webhook_logs WHERE stripe_event_id = 'evt_dead'")
+
+
+async def test_an_error_is_resolved_from_the_list(database_url: str, world: Client, desk: Watched) -> None:
+    """Those that are ticked lead to the count, and there to the note."""
+    await desk.open("/errors")
+    await desk.page.get_by_role("checkbox").first.check()
+    async with desk.page.expect_navigation():
+        await desk.page.get_by_role("button", name="Resolve those that are ticked").click()
+    await desk.page.get_by_label("Why").fill("looked at")
+    async with desk.page.expect_navigation():
+        await desk.page.get_by_role("button", name="Resolve").click()
+    assert world.app is not None
+    await world.app[PARTS].runs.wait()
+    async with connected(database_url) as connection:
+        assert await connection.fetchval("SELECT count(*) FROM error_logs WHERE resolved") == 1
+
+
 async def test_a_form_without_a_reason_is_kept_by_the_browser(database_url: str, desk: Watched) -> None:
     """The field is required; nothing is sent."""
     await desk.open("/act/replay?id=evt_dead")
@@ -143,14 +202,17 @@ async def test_a_body_is_shown_after_a_click(database_url: str, desk: Watched) -
         assert await connection.fetchval("SELECT person FROM body_look") == "ada@example.com"
 
 
-async def test_what_would_change_is_asked_for_and_looked_for_again(desk: Watched) -> None:
-    """The page waits for its processor, and refreshes itself."""
+async def test_what_would_change_is_asked_for_and_shown_by_itself(database_url: str, desk: Watched) -> None:
+    """The page waits for its processor; the answer is there without a click."""
+    page = desk.page
     await desk.open("/act/replay?id=evt_dead")
-    async with desk.page.expect_navigation():
-        await desk.page.get_by_role("button", name="Show what would change").click()
-    await expect(desk.page.get_by_text("A processor is asked")).to_be_visible()
-    async with desk.page.expect_request(lambda request: "/rehearsals/" in request.url):
-        pass
+    async with page.expect_navigation():
+        await page.get_by_role("button", name="Show what would change").click()
+    await expect(page.get_by_text("A processor is asked")).to_be_visible()
+    async with connected(database_url) as connection:
+        answer = Diff(left_out=["mail.send"]).as_json()
+        await connection.execute("UPDATE webhook_rehearsal SET answer = $1, done_at = now()", answer)
+    await expect(page.get_by_text("mail.send")).to_be_visible(timeout=15_000)
 
 
 async def test_the_page_now_refreshes_itself_until_it_is_told_not_to(
