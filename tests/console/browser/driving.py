@@ -63,9 +63,20 @@ async def chromium() -> AsyncIterator[Browser]:
 
 @asynccontextmanager
 async def tab(
-    browser: Browser, base: str, headers: Mapping[str, str], *, scheme: str = "light", width: int = 1200
+    browser: Browser,
+    base: str,
+    headers: Mapping[str, str],
+    *,
+    scheme: str = "light",
+    width: int = 1200,
+    is_refused: bool = False,
 ) -> AsyncIterator[Watched]:
-    """Open a tab of a person; nothing may have gone wrong in it at the end."""
+    """
+    Open a tab of a person; nothing may have gone wrong in it at the end.
+
+    Args:
+        is_refused: something in it is to be refused, which the browser itself notes, at a moment of its own.
+    """
     context: BrowserContext = await browser.new_context(
         extra_http_headers=dict(headers),
         color_scheme="dark" if scheme == "dark" else "light",
@@ -79,4 +90,4 @@ async def tab(
         yield watched
     finally:
         await context.close()
-    assert watched.faults == []
+    assert is_refused or watched.faults == [], watched.faults

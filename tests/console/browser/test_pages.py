@@ -62,12 +62,11 @@ async def test_every_page_is_without_error_and_serious_finding(
 
 async def test_a_fault_is_a_page_like_any_other(browser: Browser, world: Client) -> None:
     """404 for a viewer; axe-core finds nothing serious in it."""
-    async with tab(browser, _base(world), VIEWER) as watched:
+    async with tab(browser, _base(world), VIEWER, is_refused=True) as watched:
         answer = await watched.page.goto(f"{watched.base}/nowhere")
         assert answer is not None
         assert answer.status == 404
         assert await watched.serious_findings() == []
-        watched.faults.clear()  # the browser notes the 404 itself
 
 
 async def test_a_dead_webhook_is_replayed_from_the_list(database_url: str, world: Client, desk: Watched) -> None:
@@ -248,18 +247,17 @@ async def test_the_keyboard_reaches_the_content_at_once(desk: Watched) -> None:
 
 async def test_no_site_can_put_a_page_into_a_frame(browser: Browser, world: Client) -> None:
     """A click on what lies over it would be a click in the console."""
-    async with tab(browser, _base(world), OPERATOR) as watched:
+    async with tab(browser, _base(world), OPERATOR, is_refused=True) as watched:
         await watched.page.goto("about:blank")
         frame = f'<iframe src="{watched.base}/act/replay?id=evt_dead"></iframe>'
         await watched.page.set_content(frame, wait_until="networkidle")
         inner = watched.page.frames[-1]
         assert await inner.get_by_label("Why").count() == 0
-        watched.faults.clear()  # the browser says that it refused
 
 
 async def test_another_site_s_form_is_refused(database_url: str, browser: Browser, world: Client) -> None:
     """It is sent by the browser with all headers of the proxy, as if the person had clicked here."""
-    async with tab(browser, _base(world), OPERATOR) as watched:
+    async with tab(browser, _base(world), OPERATOR, is_refused=True) as watched:
         await watched.open("/webhooks/evt_dead")
         other = watched.base.replace("127.0.0.1", "localhost")
         await watched.page.route(f"{other}/**", lambda route: route.fulfill(body="<p>another site</p>"))
@@ -271,7 +269,6 @@ async def test_another_site_s_form_is_refused(database_url: str, browser: Browse
         async with watched.page.expect_response(lambda answer: answer.url.endswith("/act/replay")) as answered:
             await watched.page.get_by_role("button").click()
         assert (await answered.value).status == 403
-        watched.faults.clear()
     async with connected(database_url) as connection:
         assert await connection.fetchval("SELECT count(*) FROM operation") == 1
 
