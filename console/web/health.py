@@ -36,8 +36,17 @@ class HealthWatch:
     async def _ask(self) -> Health | None:
         try:
             async with asyncio.timeout(_ASK_SECONDS), self._session.get(self._url, allow_redirects=False) as answer:
-                body = await answer.content.read(_BYTES_AT_MOST)
-                told = orjson.loads(body) if answer.status in _ANSWERS else None
+                told = orjson.loads(await _body(answer)) if answer.status in _ANSWERS else None
         except (aiohttp.ClientError, OSError, TimeoutError, orjson.JSONDecodeError):
             return None
         return told if isinstance(told, dict) else None
+
+
+async def _body(answer: aiohttp.ClientResponse) -> bytes:
+    """Read it whole, or nothing where it is longer than an answer can be."""
+    body = bytearray()
+    async for chunk in answer.content.iter_any():
+        body += chunk
+        if len(body) > _BYTES_AT_MOST:
+            return b""
+    return bytes(body)

@@ -89,6 +89,8 @@ async def _take(page: Page) -> None:
     await _picture(page, "webhooks")
     await page.get_by_role("link", name="evt_1Rk", exact=False).first.click()
     await _picture(page, "webhook")
+    await page.goto(f"{_base(page)}/trouble")
+    await _picture(page, "trouble")
     await page.goto(f"{_base(page)}/act/replay?state=dead&type=charge.*")
     await page.get_by_label("Why").fill("the seat plan is mended")
     await _picture(page, "replay")

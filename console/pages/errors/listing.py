@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 import asyncpg
@@ -118,16 +118,11 @@ async def _floor(connection: Connection, asked: Asked, after: Cursor | None) -> 
     """How far back this page looks; None: as far as was asked."""
     if asked.is_found_by_index:
         return None
-    ends = (asked.until, None if after is None else _end(after))
+    ends = (asked.until, None if after is None else after.end)
     until = min((at for at in ends if at is not None), default=None)
     query = "look_back_unresolved" if asked.resolved is False else "look_back"
     floor: datetime | None = await connection.fetchval(QUERIES[query], until, LOOK_THROUGH)
     return None if floor is None or (asked.since is not None and floor <= asked.since) else floor
-
-
-def _end(after: Cursor) -> datetime:
-    """The last moment of the page: one without an id has had all of its moment, however many they were."""
-    return after.created_at if after.id else after.created_at - timedelta(microseconds=1)
 
 
 def _fits(key: str, id_type: str) -> bool:

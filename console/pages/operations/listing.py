@@ -14,7 +14,7 @@ QUERIES = load_queries(__file__, "listing.sql")
 PAGE_ROWS = 30
 LOOK_THROUGH = 1_000
 """Operations, the newest, among which one that still runs is looked for."""
-_OPEN_AT_MOST = 10_000
+_OPEN_AT_MOST = 2_000
 _SILENT_SECONDS = 60
 _LEAST_DONE = 20
 """Items that must be done before the rest is told in time."""

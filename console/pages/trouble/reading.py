@@ -7,43 +7,46 @@ from console.pages.trouble.groups import HOLE, VERBS, Group
 from sluice.operations.filters import STATE
 from sluice.postgres.pool import Connection
 
-LOOK_THROUGH = 10_000
-_DEATHS_AT_MOST = 50_000
-"""Deaths that are looked through for those that were not written off or mended."""
+LOOK_THROUGH = 20_000
+_ERRORS_AT_MOST = 2_000
+"""Different errors, the most frequent, that are put into groups."""
 _GROUPS_AT_MOST = 200
-_QUEUED = "queued"
-"""No trouble, and read all the same: such webhooks may hide others behind the bound."""
+_NO_TROUBLE = ("queued", "written_off")
+"""Read all the same: such webhooks may hide others behind the bound."""
 _ID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|\m[a-z]+_(test_|live_)?[A-Za-z]*[0-9]\w{4,}|[0-9]{6,}"
 """Keys, Stripe's ids and long numbers; an SQLSTATE, a line and a function's name tell causes apart."""
 _GROUPED = r"""
 SELECT
     state, handler, cause AS error, sum(count)::bigint AS count, min(first_at) AS first_at, max(last_at) AS last_at,
-    min(next_at) AS next_at, array_agg(DISTINCT kind) AS types, max(example) AS example,
-    (sum(sum(count)) OVER (PARTITION BY state))::bigint AS of_state, count(*) OVER () AS groups
+    min(next_at) AS next_at, array_agg(DISTINCT kind) AS types, max(example) AS example, max(of_state) AS of_state,
+    count(*) OVER () AS groups
 FROM (
     SELECT
         state, kind, substring(error FROM 'in handler (\S+)') AS handler, regexp_replace(error, $3, $4, 'g') AS cause,
-        count(*) AS count, min(seen_at) AS first_at, max(seen_at) AS last_at, min(next_at) AS next_at,
-        max(key) AS example
-    FROM ({choice}) AS chosen
-    WHERE state = ANY ($2::text[])
-    GROUP BY state, error, kind
-) AS exact
+        count, first_at, last_at, next_at, example, of_state
+    FROM (
+        SELECT
+            state, kind, error, count(*) AS count, min(seen_at) AS first_at, max(seen_at) AS last_at,
+            min(next_at) AS next_at, max(key) AS example,
+            (sum(count(*)) OVER (PARTITION BY state))::bigint AS of_state
+        FROM ({choice}) AS chosen
+        WHERE state = ANY ($2::text[])
+        GROUP BY state, error, kind
+        ORDER BY count DESC
+        LIMIT $5
+    ) AS exact
+) AS loose
 GROUP BY state, handler, cause
 ORDER BY count DESC, error
-LIMIT $5
+LIMIT $6
 """
 _DEAD = f"""
-SELECT state, error, seen_at, next_at, kind, key
-FROM (
-    SELECT {STATE} AS state, last_error::text AS error, dead_at::timestamptz AS seen_at, NULL::timestamptz AS next_at,
-           webhook_type::text AS kind, stripe_event_id::text AS key
-    FROM webhook_logs
-    WHERE dead_at IS NOT NULL
-    ORDER BY dead_at DESC
-    LIMIT {_DEATHS_AT_MOST}
-) AS deaths
-WHERE state = ANY ($2::text[])
+SELECT {STATE} AS state, CASE WHEN NOT processed THEN last_error::text END AS error,
+       dead_at::timestamptz AS seen_at, NULL::timestamptz AS next_at, webhook_type::text AS kind,
+       stripe_event_id::text AS key
+FROM webhook_logs
+WHERE dead_at IS NOT NULL
+ORDER BY dead_at DESC
 LIMIT $1"""  # noqa: S608 - the text is our own
 _WAITING = f"""
 SELECT {STATE} AS state, last_error::text AS error, created_at::timestamptz AS seen_at,
@@ -76,6 +79,11 @@ class Trouble:
         known = {one.state: one.of_state for one in self.groups}
         return [(state, known.get(state, 0)) for state in VERBS]
 
+    @property
+    def ungrouped(self) -> int:
+        """Webhooks whose errors are so many that they stand in no group."""
+        return sum(count for _, count in self.counts) - sum(one.count for one in self.groups)
+
 
 async def read_trouble(connection: Connection) -> Trouble:
     """Read it, the gravest state first, the largest group first."""
@@ -91,7 +99,9 @@ async def read_trouble(connection: Connection) -> Trouble:
 
 async def _read(connection: Connection, choice: str) -> Sequence[Group]:
     query = _GROUPED.format(choice=choice)
-    rows = await connection.fetch(query, LOOK_THROUGH, [*VERBS, _QUEUED], _ID, HOLE, _GROUPS_AT_MOST)
+    rows = await connection.fetch(
+        query, LOOK_THROUGH, [*VERBS, *_NO_TROUBLE], _ID, HOLE, _ERRORS_AT_MOST, _GROUPS_AT_MOST
+    )
     return [Group(**row) for row in rows]
 
 

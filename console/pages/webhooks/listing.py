@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from console.web.faults import Unfit
 from sluice.inbox.states import State
@@ -67,6 +67,11 @@ class Cursor:
         """Write it for an address."""
         return f"{self.created_at.astimezone(UTC).isoformat()}~{self.id}"
 
+    @property
+    def end(self) -> datetime:
+        """The last moment of the page after it: without an id, all of its own moment was shown, however many."""
+        return self.created_at if self.id else self.created_at - timedelta(microseconds=1)
+
     @classmethod
     def parse(cls, text: str) -> "Cursor | None":
         """
@@ -119,7 +124,7 @@ async def _floor(connection: Connection, chosen: Filter, after: Cursor | None) -
     """How far back this page looks; None: as far as the filter says."""
     if chosen.ids or (chosen.states and _FOUND_BY_INDEX.issuperset(chosen.states)):
         return None
-    ends = (chosen.until, None if after is None else after.created_at)
+    ends = (chosen.until, None if after is None else after.end)
     until = min((at for at in ends if at is not None), default=None)
     rows = _BODIES if chosen.customer else LOOK_THROUGH
     floor: datetime | None = await connection.fetchval(QUERIES["look_back"], until, rows)

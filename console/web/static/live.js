@@ -21,8 +21,9 @@
       if (answer.ok) {
         const page = new DOMParser().parseFromString(await answer.text(), "text/html");
         const fresh = page.querySelector("[data-live]");
+        if (!fresh) { location.reload(); return; } // nothing changes any more: show how it ended
         const opened = [...live.querySelectorAll("details[open][id]")].map((one) => one.id);
-        if (fresh) live.replaceChildren(...fresh.childNodes);
+        live.replaceChildren(...fresh.childNodes);
         opened.forEach((id) => { const one = document.getElementById(id); if (one) one.open = true; });
         live.classList.remove("stale");
       } else {

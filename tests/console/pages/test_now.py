@@ -1,5 +1,6 @@
 """The page Now."""
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -54,6 +55,26 @@ async def test_health_and_its_reasons_are_shown(role_url: Callable[[str], str]) 
         text = (await Person(client, VIEWER).get("/")).text
     for told in ("degraded", "webhooks dead", "service down: reconciler", "10,000+", "90 of 100", "10.0.0.1:9090"):
         assert told in text
+
+
+async def test_an_answer_in_pieces_is_read_whole(role_url: Callable[[str], str]) -> None:
+    """Of many replicas it is longer than what a socket gives at once."""
+    app = web.Application()
+
+    async def health(request: web.Request) -> web.StreamResponse:
+        text = json.dumps({**HEALTH, "status": "healthy", "padding": "x" * 300_000}).encode()
+        response = web.StreamResponse()
+        await response.prepare(request)
+        for begin in range(0, len(text), 50_000):
+            await response.write(text[begin : begin + 50_000])
+        return response
+
+    app.router.add_get("/api/health", health)
+    async with (
+        TestServer(app) as healthd,
+        serving(role_url("console"), health_url=str(healthd.make_url("")).rstrip("/")) as client,
+    ):
+        assert 'class="status status-healthy"' in (await Person(client, VIEWER).get("/")).text
 
 
 async def test_a_healthd_that_is_away_leaves_a_page(console: "TestClient[web.Request, web.Application]") -> None:

@@ -98,8 +98,37 @@ async def test_more_than_a_page_looks_through_is_told_of(
         for number in range(3):
             await _dead(connection, f"evt_{number}", "one", dead_at=NOON + timedelta(hours=number))
     text = (await viewer.get("/trouble")).text
-    assert "There are more dead webhooks" in text
+    assert "There may be more dead webhooks" in text
     assert "There may be more that wait" not in text
+
+
+async def test_deaths_that_were_written_off_never_hide_others_in_silence(
+    database_url: str, viewer: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor do webhooks that only wait for their turn hide those that fail."""
+    monkeypatch.setattr(reading, "LOOK_THROUGH", 1)
+    async with connected(database_url) as connection:
+        await _dead(connection, "evt_1", LOYALTY)
+        await _dead(connection, "evt_2", LOYALTY, processed=True, dead_at=NOON + timedelta(hours=1))
+        await _waiting(connection, "evt_3", "failed", LOYALTY)
+        await _waiting(connection, "evt_4", "", "", next_attempt_at=NOON + timedelta(hours=1))
+    text = (await viewer.get("/trouble")).text
+    assert "No webhook is dead" not in text
+    assert "There may be more dead webhooks" in text
+    assert "There may be more that wait" in text
+
+
+async def test_errors_that_are_too_many_to_group_are_counted(
+    database_url: str, viewer: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tile counts every one of them."""
+    monkeypatch.setattr(reading, "_ERRORS_AT_MOST", 1)
+    async with connected(database_url) as connection:
+        for key, error in {"evt_1": "one", "evt_2": "one", "evt_3": "another"}.items():
+            await _dead(connection, key, error)
+    text = (await viewer.get("/trouble")).text
+    assert '<span class="figure">3</span>' in text
+    assert "1 more webhooks" in text
 
 
 async def test_what_a_body_filled_is_shown_as_text(database_url: str, viewer: Person, operator: Person) -> None:

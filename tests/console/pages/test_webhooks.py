@@ -67,7 +67,22 @@ async def test_a_filter_without_an_index_looks_back_by_pages(
     while "evt_old" not in path.text:
         path = await viewer.get(path.text.split('rel="next" href="')[1].split('"')[0].replace("&amp;", "&"))
         pages += 1
-    assert pages == 3
+    assert pages == 2
+
+
+async def test_more_of_one_moment_than_a_page_looks_through_hide_nothing(
+    database_url: str, viewer: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As an import leaves them: the page after them looks further back, and not at them again."""
+    monkeypatch.setattr(listing, "LOOK_THROUGH", 2)
+    async with connected(database_url) as connection:
+        await insert_webhook(connection, "evt_old", webhook_type="rare.type", created_at=NOON - timedelta(minutes=1))
+        for number in range(5):
+            await insert_webhook(connection, f"evt_{number}", created_at=NOON)
+    first = await viewer.get("/webhooks?type=rare.*")
+    assert "evt_old" not in first.text
+    second = await viewer.get(first.text.split('rel="next" href="')[1].split('"')[0].replace("&amp;", "&"))
+    assert "evt_old" in second.text
 
 
 async def test_the_state_in_the_address_filters(database_url: str, viewer: Person) -> None:
