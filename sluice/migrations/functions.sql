@@ -924,7 +924,7 @@ BEGIN
 END
 $function$;
 
--- Refuses to change or remove what is on record of an operation, or of a look at a body: a column may be written once.
+-- Refuses to change or remove what is on record of an operation, or of a view of a body: a column may be written once.
 CREATE OR REPLACE FUNCTION sluice_keep_operation() RETURNS trigger
     LANGUAGE plpgsql AS $function$
 BEGIN
@@ -1463,7 +1463,7 @@ CREATE OR REPLACE FUNCTION sluice_schema_findings() RETURNS TABLE (name text, fi
                           'invoice', 'sluice_migration', 'sluice_addition', 'queue_watermark', 'processing_lease',
                           'webhook_death', 'health_verdict', 'webhook_load_test', 'reconcile_account', 'reconcile_lease',
                           'webhook_found', 'thin_fetch', 'operation', 'operation_item', 'backfill_walk',
-                          'webhook_handler', 'webhook_rehearsal', 'operation_start', 'body_look', 'webhook_body',
+                          'webhook_handler', 'webhook_rehearsal', 'operation_start', 'body_view', 'webhook_body',
                           'body_storage', 'pause', 'paused_webhook']) AS t (name)
         JOIN pg_class c ON c.oid = to_regclass(t.name)
     ), events AS (
@@ -1912,7 +1912,7 @@ BEGIN
             WHEN (NEW.dead_at IS NOT NULL AND NEW.dead_at IS DISTINCT FROM OLD.dead_at)
             EXECUTE FUNCTION sluice_note_death();
     END IF;
-    FOR item IN SELECT t AS name FROM unnest(ARRAY['operation', 'operation_item', 'body_look', 'pause']) AS t
+    FOR item IN SELECT t AS name FROM unnest(ARRAY['operation', 'operation_item', 'body_view', 'pause']) AS t
                 WHERE to_regclass(t) IS NOT NULL
                   AND NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = to_regclass(t) AND tgname = 'sluice_kept')
     LOOP

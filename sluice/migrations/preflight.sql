@@ -62,7 +62,7 @@ DECLARE
     own_tables text[] := ARRAY['webhook_delivery', 'webhook_death', 'webhook_load_test', 'payment', 'payment_fact',
                                'subscription', 'invoice', 'processing_lease', 'queue_watermark', 'health_verdict',
                                'reconcile_account', 'reconcile_lease', 'webhook_found', 'thin_fetch', 'operation', 'operation_item',
-                               'backfill_walk', 'body_look', 'webhook_body', 'body_storage', 'sluice_migration', 'sluice_addition'];
+                               'backfill_walk', 'body_view', 'webhook_body', 'body_storage', 'sluice_migration', 'sluice_addition'];
     ours text[] := '{}';
     found text[] := '{}';
     target record;

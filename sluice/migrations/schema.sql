@@ -697,23 +697,23 @@ CREATE POLICY sluice_processor ON operation_start TO sluice_processor USING (tru
 GRANT ALL ON operation_start TO sluice_migrator;
 GRANT DELETE, INSERT, SELECT, UPDATE ON operation_start TO sluice_processor;
 
--- Each look at a body in the console. Append-only, by a trigger.
-CREATE TABLE body_look (
+-- Each view of a body in the console. Append-only, by a trigger.
+CREATE TABLE body_view (
     id               bigint GENERATED ALWAYS AS IDENTITY,
     stripe_event_id  text NOT NULL,
     person           text NOT NULL,                                   -- as whom the proxy, or the session, knows them
     login            text NOT NULL DEFAULT SESSION_USER,              -- the console's own
-    looked_at        timestamptz NOT NULL DEFAULT now(),
+    viewed_at        timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (id),
     CHECK (btrim(person) <> ''::text)
 );
-CREATE INDEX body_look_event ON body_look (stripe_event_id);
-ALTER TABLE body_look ENABLE ROW LEVEL SECURITY;
-CREATE POLICY sluice_migrator ON body_look TO sluice_migrator USING (true) WITH CHECK (true);
-CREATE POLICY sluice_operator ON body_look TO sluice_operator USING (true) WITH CHECK (true);
-GRANT ALL ON body_look TO sluice_migrator;
-GRANT SELECT ON body_look TO sluice_operator;
-GRANT INSERT (stripe_event_id, person) ON body_look TO sluice_operator;
+CREATE INDEX body_view_event ON body_view (stripe_event_id);
+ALTER TABLE body_view ENABLE ROW LEVEL SECURITY;
+CREATE POLICY sluice_migrator ON body_view TO sluice_migrator USING (true) WITH CHECK (true);
+CREATE POLICY sluice_operator ON body_view TO sluice_operator USING (true) WITH CHECK (true);
+GRANT ALL ON body_view TO sluice_migrator;
+GRANT SELECT ON body_view TO sluice_operator;
+GRANT INSERT (stripe_event_id, person) ON body_view TO sluice_operator;
 
 -- The bytes that Stripe signed. The id begins with the day of receipt, YYYYMMDD in UTC, so that it names its partition
 -- too, webhook_body_YYYYMMDD; ten digits follow.

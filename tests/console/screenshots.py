@@ -42,7 +42,7 @@ async def _trouble(url: str) -> None:
     now = datetime.now(UTC)
     async with connected(url) as connection:
         for number in range(_DEAD):
-            key, at = f"evt_1Rk{number:02}VazexNkpGW", now - timedelta(minutes=3 * number)
+            key, at = f"evt_1Rk{number:02}VazexNkpGW", now - timedelta(minutes=3 * number + 2)
             await insert_webhook(
                 connection,
                 key,

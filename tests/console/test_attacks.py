@@ -123,7 +123,7 @@ async def test_whatever_stripe_or_an_organiser_writes_is_text(database_url: str,
             status=HOSTILE,
             currency=HOSTILE,
         )
-        await insert(connection, "body_look", stripe_event_id=key, person=HOSTILE)
+        await insert(connection, "body_view", stripe_event_id=key, person=HOSTILE)
         await insert(connection, "webhook_found", stripe_event_id=key, source=HOSTILE)
         async with connection.transaction():  # an operation takes its items when it starts
             await insert(connection, "operation", verb="replay", filter="{}", reason=HOSTILE, person=HOSTILE)

@@ -120,8 +120,8 @@ ALLOWED = {
         "SELECT sluice_end_pauses('{1}', 'why', 'ada')",
         "SELECT began_by FROM pause",
         "SELECT position FROM paused_webhook",
-        "INSERT INTO body_look (stripe_event_id, person) VALUES ('evt_1', 'ada')",
-        "SELECT person, login FROM body_look",
+        "INSERT INTO body_view (stripe_event_id, person) VALUES ('evt_1', 'ada')",
+        "SELECT person, login FROM body_view",
     ],
     "sluice_maintainer": [
         "SELECT sluice_prepare_bodies(2)",
@@ -280,10 +280,10 @@ FORBIDDEN = {
         "DELETE FROM error_logs",
         "INSERT INTO operation (verb, filter, reason, person, login) VALUES ('replay', '{}', 'why', 'ada', 'eve')",
         "INSERT INTO operation (verb, filter, reason, person, started_at) VALUES ('replay', '{}', 'why', 'ada', now())",
-        "INSERT INTO body_look (stripe_event_id, person, login) VALUES ('evt_1', 'ada', 'eve')",
-        "INSERT INTO body_look (stripe_event_id, person, looked_at) VALUES ('evt_1', 'ada', now())",
-        "UPDATE body_look SET person = 'eve'",
-        "DELETE FROM body_look",
+        "INSERT INTO body_view (stripe_event_id, person, login) VALUES ('evt_1', 'ada', 'eve')",
+        "INSERT INTO body_view (stripe_event_id, person, viewed_at) VALUES ('evt_1', 'ada', now())",
+        "UPDATE body_view SET person = 'eve'",
+        "DELETE FROM body_view",
         "UPDATE operation SET reason = 'another'",
         "UPDATE operation SET login = 'eve', person = 'eve'",
         "DELETE FROM operation",
@@ -317,8 +317,8 @@ FORBIDDEN = {
     ],
     "sluice_migrator": [
         "SELECT * FROM sluice_carry_out(1, 0, 9, true)",
-        "UPDATE body_look SET person = 'eve'",
-        "DELETE FROM body_look",
+        "UPDATE body_view SET person = 'eve'",
+        "DELETE FROM body_view",
         "UPDATE operation SET reason = 'another'",
         "DELETE FROM operation_item",
         "DELETE FROM operation",
@@ -371,7 +371,7 @@ async def with_rows(empty_database_url: str, db: Connection) -> None:
         "INSERT INTO operation_start (operation_id, position) VALUES (1, 1);"
         "INSERT INTO webhook_handler (name, types, organiser_types, acts_outside) VALUES ('a.b', '{}', '{}', false);"
         "INSERT INTO webhook_rehearsal (verb, items, found, person) VALUES ('replay', '{}', 0, 'ada');"
-        "INSERT INTO body_look (stripe_event_id, person) VALUES ('evt_1', 'ada');"
+        "INSERT INTO body_view (stripe_event_id, person) VALUES ('evt_1', 'ada');"
         "INSERT INTO pause (kind, began_by) VALUES ('all', 1);"
         "INSERT INTO paused_webhook (stripe_event_id, pause_id) VALUES ('evt_8', 1)"
     )

@@ -1,4 +1,4 @@
-"""Read a webhook's body, and record in the same transaction who looked at it."""
+"""Read a webhook's body, and record in the same transaction who viewed it."""
 
 from dataclasses import dataclass
 
@@ -19,10 +19,10 @@ class Body:
     size: int
 
 
-async def look_at_body(database: Database, key: str, person: str) -> Body | None:
-    """Record the look, and read the body; None: there is none to look at, and nothing was recorded."""
+async def view_body(database: Database, key: str, person: str) -> Body | None:
+    """Record the view, and read the body; None: there is none, and nothing was recorded."""
     async with database.acquire(within_seconds=_WITHIN_SECONDS) as connection, connection.transaction():
-        rows = await connection.fetch(QUERIES["look_at_body"], key, person)
+        rows = await connection.fetch(QUERIES["view_body"], key, person)
     return None if not rows else Body(_shown(rows[0]["body"]), len(rows[0]["body"]))
 
 

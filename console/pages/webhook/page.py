@@ -4,7 +4,7 @@ from aiohttp import web
 
 from console.access.visitor import VISITOR
 from console.pages.act.request import fitting
-from console.pages.webhook.body import Body, look_at_body
+from console.pages.webhook.body import Body, view_body
 from console.pages.webhook.record import read_record
 from console.pages.webhook.timeline import timeline
 from console.web.parts import PARTS
@@ -21,9 +21,9 @@ async def show(request: web.Request) -> web.Response:
 
 
 async def show_body(request: web.Request) -> web.Response:
-    """Show it with its body, and record who looked."""
+    """Show it with its body, and record who viewed it."""
     key = _key(request)
-    body = await look_at_body(request.app[PARTS].database, key, request[VISITOR].name)
+    body = await view_body(request.app[PARTS].database, key, request[VISITOR].name)
     return await _page(request, body)
 
 

@@ -89,12 +89,12 @@ class Fact:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """A person who looked at the body."""
+class View:
+    """A person who viewed the body."""
 
     person: str
     login: str
-    looked_at: datetime
+    viewed_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ class Record:
     facts: Sequence[Fact]
     errors: Sequence[ErrorSeen]
     operations: Sequence[Treated]
-    looks: Sequence[Look]
+    views: Sequence[View]
 
 
 async def read_record(connection: Connection, key: str) -> Record | None:
@@ -123,5 +123,5 @@ async def read_record(connection: Connection, key: str) -> Record | None:
         facts=[Fact(**row) for row in await connection.fetch(QUERIES["facts_of"], key, _AT_MOST)],
         errors=[ErrorSeen(**row) for row in await connection.fetch(OPERATIONS_QUERIES["errors_of"], key)],
         operations=[Treated(**row) for row in await connection.fetch(OPERATIONS_QUERIES["operations_of"], key)],
-        looks=[Look(**row) for row in await connection.fetch(QUERIES["looks_at"], key, _AT_MOST)],
+        views=[View(**row) for row in await connection.fetch(QUERIES["views_of"], key, _AT_MOST)],
     )

@@ -18,6 +18,6 @@ WHERE stripe_event_id = $1
 ORDER BY id
 LIMIT $2;
 
--- looks_at --
--- $1 stripe_event_id  $2 at most. People who looked at the body.
-SELECT person, login, looked_at FROM body_look WHERE stripe_event_id = $1 ORDER BY looked_at DESC, id DESC LIMIT $2;
+-- views_of --
+-- $1 stripe_event_id  $2 at most. People who viewed the body.
+SELECT person, login, viewed_at FROM body_view WHERE stripe_event_id = $1 ORDER BY viewed_at DESC, id DESC LIMIT $2;

@@ -29,7 +29,7 @@ class Moment:
 
 def timeline(record: Record) -> Sequence[Moment]:
     """Order all moments of a webhook."""
-    moments = [*_arrivals(record), *_work(record), *_errors(record), *_operations(record), *_looks(record)]
+    moments = [*_arrivals(record), *_work(record), *_errors(record), *_operations(record), *_views(record)]
     return sorted(moments, key=lambda moment: moment.at)
 
 
@@ -80,9 +80,9 @@ def _operations(record: Record) -> Iterator[Moment]:
         yield Moment(done.done_at or done.started_at, told, done.reason)
 
 
-def _looks(record: Record) -> Iterator[Moment]:
-    for look in record.looks:
-        yield Moment(look.looked_at, f"{look.person} looked at the body")
+def _views(record: Record) -> Iterator[Moment]:
+    for view in record.views:
+        yield Moment(view.viewed_at, f"{view.person} viewed the body")
 
 
 def _verified(fingerprint: str | None) -> str | None:

@@ -1,4 +1,4 @@
--- Refuses to change or remove what is on record of an operation, or of a look at a body: a column may be written once.
+-- Refuses to change or remove what is on record of an operation, or of a view of a body: a column may be written once.
 CREATE OR REPLACE FUNCTION sluice_keep_operation() RETURNS trigger
     LANGUAGE plpgsql AS $function$
 BEGIN

@@ -9,7 +9,7 @@ CREATE OR REPLACE FUNCTION sluice_schema_findings() RETURNS TABLE (name text, fi
                           'invoice', 'sluice_migration', 'sluice_addition', 'queue_watermark', 'processing_lease',
                           'webhook_death', 'health_verdict', 'webhook_load_test', 'reconcile_account', 'reconcile_lease',
                           'webhook_found', 'thin_fetch', 'operation', 'operation_item', 'backfill_walk',
-                          'webhook_handler', 'webhook_rehearsal', 'operation_start', 'body_look', 'webhook_body',
+                          'webhook_handler', 'webhook_rehearsal', 'operation_start', 'body_view', 'webhook_body',
                           'body_storage', 'pause', 'paused_webhook']) AS t (name)
         JOIN pg_class c ON c.oid = to_regclass(t.name)
     ), events AS (

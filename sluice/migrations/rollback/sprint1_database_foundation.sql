@@ -49,8 +49,8 @@ BEGIN
     DROP TRIGGER IF EXISTS sluice_kept_whole ON operation_item;
     DROP TRIGGER IF EXISTS sluice_kept ON operation;
     DROP TRIGGER IF EXISTS sluice_kept_whole ON operation;
-    DROP TRIGGER IF EXISTS sluice_kept ON body_look;
-    DROP TRIGGER IF EXISTS sluice_kept_whole ON body_look;
+    DROP TRIGGER IF EXISTS sluice_kept ON body_view;
+    DROP TRIGGER IF EXISTS sluice_kept_whole ON body_view;
     DROP TRIGGER IF EXISTS sluice_kept ON pause;
     DROP TRIGGER IF EXISTS sluice_kept_whole ON pause;
 

@@ -34,7 +34,7 @@ async def test_a_form_of_another_origin_is_refused(database_url: str, viewer: Pe
         given = {name: value.format(origin=viewer.origin, host=host) for name, value in headers.items()}
         answer = await viewer.send("/webhooks/evt_1/body", {"form_token": token[1]}, **given)
         assert answer.status == 403
-        assert await connection.fetchval("SELECT count(*) FROM body_look") == 0
+        assert await connection.fetchval("SELECT count(*) FROM body_view") == 0
 
 
 @pytest.mark.parametrize("token", [None, "", "guessed"])

@@ -199,7 +199,7 @@ async def test_a_body_is_shown_after_a_click(database_url: str, desk: Watched) -
     await expect(desk.page.get_by_text("Jonas Weber")).to_be_visible()
     assert await desk.serious_findings() == []
     async with connected(database_url) as connection:
-        assert await connection.fetchval("SELECT person FROM body_look") == "ada@example.com"
+        assert await connection.fetchval("SELECT person FROM body_view") == "ada@example.com"
 
 
 async def test_what_would_change_is_asked_for_and_shown_by_itself(database_url: str, desk: Watched) -> None:

@@ -58,13 +58,13 @@ async def test_a_body_is_shown_by_a_click_that_is_recorded(database_url: str, vi
     async with connected(database_url) as connection:
         await insert_webhook(connection, "evt_1", body=BODY)
         assert "jonas@example.com" not in (await viewer.get("/webhooks/evt_1")).text
-        assert await connection.fetchval("SELECT count(*) FROM body_look") == 0
+        assert await connection.fetchval("SELECT count(*) FROM body_view") == 0
         shown = await viewer.post("/webhooks/evt_1/body", "/webhooks/evt_1")
         assert "jonas@example.com" in shown.text
-        look = await connection.fetchrow("SELECT stripe_event_id, person, login FROM body_look")
+        look = await connection.fetchrow("SELECT stripe_event_id, person, login FROM body_view")
     assert look is not None
     assert tuple(look) == ("evt_1", "vic@example.com", "console")
-    assert "vic@example.com looked at the body" in shown.text
+    assert "vic@example.com viewed the body" in shown.text
 
 
 async def test_a_body_that_is_no_json_is_shown_as_it_is(database_url: str, viewer: Person) -> None:
