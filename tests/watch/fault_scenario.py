@@ -16,6 +16,7 @@ import asyncpg
 import nats
 
 from devstack.stack import Stack
+from devstack.stripe_endpoint import ENDPOINT_ID
 from sluice.contract.codec import Envelope, encode
 from sluice.contract.envelope import read_event
 from sluice.contract.event import StripeEvent
@@ -62,6 +63,7 @@ class FaultScenario:
         row = await books.fetchval("INSERT INTO events (name) VALUES ('paid amid faults') RETURNING id::text")
         scenario = cls(stack, prometheus, books, Traffic(stack.gateway_url, stack.webhook_secret, [row]))
         await scenario.see("max(endpoint_ping_echo_timestamp_seconds) > 0")
+        await scenario.the_endpoint_is_disabled()
         await scenario.a_day_of_payments()
         await scenario.some_never_arrive()
         await scenario.odd_ones()
@@ -74,6 +76,15 @@ class FaultScenario:
     async def see(self, condition: str) -> None:
         """Wait until Prometheus has seen it."""
         await until(lambda: self.prometheus.says(condition), within_seconds=30, what=f"Prometheus sees {condition}")
+
+    async def the_endpoint_is_disabled(self) -> None:
+        """A person disables our endpoint at Stripe, and enables it again."""
+        stripe = self.stack.stripe
+        assert stripe is not None
+        endpoints = stripe.endpoints[False]
+        endpoints[ENDPOINT_ID] = {**endpoints[ENDPOINT_ID], "status": "disabled"}
+        await self.see('max(endpoint_findings{finding="disabled"}) > 0')
+        endpoints[ENDPOINT_ID] = {**endpoints[ENDPOINT_ID], "status": "enabled"}
 
     async def a_day_of_payments(self) -> None:
         """Repeats, disorder, an unknown type, and a forgery."""
@@ -153,6 +164,7 @@ class FaultScenario:
 
     async def _ingest_waits_too(self) -> None:
         await self.books.execute("LOCK TABLE webhook_logs IN ACCESS EXCLUSIVE MODE")
+        await self._publish_known()  # so that the processor has something to claim
         await self.see("journal_queue_rows > 0")
         await self.see("postgres_pool_waiters > 0")
         await self.see("postgres_pool_acquire_timeouts_total > 0")
@@ -188,8 +200,12 @@ class FaultScenario:
 
     async def a_message_is_forged(self) -> None:
         """Another client publishes under the id of a webhook that is known."""
-        await self._publish(replace(read_event(webhook()), stripe_event_id=next(iter(self.traffic.acknowledged))))
+        await self._publish_known()
         await self.see("sum(webhook_messages_forged_total) > 0")
+
+    async def _publish_known(self) -> None:
+        """Publish another body under the id of a webhook that is known."""
+        await self._publish(replace(read_event(webhook()), stripe_event_id=next(iter(self.traffic.acknowledged))))
 
     async def _publish(self, event: StripeEvent) -> None:
         client = await nats.connect(self.stack.nats_url)
