@@ -48,7 +48,7 @@ CMD ["sluice", "--help"]
 
 # --- psql for people: Debian's own with the libraries that it needs, without the perl that its package asks for ------
 FROM ${BUILD_BASE} AS psql
-COPY docker/psql /opt/psql/bin/psql
+COPY docker/psql.py /opt/psql/bin/psql
 RUN mkdir -p /opt/psql/lib \
  && if command -v apt-get > /dev/null; then \
       apt-get update -qq && apt-get install -y -qq --no-install-recommends postgresql-client > /dev/null \
