@@ -14,7 +14,7 @@ run: $(BIN)/sluice
 WORKERS ?= 2
 .PHONY: test
 test: $(BIN)/sluice $(VENV)/.test
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not alone" $(ARGS) || [ $$? -eq 5 ]
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not alone and not long" $(ARGS) || [ $$? -eq 5 ]
 	@$(BIN)/python -m pytest -m alone $(ARGS) || [ $$? -eq 5 ]
 
 ## check: format, lint, types, layers, spelling, prose, generated code

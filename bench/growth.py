@@ -59,7 +59,7 @@ _PAUSED = """
 WITH pause AS (SELECT sluice_begin_pause('type', 'charge.*', 'a measurement', 'bench') AS id), waiting AS (
     INSERT INTO webhook_logs (stripe_event_id, webhook_type, livemode, object_id, stripe_created_at, body, verified_by,
                               next_attempt_at, publications)
-    SELECT 'evt_paused' || n, 'charge.succeeded', true, 'ch_' || n, now(), decode(repeat('7b7d', 50), 'hex'),
+    SELECT 'evt_paused' || n, 'payment_intent.succeeded', true, 'ch_' || n, now(), decode(repeat('7b7d', 50), 'hex'),
            'platform:0a1b2c3d', 'infinity', 1
     FROM generate_series(1, $1::bigint) AS n
     RETURNING stripe_event_id

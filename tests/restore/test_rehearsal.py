@@ -10,7 +10,7 @@ from tests.restore.backup import Backup
 from tests.restore.history import ids, of_organisers
 from tests.restore.rehearsal import LOSSES, Loss, archived_stack, rehearse
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240), pytest.mark.long]
 
 MISTAKES = [loss for loss in LOSSES if loss.statement]
 
